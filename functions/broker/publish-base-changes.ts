@@ -1,0 +1,19 @@
+/** Notices, every minute, which brokers changed upstream, and publishes them to be applied. */
+import { publishBaseChanges } from '../../lib/broker/changes.ts';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { UpstreamTables } from '../../lib/broker/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { schedule } from '../../lib/platform/schedule.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { sender } from '../../lib/platform/send.ts';
+
+const deps = {
+  mysql: mysql<PlatformTables>('mysql'),
+  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  settings: settings('broker', BrokerSettings),
+  publish: sender(brokerEvents),
+};
+
+export const handler = schedule((tick) => publishBaseChanges(deps, tick));

@@ -1,0 +1,19 @@
+import { App } from 'aws-cdk-lib';
+import { backing } from './backing.ts';
+import { broker } from './broker.ts';
+import { Site } from './constructs/site.ts';
+import { platform } from './platform.ts';
+
+/** The whole product. Stage `local` and `cloud` are made from the same pages. */
+export function signalbox(app: App): App {
+  const site = new Site(app);
+  const base = backing(app, site);
+  const first = platform(app, site, base);
+  for (const domain of [broker]) domain(app, site, base).addDependency(first);
+
+  const mistakes = site.mistakes();
+  if (mistakes.length) throw new Error(`The wiring is not right:\n  ${mistakes.join('\n  ')}`);
+  return app;
+}
+
+if (import.meta.main) signalbox(new App());

@@ -1,0 +1,152 @@
+import { CustomResource, type Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Rule, type Schedule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, Code, Function as Lambda, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
+import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { CfnQueue, Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
+import { type Id, queueVariable, resourceName } from '../../lib/platform/names.ts';
+import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
+import { watchFunction, watchQueue } from './alarms.ts';
+import { deadQueueIn, queueIn } from './queues.ts';
+import type { Use } from './resources.ts';
+import type { Domain } from './site.ts';
+import { acknowledge, networkCalls, traceCalls, unscopedStatement } from './unscoped.ts';
+
+interface Common {
+  /** What it reads and writes: gives the variable and the permission. */
+  readonly uses?: readonly Use[];
+  /** The queues it sends to: gives the variable and the permission. */
+  readonly sends?: readonly QueueName[];
+  readonly timeout: Duration;
+  /** Who suffers how when it fails: the first sentence of its alarms. */
+  readonly harm: string;
+}
+
+const memoryMb = 512;
+/** A schedule's run may overlap the next one. */
+const scheduleInstances = 2;
+
+/** A function that a schedule (UTC) starts. */
+export function every(
+  stack: Domain,
+  id: Id,
+  { schedule, ...common }: Common & { readonly schedule: Schedule },
+): void {
+  const made = functionIn(stack, id, common, scheduleInstances);
+  new Rule(stack, `${id}/schedule`, {
+    ruleName: resourceName(id),
+    schedule,
+    targets: [new LambdaFunction(made, { retryAttempts: 2 })],
+  });
+}
+
+interface Drain extends Common {
+  /** Messages handed over in one invocation. */
+  readonly batch: number;
+  /** Invocations that run at the same time; SQS takes no fewer than 2. */
+  readonly atOnce: number;
+  /** Upstream systems put messages on it, too. */
+  readonly external?: true;
+}
+
+/** The one function that empties a queue; it has the queue's id. */
+export function drain(
+  stack: Domain,
+  queue: QueueName,
+  { batch, atOnce, external, ...common }: Drain,
+): void {
+  const { site } = stack;
+  site.drains(queue.id);
+  if (external) site.feeds(queue.id);
+  const source = queueIn(stack, queue);
+  const dead = deadQueueIn(stack, queue);
+  // Six times the time-out is what AWS asks for; on one machine that would make every test of a failure slow.
+  const seconds = common.timeout.toSeconds();
+  (source.node.defaultChild as CfnQueue).visibilityTimeout = site.local ? seconds + 2 : seconds * 6;
+  const made = functionIn(stack, queue.id, common, atOnce);
+  sendsTo(made, deadLetterOf(queue), dead);
+  made.addEventSource(
+    new SqsEventSource(source, {
+      batchSize: batch,
+      maxConcurrency: atOnce,
+      reportBatchItemFailures: true,
+    }),
+  );
+  watchQueue(stack, queue.id, common.harm, source, dead);
+}
+
+/** A function that runs at each deploy which changes its properties; the deploy fails where it fails. */
+export function atDeploy(
+  stack: Domain,
+  id: Id,
+  { properties, ...common }: Common & { readonly properties: Record<string, unknown> },
+): void {
+  const made = functionIn(stack, id, common, 1);
+  const { functionArn: serviceToken } = made;
+  const resource = new CustomResource(stack, `${id}/run`, {
+    serviceToken,
+    serviceTimeout: common.timeout,
+    properties,
+  });
+  resource.node.addDependency(made.role ?? made);
+}
+
+function functionIn(
+  stack: Domain,
+  id: Id,
+  { uses = [], sends = [], timeout, harm }: Common,
+  instances: number,
+): Lambda {
+  const { site, backing } = stack;
+  const resources = uses.map((use) => use(stack));
+  const connects = resources.flatMap(({ connectsTo }) => connectsTo ?? []);
+  for (const server of connects) site.connects(server, instances);
+  const network = connects.length ? backing.network : undefined;
+
+  const logGroup = new LogGroup(stack, `${id}/log`, {
+    logGroupName: `/signalbox/${id}`,
+    retention: RetentionDays.ONE_MONTH,
+    removalPolicy: RemovalPolicy.DESTROY,
+  });
+  const role = new Role(stack, `${id}/role`, {
+    assumedBy: new ServicePrincipal('lambda.amazonaws.com'),
+  });
+  logGroup.grantWrite(role);
+  if (network) role.addToPolicy(unscopedStatement(networkCalls));
+  acknowledge(role, [...(network ? networkCalls : []), ...(site.local ? [] : traceCalls)]);
+
+  const made = new Lambda(stack, id, {
+    functionName: resourceName(id),
+    description: harm,
+    code: Code.fromAsset(site.wire(id)),
+    handler: 'index.handler',
+    runtime: Runtime.NODEJS_24_X,
+    architecture: Architecture.ARM_64,
+    memorySize: memoryMb,
+    timeout,
+    role,
+    logGroup,
+    tracing: site.local ? Tracing.DISABLED : Tracing.ACTIVE,
+    ...(network && { vpc: network.vpc, securityGroups: [network.securityGroup] }),
+    environment: {
+      POWERTOOLS_SERVICE_NAME: id,
+      TZ: 'Asia/Shanghai',
+      ...(network && { NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem' }),
+      ...Object.fromEntries(resources.map(({ variable: { name, value } }) => [name, value])),
+    },
+  });
+  for (const { grantTo } of resources) grantTo(role);
+  for (const queue of sends) {
+    site.feeds(queue.id);
+    sendsTo(made, queue, queueIn(stack, queue));
+  }
+  watchFunction(stack, id, harm, made, timeout);
+  return made;
+}
+
+function sendsTo(made: Lambda, { id }: QueueName, queue: SqsQueue): void {
+  made.addEnvironment(queueVariable(id), queue.queueUrl);
+  queue.grantSendMessages(made);
+}

@@ -1,0 +1,41 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
+import { resourceName } from '../../lib/platform/names.ts';
+import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
+import type { Domain } from './site.ts';
+
+const retention = Duration.days(4);
+const deadRetention = Duration.days(14);
+/** Only the net for crashes and time-outs: consumers set messages aside themselves, with a reason, long before. */
+export const receivesMax = 50;
+
+/** The queue of that id with its dead-letter queue, made when first named in the domain it belongs to. */
+export function queueIn(stack: Domain, { id }: QueueName): SqsQueue {
+  const [domain] = id.split('/');
+  if (domain !== stack.node.id)
+    throw new Error(
+      `The queue ${id} belongs to ${domain}; ${stack.node.id} reaches it by an event.`,
+    );
+  const made = stack.node.tryFindChild(`queue/${id}`);
+  if (made) return made as SqsQueue;
+  const queue = new SqsQueue(stack, `queue/${id}`, {
+    queueName: resourceName(id),
+    enforceSSL: true,
+    retentionPeriod: retention,
+    removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    deadLetterQueue: { queue: deadQueueIn(stack, { id }), maxReceiveCount: receivesMax },
+  });
+  return queue;
+}
+
+export function deadQueueIn(stack: Domain, queue: QueueName): SqsQueue {
+  const { id } = deadLetterOf(queue);
+  const made = stack.node.tryFindChild(`queue/${id}`);
+  if (made) return made as SqsQueue;
+  return new SqsQueue(stack, `queue/${id}`, {
+    queueName: resourceName(id),
+    enforceSSL: true,
+    retentionPeriod: deadRetention,
+    removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+  });
+}

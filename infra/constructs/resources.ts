@@ -1,0 +1,50 @@
+import type { IRole } from 'aws-cdk-lib/aws-iam';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { StringParameter } from 'aws-cdk-lib/aws-ssm';
+import { type MysqlName, secretVariable, settingsVariable } from '../../lib/platform/names.ts';
+import { settingsName } from './names.ts';
+import type { Domain } from './site.ts';
+
+/** Something a function uses: the variable it is told by and the permission it needs, in one word of its wiring. */
+export interface Resource {
+  readonly variable: { readonly name: string; readonly value: string };
+  readonly grantTo: (role: IRole) => void;
+  readonly connectsTo?: MysqlName;
+}
+
+type Use = (stack: Domain) => Resource;
+
+/** A MySQL server by its secret. */
+export const mysql =
+  (name: MysqlName): Use =>
+  (stack) => ({ ...secretIn(stack, name), connectsTo: name });
+
+/** A domain's configuration document; `backing` deploys it. */
+export const settings =
+  (domain: string): Use =>
+  (stack) => {
+    const parameterName = settingsName(stack.site.context.stage, domain);
+    const id = `settings/${domain}`;
+    const parameter =
+      stack.node.tryFindChild(id) ??
+      StringParameter.fromStringParameterName(stack, id, parameterName);
+    return {
+      variable: { name: settingsVariable(domain), value: parameterName },
+      grantTo: (role) => (parameter as StringParameter).grantRead(role),
+    };
+  };
+
+/** Secrets exist before the deploy, made by who knows them (docs/decisions/0003-secrets.md). */
+function secretIn(stack: Domain, name: string): Resource {
+  const secretName = `signalbox/${stack.site.context.stage}/${name}`;
+  const id = `secret/${name}`;
+  const secret =
+    (stack.node.tryFindChild(id) as Secret | undefined) ??
+    Secret.fromSecretNameV2(stack, id, secretName);
+  return {
+    variable: { name: secretVariable(name), value: secretName },
+    grantTo: (role) => secret.grantRead(role),
+  };
+}
+
+export type { Use };

@@ -1,0 +1,63 @@
+import * as z from 'zod';
+import { queue } from '../platform/queue.ts';
+
+/** What a change is about (`source`): which of our tables, and which upstream rows it is read from. */
+export const sources = {
+  base: 1,
+  weidian: 2,
+  talentAndStar: 3,
+  all: 99,
+  store: 100,
+  company: 101,
+} as const;
+const sourceNumbers = [0, ...Object.values(sources)];
+
+export const flags = { created: 1, updated: 2, deleted: 3 } as const;
+
+/** As many ids as one message may carry; publishers split longer lists. */
+export const idsPerMessageMax = 100;
+const bigintMax = 2n ** 63n - 1n;
+
+const Ids = z.string().transform((text, context) => {
+  const problem = (message: string) => {
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  };
+  const ids = text.split(',');
+  const wrong = ids.findIndex((id) => !/^[1-9]\d{0,18}$/.test(id) || BigInt(id) > bigintMax);
+  if (wrong >= 0)
+    return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
+  if (ids.length > idsPerMessageMax)
+    return problem(`${ids.length} ids; at most ${idsPerMessageMax}`);
+  return [...new Set(ids)];
+});
+
+const Source = z
+  .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
+  .nullish();
+const known = (source: z.infer<typeof Source>) =>
+  source === '' || source == null ? undefined : source === 0 ? sources.base : source;
+
+const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(flags).join(', ')}`);
+
+/**
+ * `broker_event`, as upstream systems have always sent it: `{"broker_ids":"1,2","flag":2,"source":1}`.
+ * Read as `{ids, flag, source}` with each id once and base as source 1. `source_type` is another name of `source`.
+ */
+export const BrokerEvent = z
+  .object({ broker_ids: Ids, flag: Flag, source: Source, source_type: Source })
+  .transform(({ broker_ids: ids, flag, source, source_type }, context) => {
+    const given = known(source);
+    const alias = known(source_type);
+    if (given && alias && given !== alias) {
+      const message = `source (${source}) and source_type (${source_type}) say different things`;
+      context.addIssue({ code: 'custom', path: ['source'], message });
+      return z.NEVER;
+    }
+    return { ids, flag, source: given ?? alias ?? sources.base };
+  });
+export type BrokerEvent = z.infer<typeof BrokerEvent>;
+/** As it stands in a message. */
+export type SentBrokerEvent = z.input<typeof BrokerEvent>;
+
+export const brokerEvents = queue('broker/apply-event', BrokerEvent);

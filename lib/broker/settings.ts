@@ -1,0 +1,11 @@
+import * as z from 'zod';
+
+/** config/broker.json. */
+export const BrokerSettings = z.strictObject({
+  /** A change is published this long after it was made at the earliest: its transaction may still be open. */
+  safetyLagSeconds: z.int().min(0).max(300),
+  /** How late after its stamp a change may commit and still be found by the scan. */
+  overlapSeconds: z.int().min(60).max(3_600),
+  pageRowsMax: z.int().min(100).max(10_000),
+});
+export type BrokerSettings = z.infer<typeof BrokerSettings>;

@@ -1,0 +1,46 @@
+/** A message that no retry can make succeed: it is set aside at once, with this text as its reason. */
+export class Rejected extends Error {
+  override readonly name = 'Rejected';
+}
+
+/** Something of our own is away or not set up: the message goes back and is never set aside for it. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+}
+
+/**
+ * Errors of Node and of MySQL that say "this database cannot be used now", not "this statement is wrong".
+ * https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
+ */
+const awayCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'PROTOCOL_CONNECTION_LOST',
+  'PROTOCOL_SEQUENCE_TIMEOUT',
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_CON_COUNT_ERROR',
+  'ER_NORMAL_SHUTDOWN',
+  'ER_OPTION_PREVENTS_STATEMENT', // A writer that became a reader in a fail-over.
+  'ER_QUERY_INTERRUPTED',
+  'ER_READ_ONLY_MODE',
+  'ER_SERVER_SHUTDOWN',
+  'ER_TOO_MANY_USER_CONNECTIONS',
+]);
+
+/** Whether an error, or what caused it, is our own or the upstream database being away. */
+export function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof Unavailable) return true;
+  if ('code' in error && awayCodes.has(String(error.code))) return true;
+  return isAway(error.cause);
+}
+
+/** The text of anything thrown. */
+export const textOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

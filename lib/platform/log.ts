@@ -1,0 +1,32 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
+import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
+import { logMetrics } from '@aws-lambda-powertools/metrics/middleware';
+import type { MiddlewareObj } from '@middy/core';
+import { maskedValue } from './mask.ts';
+
+/** What a domain function returns: the word for what happened, with or without facts about it. */
+export type Outcome = string | ({ readonly outcome: string } & Readonly<Record<string, unknown>>);
+
+const logger = new Logger({ jsonReplacerFn: maskedValue });
+const metrics = new Metrics({ namespace: 'signalbox' });
+
+/** Writes one line and one count for a thing that was done. */
+export function report(result: Outcome, detail: Readonly<Record<string, unknown>>): void {
+  const { outcome, ...facts } = typeof result === 'string' ? { outcome: result } : result;
+  metrics.addMetric(outcome, MetricUnit.Count, 1);
+  logger.info(outcome, { ...detail, ...facts });
+}
+
+/** Writes one line and one count for a thing that failed. */
+export function reportFailure(
+  outcome: string,
+  detail: Readonly<Record<string, unknown>>,
+  error: unknown,
+): void {
+  metrics.addMetric(outcome, MetricUnit.Count, 1);
+  logger.warn(outcome, { ...detail, error: error instanceof Error ? error : String(error) });
+}
+
+/** Every handler of the product runs inside these: the request's id on each line, the counts at its end. */
+export const observed: MiddlewareObj[] = [injectLambdaContext(logger), logMetrics(metrics)];

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import { type Kysely, sql } from 'kysely';
+import * as z from 'zod';
+import type { PlatformTables } from './schema.ts';
+
+/** What infra/platform.ts hands over: the files of migrations/, in the order of their numbers. */
+export const Migrations = z.object({
+  migrations: z.array(z.object({ name: z.string(), sql: z.string() })).min(1),
+});
+export type Migrations = z.infer<typeof Migrations>;
+
+const lockName = 'signalbox.migrate';
+const lockTimeoutSeconds = 60;
+
+/**
+ * Applies what is not applied yet, one run at a time. MySQL cannot roll DDL back, so a file that broke off half-way
+ * is run again from its start: every statement of a file must be repeatable. Files only add; old code keeps running.
+ */
+export async function migrate(
+  { mysql }: { mysql: Kysely<PlatformTables> },
+  { migrations }: Migrations,
+): Promise<{ outcome: 'migrated' | 'up to date'; applied: string[] }> {
+  return await mysql.connection().execute(async (one) => {
+    await locked(one);
+    try {
+      await sql`create schema if not exists signalbox`.execute(one);
+      await sql`create table if not exists signalbox.migration (
+        name varchar(100) primary key, hash char(64) not null, applied_at datetime not null default current_timestamp
+      )`.execute(one);
+      const rows = await one.selectFrom('signalbox.migration').select(['name', 'hash']).execute();
+      const hashes = new Map(rows.map(({ name, hash }) => [name, hash]));
+      const applied: string[] = [];
+      for (const { name, sql: text } of migrations) {
+        const hash = createHash('sha256').update(text).digest('hex');
+        const known = hashes.get(name);
+        if (known === hash) continue;
+        if (known) throw new Error(`${name} was changed after it had run: add a new file instead.`);
+        for (const statement of statementsOf(text)) await sql.raw(statement).execute(one);
+        await one.insertInto('signalbox.migration').values({ name, hash }).execute();
+        applied.push(name);
+      }
+      return { outcome: applied.length ? 'migrated' : 'up to date', applied };
+    } finally {
+      await sql`do release_lock(${lockName})`.execute(one);
+    }
+  });
+}
+
+async function locked(one: Kysely<PlatformTables>): Promise<void> {
+  const { rows } = await sql<{ got: number | string | null }>`
+    select get_lock(${lockName}, ${lockTimeoutSeconds}) got`.execute(one);
+  if (Number(rows[0]?.got) === 1) return;
+  throw new Error(`Another migration has been running for over ${lockTimeoutSeconds} s.`);
+}
+
+/** A statement ends with a semicolon at the end of its line. */
+const statementsOf = (text: string): string[] =>
+  text
+    .split(/;\s*$/m)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement.replaceAll(/^--.*$/gm, '').trim());

@@ -1,0 +1,25 @@
+/**
+ * `<domain>/<verb-object>`: the path of a function below functions/, and the only name it has.
+ * Everything else that is named after it is derived here.
+ */
+export type Id = `${string}/${string}`;
+
+/** The name of a cloud resource: `signalbox-broker-apply-event`. */
+export const resourceName = (id: string): string => `signalbox-${id.replaceAll('/', '-')}`;
+
+const upper = (id: string): string => id.replaceAll(/[^a-zA-Z0-9]/g, '_').toUpperCase();
+
+/** The variable in which a function finds the URL of a queue. */
+export const queueVariable = (id: string): string => `QUEUE_${upper(id)}`;
+
+/** The variable in which a function finds the id of a secret. */
+export const secretVariable = (name: string): string => `SECRET_${upper(name)}`;
+
+/** The variable in which a function finds the name of its domain's configuration parameter. */
+export const settingsVariable = (domain: string): string => `SETTINGS_${upper(domain)}`;
+
+/** A MySQL server, named as its secret is: `mysql` holds our own schemas, the others belong to others and are only read. */
+export type MysqlName = 'mysql' | 'mysql-upstream' | 'mysql-order';
+
+/** Connections of one running instance to one server; infra/ adds them up against the server's limit. */
+export const connectionsPerInstanceMax = 2;

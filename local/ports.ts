@@ -1,0 +1,84 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
+
+const host = '127.0.0.1';
+
+function canListen(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(undefined));
+    server.listen({ port, host, exclusive: true }, () => {
+      const address = server.address();
+      const taken = typeof address === 'object' && address ? address.port : undefined;
+      server.close(() => resolve(taken));
+    });
+  });
+}
+
+/** The port that was asked for, or any free one. Throws with the holder's name when the one asked for is taken. */
+export async function freePort(what: string, asked: number | undefined): Promise<number> {
+  const port = await canListen(asked ?? 0);
+  if (port) return port;
+  throw new Error(`Port ${asked}, asked for ${what}, is in use by ${holderOf(asked ?? 0)}.`);
+}
+
+/** What a node of a Redis Cluster adds to its port for the bus between nodes. */
+const busOffset = 10_000;
+const rangeAttemptsMax = 50;
+
+/** The first of `count` neighbouring ports that are free together with their bus ports; `preferred` if it can be. */
+export async function freeRange(
+  what: string,
+  count: number,
+  preferred: number,
+  asked: number | undefined,
+): Promise<number> {
+  const first = asked ?? preferred;
+  const taken = await takenIn(first, count);
+  if (taken === undefined) return first;
+  if (asked) throw new Error(`Port ${taken}, asked for ${what}, is in use by ${holderOf(taken)}.`);
+  for (let attempt = 0; attempt < rangeAttemptsMax; attempt++) {
+    const other = 20_000 + Math.floor(Math.random() * 1_000) * 10;
+    if ((await takenIn(other, count)) === undefined) return other;
+  }
+  throw new Error(`No ${count} neighbouring ports are free for ${what}.`);
+}
+
+async function takenIn(first: number, count: number): Promise<number | undefined> {
+  for (let port = first; port < first + count; port++)
+    for (const one of [port, port + busOffset]) if (!(await canListen(one))) return one;
+  return undefined;
+}
+
+/** Who listens on a port, as `redis-server (process 4711)`; read from /proc, so only on Linux and of one's own. */
+export function holderOf(port: number): string {
+  try {
+    const hex = port.toString(16).toUpperCase().padStart(4, '0');
+    const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) =>
+      readFileSync(file, 'utf8').split('\n'),
+    );
+    const listening = lines
+      .map((line) => line.trim().split(/\s+/))
+      .filter((fields) => fields[3] === '0A');
+    const inodes = listening
+      .filter((fields) => fields[1]?.endsWith(`:${hex}`))
+      .map((fields) => fields[9]);
+    const sockets = new Set(inodes.map((inode) => `socket:[${inode}]`));
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+      if (holdsOne(pid, sockets))
+        return `${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (process ${pid})`;
+  } catch {
+    // Not Linux.
+  }
+  return 'another process';
+}
+
+function holdsOne(pid: string, sockets: ReadonlySet<string>): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) =>
+      sockets.has(readlinkSync(`/proc/${pid}/fd/${fd}`)),
+    );
+  } catch {
+    return false; // It has ended, or it is somebody else's.
+  }
+}

@@ -1,0 +1,160 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A server that was started, in a process group of its own. */
+interface Started {
+  readonly name: string;
+  readonly pid: number;
+  /** When it began, as `ps` says: a number alone may by now be another process's. */
+  readonly since: string;
+}
+
+/**
+ * The servers of one stack. They are listed in a file, and a watcher ends them when this process is gone, however it
+ * went; should the watcher die with it, the next start ends what the file still lists.
+ */
+export class Processes {
+  readonly #file: string;
+  readonly #logs: string;
+  readonly #started: Started[] = [];
+
+  /** Ends what a dead run in `dir` has left. Throws when a live one is using it. */
+  constructor(dir: string) {
+    this.#file = join(dir, 'processes.json');
+    this.#logs = join(dir, 'log');
+    const [owner] = listed(this.#file);
+    if (owner && isAlive(owner))
+      throw new Error(`A stack is running here already (process ${owner.pid}): stop it first.`);
+    endListed(this.#file);
+    rmSync(this.#logs, { recursive: true, force: true });
+    mkdirSync(this.#logs, { recursive: true });
+    this.#add('owner', process.pid);
+    const watcher = spawn(process.execPath, [join(import.meta.dirname, 'watcher.ts'), this.#file], {
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    watcher.unref();
+    (watcher.stdin as unknown as { unref(): void }).unref();
+  }
+
+  /** Starts a server; what it prints goes to `log/<name>.log`. It resolves when `isReady` first answers true. */
+  async start(
+    name: string,
+    [command, ...args]: readonly [string, ...string[]],
+    isReady: () => Promise<boolean> | boolean,
+    { env, cwd }: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
+  ): Promise<number> {
+    const log = join(this.#logs, `${name}.log`);
+    const output = openSync(log, 'a');
+    const child = spawn(command, args, {
+      ...(env && { env }),
+      ...(cwd && { cwd }),
+      detached: true,
+      stdio: ['pipe', output, output],
+    });
+    closeSync(output);
+    let ended: string | undefined;
+    child.once('error', (error) => {
+      ended = error.message;
+    });
+    child.once('exit', (code, signal) => {
+      ended ??= `it ended with ${code ?? signal}`;
+    });
+    if (child.pid) this.#add(name, child.pid);
+    await until(`${name} is ready (see ${log})`, async () => {
+      if (ended) throw new Error(`${name} did not start: ${ended}.\n${tailOf(log)}`);
+      return await isReady();
+    });
+    child.unref();
+    return child.pid as number;
+  }
+
+  /** Ends one server at once and for good. */
+  end(pid: number): void {
+    endGroup(pid);
+    const index = this.#started.findIndex((one) => one.pid === pid);
+    if (index >= 0) this.#started.splice(index, 1);
+    this.#write();
+  }
+
+  /** Ends all servers at once: what they hold is made anew at each start. */
+  endAll(): void {
+    endListed(this.#file);
+    rmSync(this.#file, { force: true });
+  }
+
+  #add(name: string, pid: number): void {
+    this.#started.push({ name, pid, since: since(pid) });
+    this.#write();
+  }
+
+  #write(): void {
+    writeFileSync(this.#file, JSON.stringify(this.#started, null, 2));
+  }
+}
+
+/** Ends every process group in the list but its owner's. */
+export function endListed(file: string): void {
+  for (const started of listed(file).slice(1)) if (isOurs(started)) endGroup(started.pid);
+}
+
+function listed(file: string): Started[] {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Started[];
+  } catch {
+    return []; // No run was here, or it was killed while it wrote its first line.
+  }
+}
+
+const ps = (...args: string[]): string => spawnSync('ps', args, { encoding: 'utf8' }).stdout.trim();
+const since = (pid: number): string => ps('-o', 'lstart=', '-p', String(pid));
+const isAlive = ({ pid, since: began }: Started): boolean => began !== '' && since(pid) === began;
+
+/** Also when the leader is gone and others of its group live: such a group's number is not given away again. */
+const isOurs = (started: Started): boolean => isAlive(started) || since(started.pid) === '';
+
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch {
+    // Nobody is left in the group.
+  }
+}
+
+const tailOf = (file: string): string =>
+  readFileSync(file, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
+
+const pollMs = 20;
+
+/** Waits until `condition` holds. Throws what it was waiting for when that takes too long. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`Not so after ${timeoutMs / 1000} s: ${what}.`);
+    await new Promise((done) => setTimeout(done, pollMs));
+  }
+}
+
+const parentsMax = 4;
+
+/**
+ * Calls `gone` when one of the processes that started this one (npm, its shell, bootstrap.mjs) is killed: they cannot
+ * say so themselves, and a stack without its `npm start` would stay for ever.
+ */
+export function endWithParents(gone: () => void): void {
+  const parents: Started[] = [];
+  for (let pid = process.ppid; parents.length < parentsMax && pid > 1; ) {
+    const [parent = '', ...command] = ps('-o', 'ppid=,args=', '-p', String(pid)).split(/\s+/);
+    if (!/npm|bootstrap\.mjs/.test(command.join(' '))) break;
+    parents.push({ name: 'parent', pid, since: since(pid) });
+    pid = Number(parent);
+  }
+  setInterval(() => {
+    if (!parents.every(isAlive)) gone();
+  }, 1000).unref();
+}

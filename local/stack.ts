@@ -1,0 +1,234 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { functionIds } from '../infra/constructs/bundle.ts';
+import { settingsName } from '../infra/constructs/names.ts';
+import { resourceName } from '../lib/platform/names.ts';
+import { deadLetterOf } from '../lib/platform/queue.ts';
+import { type Emulator, startEmulator } from './emulator.ts';
+import { installDebianPackages } from './install.ts';
+import { type Mysql, startMysql, users } from './mysql.ts';
+import { startOpenSearch } from './opensearch.ts';
+import { freePort, freeRange } from './ports.ts';
+import { Processes } from './processes.ts';
+import type { Progress } from './progress.ts';
+import { password, startRedisCluster } from './redis.ts';
+import { startUpstashGateway } from './upstash.ts';
+import { createUpstream } from './upstream.ts';
+
+export const root = join(import.meta.dirname, '..');
+const firstRedisPort = 6101;
+const upstashToken = 'upstash-local';
+
+/** Ports that were asked for; the others are free ones. */
+export interface Ports {
+  readonly mysql?: number | undefined;
+  readonly redis?: number | undefined;
+  readonly upstash?: number | undefined;
+  readonly opensearch?: number | undefined;
+  readonly aws?: number | undefined;
+}
+
+/** What `.local/endpoints.json` says; its form is fixed, for tools from elsewhere. */
+export interface Endpoints {
+  readonly mysql: string;
+  readonly redis: { readonly nodes: readonly string[]; readonly password: string };
+  readonly upstash: { readonly url: string; readonly token: string };
+  readonly opensearch: string;
+  readonly aws: string;
+  readonly region: string;
+  readonly queues: Readonly<Record<string, string>>;
+  readonly deadLetterQueues: Readonly<Record<string, string>>;
+  readonly functions: Readonly<Record<string, string>>;
+  readonly parameters: Readonly<Record<string, string>>;
+}
+
+export interface Stack {
+  readonly dir: string;
+  readonly endpoints: Endpoints;
+  readonly mysql: Mysql;
+  readonly emulator: Emulator;
+  readonly processes: Processes;
+  readonly stop: () => Promise<void>;
+}
+
+/** Brings up the whole local cloud in `dir` and deploys the product into it. What it started ends if it fails. */
+export async function startStack(dir: string, ports: Ports, progress: Progress): Promise<Stack> {
+  mkdirSync(dir, { recursive: true });
+  rmSync(join(dir, 'endpoints.json'), { force: true });
+  const processes = new Processes(dir);
+  try {
+    return await bringUp(dir, ports, progress, processes);
+  } catch (error) {
+    processes.endAll();
+    throw error;
+  }
+}
+
+async function bringUp(
+  dir: string,
+  ports: Ports,
+  progress: Progress,
+  processes: Processes,
+): Promise<Stack> {
+  const { step } = progress;
+  await step('Debian packages', installDebianPackages);
+  const taken = {
+    mysql: await freePort('MySQL', ports.mysql),
+    redis: await freeRange('the Redis cluster', 6, firstRedisPort, ports.redis),
+    upstash: await freePort('the Upstash gateway', ports.upstash),
+    opensearch: await freePort('OpenSearch', ports.opensearch),
+    aws: await freePort('the AWS emulator', ports.aws),
+  };
+  const at = (name: string) => join(dir, name);
+  const [mysql, [redis, upstash], opensearch, emulator] = await allOrFirstError([
+    step('MySQL 8.0.31 with upstream tables', async () => {
+      const server = await startMysql(processes, at('mysql'), taken.mysql);
+      await createUpstream(server);
+      return server;
+    }),
+    step('Redis Cluster of six, Upstash gateway', async () => {
+      const nodes = await startRedisCluster(processes, at('redis'), taken.redis);
+      const token = upstashToken;
+      return [nodes, await startUpstashGateway({ nodes, password, token }, taken.upstash)] as const;
+    }),
+    step('OpenSearch 2.19.6', () => startOpenSearch(processes, at('opensearch'), taken.opensearch)),
+    step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
+  ]);
+  await createSecrets(emulator, mysql);
+  writeFileSync(at('context.json'), JSON.stringify({ stage: 'local' }, null, 2));
+  await step('cdk bootstrap', () => bootstrap(dir, emulator));
+  await step('cdk deploy', () => deploy(dir, emulator));
+
+  const { username, password: mysqlPassword } = users.admin;
+  const endpoints: Endpoints = {
+    mysql: `mysql://${username}:${mysqlPassword}@${mysql.host}:${mysql.port}/`,
+    redis: { nodes: redis, password },
+    upstash: { url: upstash.url, token: upstashToken },
+    opensearch,
+    aws: emulator.url,
+    region: emulator.region,
+    ...(await deployed(emulator)),
+  };
+  writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
+  const stop = async () => {
+    processes.endAll();
+    await upstash.close();
+  };
+  return { dir, endpoints, mysql, emulator, processes, stop };
+}
+
+/** Like Promise.all, but nothing is still being started when it throws. */
+async function allOrFirstError<Values extends readonly unknown[]>(
+  promises: { readonly [Index in keyof Values]: Promise<Values[Index]> },
+): Promise<Values> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as Values;
+}
+
+/** A client of the emulator, with rights to everything. */
+export const clientOptions = ({ url, region }: Emulator) => ({
+  endpoint: url,
+  region,
+  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+});
+
+/** Secrets exist before the deploy, here as in the cloud. */
+async function createSecrets(emulator: Emulator, { host, port }: Mysql): Promise<void> {
+  const client = new SecretsManagerClient(clientOptions(emulator));
+  const secrets = {
+    mysql: { host, port, ...users.signalbox, ssl: false },
+    'mysql-upstream': { host, port, ...users.upstream, ssl: false },
+  };
+  for (const [name, value] of Object.entries(secrets))
+    await client.send(
+      new CreateSecretCommand({
+        Name: `signalbox/local/${name}`,
+        SecretString: JSON.stringify(value),
+      }),
+    );
+}
+
+const bootstrap = (dir: string, emulator: Emulator) =>
+  cdk(
+    dir,
+    emulator,
+    ['bootstrap', `aws://${emulator.account}/${emulator.region}`],
+    join(dir, 'emulator'),
+  );
+
+/** Deploys what infra/ says now, as the real CLI does it; `release` marks the code, so that it counts as changed. */
+export async function deploy(dir: string, emulator: Emulator, release?: string): Promise<void> {
+  const given: Record<string, string> = JSON.parse(readFileSync(join(dir, 'context.json'), 'utf8'));
+  const context = { ...given, ...(release && { release }) };
+  const options = {
+    app: `${process.execPath} ${join(root, 'infra/app.ts')}`,
+    output: join(dir, 'cdk.out'),
+    'require-approval': 'never',
+    method: 'direct',
+    concurrency: 2,
+  };
+  await cdk(dir, emulator, [
+    'deploy',
+    '--all',
+    ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
+    ...Object.entries(context).map(([name, value]) => `--context=${name}=${value}`),
+  ]);
+}
+
+function cdk(dir: string, emulator: Emulator, args: readonly string[], cwd = root): Promise<void> {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: dir, // Nobody's own AWS configuration.
+    CDK_DISABLE_CLI_TELEMETRY: 'true',
+    ...emulator.env,
+  };
+  const cli = join(root, 'node_modules/aws-cdk/bin/cdk');
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [cli, ...args, '--no-notices'], { cwd, env });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (part) => {
+        output += part;
+      });
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      if (code === 0) resolve();
+      else
+        reject(
+          new Error(
+            `cdk ${args[0]} ended with ${code}:\n${output.trimEnd().split('\n').slice(-40).join('\n')}`,
+          ),
+        );
+    });
+  });
+}
+
+/** The names of everything that can be reached, by the ids of the functions. */
+async function deployed(emulator: Emulator) {
+  const client = new SQSClient(clientOptions(emulator));
+  const { QueueUrls = [] } = await client.send(
+    new ListQueuesCommand({ QueueNamePrefix: resourceName(''), MaxResults: 1000 }),
+  );
+  const urls = new Map(QueueUrls.map((url) => [url.slice(url.lastIndexOf('/') + 1), url]));
+  const ids = functionIds();
+  const urlsOf = (idOf: (id: string) => string) =>
+    Object.fromEntries(
+      ids.flatMap((id) => {
+        const url = urls.get(resourceName(idOf(id)));
+        return url ? [[id, url]] : [];
+      }),
+    );
+  const domains = new Set(ids.map((id) => id.slice(0, id.indexOf('/'))));
+  domains.delete('platform');
+  return {
+    queues: urlsOf((id) => id),
+    deadLetterQueues: urlsOf((id) => deadLetterOf({ id: id as never }).id),
+    functions: Object.fromEntries(ids.map((id) => [id, resourceName(id)])),
+    parameters: Object.fromEntries(
+      [...domains].map((domain) => [domain, settingsName('local', domain)]),
+    ),
+  };
+}

@@ -1,2 +1,34 @@
 import { defineConfig } from 'vitest/config';
-export default defineConfig({});
+
+/** Component tests share the servers of one stack, with a MySQL for each worker; system tests run alone after them. */
+export default defineConfig({
+  test: {
+    globalSetup: 'test/support/servers.ts',
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'component',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/system/**'],
+          setupFiles: 'test/support/environment.ts',
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          testTimeout: 120_000,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});

@@ -48,6 +48,8 @@ async function lock(trx: Transaction<ProfileTables>, ids: readonly string[]): Pr
     .execute();
 }
 
+const usable = 1;
+
 async function readUpstream(
   upstream: Kysely<UpstreamTables>,
   ids: readonly string[],
@@ -63,14 +65,16 @@ async function readUpstream(
       'broker.StoreId as store_id',
       'broker.Photo as photo',
       'extend.UserMobile as mobile',
-      sql<number>`broker.Status <=> 1`.as('usable'),
+      'broker.Status as status',
       unlessZero('broker.updated_datetime').as('source_updated_at'),
       unlessZero('extend.updated_datetime').as('mobile_updated_at'),
     ])
     .where('broker.BrokerId', 'in', ids)
     .orderBy('broker.BrokerId')
     .execute()
-    .then((rows) => rows.map(({ usable, ...row }) => ({ ...row, is_deleted: usable ? 0 : 1 })));
+    .then((rows) =>
+      rows.map(({ status, ...row }) => ({ ...row, is_deleted: status === usable ? 0 : 1 })),
+    );
 }
 
 /** A zero date of an old row means none. */

@@ -3,7 +3,7 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { logMetrics } from '@aws-lambda-powertools/metrics/middleware';
 import type { MiddlewareObj } from '@middy/core';
-import { maskedValue } from './mask.ts';
+import { mask, maskedValue } from './mask.ts';
 
 /** What a domain function returns: the word for what happened, with or without facts about it. */
 export type Outcome = string | ({ readonly outcome: string } & Readonly<Record<string, unknown>>);
@@ -28,5 +28,24 @@ export function reportFailure(
   logger.warn(outcome, { ...detail, error: error instanceof Error ? error : String(error) });
 }
 
+/**
+ * Lambda itself logs an error that leaves the handler, with all that hangs on it (a statement with its values, say):
+ * only its masked text may leave.
+ */
+const masked: MiddlewareObj = {
+  onError: (request) => {
+    request.error = maskedError(request.error);
+  },
+};
+
+function maskedError(thrown: unknown): Error {
+  if (!(thrown instanceof Error)) return new Error(mask(String(thrown)));
+  const cause = thrown.cause === undefined ? {} : { cause: maskedError(thrown.cause) };
+  const error = new Error(mask(thrown.message), cause);
+  error.name = thrown.name;
+  if (thrown.stack) error.stack = mask(thrown.stack);
+  return error;
+}
+
 /** Every handler of the product runs inside these: the request's id on each line, the counts at its end. */
-export const observed: MiddlewareObj[] = [injectLambdaContext(logger), logMetrics(metrics)];
+export const observed: MiddlewareObj[] = [injectLambdaContext(logger), logMetrics(metrics), masked];

@@ -14,7 +14,7 @@ const lockTimeoutSeconds = 60;
 
 /**
  * Applies what is not applied yet, one run at a time. MySQL cannot roll DDL back, so a file that broke off half-way
- * is run again from its start: every statement of a file must be repeatable. Files only add; old code keeps running.
+ * is run again from its start, and what it finds already there is passed over. Files only add; old code keeps running.
  */
 export async function migrate(
   { mysql }: { mysql: Kysely<PlatformTables> },
@@ -35,7 +35,7 @@ export async function migrate(
         const known = hashes.get(name);
         if (known === hash) continue;
         if (known) throw new Error(`${name} was changed after it had run: add a new file instead.`);
-        for (const statement of statementsOf(text)) await sql.raw(statement).execute(one);
+        for (const statement of statementsOf(text)) await apply(one, statement);
         await one.insertInto('signalbox.migration').values({ name, hash }).execute();
         applied.push(name);
       }
@@ -51,6 +51,18 @@ async function locked(one: Kysely<PlatformTables>): Promise<void> {
     select get_lock(${lockName}, ${lockTimeoutSeconds}) got`.execute(one);
   if (Number(rows[0]?.got) === 1) return;
   throw new Error(`Another migration has been running for over ${lockTimeoutSeconds} s.`);
+}
+
+/** Table, column and key exist: https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html */
+const alreadyThere = new Set([1050, 1060, 1061]);
+
+async function apply(one: Kysely<PlatformTables>, statement: string): Promise<void> {
+  try {
+    await sql.raw(statement).execute(one);
+  } catch (error) {
+    const errno = error instanceof Error && 'errno' in error ? Number(error.errno) : 0;
+    if (!alreadyThere.has(errno)) throw error;
+  }
 }
 
 /** A statement ends with a semicolon at the end of its line. */

@@ -1,0 +1,179 @@
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { beforeEach, expect, test } from 'vitest';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+
+const dead = await testDeadLetterQueue(brokerEvents);
+const { handler } = await import('../../functions/broker/apply-event.ts');
+
+const id = 'broker/apply-event';
+const apply = (event: SQSEvent): Promise<SQSBatchResponse> => handler(event, contextOf());
+const update = (ids: string) => ({ broker_ids: ids, flag: 2, source: 1 });
+const bases = () => rowsOf('select * from user_prop_db.broker_base order by broker_id');
+const states = async () =>
+  (await bases()).map(({ broker_id, is_deleted }) => [broker_id, is_deleted]);
+
+beforeEach(async () => {
+  await resetDatabases();
+  await take(dead);
+});
+
+test('writes what upstream says, with the telephone number of the extension table', async () => {
+  await upstreamBroker(1001, { name: '王芳', stamp: '2026-11-20 23:59:59' });
+  await upstreamBroker(1002, { mobile: null });
+  await upstreamBroker(1003, { status: 0 });
+  await expect(apply(eventOf(id, 'base'))).resolves.toEqual({ batchItemFailures: [] });
+  expect(await bases()).toMatchObject([
+    {
+      broker_id: '1001',
+      true_name: '王芳',
+      city_id: 11,
+      company_id: '101',
+      store_id: '1001',
+      photo: 'photo.jpg',
+      mobile: '13800000001',
+      is_deleted: 0,
+      source_updated_at: '2026-11-20 23:59:59',
+      mobile_updated_at: '2026-11-20 23:59:59',
+    },
+    { broker_id: '1002', mobile: null, is_deleted: 0 },
+    { broker_id: '1003', is_deleted: 1 },
+  ]);
+});
+
+test('the upstream row decides, not the flag', async () => {
+  await upstreamBroker(1001);
+  await apply(eventOf(id, 'deleted'));
+  expect(await states()).toEqual([
+    ['1001', 0],
+    ['1002', 1],
+  ]);
+});
+
+test('a broker goes, comes back with an older stamp and is there again', async () => {
+  await upstreamBroker(1, { stamp: '2026-11-20 10:00:00' });
+  await apply(sqsEvent(update('1')));
+  await run('delete from anjuke_db.ajk_broker');
+  await apply(sqsEvent(update('1')));
+  expect(await states()).toEqual([['1', 1]]);
+  await upstreamBroker(1, { stamp: '2026-11-19 10:00:00', name: '回来' });
+  await apply(sqsEvent(update('1')));
+  expect(await bases()).toMatchObject([{ is_deleted: 0, true_name: '回来' }]);
+});
+
+test('an older stamp is passed over, an equal one is written; the telephone number has its own', async () => {
+  await upstreamBroker(1, { name: '甲', stamp: '2026-11-20 10:00:00', mobile: '13800000001' });
+  await apply(sqsEvent(update('1')));
+  await upstreamBroker(1, { name: '乙', stamp: '2026-11-20 10:00:00', mobile: '13800000002' });
+  await apply(sqsEvent(update('1')));
+  expect(await bases()).toMatchObject([{ true_name: '乙', mobile: '13800000002' }]);
+  await upstreamBroker(1, { name: '丙', stamp: '2026-11-20 09:59:59', mobile: '13800000003' });
+  await run("update anjuke_db.ajk_brokerextend set updated_datetime = '2026-11-20 10:00:01'");
+  await apply(sqsEvent(update('1')));
+  expect(await bases()).toMatchObject([
+    { true_name: '乙', mobile: '13800000003', source_updated_at: '2026-11-20 10:00:00' },
+  ]);
+});
+
+test('a zero date upstream counts as none', async () => {
+  await run(`set @mode = @@sql_mode; set sql_mode = '';
+    insert into anjuke_db.ajk_broker (BrokerId, TrueName, Status, updated_datetime) values (1, '旧', 1, '0000-00-00 00:00:00');
+    set sql_mode = @mode`);
+  await apply(sqsEvent(update('1')));
+  expect(await bases()).toMatchObject([
+    { true_name: '旧', is_deleted: 0, source_updated_at: null },
+  ]);
+});
+
+test('the same message twice, and two at once, leave the same rows', async () => {
+  for (let broker = 1; broker <= 100; broker++) await upstreamBroker(broker);
+  const forwards = Array.from({ length: 100 }, (_, index) => index + 1);
+  const event = sqsEvent(
+    ...Array.from({ length: 10 }, (_, n) =>
+      update((n % 2 ? forwards : forwards.toReversed()).join(',')),
+    ),
+  );
+  const results = await Promise.all([apply(event), apply(event), apply(event)]);
+  expect(results.map((result) => redelivered(event, result))).toEqual([[], [], []]);
+  expect(
+    await rowsOf('select count(*) rows_, sum(is_deleted) deleted from user_prop_db.broker_base'),
+  ).toEqual([{ rows_: '100', deleted: '0' }]);
+});
+
+test('of a change before and one after, two at once never leave the one before', async () => {
+  for (let round = 0; round < 20; round++) {
+    await upstreamBroker(1, { name: '之前' });
+    const early = apply(sqsEvent(update('1')));
+    await run("update anjuke_db.ajk_broker set TrueName = '之后'");
+    await Promise.all([early, apply(sqsEvent(update('1')))]);
+    expect(await bases()).toMatchObject([{ true_name: '之后' }]);
+  }
+});
+
+test('ids beyond 2^53 keep every digit', async () => {
+  await upstreamBroker('9223372036854775807');
+  await apply(sqsEvent(update('9223372036854775807,9223372036854775806')));
+  expect(await states()).toEqual([
+    ['9223372036854775806', 1],
+    ['9223372036854775807', 0],
+  ]);
+});
+
+test('a tenth record that is not JSON: nine applied, one set aside with its reason', async () => {
+  for (let broker = 1001; broker <= 1009; broker++) await upstreamBroker(broker);
+  const event = eventOf<SQSEvent>(id, 'tenth-is-not-json');
+  expect(redelivered(event, await apply(event))).toEqual([]);
+  expect(await states()).toHaveLength(9);
+  expect(await takeDead(dead)).toEqual([
+    { body: 'broker_ids=1010&flag=2', reason: 'The body is not JSON.' },
+  ]);
+});
+
+test('ten bad records: ten set aside, each with what is wrong with it', async () => {
+  const event = eventOf<SQSEvent>(id, 'ten-bad');
+  expect(redelivered(event, await apply(event))).toEqual([]);
+  expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual(
+    [
+      'The body is not JSON.',
+      'Invalid input: expected object, received null',
+      'Invalid input: expected object, received array',
+      'The body is not JSON.',
+      'broker_ids: Invalid input: expected string, received undefined',
+      'broker_ids: Expected positive ids joined by commas; number 1 is none',
+      'broker_ids: Expected positive ids joined by commas; number 2 is none',
+      'flag: Expected one of 1, 2, 3',
+      'source: Expected one of 0, 1, 2, 3, 99, 100, 101',
+      'source: source (1) and source_type (2) say different things',
+    ].toSorted((a, b) => a.localeCompare(b)),
+  );
+  expect(await bases()).toEqual([]);
+});
+
+test('a source that is not applied yet is set aside, to be redriven', async () => {
+  await apply(sqsEvent({ broker_ids: '1', flag: 2, source: 100 }));
+  expect(await takeDead(dead)).toMatchObject([
+    { reason: 'source: 100 cannot be applied yet; redrive it when it can' },
+  ]);
+});
+
+test('where a row cannot be written the message comes again, and is set aside at its third delivery', async () => {
+  await upstreamBroker(1, { name: '名'.repeat(64) });
+  await run('alter table user_prop_db.broker_base modify true_name varchar(3)');
+  try {
+    const first: SQSEvent = { Records: [sqsRecord(update('1'), 1)] };
+    expect(redelivered(first, await apply(first))).toEqual([0]);
+    expect(await bases()).toEqual([]);
+    const third: SQSEvent = { Records: [sqsRecord(update('1'), 3)] };
+    expect(redelivered(third, await apply(third))).toEqual([]);
+    expect(await takeDead(dead)).toEqual([
+      {
+        body: JSON.stringify(update('1')),
+        reason: expect.stringContaining("Data too long for column 'true_name'"),
+      },
+    ]);
+  } finally {
+    await run('alter table user_prop_db.broker_base modify true_name varchar(64)');
+  }
+});

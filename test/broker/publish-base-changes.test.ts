@@ -1,0 +1,102 @@
+import { beforeEach, expect, test } from 'vitest';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { contextOf, eventOf } from '../support/lambda.ts';
+import { take, testQueue } from '../support/queues.ts';
+
+const queue = await testQueue(brokerEvents);
+const { handler } = await import('../../functions/broker/publish-base-changes.ts');
+
+const tick = () => handler(eventOf('broker/publish-base-changes', 'minute'), contextOf());
+/** `seconds` ago by the database's clock. */
+const ago = async (seconds: number) =>
+  String((await rowsOf('select now() - interval ? second time', [seconds]))[0]?.['time']);
+
+async function published(): Promise<string[]> {
+  const messages = await take(queue);
+  return messages.flatMap(({ Body = '' }) => JSON.parse(Body).broker_ids.split(',')).toSorted();
+}
+
+beforeEach(async () => {
+  await resetDatabases();
+  await take(queue);
+});
+
+test('publishes a changed broker once, as upstream systems write it', async () => {
+  await upstreamBroker(7, { stamp: await ago(60) });
+  await run("update anjuke_db.ajk_brokerextend set updated_datetime = '2020-01-01 00:00:00'");
+  await tick();
+  expect((await take(queue)).map(({ Body }) => Body)).toEqual([
+    '{"broker_ids":"7","flag":2,"source":1}',
+  ]);
+  await tick();
+  expect(await published()).toEqual([]);
+});
+
+test('a new telephone number alone publishes the broker', async () => {
+  await upstreamBroker(7, { stamp: '2020-01-01 00:00:00' });
+  await run('update anjuke_db.ajk_brokerextend set updated_datetime = now() - interval 60 second');
+  await tick();
+  expect(await published()).toEqual(['7']);
+});
+
+test('the first run goes back as far as the overlap, a change of the last seconds waits', async () => {
+  await upstreamBroker(1, { stamp: await ago(700) });
+  await upstreamBroker(2, { stamp: await ago(500) });
+  await upstreamBroker(3, { stamp: await ago(1) });
+  await tick();
+  expect(await published()).toEqual(['2', '2']); // Row and telephone number.
+});
+
+test('two changes within one second are both published', async () => {
+  const stamp = await ago(30);
+  await upstreamBroker(1, { stamp, name: '甲' });
+  await tick();
+  await upstreamBroker(1, { stamp, name: '乙' });
+  await tick();
+  expect(await published()).toEqual(['1', '1', '1']);
+});
+
+test('a change that commits minutes after its stamp is published', async () => {
+  await tick();
+  await upstreamBroker(1, { stamp: await ago(300) });
+  await tick();
+  expect(new Set(await published())).toEqual(new Set(['1']));
+});
+
+test('more rows with one stamp than a page holds are all published, a hundred ids a message', async () => {
+  await run(`set session cte_max_recursion_depth = 3000;
+    insert into anjuke_db.ajk_broker (BrokerId, Status, updated_datetime)
+    with recursive n as (select 1 id union all select id + 1 from n where id < 2500)
+    select id, 1, date_format(now() - interval 60 second, '%Y-%m-%d %H:%i:00') from n`);
+  await tick();
+  const messages = await take(queue);
+  const ids = messages.map(({ Body = '' }) => JSON.parse(Body).broker_ids.split(',') as string[]);
+  expect(Math.max(...ids.map(({ length }) => length))).toBe(100);
+  expect(new Set(ids.flat()).size).toBe(2500);
+  expect(ids.flat()).toHaveLength(2500);
+});
+
+test('what was sent before the cursor was written is sent again, never lost', async () => {
+  await upstreamBroker(1, { stamp: await ago(60) });
+  await run(
+    `create trigger signalbox.crash before update on signalbox.scan_cursor for each row signal sqlstate '45000'`,
+  );
+  try {
+    await expect(tick()).rejects.toThrow();
+  } finally {
+    await run('drop trigger signalbox.crash');
+  }
+  expect(await published()).toEqual(['1']);
+  await tick();
+  expect(await published()).toEqual(['1', '1']);
+});
+
+test('two runs at once: everything is published, and both end well', async () => {
+  for (let broker = 1; broker <= 50; broker++)
+    await upstreamBroker(broker, { stamp: await ago(60) });
+  await Promise.all([tick(), tick()]);
+  expect(new Set(await published()).size).toBe(50);
+  await tick();
+  expect(await published()).toEqual([]);
+});

@@ -1,0 +1,133 @@
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { SQSEvent } from 'aws-lambda';
+import { sql } from 'kysely';
+import { beforeEach, expect, inject, test, vi } from 'vitest';
+import * as z from 'zod';
+import { attemptsMax, consume } from '../../lib/platform/consume.ts';
+import { Rejected } from '../../lib/platform/errors.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { queueVariable } from '../../lib/platform/names.ts';
+import { deadLetterOf, queue } from '../../lib/platform/queue.ts';
+import { freePort } from '../../local/ports.ts';
+import { clientOptions } from '../../local/stack.ts';
+import { contextOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+
+const numbers = queue('test/add-number', z.object({ number: z.int() }));
+const dead = await testDeadLetterQueue(numbers);
+beforeEach(async () => {
+  await take(dead);
+});
+
+const delivered = (receives: number): SQSEvent => ({
+  Records: [sqsRecord({ number: 1 }, receives)],
+});
+
+test('only what failed comes again', async () => {
+  const handler = consume(numbers, async ({ number }) => {
+    if (number % 3 === 0) throw new Error(`no ${number}`);
+    return 'added';
+  });
+  const event = sqsEvent(...Array.from({ length: 10 }, (_, number) => ({ number })));
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([0, 3, 6, 9]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('records of a batch run together, up to the limit', async () => {
+  let running = 0;
+  let most = 0;
+  const handler = consume(numbers, async () => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((done) => setTimeout(done, 5));
+    running -= 1;
+    return 'added';
+  });
+  await handler(sqsEvent(...Array.from({ length: 40 }, (_, number) => ({ number }))), contextOf());
+  expect(most).toBe(10);
+});
+
+test('a rejected message is set aside at its first delivery, body unchanged, personal data masked in the reason', async () => {
+  const handler = consume(numbers, async () => {
+    throw new Rejected('the owner of 13812345678 is unknown');
+  });
+  const body = '{"number": 1, "more": "13812345678"}';
+  const event = sqsEvent(body);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  expect(await takeDead(dead)).toEqual([{ body, reason: 'the owner of 138****5678 is unknown' }]);
+});
+
+test('what keeps failing is set aside at its last attempt with its last error', async () => {
+  const handler = consume(numbers, async () => {
+    throw new Error('never mind');
+  });
+  for (let receives = 1; receives < attemptsMax; receives++) {
+    const event = delivered(receives);
+    expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  }
+  const event = delivered(attemptsMax);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  expect(await takeDead(dead)).toMatchObject([{ reason: 'never mind' }]);
+});
+
+test('where the dead-letter queue cannot be reached the message comes again', async () => {
+  const variable = queueVariable(deadLetterOf(numbers).id);
+  vi.stubEnv(variable, `${process.env[variable]}-gone`);
+  const handler = consume(numbers, async () => 'added');
+  vi.unstubAllEnvs();
+  const event = sqsEvent('not JSON');
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+});
+
+test('while a database is away a message comes again, however often it came', async () => {
+  const port = await freePort('a server that is not there', undefined);
+  const SecretString = JSON.stringify({
+    host: '127.0.0.1',
+    port,
+    username: 'a',
+    password: 'b',
+    ssl: false,
+  });
+  const client = new SecretsManagerClient(clientOptions(inject('emulator')));
+  await client.send(new CreateSecretCommand({ Name: 'test/away', SecretString }));
+  vi.stubEnv('SECRET_MYSQL', 'test/away');
+  const away = mysql<Record<string, never>>('mysql');
+  vi.unstubAllEnvs();
+  const handler = consume(numbers, async () => {
+    await sql`select 1`.execute(away);
+    return 'added';
+  });
+  const event = delivered(40);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('a secret that does not exist is named, and sets nothing aside', async () => {
+  vi.stubEnv('SECRET_MYSQL', 'test/not-there');
+  const db = mysql<Record<string, never>>('mysql');
+  vi.unstubAllEnvs();
+  let said = '';
+  const handler = consume(numbers, async () => {
+    try {
+      await sql`select 1`.execute(db);
+    } catch (error) {
+      said = String(error);
+      throw error;
+    }
+    return 'added';
+  });
+  const event = delivered(3);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  expect(said).toBe(
+    'Unavailable: The secret test/not-there cannot be read: create it as README says, or grant it in `uses`.',
+  );
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('a variable that is missing is named when the function starts', () => {
+  vi.stubEnv(queueVariable(deadLetterOf(numbers).id), '');
+  expect(() => consume(numbers, async () => 'added')).toThrow(
+    'The variable QUEUE_TEST_ADD_NUMBER_DEAD is missing: name what it stands for in `uses` or `sends` of this function in infra/.',
+  );
+  vi.unstubAllEnvs();
+});

@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { beforeEach, expect, test } from 'vitest';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { type Page, type Scanned, type Stamped, scan } from '../../lib/platform/scan.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { plusSeconds, type WallTime } from '../../lib/platform/time.ts';
+import { resetDatabases } from '../support/databases.ts';
+
+type Row = Stamped & { readonly text: string };
+
+const deps = { mysql: mysql<PlatformTables>('mysql') };
+const limits = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 3 };
+const start: WallTime = '2026-11-21 00:00:00';
+
+/** A table in memory, with a clock; rows appear when they commit, which may be long after their stamp. */
+class Table {
+  rows = new Map<string, Row>();
+  now = start;
+  readonly published: Row[] = [];
+
+  write(id: string, text: string, stamp = this.now): void {
+    this.rows.set(id, { id, stamp, text });
+  }
+
+  async run({ pagesMax = Number.POSITIVE_INFINITY } = {}): Promise<Scanned> {
+    let pages = 0;
+    const source = {
+      name: 'test',
+      now: async () => this.now,
+      read: async ({ time, id, upTo, limit }: Page) =>
+        [...this.rows.values()]
+          .filter(
+            (row) =>
+              row.stamp <= upTo &&
+              (row.stamp > time || (row.stamp === time && Number(row.id) > Number(id))),
+          )
+          .toSorted((a, b) => a.stamp.localeCompare(b.stamp) || Number(a.id) - Number(b.id))
+          .slice(0, limit),
+    };
+    const remaining = () => (pages++ < pagesMax ? 60_000 : 0);
+    return await scan(deps, source, limits, remaining, async (rows) => {
+      this.published.push(...rows);
+    });
+  }
+
+  pass(seconds: number): void {
+    this.now = plusSeconds(this.now, seconds);
+  }
+}
+
+beforeEach(resetDatabases);
+
+test('the first run says so and begins an overlap ago', async () => {
+  const table = new Table();
+  table.write('1', 'old', plusSeconds(start, -606));
+  table.write('2', 'recent', plusSeconds(start, -604));
+  expect(await table.run()).toEqual({
+    outcome: 'published',
+    read: 1,
+    published: 1,
+    lagSeconds: 5,
+    firstRun: true,
+  });
+  expect(table.published.map(({ id }) => id)).toEqual(['2']);
+  expect(await table.run()).toMatchObject({ outcome: 'nothing new', published: 0 });
+});
+
+test('a run that is out of time goes on where it stopped, however little it may do', async () => {
+  const table = new Table();
+  await table.run();
+  for (let id = 1; id <= 20; id++) table.write(String(id), 'a');
+  table.pass(60);
+  const outcomes: string[] = [];
+  for (let run = 0; run < 8; run++) outcomes.push((await table.run({ pagesMax: 1 })).outcome);
+  expect(outcomes.slice(0, 6)).toEqual(Array.from({ length: 6 }, () => 'out of time'));
+  expect(table.published.map(({ id }) => Number(id))).toEqual(
+    Array.from({ length: 20 }, (_, index) => index + 1),
+  );
+  expect(await table.run()).toMatchObject({ outcome: 'nothing new' });
+});
+
+test('two runs at once: one moves the cursor, the other says that it was overtaken', async () => {
+  const table = new Table();
+  await table.run();
+  table.write('1', 'a');
+  table.pass(60);
+  const both = await Promise.all([table.run(), table.run()]);
+  expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(['overtaken', 'published']);
+  expect(new Set(table.published.map(({ id }) => id))).toEqual(new Set(['1']));
+});
+
+type Step =
+  | { readonly do: 'change'; readonly id: number; readonly lateSeconds: number }
+  | { readonly do: 'pass'; readonly seconds: number }
+  | { readonly do: 'run'; readonly pagesMax: number };
+
+test('model: whatever commits up to 300 s after its stamp is published, in its last version, and no version twice', async () => {
+  const change = fc.record({
+    do: fc.constant('change' as const),
+    id: fc.integer({ min: 1, max: 12 }),
+    lateSeconds: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 300 })),
+  });
+  const pass = fc.record({
+    do: fc.constant('pass' as const),
+    seconds: fc.integer({ min: 0, max: 90 }),
+  });
+  const runs = fc.record({
+    do: fc.constant('run' as const),
+    pagesMax: fc.integer({ min: 1, max: 4 }),
+  });
+  const steps = fc.array(fc.oneof(change, pass, runs), { minLength: 5, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(steps, async (history: readonly Step[]) => {
+      await resetDatabases();
+      const table = new Table();
+      await table.run();
+      let version = 0;
+      for (const step of history) {
+        if (step.do === 'pass') table.pass(step.seconds);
+        else if (step.do === 'run') await table.run({ pagesMax: step.pagesMax });
+        else
+          table.write(String(step.id), `v${version++}`, plusSeconds(table.now, -step.lateSeconds));
+      }
+      table.pass(10);
+      await table.run();
+      const last = new Map(table.published.map((row) => [row.id, row.text]));
+      for (const { id, text } of table.rows.values()) expect(last.get(id)).toBe(text);
+      const texts = table.published.map(({ text }) => text);
+      expect(new Set(texts).size).toBe(texts.length);
+    }),
+    { numRuns: 60 },
+  );
+}, 60_000);

@@ -1,0 +1,24 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { dateOf, plusSeconds, wallTime } from '../../lib/platform/time.ts';
+
+test('wall time is Shanghai time whatever the machine says', () => {
+  expect(wallTime(new Date('2026-11-20T16:00:00Z'))).toBe('2026-11-21 00:00:00');
+  expect(dateOf('2026-11-21 00:00:00').toISOString()).toBe('2026-11-20T16:00:00.000Z');
+});
+
+test('seconds are added across days, months and years', () => {
+  expect(plusSeconds('2026-12-31 23:59:59', 1)).toBe('2027-01-01 00:00:00');
+  expect(plusSeconds('2028-03-01 00:00:00', -1)).toBe('2028-02-29 23:59:59');
+});
+
+test('later is greater as text', () => {
+  const seconds = fc.integer({ min: 0, max: 10 ** 8 });
+  fc.assert(
+    fc.property(seconds, fc.integer({ min: 1, max: 10 ** 8 }), (start, more) => {
+      const time = plusSeconds('2000-01-01 00:00:00', start);
+      expect(plusSeconds(time, more) > time).toBe(true);
+      expect(plusSeconds(plusSeconds(time, more), -more)).toBe(time);
+    }),
+  );
+});

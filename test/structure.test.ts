@@ -1,0 +1,111 @@
+import { spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, inject, test } from 'vitest';
+import { functionIds } from '../infra/constructs/bundle.ts';
+import { root } from '../local/stack.ts';
+
+const ids = functionIds();
+const text = (path: string) => readFileSync(join(root, path), 'utf8');
+
+test('there are functions', () => {
+  expect(ids).toContain('broker/apply-event');
+});
+
+test.each(ids)('%s has its test and its sample events, and is short', (id) => {
+  expect(existsSync(join(root, `test/${id}.test.ts`))).toBe(true);
+  const events = globSync(`events/${id}/*.json`, { cwd: root });
+  expect(events.length).toBeGreaterThan(0);
+  for (const event of events) expect(JSON.parse(text(event))).toBeTypeOf('object');
+  expect(text(`functions/${id}.ts`).trim().split('\n').length).toBeLessThanOrEqual(25);
+});
+
+test.each(ids)('%s says in its first line what it does and exports only its handler', (id) => {
+  const lines = text(`functions/${id}.ts`).split('\n');
+  expect(lines[0]).toMatch(/^\/\*\* [A-Z].*\.( \*\/)?$|^\/\*\*$/);
+  expect(lines.filter((line) => line.startsWith('export'))).toEqual([
+    expect.stringMatching(/^export const handler = /),
+  ]);
+});
+
+test('events, tests and functions mirror each other: nothing is left over', () => {
+  const domains = new Set(ids.map(dirname));
+  const folders = globSync('events/*/*', { cwd: root }).map((path) => path.slice('events/'.length));
+  expect(folders.toSorted()).toEqual(ids);
+  for (const domain of globSync('lib/*', { cwd: root }).map((path) => path.slice('lib/'.length)))
+    expect([...domains, 'wechat']).toContain(domain);
+  for (const domain of domains) expect(existsSync(join(root, `infra/${domain}.ts`))).toBe(true);
+});
+
+test('every runbook belongs to an alarm, every alarm has one', () => {
+  const kinds = text('infra/constructs/alarms.ts').match(/kind: '[a-z-]+'/g) ?? [];
+  const named = new Set(kinds.map((kind) => `${kind.slice(7, -1)}.md`));
+  const written = globSync('*.md', { cwd: join(root, 'docs/runbooks') });
+  expect(written.toSorted()).toEqual([...named].toSorted());
+});
+
+const sourceFolders = ['functions', 'lib', 'infra', 'local'];
+
+/** Runs dependency-cruiser on a tree: the names of the broken rules, and how many of our files it saw. */
+function cruise(cwd: string): { broken: string[]; seen: number } {
+  const cli = join(root, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
+  const { stdout } = spawnSync(process.execPath, [cli, ...sourceFolders, '--output-type', 'json'], {
+    cwd,
+    maxBuffer: 64 << 20,
+    encoding: 'utf8',
+  });
+  const { summary, modules } = JSON.parse(stdout);
+  const broken = summary.violations.map(({ rule }: { rule: { name: string } }) => rule.name);
+  const sources = modules.filter(({ source }: { source: string }) =>
+    sourceFolders.includes(source.split('/')[0] ?? ''),
+  );
+  return { broken: [...new Set<string>(broken)].toSorted(), seen: sources.length };
+}
+
+test('the import arrows hold, and the tool saw every file', () => {
+  const { broken, seen } = cruise(root);
+  expect(broken).toEqual([]);
+  expect(seen).toBeGreaterThanOrEqual(
+    globSync('{functions,lib,infra,local}/**/*.ts', { cwd: root }).length,
+  );
+}, 60_000);
+
+test('each broken arrow is seen', () => {
+  const copy = join(inject('dir'), 'planted');
+  rmSync(copy, { recursive: true, force: true });
+  for (const name of [...sourceFolders, 'tsconfig.json', '.dependency-cruiser.mjs', 'package.json'])
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  const violations: Record<string, string> = {
+    'lib/platform/planted.ts':
+      "import '../broker/queues.ts';\nimport '../../functions/broker/apply-event.ts';\nimport '../../local/ports.ts';\n",
+    'lib/planted/planted.ts': "import '../broker/queues.ts';\nimport '@middy/core';\n",
+    'functions/broker/planted.ts': "import 'mysql2';\n",
+    'infra/planted.ts': "import '../lib/broker/bases.ts';\n",
+    'lib/broker/circle.ts': "import './ring.ts';\n",
+    'lib/broker/ring.ts': "import './circle.ts';\n",
+  };
+  for (const [path, source] of Object.entries(violations)) {
+    mkdirSync(dirname(join(copy, path)), { recursive: true });
+    writeFileSync(join(copy, path), source);
+  }
+  expect(cruise(copy).broken).toEqual([
+    'domains-meet-in-events',
+    'functions-import-lib-only',
+    'handlers-are-made-in-platform',
+    'infra-knows-names-only',
+    'lib-stays-below',
+    'no-circles',
+    'nobody-imports-functions',
+    'platform-knows-no-domain',
+  ]);
+}, 60_000);

@@ -1,0 +1,56 @@
+import type { RowDataPacket } from 'mysql2';
+import { inject } from 'vitest';
+import { connect } from '../../local/mysql.ts';
+
+export type Admin = Awaited<ReturnType<typeof connect>>;
+
+const schemas = ['signalbox', 'user_prop_db', 'anjuke_db'];
+let admin: Admin | undefined;
+
+/** A connection with all rights to this worker's own MySQL. */
+export async function database(): Promise<Admin> {
+  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
+  const server = inject('servers')[worker - 1];
+  if (!server) throw new Error(`No MySQL was started for worker ${worker}.`);
+  admin ??= await connect(server);
+  return admin;
+}
+
+/** Empties every table, upstream's too. */
+export async function resetDatabases(): Promise<void> {
+  const mysql = await database();
+  const tables = await rowsOf(
+    `select concat('truncate table \`', table_schema, '\`.\`', table_name, '\`') statement from information_schema.tables
+     where table_schema in (?) and table_name <> 'migration'`,
+    [schemas],
+  );
+  if (tables.length) await mysql.query(tables.map(({ statement }) => statement).join(';'));
+}
+
+type Row = Record<string, unknown>;
+
+export async function rowsOf(sql: string, values: unknown[] = []): Promise<Row[]> {
+  const [rows] = await (await database()).query<RowDataPacket[]>(sql, values);
+  return rows.map((row) => ({ ...row }));
+}
+
+export async function run(sql: string, values: unknown[] = []): Promise<void> {
+  await (await database()).query(sql, values);
+}
+
+/** A broker as upstream has it; `stamp` is its updated_datetime, and that of its telephone number. */
+export async function upstreamBroker(
+  id: number | string,
+  {
+    name = `经纪人${id}`,
+    status = 1,
+    stamp = '2026-11-20 10:00:00',
+    mobile = '13800000001' as string | null,
+  } = {},
+): Promise<void> {
+  await run(
+    `replace into anjuke_db.ajk_broker values (?, ?, 11, 101, 1001, 'photo.jpg', ?, ?);
+     replace into anjuke_db.ajk_brokerextend values (?, ?, ?)`,
+    [id, name, status, stamp, id, mobile, stamp],
+  );
+}

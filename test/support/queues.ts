@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto';
+import {
+  CreateQueueCommand,
+  DeleteMessageBatchCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { inject } from 'vitest';
+import { queueVariable, resourceName } from '../../lib/platform/names.ts';
+import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
+import { clientOptions } from '../../local/stack.ts';
+
+export const sqs = (): SQSClient => new SQSClient(clientOptions(inject('emulator')));
+
+/** Makes a queue that nobody drains and tells this process's handlers that it is theirs. */
+export async function testQueue(queue: QueueName): Promise<string> {
+  const QueueName = `${resourceName(queue.id)}-${randomUUID()}`.slice(-80);
+  const { QueueUrl = '' } = await sqs().send(new CreateQueueCommand({ QueueName }));
+  process.env[queueVariable(queue.id)] = QueueUrl;
+  return QueueUrl;
+}
+
+export const testDeadLetterQueue = (queue: QueueName): Promise<string> =>
+  testQueue(deadLetterOf(queue));
+
+/** Takes all messages that lie in a queue. */
+export async function take(QueueUrl: string): Promise<Message[]> {
+  const client = sqs();
+  const all: Message[] = [];
+  for (;;) {
+    const { Messages = [] } = await client.send(
+      new ReceiveMessageCommand({
+        QueueUrl,
+        MaxNumberOfMessages: 10,
+        MessageAttributeNames: ['All'],
+      }),
+    );
+    if (!Messages.length) return all;
+    all.push(...Messages);
+    const Entries = Messages.map(({ ReceiptHandle = '' }, index) => ({
+      Id: `${index}`,
+      ReceiptHandle,
+    }));
+    await client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }));
+  }
+}
+
+/** What the dead-letter queue holds: body and reason, in the order of the reasons. */
+export async function takeDead(url: string): Promise<{ body: string; reason: string }[]> {
+  const messages = await take(url);
+  return messages
+    .map(({ Body = '', MessageAttributes = {} }) => ({
+      body: Body,
+      reason: MessageAttributes['reason']?.StringValue ?? '',
+    }))
+    .toSorted((a, b) => a.reason.localeCompare(b.reason));
+}

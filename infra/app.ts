@@ -9,7 +9,7 @@ export function signalbox(app: App): App {
   const site = new Site(app);
   const base = backing(app, site);
   const first = platform(app, site, base);
-  for (const domain of [broker]) domain(app, site, base).addDependency(first);
+  for (const domain of [broker]) domain(app, site, base).addStackDependency(first);
 
   const mistakes = site.mistakes();
   if (mistakes.length) throw new Error(`The wiring is not right:\n  ${mistakes.join('\n  ')}`);

@@ -21,7 +21,7 @@ export function broker(app: App, site: Site, backing: Backing): Domain {
     batch: 10,
     atOnce: 10,
     uses: [mysql('mysql'), mysql('mysql-upstream')],
-    timeout: Duration.seconds(30),
+    timeout: Duration.seconds(10),
     harm: 'The site shows old profiles of brokers.',
   });
 

@@ -21,7 +21,7 @@ const cache =
   process.env['SIGNALBOX_CACHE'] ??
   join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'signalbox');
 
-export const versions = { mysql: '8.0.31', opensearch: '2.19.6', ministack: '1.5.33' } as const;
+const versions = { mysql: '8.0.31', opensearch: '2.19.6', ministack: '1.5.33' } as const;
 
 /**
  * A folder of the cache, filled by `fill` when it is not there. It appears under its name only when it is complete,

@@ -125,13 +125,11 @@ function endGroup(pid: number): void {
 const tailOf = (file: string): string =>
   readFileSync(file, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
 
-const pollMs = 20;
-
 /** Waits until `condition` holds. Throws what it was waiting for when that takes too long. */
 export async function until(
   what: string,
   condition: () => Promise<boolean> | boolean,
-  timeoutMs = 60_000,
+  { timeoutMs = 60_000, pollMs = 20 } = {},
 ): Promise<void> {
   const end = Date.now() + timeoutMs;
   while (!(await condition())) {

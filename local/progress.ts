@@ -48,8 +48,6 @@ export function progressOn(output: NodeJS.WriteStream): Progress {
   };
 }
 
-export const silent: Progress = { step: (_title, work) => work() };
-
 /** Rows as a table; numbers to the right. */
 export function table(
   head: readonly string[],

@@ -57,7 +57,7 @@ const sourceFolders = ['functions', 'lib', 'infra', 'local'];
 
 /** Runs dependency-cruiser on a tree: the names of the broken rules, and how many of our files it saw. */
 function cruise(cwd: string): { broken: string[]; seen: number } {
-  const cli = join(root, 'node_modules/dependency-cruiser/bin/dependency-cruise.mjs');
+  const cli = join(root, 'node_modules/dependency-cruiser/bin/dependency-cruiser.mjs');
   const { stdout } = spawnSync(process.execPath, [cli, ...sourceFolders, '--output-type', 'json'], {
     cwd,
     maxBuffer: 64 << 20,

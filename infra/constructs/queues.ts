@@ -7,7 +7,7 @@ import type { Domain } from './site.ts';
 const retention = Duration.days(4);
 const deadRetention = Duration.days(14);
 /** Only the net for crashes and time-outs: consumers set messages aside themselves, with a reason, long before. */
-export const receivesMax = 50;
+const receivesMax = 50;
 
 /** The queue of that id with its dead-letter queue, made when first named in the domain it belongs to. */
 export function queueIn(stack: Domain, { id }: QueueName): SqsQueue {

@@ -40,7 +40,7 @@ async function publishFrom(
 }
 
 /** Ids in as few messages as they fit. */
-export function messagesFor(ids: readonly string[]): SentBrokerEvent[] {
+function messagesFor(ids: readonly string[]): SentBrokerEvent[] {
   const messages: SentBrokerEvent[] = [];
   for (let start = 0; start < ids.length; start += idsPerMessageMax) {
     const broker_ids = ids.slice(start, start + idsPerMessageMax).join(',');

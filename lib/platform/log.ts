@@ -34,6 +34,7 @@ export function reportFailure(
  */
 const masked: MiddlewareObj = {
   onError: (request) => {
+    metrics.addMetric('failed', MetricUnit.Count, 1);
     request.error = maskedError(request.error);
   },
 };

@@ -14,7 +14,8 @@ const Credentials = z.object({
 });
 
 const connectTimeoutMs = 5_000;
-const lockWaitTimeoutSeconds = 5;
+/** So that all attempts of a transaction fit into the shortest time-out of a consumer, 10 s. */
+const lockWaitTimeoutSeconds = 2;
 
 /**
  * A connection pool that opens at its first query.
@@ -49,7 +50,7 @@ const session = `set session time_zone = '+08:00', session transaction_isolation
   session innodb_lock_wait_timeout = ${lockWaitTimeoutSeconds},
   session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
 
-const transactionAttemptsMax = 5;
+const transactionAttemptsMax = 4;
 
 /** Runs `body` in a transaction; all of it once more where MySQL chose it as a deadlock's victim (1213, 1205). */
 export async function inTransaction<Tables, Result>(

@@ -22,20 +22,24 @@ class Table {
     this.rows.set(id, { id, stamp, text });
   }
 
+  /** Called after each read, before anything is published. */
+  afterRead: () => Promise<void> = async () => {};
+
   async run({ pagesMax = Number.POSITIVE_INFINITY } = {}): Promise<Scanned> {
     let pages = 0;
     const source = {
       name: 'test',
       now: async () => this.now,
-      read: async ({ time, id, upTo, limit }: Page) =>
-        [...this.rows.values()]
-          .filter(
-            (row) =>
-              row.stamp <= upTo &&
-              (row.stamp > time || (row.stamp === time && Number(row.id) > Number(id))),
-          )
+      read: async ({ time, id, upTo, limit }: Page) => {
+        const isAfter = (row: Row) =>
+          row.stamp > time || (row.stamp === time && Number(row.id) > Number(id));
+        const page = [...this.rows.values()]
+          .filter((row) => row.stamp <= upTo && isAfter(row))
           .toSorted((a, b) => a.stamp.localeCompare(b.stamp) || Number(a.id) - Number(b.id))
-          .slice(0, limit),
+          .slice(0, limit);
+        await this.afterRead();
+        return page;
+      },
     };
     const remaining = () => (pages++ < pagesMax ? 60_000 : 0);
     return await scan(deps, source, limits, remaining, async (rows) => {
@@ -84,6 +88,13 @@ test('two runs at once: one moves the cursor, the other says that it was overtak
   await table.run();
   table.write('1', 'a');
   table.pass(60);
+  let reads = 0;
+  const bothHaveRead = Promise.withResolvers<void>();
+  table.afterRead = async () => {
+    reads += 1;
+    if (reads === 2) bothHaveRead.resolve();
+    await bothHaveRead.promise;
+  };
   const both = await Promise.all([table.run(), table.run()]);
   expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(['overtaken', 'published']);
   expect(new Set(table.published.map(({ id }) => id))).toEqual(new Set(['1']));

@@ -2,13 +2,13 @@ import type { RowDataPacket } from 'mysql2';
 import { inject } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 
-export type Admin = Awaited<ReturnType<typeof connect>>;
+type Admin = Awaited<ReturnType<typeof connect>>;
 
 const schemas = ['signalbox', 'user_prop_db', 'anjuke_db'];
 let admin: Admin | undefined;
 
 /** A connection with all rights to this worker's own MySQL. */
-export async function database(): Promise<Admin> {
+async function database(): Promise<Admin> {
   const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
   const server = inject('servers')[worker - 1];
   if (!server) throw new Error(`No MySQL was started for worker ${worker}.`);

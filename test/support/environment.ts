@@ -8,8 +8,9 @@ const { env } = inject('emulator');
 
 Object.assign(process.env, env, {
   TZ: 'Asia/Shanghai',
-  POWERTOOLS_DEV: 'false',
-  POWERTOOLS_LOG_LEVEL: 'INFO',
+  // What is logged is looked at where it counts: in the deployed functions' logs (test/system).
+  POWERTOOLS_LOG_LEVEL: 'SILENT',
+  POWERTOOLS_METRICS_DISABLED: 'true',
   POWERTOOLS_SERVICE_NAME: 'test',
   [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
   [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,

@@ -1,0 +1,12 @@
+/** `npm run bench`: what is promised of size and speed, each beside a peer that was measured in the same run. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { benchBundles } from './bundles.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'));
+try {
+  console.log(await benchBundles(dir));
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}

@@ -1,0 +1,26 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, inject, test } from 'vitest';
+import { bundle, functionIds } from '../../infra/constructs/bundle.ts';
+
+const outdir = join(inject('dir'), 'bundles');
+const { outputs } = bundle(outdir);
+
+test.each(functionIds())(
+  '%s names the variable that is missing in one line when it starts',
+  (id) => {
+    const program = `import(${JSON.stringify(join(outdir, id, 'index.mjs'))}).catch(({ message }) => { console.error(message); process.exit(1); })`;
+    const { status, stderr } = spawnSync(process.execPath, ['-e', program], {
+      encoding: 'utf8',
+      env: {},
+    });
+    expect(stderr).toMatch(/^The variable (SECRET|QUEUE|SETTINGS)_[A-Z_]+ is missing: .*\n$/);
+    expect(status).toBe(1);
+  },
+);
+
+test('no bundle is over one megabyte', () => {
+  const sizes = Object.values(outputs).map(({ bytes }) => bytes);
+  expect(sizes).toHaveLength(functionIds().length);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(1_000_000);
+});

@@ -1,0 +1,165 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  CloudWatchLogsClient,
+  DescribeLogGroupsCommand,
+  FilterLogEventsCommand,
+} from '@aws-sdk/client-cloudwatch-logs';
+import { GetFunctionConfigurationCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import type { RowDataPacket } from 'mysql2';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { resourceName } from '../../lib/platform/names.ts';
+import { workersOf } from '../../local/emulator.ts';
+import { connect } from '../../local/mysql.ts';
+import { until } from '../../local/processes.ts';
+import { clientOptions, deploy } from '../../local/stack.ts';
+import { seedBrokers } from '../../local/upstream.ts';
+import { sqs, take, takeDead } from '../support/queues.ts';
+
+const id = 'broker/apply-event';
+const endpoints = inject('endpoints');
+const emulator = inject('emulator');
+const queue = endpoints.queues[id] ?? '';
+const dead = endpoints.deadLetterQueues[id] ?? '';
+const admin = await connect(inject('mysql'));
+const update = (...ids: number[]) => ({ broker_ids: ids.join(','), flag: 2, source: 1 });
+
+async function send(...bodies: unknown[]): Promise<void> {
+  for (let start = 0; start < bodies.length; start += 10) {
+    const Entries = bodies.slice(start, start + 10).map((body, index) => ({
+      Id: `${index}`,
+      MessageBody: typeof body === 'string' ? body : JSON.stringify(body),
+    }));
+    await sqs().send(new SendMessageBatchCommand({ QueueUrl: queue, Entries }));
+  }
+}
+
+async function rows(sql: string): Promise<RowDataPacket[]> {
+  const [found] = await admin.query<RowDataPacket[]>(sql);
+  return found;
+}
+
+/** How many of the brokers with ids from `first` to `last` the site shows with the name that upstream has. */
+async function arrived(first: number, last: number): Promise<number> {
+  const [row] = await rows(`
+    select count(*) right_ones from anjuke_db.ajk_broker u join user_prop_db.broker_base b on b.broker_id = u.BrokerId
+    where BrokerId between ${first} and ${last} and TrueName = true_name and is_deleted = 0`);
+  return Number(row?.['right_ones']);
+}
+
+beforeAll(async () => {
+  await seedBrokers(inject('mysql'), 2000);
+  // Nothing but the schedule tells of this one; it is looked for by the last test.
+  await admin.query(
+    "update anjuke_db.ajk_broker set TrueName = '排程', updated_datetime = now() where BrokerId = 2000",
+  );
+});
+afterAll(async () => {
+  await admin.end();
+});
+
+test('a tenth record that is not JSON: nine applied, one on the dead-letter queue with its reason', async () => {
+  await send(...Array.from({ length: 9 }, (_, index) => update(index + 1)), '{"broker_ids": "10"');
+  await until('nine brokers are there', async () => (await arrived(1, 9)) === 9);
+  await until('one message is dead', async () => {
+    const letters = await takeDead(dead);
+    if (!letters.length) return false;
+    expect(letters).toEqual([{ body: '{"broker_ids": "10"', reason: 'The body is not JSON.' }]);
+    return true;
+  });
+  expect(await arrived(10, 10)).toBe(0);
+});
+
+test('ten bad ones: ten there', async () => {
+  await send(...Array.from({ length: 10 }, (_, index) => ({ broker_ids: `x${index}`, flag: 2 })));
+  let letters = 0;
+  await until('ten messages are dead', async () => {
+    letters += (await takeDead(dead)).length;
+    return letters >= 10;
+  });
+  expect(letters).toBe(10);
+});
+
+test('the consumer killed in the middle of its work: delivered again, right', async () => {
+  const holder = await connect(inject('mysql'));
+  await holder.query('insert into user_prop_db.broker_base (broker_id) values (150)');
+  await holder.query('begin');
+  await holder.query('select * from user_prop_db.broker_base where broker_id = 150 for update');
+  await send(update(...Array.from({ length: 100 }, (_, index) => 101 + index)));
+  const waits = async () => {
+    const blocked = await rows(
+      "select 1 from information_schema.innodb_trx where trx_state = 'LOCK WAIT'",
+    );
+    return blocked.length > 0;
+  };
+  // MySQL renews that table only when nobody has read it for 0.1 s.
+  await until('the consumer waits for our lock', waits, { pollMs: 150 });
+  const killed = workersOf(emulator).get(resourceName(id)) ?? [];
+  expect(killed.length).toBeGreaterThan(0);
+  for (const pid of killed) process.kill(pid, 'SIGKILL');
+  await holder.end();
+  expect(await arrived(101, 200)).toBe(0);
+  await until('all hundred are there', async () => (await arrived(101, 200)) === 100);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+const codeOf = async () => {
+  const lambda = new LambdaClient(clientOptions(emulator));
+  const { CodeSha256 } = await lambda.send(
+    new GetFunctionConfigurationCommand({ FunctionName: resourceName(id) }),
+  );
+  return CodeSha256;
+};
+
+test('a second deploy with changed code while messages flow loses nothing', async () => {
+  const before = await codeOf();
+  let deployed = false;
+  const deploying = deploy(inject('dir'), emulator, 'second').then(() => {
+    deployed = true;
+  });
+  let last = 200;
+  for (; !deployed && last < 1900; last += 10) {
+    await send(...Array.from({ length: 10 }, (_, index) => update(last + 1 + index)));
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  await deploying;
+  await send(update(last + 1));
+  expect(await codeOf()).not.toBe(before);
+  await until(
+    'all of them are there',
+    async () => (await arrived(201, last + 1)) === last + 1 - 200,
+  );
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('a broker changed in upstream MySQL reaches the site by the schedule alone', async () => {
+  await until('broker 2000 has its new name', async () => (await arrived(2000, 2000)) === 1, {
+    timeoutMs: 100_000,
+  });
+});
+
+test('no full telephone number stands in any log, and every message left its line', async () => {
+  const logs = new CloudWatchLogsClient(clientOptions(emulator));
+  const { logGroups = [] } = await logs.send(
+    new DescribeLogGroupsCommand({ logGroupNamePrefix: '/signalbox/' }),
+  );
+  const lines: string[] = [];
+  for (const { logGroupName } of logGroups) {
+    let nextToken: string | undefined;
+    do {
+      const page = await logs.send(new FilterLogEventsCommand({ logGroupName, nextToken }));
+      lines.push(...(page.events ?? []).map(({ message = '' }) => message));
+      nextToken = page.nextToken;
+    } while (nextToken);
+  }
+  const all = lines.join('\n') + readFileSync(join(inject('dir'), 'log/emulator.log'), 'utf8');
+  expect(all).toContain('"message":"applied"');
+  expect(all).toContain('"message":"rejected"');
+  expect(all.match(/(?<!\d)1[3-9]\d{9}(?!\d)/g)).toBeNull();
+  expect(all).not.toContain('signalbox-local');
+});
+
+test('nothing is left on the queue', async () => {
+  expect(await take(queue)).toEqual([]);
+});

@@ -4,9 +4,11 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
@@ -31,6 +33,7 @@ async function installed(name: string, fill: (folder: string) => Promise<void>):
   const folder = join(cache, name);
   if (existsSync(folder)) return folder;
   mkdirSync(cache, { recursive: true });
+  removeBrokenOff();
   const fresh = mkdtempSync(join(cache, '.new-'));
   try {
     await fill(fresh);
@@ -42,13 +45,29 @@ async function installed(name: string, fill: (folder: string) => Promise<void>):
   return folder;
 }
 
+const brokenOffMs = 3_600_000;
+
+/** What installations that were killed have left. */
+function removeBrokenOff(): void {
+  for (const name of readdirSync(cache).filter((name) => name.startsWith('.new-'))) {
+    const path = join(cache, name);
+    if (Date.now() - statSync(path).mtimeMs > brokenOffMs)
+      rmSync(path, { recursive: true, force: true });
+  }
+}
+
 async function command(name: string, args: readonly string[], cwd?: string): Promise<void> {
+  const running = run(name, args, { maxBuffer: 64 << 20, ...(cwd && { cwd }) });
+  const end = () => void running.child.kill();
+  process.once('exit', end);
   try {
-    await run(name, args, { maxBuffer: 64 << 20, ...(cwd && { cwd }) });
+    await running;
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     if (missing) throw new Error(`${name} is missing: JDK 17, Maven and Python 3 are needed.`);
     throw new Error(`${name} ${args.join(' ')} failed`, { cause: error });
+  } finally {
+    process.off('exit', end);
   }
 }
 

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -70,12 +71,29 @@ export class Processes {
     return child.pid as number;
   }
 
-  /** Ends one server at once and for good. */
-  end(pid: number): void {
-    endGroup(pid);
-    const index = this.#started.findIndex((one) => one.pid === pid);
-    if (index >= 0) this.#started.splice(index, 1);
+  /** Runs a command to its end, and ends it when this process ends. Throws with its last lines when it fails. */
+  async run(
+    name: string,
+    [command, ...args]: readonly [string, ...string[]],
+    { env, cwd }: { env: NodeJS.ProcessEnv; cwd: string },
+  ): Promise<void> {
+    const log = join(this.#logs, `${name}.log`);
+    const output = openSync(log, 'a');
+    const child = spawn(command, args, {
+      env,
+      cwd,
+      detached: true,
+      stdio: ['ignore', output, output],
+    });
+    closeSync(output);
+    if (child.pid) this.#add(name, child.pid);
+    const [code, signal] = await once(child, 'exit');
+    this.#started.splice(
+      this.#started.findIndex(({ pid }) => pid === child.pid),
+      1,
+    );
     this.#write();
+    if (code !== 0) throw new Error(`${name} ended with ${code ?? signal}:\n${tailOf(log, 40)}`);
   }
 
   /** Ends all servers at once: what they hold is made anew at each start. */
@@ -122,8 +140,8 @@ function endGroup(pid: number): void {
   }
 }
 
-const tailOf = (file: string): string =>
-  readFileSync(file, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
+const tailOf = (file: string, lines = 15): string =>
+  readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
 
 /** Waits until `condition` holds. Throws what it was waiting for when that takes too long. */
 export async function until(

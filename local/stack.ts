@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -45,12 +44,16 @@ export interface Endpoints {
   readonly parameters: Readonly<Record<string, string>>;
 }
 
-export interface Stack {
+/** Where the CDK CLI deploys to, and from where. */
+interface Cloud {
   readonly dir: string;
-  readonly endpoints: Endpoints;
-  readonly mysql: Mysql;
   readonly emulator: Emulator;
   readonly processes: Processes;
+}
+
+export interface Stack extends Cloud {
+  readonly endpoints: Endpoints;
+  readonly mysql: Mysql;
   readonly stop: () => Promise<void>;
 }
 
@@ -99,8 +102,9 @@ async function bringUp(
   ]);
   await createSecrets(emulator, mysql);
   writeFileSync(at('context.json'), JSON.stringify({ stage: 'local' }, null, 2));
-  await step('cdk bootstrap', () => bootstrap(dir, emulator));
-  await step('cdk deploy', () => deploy(dir, emulator));
+  rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
+  await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
+  await step('cdk deploy', () => deploy({ dir, emulator, processes }));
 
   const { username, password: mysqlPassword } = users.admin;
   const endpoints: Endpoints = {
@@ -151,16 +155,16 @@ async function createSecrets(emulator: Emulator, { host, port }: Mysql): Promise
     );
 }
 
-const bootstrap = (dir: string, emulator: Emulator) =>
+const bootstrap = (cloud: Cloud) =>
   cdk(
-    dir,
-    emulator,
-    ['bootstrap', `aws://${emulator.account}/${emulator.region}`],
-    join(dir, 'emulator'),
+    cloud,
+    ['bootstrap', `aws://${cloud.emulator.account}/${cloud.emulator.region}`],
+    join(cloud.dir, 'emulator'),
   );
 
 /** Deploys what infra/ says now, as the real CLI does it; `release` marks the code, so that it counts as changed. */
-export async function deploy(dir: string, emulator: Emulator, release?: string): Promise<void> {
+export async function deploy(cloud: Cloud, release?: string): Promise<void> {
+  const { dir } = cloud;
   const given: Record<string, string> = JSON.parse(readFileSync(join(dir, 'context.json'), 'utf8'));
   const context = { ...given, ...(release && { release }) };
   const options = {
@@ -170,7 +174,7 @@ export async function deploy(dir: string, emulator: Emulator, release?: string):
     method: 'direct',
     concurrency: 2,
   };
-  await cdk(dir, emulator, [
+  await cdk(cloud, [
     'deploy',
     '--all',
     ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
@@ -178,7 +182,12 @@ export async function deploy(dir: string, emulator: Emulator, release?: string):
   ]);
 }
 
-function cdk(dir: string, emulator: Emulator, args: readonly string[], cwd = root): Promise<void> {
+function cdk(
+  stack: Cloud,
+  [command, ...args]: readonly [string, ...string[]],
+  cwd = root,
+): Promise<void> {
+  const { dir, emulator, processes } = stack;
   const env = {
     PATH: process.env['PATH'],
     HOME: dir, // Nobody's own AWS configuration.
@@ -186,24 +195,11 @@ function cdk(dir: string, emulator: Emulator, args: readonly string[], cwd = roo
     ...emulator.env,
   };
   const cli = join(root, 'node_modules/aws-cdk/bin/cdk');
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [cli, ...args, '--no-notices'], { cwd, env });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (part) => {
-        output += part;
-      });
-    child.once('error', reject);
-    child.once('exit', (code) => {
-      if (code === 0) resolve();
-      else
-        reject(
-          new Error(
-            `cdk ${args[0]} ended with ${code}:\n${output.trimEnd().split('\n').slice(-40).join('\n')}`,
-          ),
-        );
-    });
-  });
+  return processes.run(
+    `cdk-${command}`,
+    [process.execPath, cli, command, ...args, '--no-notices'],
+    { env, cwd },
+  );
 }
 
 /** The names of everything that can be reached, by the ids of the functions. */

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { resourceName } from '../../lib/platform/names.ts';
 import { workersOf } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
-import { until } from '../../local/processes.ts';
+import { Processes, until } from '../../local/processes.ts';
 import { clientOptions, deploy } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { sqs, take, takeDead } from '../support/queues.ts';
@@ -114,8 +114,9 @@ const codeOf = async () => {
 
 test('a second deploy with changed code while messages flow loses nothing', async () => {
   const before = await codeOf();
+  const processes = new Processes(join(inject('dir'), 'second'));
   let deployed = false;
-  const deploying = deploy(inject('dir'), emulator, 'second').then(() => {
+  const deploying = deploy({ dir: inject('dir'), emulator, processes }, 'second').then(() => {
     deployed = true;
   });
   let last = 200;
@@ -124,6 +125,7 @@ test('a second deploy with changed code while messages flow loses nothing', asyn
     await new Promise((done) => setTimeout(done, 100));
   }
   await deploying;
+  processes.endAll();
   await send(update(last + 1));
   expect(await codeOf()).not.toBe(before);
   await until(

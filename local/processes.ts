@@ -19,6 +19,7 @@ export class Processes {
   readonly #file: string;
   readonly #logs: string;
   readonly #started: Started[] = [];
+  readonly #ends: Promise<unknown>[] = [];
 
   /** Ends what a dead run in `dir` has left. Throws when a live one is using it. */
   constructor(dir: string) {
@@ -43,7 +44,7 @@ export class Processes {
   async start(
     name: string,
     [command, ...args]: readonly [string, ...string[]],
-    isReady: () => Promise<boolean> | boolean,
+    isReady: (pid: number) => Promise<boolean> | boolean,
     { env, cwd }: { env?: NodeJS.ProcessEnv; cwd?: string } = {},
   ): Promise<number> {
     const log = join(this.#logs, `${name}.log`);
@@ -63,9 +64,10 @@ export class Processes {
       ended ??= `it ended with ${code ?? signal}`;
     });
     if (child.pid) this.#add(name, child.pid);
+    this.#ends.push(new Promise((gone) => child.once('exit', gone).once('error', gone)));
     await until(`${name} is ready (see ${log})`, async () => {
       if (ended) throw new Error(`${name} did not start: ${ended}.\n${tailOf(log)}`);
-      return await isReady();
+      return await isReady(child.pid ?? 0);
     });
     child.unref();
     return child.pid as number;
@@ -88,22 +90,31 @@ export class Processes {
     closeSync(output);
     if (child.pid) this.#add(name, child.pid);
     const [code, signal] = await once(child, 'exit');
-    this.#started.splice(
-      this.#started.findIndex(({ pid }) => pid === child.pid),
-      1,
-    );
-    this.#write();
+    this.#forget(child.pid ?? 0);
     if (code !== 0) throw new Error(`${name} ended with ${code ?? signal}:\n${tailOf(log, 40)}`);
   }
 
   /** Ends all servers at once: what they hold is made anew at each start. */
-  endAll(): void {
+  async endAll(): Promise<void> {
     endListed(this.#file);
     rmSync(this.#file, { force: true });
+    await Promise.all(this.#ends); // Killed processes stay in the process table until their end is taken note of.
+  }
+
+  /** Ends one server at once and for good. */
+  end(pid: number): void {
+    endGroup(pid);
+    this.#forget(pid);
   }
 
   #add(name: string, pid: number): void {
     this.#started.push({ name, pid, since: since(pid) });
+    this.#write();
+  }
+
+  #forget(pid: number): void {
+    const index = this.#started.findIndex((started) => started.pid === pid);
+    if (index >= 0) this.#started.splice(index, 1);
     this.#write();
   }
 

@@ -2,20 +2,51 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { freeRange } from './ports.ts';
 import { type Processes, until } from './processes.ts';
 
 const host = '127.0.0.1';
 export const password = 'redis-local';
 
-/** Three masters with a replica each, on six neighbouring ports. */
+const firstPort = 6101;
+const nodeCount = 6;
+const attemptsMax = 5;
+
+/** Three masters with a replica each, on six neighbouring ports: those asked for, or 6101 to 6106, or others. */
 export async function startRedisCluster(
   processes: Processes,
   dir: string,
-  firstPort: number,
+  asked: number | undefined,
+): Promise<string[]> {
+  for (let attempt = 1; ; attempt++) {
+    const first = await freeRange('the Redis cluster', nodeCount, firstPort, asked);
+    try {
+      return await startOn(
+        processes,
+        dir,
+        Array.from({ length: nodeCount }, (_, index) => first + index),
+      );
+    } catch (error) {
+      // Another stack that starts at this moment may have taken the ports since they were looked at.
+      if (asked || attempt === attemptsMax) throw error;
+    }
+  }
+}
+
+async function startOn(
+  processes: Processes,
+  dir: string,
+  ports: readonly number[],
 ): Promise<string[]> {
   rmSync(dir, { recursive: true, force: true });
-  const ports = Array.from({ length: 6 }, (_, index) => firstPort + index);
-  await Promise.all(ports.map((port) => startNode(processes, join(dir, String(port)), port)));
+  const starts = await Promise.allSettled(
+    ports.map((port) => startNode(processes, join(dir, String(port)), port)),
+  );
+  const failed = starts.find((start) => start.status === 'rejected');
+  if (failed) {
+    for (const start of starts) if (start.status === 'fulfilled') processes.end(start.value);
+    throw failed.reason;
+  }
   const nodes = ports.map((port) => `${host}:${port}`);
   const auth = ['--no-auth-warning', '-a', password];
   const create = ['--cluster', 'create', ...nodes, '--cluster-replicas', '1', '--cluster-yes'];
@@ -29,7 +60,7 @@ export async function startRedisCluster(
   return nodes;
 }
 
-async function startNode(processes: Processes, dir: string, port: number): Promise<void> {
+async function startNode(processes: Processes, dir: string, port: number): Promise<number> {
   mkdirSync(dir, { recursive: true });
   const options = {
     port,
@@ -56,9 +87,10 @@ async function startNode(processes: Processes, dir: string, port: number): Promi
       .map((entry) => entry.join(' '))
       .join('\n'),
   );
-  await processes.start(`redis-${port}`, ['redis-server', file], () =>
-    ask(port, (redis) => redis.ping(), 'PONG'),
-  );
+  // It must be this process that answers, not another stack's node on the same port.
+  const isIt = (pid: number) =>
+    ask(port, async (redis) => (await redis.info('server')).includes(`process_id:${pid}\r`), true);
+  return await processes.start(`redis-${port}`, ['redis-server', file], isIt);
 }
 
 const isWhole = (port: number): Promise<boolean> =>

@@ -10,7 +10,7 @@ import { type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
 import { type Mysql, startMysql, users } from './mysql.ts';
 import { startOpenSearch } from './opensearch.ts';
-import { freePort, freeRange } from './ports.ts';
+import { freePort } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
@@ -18,7 +18,6 @@ import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
 
 export const root = join(import.meta.dirname, '..');
-const firstRedisPort = 6101;
 const upstashToken = 'upstash-local';
 
 /** Ports that were asked for; the others are free ones. */
@@ -65,7 +64,7 @@ export async function startStack(dir: string, ports: Ports, progress: Progress):
   try {
     return await bringUp(dir, ports, progress, processes);
   } catch (error) {
-    processes.endAll();
+    await processes.endAll();
     throw error;
   }
 }
@@ -80,7 +79,6 @@ async function bringUp(
   await step('Debian packages', installDebianPackages);
   const taken = {
     mysql: await freePort('MySQL', ports.mysql),
-    redis: await freeRange('the Redis cluster', 6, firstRedisPort, ports.redis),
     upstash: await freePort('the Upstash gateway', ports.upstash),
     opensearch: await freePort('OpenSearch', ports.opensearch),
     aws: await freePort('the AWS emulator', ports.aws),
@@ -93,7 +91,7 @@ async function bringUp(
       return server;
     }),
     step('Redis Cluster of six, Upstash gateway', async () => {
-      const nodes = await startRedisCluster(processes, at('redis'), taken.redis);
+      const nodes = await startRedisCluster(processes, at('redis'), ports.redis);
       const token = upstashToken;
       return [nodes, await startUpstashGateway({ nodes, password, token }, taken.upstash)] as const;
     }),
@@ -118,7 +116,7 @@ async function bringUp(
   };
   writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
   const stop = async () => {
-    processes.endAll();
+    await processes.endAll();
     await upstash.close();
   };
   return { dir, endpoints, mysql, emulator, processes, stop };

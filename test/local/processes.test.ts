@@ -59,7 +59,7 @@ test('a second run beside a live one is refused, after a dead one it cleans up',
   const processes = new Processes(dir);
   expect(lives(left.pid ?? 0)).toBe(true); // Not ours: it began at another time than the list says.
   process.kill(left.pid ?? 0);
-  processes.endAll();
+  await processes.endAll();
 });
 
 test('a server that does not start is named, with the last lines of its log', async () => {
@@ -69,5 +69,5 @@ test('a server that does not start is named, with the last lines of its log', as
   await expect(processes.start('absent', ['no-such-program'], () => false)).rejects.toThrow(
     /absent did not start: spawn no-such-program ENOENT/,
   );
-  processes.endAll();
+  await processes.endAll();
 });

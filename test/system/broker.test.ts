@@ -125,7 +125,7 @@ test('a second deploy with changed code while messages flow loses nothing', asyn
     await new Promise((done) => setTimeout(done, 100));
   }
   await deploying;
-  processes.endAll();
+  await processes.endAll();
   await send(update(last + 1));
   expect(await codeOf()).not.toBe(before);
   await until(

@@ -23,6 +23,7 @@ export class Processes {
 
   /** Ends what a dead run in `dir` has left. Throws when a live one is using it. */
   constructor(dir: string) {
+    mkdirSync(dir, { recursive: true });
     this.#file = join(dir, 'processes.json');
     this.#logs = join(dir, 'log');
     const [owner] = listed(this.#file);

@@ -58,9 +58,8 @@ export interface Stack extends Cloud {
 
 /** Brings up the whole local cloud in `dir` and deploys the product into it. What it started ends if it fails. */
 export async function startStack(dir: string, ports: Ports, progress: Progress): Promise<Stack> {
-  mkdirSync(dir, { recursive: true });
-  rmSync(join(dir, 'endpoints.json'), { force: true });
   const processes = new Processes(dir);
+  rmSync(join(dir, 'endpoints.json'), { force: true });
   try {
     return await bringUp(dir, ports, progress, processes);
   } catch (error) {
@@ -116,6 +115,7 @@ async function bringUp(
   };
   writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
   const stop = async () => {
+    rmSync(at('endpoints.json'), { force: true });
     await processes.endAll();
     await upstash.close();
   };

@@ -158,7 +158,8 @@ test('no full telephone number stands in any log, and every message left its lin
   const all = lines.join('\n') + readFileSync(join(inject('dir'), 'log/emulator.log'), 'utf8');
   expect(all).toContain('"message":"applied"');
   expect(all).toContain('"message":"rejected"');
-  expect(all.match(/(?<!\d)1[3-9]\d{9}(?!\d)/g)).toBeNull();
+  // Not what stands inside a UUID, a hash or a fraction.
+  expect(all.match(/(?<![\dA-Za-z.-])1[3-9]\d{9}(?![\dA-Za-z-])/g)).toBeNull();
   expect(all).not.toContain('signalbox-local');
 });
 

@@ -3,6 +3,27 @@ export class Rejected extends Error {
   override readonly name = 'Rejected';
 }
 
+/**
+ * Not now: the message is put off until a time (a partner says "later", a quota is used up), or until a switch is
+ * lifted, and is acknowledged. It may wait for a month and never ends on a dead-letter queue.
+ */
+export class Postponed extends Error {
+  override readonly name = 'Postponed';
+  readonly until: Date;
+  /** The switch that must be lifted first. */
+  readonly heldBy: string | undefined;
+
+  constructor(
+    until: Date,
+    why: string,
+    { heldBy, cause }: { heldBy?: string; cause?: unknown } = {},
+  ) {
+    super(why, cause === undefined ? undefined : { cause });
+    this.until = until;
+    this.heldBy = heldBy;
+  }
+}
+
 /** Something of our own is away or not set up: the message goes back and is never set aside for it. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';

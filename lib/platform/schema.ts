@@ -1,4 +1,6 @@
-/** The tables of schema `signalbox`, which the platform keeps for itself. migrations/0001-signalbox.sql makes them. */
+import type { Generated } from 'kysely';
+
+/** The tables of schema `signalbox`, which the platform keeps for itself; migrations/ makes and explains them. */
 export interface PlatformTables {
   'signalbox.migration': { name: string; hash: string };
   'signalbox.scan_cursor': {
@@ -10,4 +12,32 @@ export interface PlatformTables {
     version: number;
   };
   'signalbox.scan_seen': { name: string; id: string; stamp: string; hash: Buffer };
+  'signalbox.outbox': {
+    id: Generated<string>;
+    destination: string;
+    body: string;
+    due_at: string;
+    held_by: string | null;
+    dedupe_key: Buffer | null;
+    version: Generated<number>;
+    created_at: Generated<string>;
+  };
+  'signalbox.claim': { name: string; epoch: string; held_until: string };
+  'signalbox.switch': {
+    name: string;
+    state: string;
+    by: string;
+    why: string;
+    at: Generated<string>;
+  };
+  'signalbox.nonce': { key_id: string; nonce: string; expires_at: string };
+  'signalbox.call_rate': { caller: string; minute: string; calls: number };
+  'signalbox.audit': {
+    id: Generated<string>;
+    at: Generated<string>;
+    who: string;
+    what: string;
+    why: string | null;
+    detail: string | null;
+  };
 }

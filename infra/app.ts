@@ -2,7 +2,7 @@ import { App } from 'aws-cdk-lib';
 import { backing } from './backing.ts';
 import { broker } from './broker.ts';
 import { Site } from './constructs/site.ts';
-import { platform } from './platform.ts';
+import { delivery, platform } from './platform.ts';
 
 /** The whole product. Stage `local` and `cloud` are made from the same pages. */
 export function signalbox(app: App): App {
@@ -10,6 +10,7 @@ export function signalbox(app: App): App {
   const base = backing(app, site);
   const first = platform(app, site, base);
   for (const domain of [broker]) domain(app, site, base).addStackDependency(first);
+  delivery(first);
 
   const mistakes = site.mistakes();
   if (mistakes.length) throw new Error(`The wiring is not right:\n  ${mistakes.join('\n  ')}`);

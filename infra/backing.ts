@@ -11,6 +11,7 @@ import {
   SubnetType,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
+import { EventBus, type IEventBus } from 'aws-cdk-lib/aws-events';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import {
   AuroraMysqlEngineVersion,
@@ -25,11 +26,12 @@ import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import type { ZodType } from 'zod';
 import { BrokerSettings } from '../lib/broker/settings.ts';
+import { PlatformSettings } from '../lib/platform/settings.ts';
 import { settingsName } from './constructs/names.ts';
 import { type Backing, connectionsMax, type Site } from './constructs/site.ts';
 
 /** The configuration documents and what each must look like: checked here, at synth, and by each function. */
-const documents: Record<string, ZodType> = { broker: BrokerSettings };
+const documents: Record<string, ZodType> = { broker: BrokerSettings, platform: PlatformSettings };
 
 /** What lies under the domains. On one machine local/ runs the servers, and only topic and parameters are made. */
 export function backing(app: App, site: Site): Backing {
@@ -45,7 +47,8 @@ export function backing(app: App, site: Site): Backing {
       parameterName: settingsName(site.context.stage, domain),
       stringValue: text,
     });
-  if (site.local) return { alarms };
+  const bus = new EventBus(stack, 'bus', { eventBusName: 'signalbox' }) as IEventBus;
+  if (site.local) return { alarms, bus };
 
   const vpc = network(stack);
   const securityGroup = new SecurityGroup(stack, 'functions', {
@@ -53,7 +56,7 @@ export function backing(app: App, site: Site): Backing {
     description: 'Functions of Signalbox',
   });
   database(stack, vpc, securityGroup);
-  return { alarms, network: { vpc, securityGroup } };
+  return { alarms, bus, network: { vpc, securityGroup } };
 }
 
 const folder = fileURLToPath(new URL('../config/', import.meta.url));

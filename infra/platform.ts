@@ -1,8 +1,9 @@
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
-import { atDeploy } from './constructs/functions.ts';
-import { mysql } from './constructs/resources.ts';
+import { Schedule } from 'aws-cdk-lib/aws-events';
+import { atDeploy, every } from './constructs/functions.ts';
+import { allQueues, bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
 /** What all domains rely on; deployed before them. */
@@ -17,6 +18,16 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
   });
 
   return stack;
+}
+
+/** Wired when all domains are: it may send to every queue there is. */
+export function delivery(stack: Domain): void {
+  every(stack, 'platform/deliver-due', {
+    schedule: Schedule.rate(Duration.minutes(1)),
+    uses: [mysql('mysql'), settings('platform'), bus, allQueues],
+    timeout: Duration.seconds(65),
+    harm: 'What was postponed, or not sent at once, is not sent at all.',
+  });
 }
 
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url));

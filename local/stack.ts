@@ -160,14 +160,29 @@ const bootstrap = (cloud: Cloud) =>
     join(cloud.dir, 'emulator'),
   );
 
-/** Deploys what infra/ says now, as the real CLI does it; `release` marks the code, so that it counts as changed. */
-export async function deploy(cloud: Cloud, release?: string): Promise<void> {
-  const { dir } = cloud;
-  const given: Record<string, string> = JSON.parse(readFileSync(join(dir, 'context.json'), 'utf8'));
+/** Another release of the same code (so that it counts as changed), or another app. */
+interface Deployment {
+  readonly release?: string;
+  readonly app?: string;
+  readonly output?: string;
+}
+
+/** Deploys what infra/ says now, as the real CLI does it. */
+export async function deploy(
+  cloud: Cloud,
+  {
+    release,
+    app = join(root, 'infra/app.ts'),
+    output = join(cloud.dir, 'cdk.out'),
+  }: Deployment = {},
+): Promise<void> {
+  const given: Record<string, string> = JSON.parse(
+    readFileSync(join(cloud.dir, 'context.json'), 'utf8'),
+  );
   const context = { ...given, ...(release && { release }) };
   const options = {
-    app: `${process.execPath} ${join(root, 'infra/app.ts')}`,
-    output: join(dir, 'cdk.out'),
+    app: `${process.execPath} ${app}`,
+    output,
     'require-approval': 'never',
     method: 'direct',
     concurrency: 2,
@@ -216,7 +231,6 @@ async function deployed(emulator: Emulator) {
       }),
     );
   const domains = new Set(ids.map((id) => id.slice(0, id.indexOf('/'))));
-  domains.delete('platform');
   return {
     queues: urlsOf((id) => id),
     deadLetterQueues: urlsOf((id) => deadLetterOf({ id: id as never }).id),

@@ -5,15 +5,15 @@ import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { schedule } from '../../lib/platform/schedule.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { sender } from '../../lib/platform/send.ts';
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),
   upstream: mysql<UpstreamTables>('mysql-upstream'),
   settings: settings('broker', BrokerSettings),
-  publish: sender(brokerEvents),
+  deliver: deliverBy(queues(brokerEvents)),
 };
 
 export const handler = schedule((tick) => publishBaseChanges(deps, tick));

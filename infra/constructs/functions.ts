@@ -1,11 +1,12 @@
 import { CustomResource, type Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
-import { Rule, type Schedule } from 'aws-cdk-lib/aws-events';
-import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
+import { Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction, SqsQueue as SqsQueueTarget } from 'aws-cdk-lib/aws-events-targets';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as Lambda, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { CfnQueue, Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
+import { type EventName, eventSource } from '../../lib/platform/event.ts';
 import { type Id, queueVariable, resourceName } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { watchFunction, watchQueue } from './alarms.ts';
@@ -77,6 +78,20 @@ export function drain(
   watchQueue(stack, queue.id, common.harm, source, dead);
 }
 
+/** Lets a queue hear of an event: its messages are the event's body. */
+export function hear(stack: Domain, { event }: EventName, queue: QueueName): void {
+  stack.site.feeds(queue.id);
+  new Rule(stack, `${queue.id}/hears/${event}`, {
+    eventBus: stack.backing.bus,
+    eventPattern: { source: [eventSource], detailType: [event] },
+    targets: [
+      new SqsQueueTarget(queueIn(stack, queue), {
+        message: RuleTargetInput.fromEventPath('$.detail'),
+      }),
+    ],
+  });
+}
+
 /** A function that runs at each deploy which changes its properties; the deploy fails where it fails. */
 export function atDeploy(
   stack: Domain,
@@ -138,7 +153,9 @@ function functionIn(
       POWERTOOLS_SERVICE_NAME: id,
       TZ: 'Asia/Shanghai',
       ...(network && { NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem' }),
-      ...Object.fromEntries(resources.map(({ variable: { name, value } }) => [name, value])),
+      ...Object.fromEntries(
+        resources.flatMap(({ variable }) => (variable ? [[variable.name, variable.value]] : [])),
+      ),
     },
   });
   for (const { grantTo } of resources) grantTo(role);

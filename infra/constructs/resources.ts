@@ -1,13 +1,19 @@
-import type { IRole } from 'aws-cdk-lib/aws-iam';
+import { type IRole, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { StringParameter } from 'aws-cdk-lib/aws-ssm';
-import { type MysqlName, secretVariable, settingsVariable } from '../../lib/platform/names.ts';
+import {
+  busVariable,
+  type MysqlName,
+  resourceName,
+  secretVariable,
+  settingsVariable,
+} from '../../lib/platform/names.ts';
 import { settingsName } from './names.ts';
 import type { Domain } from './site.ts';
 
 /** Something a function uses: the variable it is told by and the permission it needs, in one word of its wiring. */
 export interface Resource {
-  readonly variable: { readonly name: string; readonly value: string };
+  readonly variable?: { readonly name: string; readonly value: string };
   readonly grantTo: (role: IRole) => void;
   readonly connectsTo?: MysqlName;
 }
@@ -33,6 +39,25 @@ export const settings =
       grantTo: (role) => (parameter as StringParameter).grantRead(role),
     };
   };
+
+/** The event bus, to put events on. */
+export const bus: Use = ({ backing }) => ({
+  variable: { name: busVariable, value: backing.bus.eventBusName },
+  grantTo: (role) => backing.bus.grantPutEventsTo(role),
+});
+
+/** Every queue of the product, by its name: only for who delivers for all. The domains are wired before. */
+export const allQueues: Use = (stack) => ({
+  grantTo: (role) =>
+    role.addToPrincipalPolicy(
+      new PolicyStatement({
+        actions: ['sqs:GetQueueUrl', 'sqs:SendMessage'],
+        resources: stack.site.queueIds.map((id) =>
+          stack.formatArn({ service: 'sqs', resource: resourceName(id) }),
+        ),
+      }),
+    ),
+});
 
 /** Secrets exist before the deploy, made by who knows them (docs/decisions/0003-secrets.md). */
 function secretIn(stack: Domain, name: string): Resource {

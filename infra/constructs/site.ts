@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type App, Stack } from 'aws-cdk-lib';
 import type { ISecurityGroup, IVpc } from 'aws-cdk-lib/aws-ec2';
+import type { IEventBus } from 'aws-cdk-lib/aws-events';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import * as z from 'zod';
 import { connectionsPerInstanceMax, type Id, type MysqlName } from '../../lib/platform/names.ts';
@@ -16,6 +17,7 @@ const Context = z.object({
 /** What `backing` makes, or finds, for all domains. */
 export interface Backing {
   readonly alarms: ITopic;
+  readonly bus: IEventBus;
   /** Where functions that open connections to databases run; none on one machine. */
   readonly network?: { readonly vpc: IVpc; readonly securityGroup: ISecurityGroup };
 }
@@ -56,6 +58,11 @@ export class Site {
 
   drains(queueId: string): void {
     this.#drained.push(queueId);
+  }
+
+  /** The ids of all queues of the product, once all domains are wired. */
+  get queueIds(): readonly string[] {
+    return this.#drained;
   }
 
   connects(server: MysqlName, instances: number): void {

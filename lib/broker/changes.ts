@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
+import { type Deliver, type FollowUp, toQueue } from '../platform/outbox.ts';
 import { type Page, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
-import type { Send } from '../platform/send.ts';
-import { flags, idsPerMessageMax, type SentBrokerEvent, sources } from './queues.ts';
+import { brokerEvents, flags, idsPerMessageMax, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
 import type { UpstreamTables } from './tables.ts';
 
@@ -11,7 +11,7 @@ export interface ChangeDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
-  readonly publish: Send<SentBrokerEvent>;
+  readonly deliver: Deliver;
 }
 
 type ScannedTable = 'anjuke_db.ajk_broker' | 'anjuke_db.ajk_brokerextend';
@@ -25,7 +25,7 @@ export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Pick<T
 }
 
 async function publishFrom(
-  { mysql, upstream, settings, publish }: ChangeDeps,
+  { mysql, upstream, settings, deliver }: ChangeDeps,
   table: ScannedTable,
   remaining: () => number,
 ) {
@@ -34,17 +34,19 @@ async function publishFrom(
     now: () => clock(upstream),
     read: (page: Page) => read(upstream, table, page),
   };
-  return await scan({ mysql }, source, await settings(), remaining, (rows) =>
-    publish(messagesFor(rows.map(({ id }) => id))),
+  const limits = await settings();
+  return await scan({ mysql, deliver }, source, limits, remaining, (rows) =>
+    messagesFor(rows.map(({ id }) => id)),
   );
 }
 
 /** Ids in as few messages as they fit. */
-function messagesFor(ids: readonly string[]): SentBrokerEvent[] {
-  const messages: SentBrokerEvent[] = [];
+function messagesFor(ids: readonly string[]): FollowUp[] {
+  const messages: FollowUp[] = [];
   for (let start = 0; start < ids.length; start += idsPerMessageMax) {
     const broker_ids = ids.slice(start, start + idsPerMessageMax).join(',');
-    messages.push({ broker_ids, flag: flags.updated, source: sources.base });
+    const body = { broker_ids, flag: flags.updated, source: sources.base };
+    messages.push(toQueue(brokerEvents, body));
   }
   return messages;
 }

@@ -57,7 +57,5 @@ export const BrokerEvent = z
     return { ids, flag, source: given ?? alias ?? sources.base };
   });
 export type BrokerEvent = z.infer<typeof BrokerEvent>;
-/** As it stands in a message. */
-export type SentBrokerEvent = z.input<typeof BrokerEvent>;
 
 export const brokerEvents = queue('broker/apply-event', BrokerEvent);

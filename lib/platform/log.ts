@@ -40,7 +40,8 @@ const masked: MiddlewareObj = {
 };
 
 function maskedError(thrown: unknown): Error {
-  if (!(thrown instanceof Error)) return new Error(mask(String(thrown)));
+  if (!(thrown instanceof Error))
+    return new Error(mask(typeof thrown === 'object' ? JSON.stringify(thrown) : String(thrown)));
   const cause = thrown.cause === undefined ? {} : { cause: maskedError(thrown.cause) };
   const error = new Error(mask(thrown.message), cause);
   error.name = thrown.name;

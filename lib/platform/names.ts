@@ -18,6 +18,9 @@ export const secretVariable = (name: string): string => `SECRET_${upper(name)}`;
 /** The variable in which a function finds the name of its domain's configuration parameter. */
 export const settingsVariable = (domain: string): string => `SETTINGS_${upper(domain)}`;
 
+/** The variable in which a function finds the name of the event bus. */
+export const busVariable = 'BUS';
+
 /** A MySQL server, named as its secret is: `mysql` holds our own schemas, the others belong to others and are only read. */
 export type MysqlName = 'mysql' | 'mysql-upstream' | 'mysql-order';
 

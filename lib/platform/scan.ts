@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { commit, type Deliver, type FollowUp } from './outbox.ts';
 import type { PlatformTables } from './schema.ts';
 import { dateOf, plusSeconds, type WallTime } from './time.ts';
 
@@ -47,7 +48,8 @@ export interface Scanned {
 const pageTimeMs = 10_000;
 
 /**
- * Publishes the rows that changed since the last run, each version of a row once (more often only after a crash).
+ * Publishes the rows that changed since the last run: what follows from them is written into the outbox in one
+ * transaction with the cursor, so each version of a row is published once.
  *
  * A run reads from `complete_to` − overlap up to the source's clock − safety lag, and remembers by hash what it has
  * published within the overlap: an equal row is passed over, one that changed within the same second is not. A run
@@ -57,12 +59,13 @@ const pageTimeMs = 10_000;
  * Two runs at once are harmless: the one whose cursor has moved under it stops (`overtaken`).
  */
 export async function scan<Row extends Stamped>(
-  { mysql }: { mysql: Kysely<PlatformTables> },
+  deps: { readonly mysql: Kysely<PlatformTables>; readonly deliver: Deliver },
   source: Source<Row>,
   limits: ScanLimits,
   remaining: () => number,
-  publish: (rows: readonly Row[]) => Promise<void>,
+  followUps: (rows: readonly Row[]) => readonly FollowUp[],
 ): Promise<Scanned> {
+  const { mysql } = deps;
   const now = await source.now();
   const upTo = plusSeconds(now, -limits.safetyLagSeconds);
   let cursor = await cursorOf(mysql, source.name, upTo, limits.overlapSeconds);
@@ -80,12 +83,16 @@ export async function scan<Row extends Stamped>(
     const rows = await source.read({ time, id, upTo: bound, limit: limits.pageRowsMax });
     const hashed = rows.map((row) => ({ row, hash: hashOf(row) }));
     const fresh = await unseen(mysql, source.name, hashed);
-    if (fresh.length) await publish(fresh.map(({ row }) => row));
     const last = rows.length === limits.pageRowsMax ? rows.at(-1) : undefined;
     const next = last
       ? { ...cursor, bound, at_time: last.stamp, at_id: last.id }
       : completed(cursor, bound, limits.overlapSeconds);
-    if (!(await advance(mysql, cursor, next, fresh))) return scanned('overtaken');
+    const moved = await commit(deps, async (trx, follow) => {
+      if (!(await advance(trx, cursor, next, fresh))) return false;
+      if (fresh.length) follow(...followUps(fresh.map(({ row }) => row)));
+      return true;
+    });
+    if (!moved) return scanned('overtaken');
     read += rows.length;
     published += fresh.length;
     cursor = { ...next, version: cursor.version + 1 };
@@ -166,33 +173,31 @@ async function unseen<Row extends Stamped>(
   return rows.filter(({ row, hash }) => !hashes.get(row.id)?.equals(hash));
 }
 
-/** Moves the cursor and remembers what was published, both or neither; false where another run was faster. */
+/** Moves the cursor and remembers what was published; false where another run was faster. */
 async function advance<Row extends Stamped>(
-  mysql: Kysely<PlatformTables>,
+  trx: Transaction<PlatformTables>,
   { name, version }: Cursor,
   { complete_to, bound, at_time, at_id }: Cursor,
   published: readonly Hashed<Row>[],
 ): Promise<boolean> {
-  return await mysql.transaction().execute(async (trx) => {
-    const { numUpdatedRows } = await trx
-      .updateTable('signalbox.scan_cursor')
-      .set({ complete_to, bound, at_time, at_id, version: version + 1 })
+  const { numUpdatedRows } = await trx
+    .updateTable('signalbox.scan_cursor')
+    .set({ complete_to, bound, at_time, at_id, version: version + 1 })
+    .where('name', '=', name)
+    .where('version', '=', version)
+    .executeTakeFirst();
+  if (!numUpdatedRows) return false;
+  if (published.length)
+    await trx
+      .insertInto('signalbox.scan_seen')
+      .values(published.map(({ row: { id, stamp }, hash }) => ({ name, id, stamp, hash })))
+      .onDuplicateKeyUpdate({ stamp: sql`values(stamp)`, hash: sql`values(hash)` })
+      .execute();
+  if (bound === null)
+    await trx
+      .deleteFrom('signalbox.scan_seen')
       .where('name', '=', name)
-      .where('version', '=', version)
-      .executeTakeFirst();
-    if (!numUpdatedRows) return false;
-    if (published.length)
-      await trx
-        .insertInto('signalbox.scan_seen')
-        .values(published.map(({ row: { id, stamp }, hash }) => ({ name, id, stamp, hash })))
-        .onDuplicateKeyUpdate({ stamp: sql`values(stamp)`, hash: sql`values(hash)` })
-        .execute();
-    if (bound === null)
-      await trx
-        .deleteFrom('signalbox.scan_seen')
-        .where('name', '=', name)
-        .where('stamp', '<', at_time)
-        .execute();
-    return true;
-  });
+      .where('stamp', '<', at_time)
+      .execute();
+  return true;
 }

@@ -1,10 +1,12 @@
 import {
+  type BatchResultErrorEntry,
+  GetQueueUrlCommand,
   SendMessageBatchCommand,
   type SendMessageBatchRequestEntry,
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { variable } from './config.ts';
-import { queueVariable } from './names.ts';
+import { queueVariable, resourceName } from './names.ts';
 import type { Queue, QueueName } from './queue.ts';
 
 /** Limits of one SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
@@ -28,48 +30,77 @@ export function sender<Message, Sent>(queue: Queue<Message, Sent>): Send<Sent> {
 export function entriesSender(queue: QueueName): (entries: readonly Entry[]) => Promise<void> {
   const queueUrl = variable(queueVariable(queue.id));
   return async (entries) => {
-    const batches = batchesOf(entries, queue).values();
-    const lane = async () => {
-      for (const batch of batches) await sendBatch(queue, queueUrl, batch);
-    };
-    await Promise.all(Array.from({ length: batchesAtOnceMax }, lane));
+    const errors = await sendEntries(queue, queueUrl, entries);
+    const refused = errors.filter((error) => error !== undefined);
+    if (!refused.length) return;
+    const what = `${queue.id} did not take ${refused.length} of ${entries.length} messages`;
+    throw new Error(`${what}: ${refused[0]?.message}`, { cause: refused[0] });
   };
 }
 
+/**
+ * Sends entries and returns, in their order, for each the error with which it was not accepted, undefined where it
+ * was. One whose answer was lost counts as not accepted, although it may have gone.
+ */
+export async function sendEntries(
+  queue: QueueName,
+  queueUrl: string,
+  entries: readonly Entry[],
+): Promise<(Error | undefined)[]> {
+  const errors: (Error | undefined)[] = Array.from({ length: entries.length });
+  const batches = batchesOf(entries, queue).values();
+  const lane = async () => {
+    for (const batch of batches)
+      for (const [index, error] of await sendBatch(queueUrl, batch)) errors[index] = error;
+  };
+  await Promise.all(Array.from({ length: batchesAtOnceMax }, lane));
+  return errors;
+}
+
+type Numbered = readonly [index: number, entry: Entry];
+
 /** What SQS refused on its own side is sent again, up to `attemptsMax` times; what is our fault is not. */
-async function sendBatch(queue: QueueName, QueueUrl: string, batch: readonly Entry[]) {
+async function sendBatch(
+  QueueUrl: string,
+  batch: readonly Numbered[],
+): Promise<[index: number, error: Error][]> {
   client ??= new SQSClient({});
-  let rest = batch.map((entry, index) => ({ Id: String(index), ...entry }));
-  for (let attempt = 1; ; attempt++) {
-    const { Failed = [] } = await client.send(
-      new SendMessageBatchCommand({ QueueUrl, Entries: rest }),
-    );
-    const [first] = Failed;
-    if (!first) return;
-    if (attempt === attemptsMax || Failed.some(({ SenderFault }) => SenderFault)) {
-      const why = `${first.Code}: ${first.Message ?? 'no message'}`;
-      throw new Error(`${queue.id} refused ${Failed.length} of ${rest.length} messages: ${why}`);
+  const errors: [number, Error][] = [];
+  let rest = batch;
+  for (let attempt = 1; rest.length; attempt++) {
+    const Entries = rest.map(([index, entry]) => ({ Id: String(index), ...entry }));
+    let failed: BatchResultErrorEntry[];
+    try {
+      const command = new SendMessageBatchCommand({ QueueUrl, Entries });
+      failed = (await client.send(command)).Failed ?? [];
+    } catch (error) {
+      return [...errors, ...rest.map(([index]): [number, Error] => [index, error as Error])];
     }
-    const refused = new Set(Failed.map(({ Id }) => Id));
-    rest = rest.filter(({ Id }) => refused.has(Id));
-    await new Promise((done) => setTimeout(done, 50 * 2 ** attempt));
+    const again = new Set<number>();
+    for (const { Id, SenderFault, Code, Message } of failed)
+      if (SenderFault || attempt === attemptsMax)
+        errors.push([Number(Id), new Error(`${Code}: ${Message ?? 'no message'}`)]);
+      else again.add(Number(Id));
+    rest = rest.filter(([index]) => again.has(index));
+    if (rest.length) await new Promise((done) => setTimeout(done, 50 * 2 ** attempt));
   }
+  return errors;
 }
 
 /** Splits by number and by size. Throws if one message alone is over the limit. */
-export function batchesOf(entries: readonly Entry[], queue: QueueName): Entry[][] {
-  const batches: Entry[][] = [];
+export function batchesOf(entries: readonly Entry[], queue: QueueName): Numbered[][] {
+  const batches: Numbered[][] = [];
   let bytes = 0;
-  for (const entry of entries) {
+  for (const [index, entry] of entries.entries()) {
     const size = bytesOf(entry);
     if (size > batchBytesMax)
       throw new Error(`A message for ${queue.id} has ${size} bytes; SQS takes ${batchBytesMax}.`);
     const last = batches.at(-1);
     if (last && last.length < batchSizeMax && bytes + size <= batchBytesMax) {
-      last.push(entry);
+      last.push([index, entry]);
       bytes += size;
     } else {
-      batches.push([entry]);
+      batches.push([[index, entry]]);
       bytes = size;
     }
   }
@@ -82,4 +113,12 @@ function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number {
   for (const [name, { DataType = '', StringValue = '' }] of Object.entries(MessageAttributes))
     bytes += Buffer.byteLength(name + DataType + StringValue);
   return bytes;
+}
+
+/** The URL of a queue by its name, for who sends to queues that its variables do not name. */
+export async function queueUrlOf({ id }: QueueName): Promise<string> {
+  client ??= new SQSClient({});
+  const { QueueUrl } = await client.send(new GetQueueUrlCommand({ QueueName: resourceName(id) }));
+  if (!QueueUrl) throw new Error(`The queue ${id} has no URL.`);
+  return QueueUrl;
 }

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
@@ -77,19 +77,42 @@ test('more rows with one stamp than a page holds are all published, a hundred id
   expect(ids.flat()).toHaveLength(2500);
 });
 
-test('what was sent before the cursor was written is sent again, never lost', async () => {
-  await upstreamBroker(1, { stamp: await ago(60) });
-  await run(
-    `create trigger signalbox.crash before update on signalbox.scan_cursor for each row signal sqlstate '45000'`,
-  );
-  try {
-    await expect(tick()).rejects.toThrow();
-  } finally {
-    await run('drop trigger signalbox.crash');
+test('a crash at any write keeps message and cursor together: both, or neither and the next run sends', async () => {
+  for (const table of ['scan_cursor', 'scan_seen', 'outbox']) {
+    await resetDatabases();
+    await upstreamBroker(1, { stamp: await ago(60), extension: false });
+    const moment = table === 'scan_cursor' ? 'update' : 'insert';
+    await run(
+      `create trigger signalbox.crash before ${moment} on signalbox.${table} for each row signal sqlstate '45000'`,
+    );
+    try {
+      await expect(tick()).rejects.toThrow();
+    } finally {
+      await run('drop trigger signalbox.crash');
+    }
+    expect(await published()).toEqual([]);
+    await tick();
+    expect(await published()).toEqual(['1']);
+    await tick();
+    expect(await published()).toEqual([]);
   }
-  expect(await published()).toEqual(['1']);
-  await tick();
-  expect(await published()).toEqual(['1', '1']);
+});
+
+test('what could not be sent waits in the outbox', async () => {
+  await upstreamBroker(1, { stamp: await ago(60), extension: false });
+  const there = process.env['QUEUE_BROKER_APPLY_EVENT'] ?? '';
+  vi.resetModules();
+  vi.stubEnv('QUEUE_BROKER_APPLY_EVENT', `${there}-gone`);
+  const other = await import('../../functions/broker/publish-base-changes.ts');
+  vi.unstubAllEnvs();
+  await other.handler(eventOf('broker/publish-base-changes', 'minute'), contextOf());
+  expect(await rowsOf('select destination, body, version from signalbox.outbox')).toEqual([
+    {
+      destination: 'queue:broker/apply-event',
+      body: '{"broker_ids":"1","flag":2,"source":1}',
+      version: 1,
+    },
+  ]);
 });
 
 test('two runs at once: everything is published, and both end well', async () => {

@@ -3,13 +3,15 @@ import type { SQSEvent } from 'aws-lambda';
 import { sql } from 'kysely';
 import { beforeEach, expect, inject, test, vi } from 'vitest';
 import * as z from 'zod';
-import { attemptsMax, consume } from '../../lib/platform/consume.ts';
-import { Rejected } from '../../lib/platform/errors.ts';
+import { attemptsMax, consume, consumeBatch } from '../../lib/platform/consume.ts';
+import { Postponed, Rejected } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { queueVariable } from '../../lib/platform/names.ts';
 import { deadLetterOf, queue } from '../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { freePort } from '../../local/ports.ts';
 import { clientOptions } from '../../local/stack.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
 import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
 
@@ -130,4 +132,75 @@ test('a variable that is missing is named when the function starts', () => {
     'The variable QUEUE_TEST_ADD_NUMBER_DEAD is missing: name what it stands for in `uses` or `sends` of this function in infra/.',
   );
   vi.unstubAllEnvs();
+});
+
+const db = mysql<PlatformTables>('mysql');
+const outbox = () => rowsOf('select destination, body, due_at from signalbox.outbox');
+
+test('a postponed message is acknowledged and waits in the outbox, however often it came', async () => {
+  await resetDatabases();
+  const until = new Date('2026-12-31T16:00:00.000Z');
+  const handler = consume(
+    numbers,
+    async () => {
+      throw new Postponed(until, 'the quota is used up');
+    },
+    { mysql: db },
+  );
+  const event = delivered(49);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  expect(await outbox()).toEqual([
+    {
+      destination: 'queue:test/add-number',
+      body: '{"number":1}',
+      due_at: '2027-01-01 00:00:00.000',
+    },
+  ]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('where the outbox cannot be written a postponed message comes again', async () => {
+  await resetDatabases();
+  await run(
+    "create trigger signalbox.full before insert on signalbox.outbox for each row signal sqlstate '45000'",
+  );
+  const handler = consume(
+    numbers,
+    async () => {
+      throw new Postponed(new Date(), 'later');
+    },
+    { mysql: db },
+  );
+  const event = delivered(3);
+  try {
+    expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  } finally {
+    await run('drop trigger signalbox.full');
+  }
+});
+
+test('a batch is handled in one call with an outcome for each; bad bodies never reach it', async () => {
+  const seen: number[][] = [];
+  const handler = consumeBatch(numbers, async (messages) => {
+    seen.push(messages.map(({ number }) => number));
+    return messages.map(({ number }) => {
+      if (number === 2) return new Error('not this time');
+      return number === 3 ? new Rejected('never') : 'added';
+    });
+  });
+  const event = sqsEvent({ number: 1 }, 'not JSON', { number: 2 }, { number: 3 });
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([2]);
+  expect(seen).toEqual([[1, 2, 3]]);
+  expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual([
+    'never',
+    'The body is not JSON.',
+  ]);
+});
+
+test('a batch whose call fails, or that has too few outcomes, comes again', async () => {
+  const failing = consumeBatch(numbers, async () => Promise.reject(new Error('away')));
+  const short = consumeBatch(numbers, async () => ['added']);
+  const event = sqsEvent({ number: 1 }, { number: 2 });
+  expect(redelivered(event, await failing(event, contextOf()))).toEqual([0, 1]);
+  expect(redelivered(event, await short(event, contextOf()))).toEqual([1]);
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { mysql } from '../../lib/platform/mysql.ts';
+import type { Deliver } from '../../lib/platform/outbox.ts';
 import { type Page, type Scanned, type Stamped, scan } from '../../lib/platform/scan.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { plusSeconds, type WallTime } from '../../lib/platform/time.ts';
@@ -8,7 +9,7 @@ import { resetDatabases } from '../support/databases.ts';
 
 type Row = Stamped & { readonly text: string };
 
-const deps = { mysql: mysql<PlatformTables>('mysql') };
+const db = mysql<PlatformTables>('mysql');
 const limits = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 3 };
 const start: WallTime = '2026-11-21 00:00:00';
 
@@ -42,9 +43,13 @@ class Table {
       },
     };
     const remaining = () => (pages++ < pagesMax ? 60_000 : 0);
-    return await scan(deps, source, limits, remaining, async (rows) => {
-      this.published.push(...rows);
-    });
+    const deliver: Deliver = async (rows) => {
+      this.published.push(...rows.map(({ body }) => JSON.parse(body)));
+      return [...rows];
+    };
+    return await scan({ mysql: db, deliver }, source, limits, remaining, (rows) =>
+      rows.map((row) => ({ destination: 'queue:test/rows', body: JSON.stringify(row) })),
+    );
   }
 
   pass(seconds: number): void {

@@ -3,13 +3,15 @@ import { schedule } from '../../lib/platform/schedule.ts';
 import { contextOf } from '../support/lambda.ts';
 
 test('work is told the time that was meant and the time that is left', async () => {
-  const seen: unknown[] = [];
+  const seen: { at: Date; left: number }[] = [];
   const handler = schedule(async ({ at, remaining }) => {
-    seen.push(at.toISOString(), remaining());
+    seen.push({ at, left: remaining() });
     return 'done';
   });
-  await handler({ time: '2026-11-21T02:00:00Z' }, contextOf(1234));
-  expect(seen).toEqual(['2026-11-21T02:00:00.000Z', 1234]);
+  await handler({ time: '2026-11-21T02:00:00Z' }, contextOf(12_340));
+  expect(seen.map(({ at }) => at.toISOString())).toEqual(['2026-11-21T02:00:00.000Z']);
+  expect(seen[0]?.left).toBeGreaterThan(1_000);
+  expect(seen[0]?.left).toBeLessThanOrEqual(12_340);
 });
 
 test('an error gets out, with its causes, without statements or personal data', async () => {

@@ -38,7 +38,7 @@ export async function run(sql: string, values: unknown[] = []): Promise<void> {
   await (await database()).query(sql, values);
 }
 
-/** A broker as upstream has it; `stamp` is its updated_datetime, and that of its telephone number. */
+/** A broker as upstream has it; `stamp` is its updated_datetime, and that of its telephone number, if it has one. */
 export async function upstreamBroker(
   id: number | string,
   {
@@ -46,11 +46,15 @@ export async function upstreamBroker(
     status = 1,
     stamp = '2026-11-20 10:00:00',
     mobile = '13800000001' as string | null,
+    extension = true,
   } = {},
 ): Promise<void> {
-  await run(
-    `replace into anjuke_db.ajk_broker values (?, ?, 11, 101, 1001, 'photo.jpg', ?, ?);
-     replace into anjuke_db.ajk_brokerextend values (?, ?, ?)`,
-    [id, name, status, stamp, id, mobile, stamp],
-  );
+  await run("replace into anjuke_db.ajk_broker values (?, ?, 11, 101, 1001, 'photo.jpg', ?, ?)", [
+    id,
+    name,
+    status,
+    stamp,
+  ]);
+  if (extension)
+    await run('replace into anjuke_db.ajk_brokerextend values (?, ?, ?)', [id, mobile, stamp]);
 }

@@ -1,7 +1,7 @@
 /** What infra/ gives a deployed function, for handlers that run in a test's own process. */
 import { inject } from 'vitest';
 import { settingsName } from '../../infra/constructs/names.ts';
-import { secretVariable, settingsVariable } from '../../lib/platform/names.ts';
+import { busVariable, secretVariable, settingsVariable } from '../../lib/platform/names.ts';
 
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
 const { env } = inject('emulator');
@@ -15,4 +15,6 @@ Object.assign(process.env, env, {
   [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
   [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,
   [settingsVariable('broker')]: settingsName('local', 'broker'),
+  [settingsVariable('platform')]: settingsName('local', 'platform'),
+  [busVariable]: 'signalbox',
 });

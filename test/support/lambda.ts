@@ -36,20 +36,23 @@ export const sqsEvent = (...bodies: unknown[]): SQSEvent => ({
 });
 
 /** The context of an invocation that may run for another `remainingMs`. */
-export const contextOf = (remainingMs = 30_000): Context => ({
-  functionName: 'test',
-  functionVersion: '$LATEST',
-  invokedFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:test',
-  memoryLimitInMB: '512',
-  awsRequestId: '00000000-0000-4000-8000-000000000000',
-  logGroupName: '/signalbox/test',
-  logStreamName: 'test',
-  callbackWaitsForEmptyEventLoop: false,
-  getRemainingTimeInMillis: () => remainingMs,
-  done: () => {},
-  fail: () => {},
-  succeed: () => {},
-});
+export function contextOf(remainingMs = 30_000): Context {
+  const end = Date.now() + remainingMs;
+  return {
+    functionName: 'test',
+    functionVersion: '$LATEST',
+    invokedFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:test',
+    memoryLimitInMB: '512',
+    awsRequestId: '00000000-0000-4000-8000-000000000000',
+    logGroupName: '/signalbox/test',
+    logStreamName: 'test',
+    callbackWaitsForEmptyEventLoop: false,
+    getRemainingTimeInMillis: () => end - Date.now(),
+    done: () => {},
+    fail: () => {},
+    succeed: () => {},
+  };
+}
 
 /** The indexes of the records that would be redelivered. */
 export function redelivered(

@@ -13,12 +13,17 @@ import { clientOptions } from '../../local/stack.ts';
 
 export const sqs = (): SQSClient => new SQSClient(clientOptions(inject('emulator')));
 
+/** Makes a queue of just that name. */
+export async function namedQueue(QueueName: string): Promise<string> {
+  const { QueueUrl = '' } = await sqs().send(new CreateQueueCommand({ QueueName }));
+  return QueueUrl;
+}
+
 /** Makes a queue that nobody drains and tells this process's handlers that it is theirs. */
 export async function testQueue(queue: QueueName): Promise<string> {
-  const QueueName = `${resourceName(queue.id)}-${randomUUID()}`.slice(-80);
-  const { QueueUrl = '' } = await sqs().send(new CreateQueueCommand({ QueueName }));
-  process.env[queueVariable(queue.id)] = QueueUrl;
-  return QueueUrl;
+  const url = await namedQueue(`${resourceName(queue.id)}-${randomUUID()}`.slice(-80));
+  process.env[queueVariable(queue.id)] = url;
+  return url;
 }
 
 export const testDeadLetterQueue = (queue: QueueName): Promise<string> =>

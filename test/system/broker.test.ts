@@ -116,9 +116,11 @@ test('a second deploy with changed code while messages flow loses nothing', asyn
   const before = await codeOf();
   const processes = new Processes(join(inject('dir'), 'second'));
   let deployed = false;
-  const deploying = deploy({ dir: inject('dir'), emulator, processes }, 'second').then(() => {
-    deployed = true;
-  });
+  const deploying = deploy({ dir: inject('dir'), emulator, processes }, { release: 'second' }).then(
+    () => {
+      deployed = true;
+    },
+  );
   let last = 200;
   for (; !deployed && last < 1900; last += 10) {
     await send(...Array.from({ length: 10 }, (_, index) => update(last + 1 + index)));

@@ -1,0 +1,134 @@
+import { sql } from 'kysely';
+import { beforeEach, expect, test } from 'vitest';
+import * as z from 'zod';
+import { Postponed } from '../../lib/platform/errors.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import {
+  commit,
+  type Deliver,
+  deliverBy,
+  deliverRows,
+  type OutboxRow,
+  postpone,
+  queues,
+  toQueue,
+} from '../../lib/platform/outbox.ts';
+import { queue } from '../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { take, testQueue } from '../support/queues.ts';
+
+const db = mysql<PlatformTables>('mysql');
+const greetings = queue('test/greet', z.object({ name: z.string() }));
+const others = queue('test/other', z.object({ name: z.string() }));
+const url = await testQueue(greetings);
+const toGreetings = deliverBy(queues(greetings));
+const nothing: Deliver = async () => [];
+
+const outbox = () =>
+  rowsOf('select destination, body, held_by, version from signalbox.outbox order by id');
+const waiting = async () =>
+  (
+    await rowsOf(
+      'select timestampdiff(second, now(3), due_at) seconds from signalbox.outbox order by id',
+    )
+  ).map(({ seconds }) => Number(seconds));
+const greet = (name: string) => toQueue(greetings, { name });
+
+beforeEach(async () => {
+  await resetDatabases();
+  await take(url);
+});
+
+test('what follows a commit is sent after it, and its row is gone', async () => {
+  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => follow(greet('王芳')));
+  expect((await take(url)).map(({ Body }) => Body)).toEqual(['{"name":"王芳"}']);
+  expect(await outbox()).toEqual([]);
+});
+
+test('what does not commit is neither kept nor sent', async () => {
+  const failing = commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => {
+    follow(greet('a'));
+    throw new Error('no');
+  });
+  await expect(failing).rejects.toThrow('no');
+  expect(await outbox()).toEqual([]);
+  expect(await take(url)).toEqual([]);
+});
+
+test('a transaction that is run again after a deadlock sends once', async () => {
+  let attempts = 0;
+  await commit({ mysql: db, deliver: toGreetings }, async (trx, follow) => {
+    follow(greet('a'));
+    attempts += 1;
+    if (attempts === 1) await sql`signal sqlstate '40001' set mysql_errno = 1213`.execute(trx);
+  });
+  expect(await take(url)).toHaveLength(1);
+});
+
+test('what is not sent stays, due in three seconds; what is for later stays until then', async () => {
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  await commit({ mysql: db, deliver: nothing }, async (_trx, follow) =>
+    follow(greet('a'), toQueue(greetings, { name: 'b' }, tomorrow)),
+  );
+  expect(await outbox()).toHaveLength(2);
+  const [soon = 0, late = 0] = await waiting();
+  expect(soon).toBeLessThanOrEqual(3);
+  expect(Math.abs(late - 86_400)).toBeLessThan(60);
+});
+
+test('of a thousand rows those that were accepted are gone, those that were not stay', async () => {
+  const half: Deliver = async (rows) => rows.filter((_, index) => index % 2 === 0);
+  await commit({ mysql: db, deliver: half }, async (_trx, follow) =>
+    follow(...Array.from({ length: 1000 }, (_, index) => greet(String(index)))),
+  );
+  const left = (await outbox()).map(({ body }) => Number(JSON.parse(String(body)).name));
+  expect(left).toEqual(Array.from({ length: 500 }, (_, index) => 2 * index + 1));
+});
+
+test('a queue that is not named, or is away, leaves its rows; the others go', async () => {
+  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+    follow(greet('a'), toQueue(others, { name: 'b' })),
+  );
+  expect(await take(url)).toHaveLength(1);
+  expect((await outbox()).map(({ destination }) => destination)).toEqual(['queue:test/other']);
+});
+
+test('a row that changed while it was sent is not deleted', async () => {
+  await postpone(db, greetings, 'x', new Postponed(new Date(Date.now() + 1000), 'later'));
+  const rows = (await rowsOf(
+    'select id, destination, body, version from signalbox.outbox',
+  )) as unknown as OutboxRow[];
+  const changed: Deliver = async (all) => {
+    await run('update signalbox.outbox set version = version + 1');
+    return [...all];
+  };
+  await deliverRows(db, changed, rows);
+  expect(await outbox()).toMatchObject([{ version: 2 }]);
+});
+
+test('a message that is postponed again keeps one row, at the earlier time', async () => {
+  const inHours = (hours: number) =>
+    new Postponed(new Date(Date.now() + hours * 3_600_000), 'quota used up');
+  await postpone(db, greetings, '{"name":"a"}', inHours(5));
+  await postpone(db, greetings, '{"name":"a"}', inHours(9));
+  await postpone(db, greetings, '{"name":"b"}', inHours(9));
+  await postpone(db, greetings, '{"name":"a"}', inHours(2));
+  expect(await outbox()).toMatchObject([{ version: 3 }, { version: 1 }]);
+  const [first = 0, second = 0] = await waiting();
+  expect(Math.abs(first - 2 * 3600)).toBeLessThan(60);
+  expect(Math.abs(second - 9 * 3600)).toBeLessThan(60);
+});
+
+test('under a switch a row is held; when the switch was lifted meanwhile it is due at once', async () => {
+  const stopped = new Postponed(new Date(Date.now() + 9e8), 'stopped', { heldBy: 'call/charging' });
+  await run(
+    "insert into signalbox.switch (name, state, `by`, why) values ('call/charging', 'off', 'test', 'test')",
+  );
+  await postpone(db, greetings, 'a', stopped);
+  expect(await outbox()).toMatchObject([{ held_by: 'call/charging' }]);
+  await run("update signalbox.switch set state = 'on'");
+  await postpone(db, greetings, 'a', stopped);
+  expect(await outbox()).toMatchObject([{ held_by: null, version: 2 }]);
+  expect((await waiting())[0]).toBeLessThanOrEqual(0);
+});

@@ -5,7 +5,12 @@ import {
   DescribeLogGroupsCommand,
   FilterLogEventsCommand,
 } from '@aws-sdk/client-cloudwatch-logs';
-import { GetFunctionConfigurationCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  GetFunctionConfigurationCommand,
+  LambdaClient,
+  UpdateFunctionConfigurationCommand,
+} from '@aws-sdk/client-lambda';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -104,6 +109,9 @@ test('the consumer killed in the middle of its work: delivered again, right', as
   expect(await takeDead(dead)).toEqual([]);
 });
 
+/** All that the emulator and the functions in it have printed. */
+const log = () => readFileSync(join(inject('dir'), 'log/emulator.log'), 'utf8');
+
 const codeOf = async () => {
   const lambda = new LambdaClient(clientOptions(emulator));
   const { CodeSha256 } = await lambda.send(
@@ -137,6 +145,30 @@ test('a second deploy with changed code while messages flow loses nothing', asyn
   expect(await takeDead(dead)).toEqual([]);
 });
 
+test('a function is refused what its role lacks, says so, and loses nothing by it', async () => {
+  const lambda = new LambdaClient(clientOptions(emulator));
+  const FunctionName = resourceName(id);
+  const { Environment } = await lambda.send(new GetFunctionConfigurationCommand({ FunctionName }));
+  const Variables = Environment?.Variables ?? {};
+  const secrets = new SecretsManagerClient(clientOptions(emulator));
+  const Name = 'signalbox/local/not-for-apply-event';
+  await secrets.send(new CreateSecretCommand({ Name, SecretString: '{}' }));
+  const use = async (secret: string | undefined) => {
+    const changed = { ...Variables, SECRET_MYSQL_UPSTREAM: secret ?? '' };
+    await lambda.send(
+      new UpdateFunctionConfigurationCommand({ FunctionName, Environment: { Variables: changed } }),
+    );
+  };
+  await use(Name);
+  await send(update(1950));
+  const refusal = `The secret ${Name} cannot be read`;
+  await until('the refusal is in the log', () => log().includes(refusal));
+  expect(await arrived(1950, 1950)).toBe(0);
+  await use(Variables['SECRET_MYSQL_UPSTREAM']);
+  await until('the broker is there', async () => (await arrived(1950, 1950)) === 1);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
 test('a broker changed in upstream MySQL reaches the site by the schedule alone', async () => {
   await until('broker 2000 has its new name', async () => (await arrived(2000, 2000)) === 1, {
     timeoutMs: 100_000,
@@ -157,7 +189,7 @@ test('no full telephone number stands in any log, and every message left its lin
       nextToken = page.nextToken;
     } while (nextToken);
   }
-  const all = lines.join('\n') + readFileSync(join(inject('dir'), 'log/emulator.log'), 'utf8');
+  const all = lines.join('\n') + log();
   expect(all).toContain('"message":"applied"');
   expect(all).toContain('"message":"rejected"');
   // Not what stands inside a UUID, a hash or a fraction.

@@ -1,0 +1,89 @@
+/** What SQS and EventBridge refuse, throttle or answer to nobody: the real emulator behind a faulty line. */
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
+import * as z from 'zod';
+import { bus } from '../../lib/platform/bus.ts';
+import { event } from '../../lib/platform/event.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { commit, deliverBy, queues, toBus, toQueue } from '../../lib/platform/outbox.ts';
+import { queue } from '../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { sendEntries } from '../../lib/platform/send.ts';
+import { resetDatabases, rowsOf } from '../support/databases.ts';
+import { faultyAws } from '../support/faulty-aws.ts';
+import { take, testQueue } from '../support/queues.ts';
+
+const line = await faultyAws();
+const numbers = queue('test/number', z.object({ n: z.int() }));
+const happened = event('test/happened', z.object({ n: z.int() }));
+const url = await testQueue(numbers);
+process.env['AWS_ENDPOINT_URL'] = line.url; // Else the client warns that the queue lives elsewhere.
+const throughLine = line.url + new URL(url).pathname;
+const db = mysql<PlatformTables>('mysql');
+
+const entries = Array.from({ length: 10 }, (_, n) => ({ MessageBody: JSON.stringify({ n }) }));
+const send = () => sendEntries(numbers, throughLine, entries);
+const arrived = async () =>
+  (await take(url)).map(({ Body = '' }) => JSON.parse(Body).n).toSorted((a, b) => a - b);
+const all = entries.map((_, n) => n);
+
+beforeEach(async () => {
+  line.faults.length = 0;
+  await take(url);
+});
+afterAll(line.close);
+
+test('what SQS refused on its side is sent again, alone', async () => {
+  line.faults.push({ refuse: [2, 7] }, { refuse: [0] });
+  expect(await send()).toEqual(Array.from({ length: 10 }, () => undefined));
+  expect(await arrived()).toEqual(all);
+});
+
+test('what is refused for our fault, or again and again, is told by name; the rest goes', async () => {
+  line.faults.push({ refuse: [3], sender: true });
+  const errors = await send();
+  expect(errors.map((error) => error?.message)).toEqual(
+    all.map((n) => (n === 3 ? 'InvalidMessageContents: refused' : undefined)),
+  );
+  expect(await arrived()).toEqual(all.filter((n) => n !== 3));
+  line.faults.push({ refuse: [0] }, { refuse: [0] }, { refuse: [0] }, { refuse: [0] });
+  expect((await send()).filter((error) => error)).toHaveLength(1);
+});
+
+test('throttled: the client waits and tries again', async () => {
+  line.faults.push({ status: 400 }, { status: 503 });
+  expect(await send()).toEqual(Array.from({ length: 10 }, () => undefined));
+  expect(await arrived()).toEqual(all);
+});
+
+test('an answer that is lost doubles messages at most, and never loses one', async () => {
+  line.faults.push({ loseAnswer: true });
+  await send();
+  expect(new Set(await arrived())).toEqual(new Set(all));
+});
+
+test('with every answer lost the outbox keeps its rows, although they went', async () => {
+  await resetDatabases();
+  vi.stubEnv('QUEUE_TEST_NUMBER', throughLine);
+  const deliver = deliverBy(queues(numbers));
+  vi.unstubAllEnvs();
+  line.faults.push(...Array.from({ length: 5 }, () => ({ loseAnswer: true })));
+  await commit({ mysql: db, deliver }, async (_trx, follow) => follow(toQueue(numbers, { n: 1 })));
+  expect(await rowsOf('select body from signalbox.outbox')).toEqual([{ body: '{"n":1}' }]);
+  expect(new Set(await arrived())).toEqual(new Set([1]));
+});
+
+test('events that the bus refuses stay in the outbox, the others are gone', async () => {
+  await resetDatabases();
+  vi.stubEnv('AWS_ENDPOINT_URL', line.url);
+  vi.stubEnv('BUS', 'signalbox');
+  const deliver = deliverBy(bus());
+  line.faults.push({ refuse: [1, 4] });
+  await commit({ mysql: db, deliver }, async (_trx, follow) =>
+    follow(...Array.from({ length: 6 }, (_, n) => toBus(happened, { n }))),
+  );
+  vi.unstubAllEnvs();
+  expect(await rowsOf('select body from signalbox.outbox order by id')).toEqual([
+    { body: '{"n":1}' },
+    { body: '{"n":4}' },
+  ]);
+});

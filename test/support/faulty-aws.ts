@@ -1,0 +1,91 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { inject } from 'vitest';
+
+/** What happens to a request on its way: it is changed, its answer is, or the answer is lost after its effect. */
+export interface Fault {
+  /** Entries (by index) that are held back and reported as refused, by the service or, with `sender`, for our fault. */
+  readonly refuse?: readonly number[];
+  readonly sender?: boolean;
+  readonly loseAnswer?: boolean;
+  readonly status?: number;
+}
+
+/**
+ * Stands between a client and the real emulator. Each request takes the next fault of the list; when there is none
+ * left, requests pass untouched.
+ */
+export async function faultyAws(): Promise<{ url: string; faults: Fault[]; close: () => void }> {
+  const faults: Fault[] = [];
+  const server = createServer(
+    (request, response) => void pass(request, response, faults.shift() ?? {}),
+  );
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url, faults, close };
+}
+
+async function pass(
+  request: IncomingMessage,
+  response: ServerResponse,
+  fault: Fault,
+): Promise<void> {
+  let body = '';
+  for await (const part of request) body += part;
+  if (fault.status) {
+    response.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' });
+    response.end(JSON.stringify({ __type: 'ThrottlingException', message: 'Rate exceeded' }));
+    return;
+  }
+  const message = JSON.parse(body);
+  const refused = new Set(fault.refuse ?? []);
+  const kept = message.Entries.filter((_: unknown, index: number) => !refused.has(index));
+  const headers = Object.fromEntries(
+    Object.entries(request.headers).filter(([name]) =>
+      /^x-amz|^content-type|^authorization/.test(name),
+    ),
+  ) as Record<string, string>;
+  const upstream = inject('endpoints').aws;
+  const forwarded = { ...message, Entries: kept };
+  if (message.QueueUrl) forwarded.QueueUrl = upstream + new URL(message.QueueUrl).pathname;
+  const forward = async (): Promise<Json> => {
+    const options = { method: 'POST', headers, body: JSON.stringify(forwarded) };
+    return (await (await fetch(upstream, options)).json()) as Json;
+  };
+  const answer = kept.length ? await forward() : {};
+  if (fault.loseAnswer) return void request.socket.destroy();
+  response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' });
+  response.end(JSON.stringify(withRefusals(message, answer, refused, fault.sender === true)));
+}
+
+type Json = Record<string, unknown>;
+
+function withRefusals(
+  message: Json,
+  answer: Json,
+  refused: ReadonlySet<number>,
+  sender: boolean,
+): Json {
+  const entries = message['Entries'] as Json[];
+  if (!refused.size) return answer;
+  if (message['QueueUrl']) {
+    const failed = [...refused].map((index) => ({
+      Id: entries[index]?.['Id'],
+      SenderFault: sender,
+      Code: sender ? 'InvalidMessageContents' : 'InternalError',
+      Message: 'refused',
+    }));
+    return { ...answer, Failed: failed };
+  }
+  const results = [...((answer['Entries'] as Json[] | undefined) ?? [])];
+  const all = entries.map((_, index) =>
+    refused.has(index)
+      ? { ErrorCode: 'InternalFailure', ErrorMessage: 'refused' }
+      : results.shift(),
+  );
+  return { FailedEntryCount: refused.size, Entries: all };
+}

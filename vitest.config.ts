@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Component tests share the servers of one stack, with a MySQL for each worker; system tests run alone after them. */
+/**
+ * Component tests share the servers of one stack, with a MySQL for each worker. System tests run alone after them; at
+ * the end all that was logged is searched for what must not be in a log.
+ */
 export default defineConfig({
   test: {
     globalSetup: 'test/support/servers.ts',
@@ -13,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'component',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/system/**'],
+          exclude: ['test/system/**', 'test/logs.test.ts'],
           setupFiles: 'test/support/environment.ts',
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -27,6 +30,15 @@ export default defineConfig({
           testTimeout: 120_000,
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'logs',
+          include: ['test/logs.test.ts'],
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

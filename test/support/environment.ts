@@ -1,4 +1,6 @@
 /** What infra/ gives a deployed function, for handlers that run in a test's own process. */
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inject } from 'vitest';
 import { settingsName } from '../../infra/constructs/names.ts';
 import { busVariable, secretVariable, settingsVariable } from '../../lib/platform/names.ts';
@@ -8,9 +10,7 @@ const { env } = inject('emulator');
 
 Object.assign(process.env, env, {
   TZ: 'Asia/Shanghai',
-  // What is logged is looked at where it counts: in the deployed functions' logs (test/system).
-  POWERTOOLS_LOG_LEVEL: 'SILENT',
-  POWERTOOLS_METRICS_DISABLED: 'true',
+  POWERTOOLS_LOG_LEVEL: 'INFO',
   POWERTOOLS_SERVICE_NAME: 'test',
   [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
   [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,
@@ -18,3 +18,12 @@ Object.assign(process.env, env, {
   [settingsVariable('platform')]: settingsName('local', 'platform'),
   [busVariable]: 'signalbox',
 });
+
+// What handlers log goes to a file of its own: the last of all tests searches it for what must not be in a log.
+const file = join(inject('dir'), `log/component-${process.pid}.log`);
+const print = process.stdout.write.bind(process.stdout);
+process.stdout.write = ((chunk: string | Uint8Array, ...rest: never[]) => {
+  if (!String(chunk).startsWith('{')) return print(chunk, ...rest);
+  appendFileSync(file, chunk);
+  return true;
+}) as typeof process.stdout.write;

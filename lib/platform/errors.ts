@@ -24,6 +24,28 @@ export class Postponed extends Error {
   }
 }
 
+/**
+ * A partner did not answer, or not as it should: it is away for us. What it says in its own form, a refusal among it,
+ * is an answer. It never counts as a database of ours being away, whatever its cause.
+ */
+export class PartnerAway extends Error {
+  override readonly name = 'PartnerAway';
+  readonly partner: string;
+  /** `none`: the request certainly changed nothing there. `possible`: it may have been carried out. */
+  readonly effect: 'none' | 'possible';
+
+  constructor(
+    partner: string,
+    effect: 'none' | 'possible',
+    why: string,
+    { cause }: { cause?: unknown } = {},
+  ) {
+    super(`${partner} is away: ${why}`, cause === undefined ? undefined : { cause });
+    this.partner = partner;
+    this.effect = effect;
+  }
+}
+
 /** Something of our own is away or not set up: the message goes back and is never set aside for it. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';
@@ -56,7 +78,7 @@ const awayCodes = new Set([
 
 /** Whether an error, or what caused it, is our own or the upstream database being away. */
 export function isAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error) || error instanceof PartnerAway) return false;
   if (error instanceof Unavailable) return true;
   if ('code' in error && awayCodes.has(String(error.code))) return true;
   return isAway(error.cause);

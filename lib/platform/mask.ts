@@ -1,22 +1,45 @@
-/** Chinese mobile numbers, however they are prefixed, that are no part of a longer number. */
-const phone = /(?<![\dA-Za-z])((?:\+|00)?86[- ]?|0)?(1[3-9]\d)\d{4}(\d{4})(?![\dA-Za-z])/g;
-/** Identity card numbers: 17 digits and a check character. */
-const identityCard = /(?<![\dA-Za-z])(\d{6})\d{8}(\d{3}[\dXx])(?![\dA-Za-z])/g;
-/** WeChat access tokens and the like in a URL. */
-const urlSecret = /([?&](?:access_token|token|secret|appsecret|signature|sign)=)[^&\s"']+/gi;
+/**
+ * Chinese mobile numbers, however they are prefixed and parted, that are no part of a longer number, of a fraction or
+ * of a UUID.
+ */
+const phone =
+  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-)((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d)/g;
+/** Identity card numbers: a region, a date of birth, three digits and a check character. */
+const identityCard =
+  /(?<![\dA-Za-z])([1-9]\d{5})(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(\d{3}[\dXx])(?![\dA-Za-z])/g;
+/** WeChat's names of a person (openid, unionid); a hyphenated word of that length has no capital and no digit. */
+const openid = /(?<![\w-])o(?=[a-z_-]*[A-Z\d])[\w-]{23}([\w-]{4})(?![\w-])/g;
+/** The value of a parameter in a URL or a form whose name says that it is secret. */
+const parameter =
+  /(?<![a-z\d])((?:[a-z]{1,20}[_-]){0,3}(?:access_?token|token|(?:app|client)?secret|password|passwd|pwd|api_?key|ticket|signature|sign|js_code)=)[^&\s"'\\<>]+/gi;
+/** The same in JSON, also where it stands in a text of JSON or is cut off, and as Node prints objects. */
+const property =
+  /((?:access_?token|token|secret|password|passwd|pwd|api_?key|authorization|signature|ticket)(\\*["'])?\s*:\s*)(\\*)(["'])(?:(?!\3\4)(?:\\.|.))+(?:\3\4|$)/gim;
 /** Signed URLs, of which CloudFormation's answer address is one. */
 const amazonSignature = /([?&]X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"']+/gi;
+/** What follows the scheme of an Authorization header; words of ten letters and no digit may be prose. */
+const authorization = /\b(Bearer|Basic|Token)( +)(?=[A-Za-z+/_.~-]*[\d=])[\w+/.~-]{8,}=*/g;
+/** JSON Web Tokens, wherever they stand. */
+const webToken = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
+/** The password in the address of a server. */
+const userinfo = /(:\/\/[^\s:@/]{1,100}:)[^\s@/]+@/g;
 
 /** A text with personal data and secrets made unreadable: 13812345678 becomes 138****5678. */
 export function mask(text: string): string {
   return text
-    .replace(phone, '$2****$3')
+    .replace(userinfo, '$1***@')
+    .replace(amazonSignature, '$1***')
+    .replace(parameter, '$1***')
+    .replace(property, '$1$3$4***$3$4')
+    .replace(webToken, 'eyJ***')
+    .replace(authorization, '$1$2***')
     .replace(identityCard, '$1********$2')
-    .replace(urlSecret, '$1***')
-    .replace(amazonSignature, '$1***');
+    .replace(openid, 'o****$1')
+    .replace(phone, '$2****$4');
 }
 
-const secretKey = /password|secret|token|authorization|identitycard|openid|unionid/i;
+const secretKey =
+  /password|passwd|^pwd$|secret|token|authorization|api_?key|cookie|identity_?card|openid|unionid/i;
 
 /**
  * What JSON.stringify calls for each value of a log line.
@@ -24,6 +47,14 @@ const secretKey = /password|secret|token|authorization|identitycard|openid|union
  */
 export function maskedValue(key: string, value: unknown): unknown {
   if (key === 'sql') return undefined;
+  if (typeof value === 'number') return maskedNumber(value);
   if (typeof value !== 'string') return value;
   return secretKey.test(key) ? '***' : mask(value);
+}
+
+/** A telephone number may have come as a number. */
+function maskedNumber(value: number): number | string {
+  const text = String(value);
+  const masked = mask(text);
+  return masked === text ? value : masked;
 }

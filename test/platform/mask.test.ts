@@ -2,22 +2,52 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { mask, maskedValue } from '../../lib/platform/mask.ts';
 
+const jsonWebToken = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJvcGVyYXRvciJ9.c2lnbmVk';
+
 test.each([
   ['call from 13812345678.', 'call from 138****5678.'],
   ['+8613812345678 0086-13812345678 013812345678', '138****5678 138****5678 138****5678'],
+  ['138-1234-5678, 138 1234 5678, +86 138 1234 5678', '138****5678, 138****5678, 138****5678'],
   ['{"phone":"13812345678"}', '{"phone":"138****5678"}'],
   ['card 11010119900307123X', 'card 110101********123X'],
+  ['oABCD1234efgh_5678-ijklMNOPq', 'o****NOPq'],
+  ['fan "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"!', 'fan "o****fL2M"!'],
   ['https://api/x?access_token=abc_DEF&y=1', 'https://api/x?access_token=***&y=1'],
+  ['/token?appid=wx1&secret=abc&grant_type=x', '/token?appid=wx1&secret=***&grant_type=x'],
+  ['?component_access_token=a1&refresh_token=b2', '?component_access_token=***&refresh_token=***'],
   [
     'https://s3/x?X-Amz-Signature=0ff&X-Amz-Credential=AK',
     'https://s3/x?X-Amz-Signature=***&X-Amz-Credential=***',
   ],
-  [
-    '1795238400000 12345678901 order 1381234567812',
-    '1795238400000 12345678901 order 1381234567812',
-  ],
+  ['phone=13812345678&password=hunter2', 'phone=138****5678&password=***'],
+  ['{"password":"hunter2","n":1}', '{"password":"***","n":1}'],
+  ['{"body":"{\\"new_password\\":\\"a b\\"}"}', '{"body":"{\\"new_password\\":\\"***\\"}"}'],
+  ['cut off: {"password":"hunt', 'cut off: {"password":"***"'],
+  ["{ access_token: 'abc', expires: 1 }", "{ access_token: '***', expires: 1 }"],
+  ['Authorization: Bearer 0f1e2d3c4b5a6978', 'Authorization: Bearer ***'],
+  ['authorization: Basic b3BlcmF0b3I6cHc=', 'authorization: Basic ***'],
+  [`jwt ${jsonWebToken} is over`, 'jwt eyJ*** is over'],
+  ['mysql://signalbox:p4ss@10.0.0.1:3306/', 'mysql://signalbox:***@10.0.0.1:3306/'],
 ])('%s', (text, masked) => {
   expect(mask(text)).toBe(masked);
+});
+
+test.each([
+  '1795238400000 12345678901 order 1381234567812',
+  'took 0.13812345678 s, 13912345678.25 units',
+  '2b9f0c64-1381-4567-8901-138123456789',
+  'sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  'message 820000000000123456 of 900719925474099312',
+  'signalbox-order-push-something',
+  'order-push-something-is-ther',
+  'Unexpected token < in JSON at position 0',
+  'Basic information and Bearer tokens are missing',
+  'The secret signalbox/local/mysql cannot be read: create it as README says',
+  'Root=1-5759e988-bd862e3fe1be46a994272793',
+  'https://sqs.us-east-1.amazonaws.com/123456789012/signalbox-broker-apply-event',
+  'http://127.0.0.1:4566/x?page=1&code=5000&assign=me',
+])('%s stays as it is', (text) => {
+  expect(mask(text)).toBe(text);
 });
 
 test('no mobile number survives between any texts that do not lengthen it', () => {
@@ -30,12 +60,61 @@ test('no mobile number survives between any texts that do not lengthen it', () =
   );
 });
 
-test('values under secret names and statements do not reach a log line', () => {
+test('no openid survives between any texts that do not lengthen it', () => {
+  const openids = fc.stringMatching(/^o[A-Za-z0-9_-]{27}$/).filter((id) => /[A-Z0-9]/.test(id));
+  const around = fc.stringMatching(/^[^\w-]{0,5}$/);
+  fc.assert(
+    fc.property(around, openids, around, (before, openid, after) => {
+      expect(mask(before + openid + after)).not.toContain(openid);
+    }),
+  );
+});
+
+test('no password survives in JSON, as it is or in a text of JSON', () => {
+  const printable = fc.stringMatching(/^[ -~]{6,30}$/);
+  fc.assert(
+    fc.property(printable, (password) => {
+      expect(mask(JSON.stringify({ password, n: 2 }))).toBe('{"password":"***","n":2}');
+    }),
+  );
+  fc.assert(
+    fc.property(fc.stringMatching(/^[A-Za-z0-9 !#$%&()*+,./:;<=>?@^_{|}~-]{6,30}$/), (password) => {
+      const once = JSON.stringify({ user: 1, password, n: 2 });
+      const twice = JSON.stringify({ body: once });
+      expect(mask(once)).toBe('{"user":1,"password":"***","n":2}');
+      expect(JSON.parse(mask(twice)).body).toBe('{"user":1,"password":"***","n":2}');
+    }),
+  );
+});
+
+test('UUIDs, hashes and ids stay as they are', () => {
+  const hash = fc.stringMatching(/^[0-9a-f]{40}$|^[0-9a-f]{64}$/);
+  const id = fc.bigInt({ min: 10n ** 11n, max: 10n ** 17n - 1n }).map(String);
+  fc.assert(
+    fc.property(fc.uuid(), hash, id, (uuid, hash, id) => {
+      const text = `${uuid} ${hash}, ${id}`;
+      expect(mask(text)).toBe(text);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('a long text without secrets takes no longer than its length makes it', () => {
+  for (const unit of ['token', 'a_', 'o', '"password":"', '138', 'eyJ', '://a:', 'Bearer ']) {
+    const text = unit.repeat(50_000 / unit.length);
+    const began = performance.now();
+    mask(text);
+    expect(performance.now() - began).toBeLessThan(2000);
+  }
+});
+
+test('values under secret names, statements and numbers that telephones have do not reach a log line', () => {
   const line = JSON.stringify(
     {
       password: 'p',
       accessToken: 't',
       openid: 'o',
+      mobile: 13_812_345_678,
       error: { sql: 'insert 13812345678', code: 'E' },
       n: 1,
     },
@@ -45,6 +124,7 @@ test('values under secret names and statements do not reach a log line', () => {
     password: '***',
     accessToken: '***',
     openid: '***',
+    mobile: '138****5678',
     error: { code: 'E' },
     n: 1,
   });

@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundle, functionIds, options } from '../infra/constructs/bundle.ts';
 import {
-  type MysqlName,
   queueVariable,
+  secretNames,
   secretVariable,
   settingsVariable,
 } from '../lib/platform/names.ts';
@@ -137,10 +137,9 @@ const env = Object.fromEntries(variables().map((name) => [name, 'http://127.0.0.
 
 function variables(): string[] {
   const ids = functionIds();
-  const servers: MysqlName[] = ['mysql', 'mysql-upstream', 'mysql-order'];
   return [
     ...ids.flatMap((id) => [queueVariable(id), queueVariable(deadLetterOf({ id }).id)]),
-    ...servers.map(secretVariable),
+    ...secretNames.map(secretVariable),
     ...ids.map((id) => settingsVariable(id.slice(0, id.indexOf('/')))),
   ];
 }

@@ -5,6 +5,7 @@ import {
   busVariable,
   type MysqlName,
   resourceName,
+  type SecretName,
   secretVariable,
   settingsVariable,
 } from '../../lib/platform/names.ts';
@@ -24,6 +25,9 @@ type Use = (stack: Domain) => Resource;
 export const mysql =
   (name: MysqlName): Use =>
   (stack) => ({ ...secretIn(stack, name), connectsTo: name });
+
+/** The cache, reached over HTTPS. */
+export const redis: Use = (stack) => secretIn(stack, 'redis');
 
 /** A domain's configuration document; `backing` deploys it. */
 export const settings =
@@ -60,7 +64,7 @@ export const allQueues: Use = (stack) => ({
 });
 
 /** Secrets exist before the deploy, made by who knows them (docs/decisions/0003-secrets.md). */
-function secretIn(stack: Domain, name: string): Resource {
+function secretIn(stack: Domain, name: SecretName): Resource {
   const secretName = `signalbox/${stack.site.context.stage}/${name}`;
   const id = `secret/${name}`;
   const secret =

@@ -1,6 +1,7 @@
 import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import type * as z from 'zod';
 import { Unavailable } from './errors.ts';
+import { reportFailure } from './log.ts';
 import { settingsVariable } from './names.ts';
 
 /** Reads a variable at cold start. Throws one line that names the one that is missing. */
@@ -18,23 +19,69 @@ export const issuesOf = ({ issues }: z.ZodError): string =>
     .map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message))
     .join('; ');
 
-const maxAgeSeconds = 60;
+const retryAfterSeconds = 10;
+/** Above these a reading counts as failed; it has one more attempt. */
+const clientConfig = {
+  maxAttempts: 2,
+  requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
+};
 let ssm: SSMProvider | undefined;
 
-/** A domain's configuration document (config/<domain>.json), read again when it is a minute old. */
+/**
+ * A domain's configuration document (config/<domain>.json), read again when it is a minute old.
+ * One that cannot be read again, or is not valid any more, leaves the last good one in force, with one warning; only
+ * where there is none yet it throws `Unavailable`.
+ */
 export function settings<Settings>(
   domain: string,
   schema: z.ZodType<Settings>,
+  { maxAgeSeconds = 60, clock = Date.now }: { maxAgeSeconds?: number; clock?: () => number } = {},
 ): () => Promise<Settings> {
   const name = variable(settingsVariable(domain));
+  let held: { readonly document: Settings; readonly until: number } | undefined;
+  let reading: Promise<Settings> | undefined;
+  let failing = false;
+
+  async function readAgain(): Promise<Settings> {
+    try {
+      const document = await read(name, schema);
+      held = { document, until: clock() + maxAgeSeconds * 1000 };
+      failing = false;
+      return document;
+    } catch (error) {
+      if (!held) throw error;
+      if (!failing) reportFailure('settings kept', { domain }, error);
+      failing = true;
+      const seconds = Math.min(maxAgeSeconds, retryAfterSeconds);
+      held = { ...held, until: clock() + seconds * 1000 };
+      return held.document;
+    }
+  }
+
   return async () => {
-    ssm ??= new SSMProvider();
-    const text = await ssm.get(name, { maxAge: maxAgeSeconds }).catch((cause) => {
-      throw new Unavailable(`The parameter ${name} cannot be read.`, { cause });
+    if (held && clock() < held.until) return held.document;
+    reading ??= readAgain().finally(() => {
+      reading = undefined;
     });
-    if (!text) throw new Unavailable(`The parameter ${name} is empty: deploy again.`);
-    const document = schema.safeParse(JSON.parse(text));
-    if (document.success) return document.data;
-    throw new Unavailable(`The parameter ${name} is not valid: ${issuesOf(document.error)}`);
+    return await reading;
   };
+}
+
+async function read<Settings>(name: string, schema: z.ZodType<Settings>): Promise<Settings> {
+  ssm ??= new SSMProvider({ clientConfig });
+  const text = await ssm.get(name, { forceFetch: true }).catch((cause) => {
+    throw new Unavailable(`The parameter ${name} cannot be read.`, { cause });
+  });
+  if (!text) throw new Unavailable(`The parameter ${name} is empty: deploy again.`);
+  const document = schema.safeParse(json(text));
+  if (document.success) return document.data;
+  throw new Unavailable(`The parameter ${name} is not valid: ${issuesOf(document.error)}`);
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // The schema then says what was expected.
+  }
 }

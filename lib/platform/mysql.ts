@@ -1,44 +1,20 @@
 import { CompiledQuery, Kysely, MysqlDialect, type Transaction } from 'kysely';
-import { createPool } from 'mysql2';
-import * as z from 'zod';
-import { connectionsPerInstanceMax, type MysqlName } from './names.ts';
+import type { MysqlName } from './names.ts';
+import { Credentials, renewedPool } from './pool.ts';
 import { secret } from './secret.ts';
 
-/** The form in which RDS writes a secret; `ssl` is false only where server and client share a machine. */
-const Credentials = z.object({
-  host: z.string().min(1),
-  port: z.coerce.number().int().positive(),
-  username: z.string().min(1),
-  password: z.string(),
-  ssl: z.boolean().default(true),
-});
-
-const connectTimeoutMs = 5_000;
 /** So that all attempts of a transaction fit into the shortest time-out of a consumer, 10 s. */
 const lockWaitTimeoutSeconds = 2;
 
 /**
- * A connection pool that opens at its first query.
+ * A connection pool that opens at its first query, and anew when the password was rotated.
  * DATETIME comes as `YYYY-MM-DD HH:mm:ss` in Asia/Shanghai wall time, BIGINT as a decimal string.
  */
 export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
   const credentials = secret(name, Credentials);
   return new Kysely<Tables>({
     dialect: new MysqlDialect({
-      pool: async () => {
-        const { host, port, username, password, ssl } = await credentials();
-        return createPool({
-          ...{ host, port, user: username, password },
-          ...(ssl && { ssl: {} }), // Lambda's own bundle (NODE_EXTRA_CA_CERTS) holds the RDS certificates.
-          connectionLimit: connectionsPerInstanceMax,
-          connectTimeout: connectTimeoutMs,
-          dateStrings: true,
-          timezone: '+08:00',
-          supportBigNumbers: true,
-          bigNumberStrings: true,
-          charset: 'utf8mb4',
-        });
-      },
+      pool: renewedPool(credentials),
       onCreateConnection: async (connection) => {
         await connection.executeQuery(CompiledQuery.raw(session));
       },

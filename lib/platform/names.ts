@@ -12,8 +12,22 @@ const upper = (id: string): string => id.replaceAll(/[^a-zA-Z0-9]/g, '_').toUppe
 /** The variable in which a function finds the URL of a queue. */
 export const queueVariable = (id: string): string => `QUEUE_${upper(id)}`;
 
+/** What lies in Secrets Manager as `signalbox/<stage>/<name>`; README says what each holds. */
+export const secretNames = [
+  'mysql',
+  'mysql-upstream',
+  'mysql-order',
+  'redis',
+  'weixin-redis',
+  'opensearch',
+  'wechat',
+  'payment',
+  'upstream-keys',
+] as const;
+export type SecretName = (typeof secretNames)[number];
+
 /** The variable in which a function finds the id of a secret. */
-export const secretVariable = (name: string): string => `SECRET_${upper(name)}`;
+export const secretVariable = (name: SecretName): string => `SECRET_${upper(name)}`;
 
 /** The variable in which a function finds the name of its domain's configuration parameter. */
 export const settingsVariable = (domain: string): string => `SETTINGS_${upper(domain)}`;
@@ -22,7 +36,7 @@ export const settingsVariable = (domain: string): string => `SETTINGS_${upper(do
 export const busVariable = 'BUS';
 
 /** A MySQL server, named as its secret is: `mysql` holds our own schemas, the others belong to others and are only read. */
-export type MysqlName = 'mysql' | 'mysql-upstream' | 'mysql-order';
+export type MysqlName = Extract<SecretName, `mysql${string}`>;
 
 /** Connections of one running instance to one server; infra/ adds them up against the server's limit. */
 export const connectionsPerInstanceMax = 2;

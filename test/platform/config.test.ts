@@ -1,0 +1,89 @@
+import { DeleteParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
+import * as z from 'zod';
+import { clientOptions } from '../../local/stack.ts';
+
+vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
+const { settings } = await import('../../lib/platform/config.ts');
+const { Unavailable } = await import('../../lib/platform/errors.ts');
+
+const client = new SSMClient(clientOptions(inject('emulator')));
+const Settings = z.object({ limit: z.int() });
+let Name = '';
+let parameters = 0;
+let now = 0;
+const lines: string[] = [];
+const print = process.stderr.write;
+
+beforeEach(() => {
+  parameters += 1;
+  Name = `/test/config-${process.pid}-${parameters}`;
+  now = 0;
+  lines.length = 0;
+  process.stderr.write = ((line: string) => lines.push(line) > 0) as typeof print;
+});
+afterEach(() => {
+  process.stderr.write = print;
+});
+
+const put = (Value: string) =>
+  client.send(new PutParameterCommand({ Name, Value, Type: 'String', Overwrite: true }));
+const remove = () => client.send(new DeleteParameterCommand({ Name }));
+
+function reader() {
+  vi.stubEnv('SETTINGS_TEST', Name);
+  return settings('test', Settings, { clock: () => now });
+}
+const warnings = () =>
+  lines.map((line) => JSON.parse(line)).filter(({ level }) => level === 'WARN');
+
+test('a document is read again when it is a minute old', async () => {
+  await put('{"limit":1}');
+  const read = reader();
+  expect(await read()).toEqual({ limit: 1 });
+  await put('{"limit":2}');
+  now = 59_999;
+  expect(await read()).toEqual({ limit: 1 });
+  now = 60_000;
+  expect(await Promise.all([read(), read()])).toEqual([{ limit: 2 }, { limit: 2 }]);
+});
+
+test.each([
+  ['is not valid any more', () => put('{"limit":"many"}'), 'is not valid: limit: '],
+  ['is no JSON any more', () => put('{'), 'is not valid: '],
+  ['is gone', remove, 'cannot be read'],
+])(
+  'a document that %s leaves the last good one in force, with one warning',
+  async (_, spoil, why) => {
+    await put('{"limit":1}');
+    const read = reader();
+    await read();
+    await spoil();
+    for (let minute = 1; minute <= 3; minute++) {
+      now = minute * 60_000;
+      expect(await read()).toEqual({ limit: 1 });
+    }
+    expect(warnings()).toHaveLength(1);
+    expect(warnings()[0]).toMatchObject({ message: 'settings kept', domain: 'test' });
+    expect(warnings()[0].error.message).toContain(`The parameter ${Name} ${why}`);
+    await put('{"limit":2}');
+    now += 9_999;
+    expect(await read()).toEqual({ limit: 1 });
+    now += 1;
+    expect(await read()).toEqual({ limit: 2 });
+    await spoil();
+    now += 60_000;
+    expect(await read()).toEqual({ limit: 2 });
+    expect(warnings()).toHaveLength(2);
+  },
+);
+
+test('without a good one there is none: the first reading throws, and the next one tries again', async () => {
+  const read = reader();
+  await expect(read()).rejects.toThrow(Unavailable);
+  await put('{"limit":true}');
+  await expect(read()).rejects.toThrow(`The parameter ${Name} is not valid: limit: `);
+  await put('{"limit":1}');
+  expect(await read()).toEqual({ limit: 1 });
+  expect(warnings()).toEqual([]);
+});

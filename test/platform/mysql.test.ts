@@ -1,0 +1,116 @@
+import {
+  CreateSecretCommand,
+  PutSecretValueCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+import { type Kysely, sql } from 'kysely';
+import { beforeEach, expect, inject, test, vi } from 'vitest';
+import * as z from 'zod';
+import { consume } from '../../lib/platform/consume.ts';
+import { isAway } from '../../lib/platform/errors.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { queue } from '../../lib/platform/queue.ts';
+import { until } from '../../local/processes.ts';
+import { clientOptions } from '../../local/stack.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { contextOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { testDeadLetterQueue } from '../support/queues.ts';
+
+const numbers = queue('test/count-number', z.object({ number: z.int() }));
+await testDeadLetterQueue(numbers);
+const secrets = new SecretsManagerClient(clientOptions(inject('emulator')));
+const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
+const { host, port } = inject('servers')[worker - 1] ?? { host: '', port: 0 };
+type Nothing = Record<string, never>;
+
+const text = (password: string) =>
+  JSON.stringify({ host, port, username: 'rotating', password, ssl: false });
+
+let created = 0;
+/** The server's password is `first`, and what stands in the secret is, too. */
+async function client(): Promise<{
+  db: Kysely<Nothing>;
+  tell: (password: string) => Promise<unknown>;
+}> {
+  created += 1;
+  const Name = `test/rotating-${worker}-${created}`;
+  await secrets.send(new CreateSecretCommand({ Name, SecretString: text('first') }));
+  vi.stubEnv('SECRET_MYSQL', Name);
+  const db = mysql<Nothing>('mysql');
+  vi.unstubAllEnvs();
+  const tell = (password: string) =>
+    secrets.send(new PutSecretValueCommand({ SecretId: Name, SecretString: text(password) }));
+  return { db, tell };
+}
+
+const select = async (db: Kysely<Nothing>) =>
+  (await sql<{ id: string }>`select connection_id() id`.execute(db)).rows[0]?.id;
+
+const ofUser = () =>
+  rowsOf(`select id from information_schema.processlist where user = 'rotating'`);
+
+const killAll = async () => {
+  for (const { id } of await ofUser()) await run(`kill ${id}`);
+  await until('the connections are gone', async () => (await ofUser()).length === 0);
+};
+
+const alter = (password: string) => run(`alter user 'rotating'@'%' identified by '${password}'`);
+
+beforeEach(async () => {
+  await killAll();
+  await run(
+    `drop user if exists 'rotating'@'%'; create user 'rotating'@'%' identified by 'first';
+     grant select on signalbox.* to 'rotating'@'%'`,
+  );
+});
+
+test('a password rotated while a consumer runs fails no message', async () => {
+  const { db, tell } = await client();
+  const handler = consume(numbers, async () => {
+    await select(db);
+    return 'counted';
+  });
+  const ten = () => sqsEvent(...Array.from({ length: 10 }, (_, number) => ({ number })));
+  const before = ten();
+  expect(redelivered(before, await handler(before, contextOf()))).toEqual([]);
+  await tell('second');
+  await alter('second');
+  await killAll();
+  const after = ten();
+  expect(redelivered(after, await handler(after, contextOf()))).toEqual([]);
+  expect(await ofUser()).toHaveLength(2);
+});
+
+test('a transaction on a connection of before the rotation goes on; the old pool ends after it', async () => {
+  const { db, tell } = await client();
+  const ids: (string | undefined)[] = [];
+  await db.transaction().execute(async (trx) => {
+    ids.push((await sql<{ id: string }>`select connection_id() id`.execute(trx)).rows[0]?.id);
+    await tell('second');
+    await alter('second');
+    // The pool's second connection is a new one, with the new password.
+    ids.push(await select(db));
+    ids.push((await sql<{ id: string }>`select connection_id() id`.execute(trx)).rows[0]?.id);
+  });
+  expect(ids[0]).toBe(ids[2]);
+  expect(ids[1]).not.toBe(ids[0]);
+  await until('only the new pool is there', async () => {
+    const left = await ofUser();
+    return left.length === 1 && String(left[0]?.['id']) === ids[1];
+  });
+});
+
+test('while the secret still says the old password the database counts as away; after that it is there', async () => {
+  const { db, tell } = await client();
+  await alter('second');
+  const error = await select(db).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ errno: 1045 });
+  expect(isAway(error)).toBe(true);
+  await tell('second');
+  await until('it is there again', () =>
+    select(db).then(
+      () => true,
+      () => false,
+    ),
+  );
+});

@@ -4,7 +4,7 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { functionIds } from '../infra/constructs/bundle.ts';
 import { settingsName } from '../infra/constructs/names.ts';
-import { resourceName } from '../lib/platform/names.ts';
+import { resourceName, type SecretName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
@@ -97,7 +97,7 @@ async function bringUp(
     step('OpenSearch 2.19.6', () => startOpenSearch(processes, at('opensearch'), taken.opensearch)),
     step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
   ]);
-  await createSecrets(emulator, mysql);
+  await createSecrets(emulator, mysql, { url: upstash.url, token: upstashToken });
   writeFileSync(at('context.json'), JSON.stringify({ stage: 'local' }, null, 2));
   rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
   await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
@@ -138,9 +138,14 @@ export const clientOptions = ({ url, region }: Emulator) => ({
 });
 
 /** Secrets exist before the deploy, here as in the cloud. */
-async function createSecrets(emulator: Emulator, { host, port }: Mysql): Promise<void> {
+async function createSecrets(
+  emulator: Emulator,
+  { host, port }: Mysql,
+  redis: Endpoints['upstash'],
+): Promise<void> {
   const client = new SecretsManagerClient(clientOptions(emulator));
-  const secrets = {
+  const secrets: Partial<Record<SecretName, object>> = {
+    redis,
     mysql: { host, port, ...users.signalbox, ssl: false },
     'mysql-upstream': { host, port, ...users.upstream, ssl: false },
   };

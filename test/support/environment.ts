@@ -14,6 +14,7 @@ Object.assign(process.env, env, {
   POWERTOOLS_SERVICE_NAME: 'test',
   [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
   [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,
+  [secretVariable('redis')]: 'signalbox/local/redis', // One gateway serves both workers.
   [settingsVariable('broker')]: settingsName('local', 'broker'),
   [settingsVariable('platform')]: settingsName('local', 'platform'),
   [busVariable]: 'signalbox',

@@ -1,0 +1,99 @@
+import { Redis } from '@upstash/redis';
+import * as z from 'zod';
+import { textOf } from './errors.ts';
+import { reportFailure } from './log.ts';
+import { secret } from './secret.ts';
+
+const Access = z.object({ url: z.url(), token: z.string().min(1) });
+
+/** No call takes longer, opening the client included. */
+export const callTimeoutMs = 50;
+/** After so many failures in a row no call is made … */
+export const failuresInARowMax = 2;
+/**
+ * … for so long, and then one, whose success ends the pause. It is longer than any request to our HTTP API, so a
+ * request loses two calls and one try, 150 ms, to a cache that is away.
+ */
+export const pauseMs = 30_000;
+
+/**
+ * Asks the cache; `undefined` where it cannot be asked, and null for what it does not hold. The caller goes on
+ * without it either way: a cache that fails fails no work.
+ */
+export type Cache = <Answer>(
+  question: (redis: Redis) => Promise<Answer>,
+) => Promise<Answer | undefined>;
+
+/**
+ * Upstash Redis over HTTPS, from the secret `redis` `{"url", "token"}`. Questions of one moment are one request.
+ * What the cache refuses (a command for another type of value) says nothing of its health, and is `undefined`, too.
+ */
+export function cache(clock: () => number = Date.now): Cache {
+  const access = secret('redis', Access);
+  let opened: Promise<Redis> | undefined;
+  let failures = 0;
+  let quietUntil = 0;
+
+  /** Whether a call may be made now. The one that ends a pause begins the next, until it succeeds. */
+  function mayAsk(): boolean {
+    if (failures < failuresInARowMax) return true;
+    if (clock() < quietUntil) return false;
+    quietUntil = clock() + pauseMs;
+    return true;
+  }
+
+  async function client(): Promise<Redis> {
+    opened ??= access().then(open);
+    try {
+      return await opened;
+    } catch (error) {
+      opened = undefined;
+      throw error;
+    }
+  }
+
+  return async (question) => {
+    if (!mayAsk()) return undefined;
+    try {
+      const answer = await inTime(client().then(question));
+      failures = 0;
+      return answer;
+    } catch (error) {
+      if (isRefusal(error)) failures = 0;
+      else {
+        failures += 1;
+        quietUntil = clock() + pauseMs;
+      }
+      reportFailure(isRefusal(error) ? 'cache refused' : 'cache away', {}, told(error));
+      return undefined;
+    }
+  };
+}
+
+const open = ({ url, token }: z.infer<typeof Access>): Redis =>
+  new Redis({
+    url,
+    token,
+    retry: { retries: 0 }, // `false` would mean one.
+    signal: () => AbortSignal.timeout(callTimeoutMs),
+    enableTelemetry: false,
+  });
+
+async function inTime<Answer>(work: Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new Error(`The cache did not answer within ${callTimeoutMs} ms.`);
+    timer = setTimeout(() => reject(error), callTimeoutMs);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A command that Redis itself refused; the gateway's own errors are worded otherwise. */
+const isRefusal = (error: unknown): boolean => textOf(error).startsWith('Command failed: ');
+
+/** Without the commands that Upstash's client adds to the text: they hold keys and values. */
+const told = (error: unknown): Error => new Error(textOf(error).split(', command was: ')[0]);

@@ -12,6 +12,7 @@ import {
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { table } from '../local/progress.ts';
 import { root } from '../local/stack.ts';
+import { median } from './turns.ts';
 
 const rounds = 25;
 const sizeRatioMax = 1.15;
@@ -128,9 +129,6 @@ function startOf(file: string): number {
   if (status !== 0) throw new Error(`${file} does not start: ${stderr}`);
   return performance.now() - began;
 }
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** Any value will do for a variable: nothing is opened at start. */
 const env = Object.fromEntries(variables().map((name) => [name, 'http://127.0.0.1:9/bench']));

@@ -3,9 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchBundles } from './bundles.ts';
+import { benchConsume } from './consume.ts';
+import { benchSend } from './send.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'));
 try {
+  console.log(`${await benchConsume()}\n`);
+  console.log(`${await benchSend(dir)}\n`);
   console.log(await benchBundles(dir));
 } finally {
   rmSync(dir, { recursive: true, force: true });

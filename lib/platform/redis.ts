@@ -24,11 +24,16 @@ export type Cache = <Answer>(
   question: (redis: Redis) => Promise<Answer>,
 ) => Promise<Answer | undefined>;
 
+interface Options {
+  readonly clock?: () => number;
+  readonly timeoutMs?: number;
+}
+
 /**
  * Upstash Redis over HTTPS, from the secret `redis` `{"url", "token"}`. Questions of one moment are one request.
  * What the cache refuses (a command for another type of value) says nothing of its health, and is `undefined`, too.
  */
-export function cache(clock: () => number = Date.now): Cache {
+export function cache({ clock = Date.now, timeoutMs = callTimeoutMs }: Options = {}): Cache {
   const access = secret('redis', Access);
   let opened: Promise<Redis> | undefined;
   let failures = 0;
@@ -43,7 +48,7 @@ export function cache(clock: () => number = Date.now): Cache {
   }
 
   async function client(): Promise<Redis> {
-    opened ??= access().then(open);
+    opened ??= access().then((read) => open(read, timeoutMs));
     try {
       return await opened;
     } catch (error) {
@@ -55,7 +60,7 @@ export function cache(clock: () => number = Date.now): Cache {
   return async (question) => {
     if (!mayAsk()) return undefined;
     try {
-      const answer = await inTime(client().then(question));
+      const answer = await inTime(client().then(question), timeoutMs);
       failures = 0;
       return answer;
     } catch (error) {
@@ -70,20 +75,20 @@ export function cache(clock: () => number = Date.now): Cache {
   };
 }
 
-const open = ({ url, token }: z.infer<typeof Access>): Redis =>
+const open = ({ url, token }: z.infer<typeof Access>, timeoutMs: number): Redis =>
   new Redis({
     url,
     token,
     retry: { retries: 0 }, // `false` would mean one.
-    signal: () => AbortSignal.timeout(callTimeoutMs),
+    signal: () => AbortSignal.timeout(timeoutMs),
     enableTelemetry: false,
   });
 
-async function inTime<Answer>(work: Promise<Answer>): Promise<Answer> {
+async function inTime<Answer>(work: Promise<Answer>, timeoutMs: number): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new Error(`The cache did not answer within ${callTimeoutMs} ms.`);
-    timer = setTimeout(() => reject(error), callTimeoutMs);
+    const error = new Error(`The cache did not answer within ${timeoutMs} ms.`);
+    timer = setTimeout(() => reject(error), timeoutMs);
   });
   try {
     return await Promise.race([work, late]);

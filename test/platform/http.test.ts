@@ -72,7 +72,7 @@ const Code = z.object({ code: z.int() });
 const options = {
   name: 'payment',
   baseUrl,
-  timeoutMs: 300,
+  timeoutMs: 3_000,
   retry: { attemptsMax: 3, delayMs: 1 },
 };
 const deduct = { method: 'POST', path: '/deduct', json: { amount: 1 }, answer: Code } as const;
@@ -139,7 +139,7 @@ test('connections are kept', async () => {
 });
 
 test.each([
-  ['hangs', hangs, 'no answer after 300 ms'],
+  ['hangs', hangs, 'no answer after 200 ms'],
   ['loses the answer', losesTheAnswer, 'other side closed'],
   ['cuts the answer', cutsTheAnswer, 'other side closed'],
   ['cuts an answer of no given length', cutsAtOnceButWhole, 'other side closed'],
@@ -151,7 +151,7 @@ test.each([
   'a partner that %s is away, and may have done what it was asked: asked once',
   async (_, behaviour, why) => {
     behaviours = [behaviour];
-    const away = await awayOf(deduct);
+    const away = await awayOf(deduct, behaviour === hangs ? { timeoutMs: 200 } : {});
     expect(away.message).toContain(`payment is away: POST ${baseUrl}/deduct: ${why}`);
     expect(away.message).not.toContain('138');
     expect([away.partner, away.effect]).toEqual(['payment', 'possible']);
@@ -196,7 +196,7 @@ test('a refusal for now (429) did nothing', async () => {
 test('a request that waited for a connection until its time was over is never sent', async () => {
   behaviours = [hangs];
   const exchange = overPool();
-  const ask = partner(options, exchange);
+  const ask = partner({ ...options, timeoutMs: 1_000 }, exchange);
   const slow = Array.from({ length: 10 }, () => ask(deduct).catch((error: unknown) => error));
   await until('ten requests hang', () => seen.length === 10);
   const short = { ...options, timeoutMs: 20, retry: { attemptsMax: 1, delayMs: 1 } };

@@ -35,15 +35,17 @@ afterAll(() => {
 
 let now = 0;
 let created = 0;
+/** A gateway that answers may be slow on a machine that has much to do. */
+const patientMs = 5_000;
 
 /** A client of what lies behind the address, whose secret it has read already. */
-async function clientOf(url: string, token = real.token) {
+async function clientOf(url: string, { token = real.token, timeoutMs = patientMs } = {}) {
   created += 1;
   const Name = `test/redis-${process.pid}-${created}`;
   const SecretString = JSON.stringify({ url, token });
   await secrets.send(new CreateSecretCommand({ Name, SecretString }));
   vi.stubEnv('SECRET_REDIS', Name);
-  const ask = cache(() => now);
+  const ask = cache({ clock: () => now, timeoutMs });
   vi.unstubAllEnvs();
   return ask;
 }
@@ -69,7 +71,7 @@ beforeEach(() => {
 });
 
 test('keeps and gives values; null is what it does not hold', async () => {
-  const ask = await opened(cache(() => now));
+  const ask = await opened(cache({ clock: () => now, timeoutMs: patientMs }));
   expect(await ask((redis) => redis.set('姓名', { 名: '王芳' }, { ex: 60 }))).toBe('OK');
   expect(await ask((redis) => redis.get('姓名'))).toEqual({ 名: '王芳' });
   expect(await ask((redis) => redis.get('absent'))).toBeNull();
@@ -102,7 +104,7 @@ test('a request loses 150 ms at most to a cache that is away, and a pause is lon
 test.each(['hang', 'error'] as const)(
   'a gateway that answers with %s is asked no more than the limit, then once a pause',
   async (how) => {
-    const ask = await opened(await clientOf(url));
+    const ask = await opened(await clientOf(url, { timeoutMs: 500 }));
     mode = how;
     for (let call = 0; call < 20; call++)
       expect(await ask((redis) => redis.get('a'))).toBeUndefined();
@@ -125,7 +127,7 @@ test.each(['hang', 'error'] as const)(
 );
 
 test('a call is given up before a gateway that hangs closes it', async () => {
-  const ask = await opened(await clientOf(url));
+  const ask = await clientOf(url, { timeoutMs: callTimeoutMs });
   mode = 'hang';
   const order: string[] = [];
   const late = new Promise<void>((done) =>
@@ -141,9 +143,9 @@ test('a call is given up before a gateway that hangs closes it', async () => {
 test('where nobody listens, the token is wrong or there is no secret, work goes on without it', async () => {
   const port = await freePort('a gateway that is not there', undefined);
   const dead = await clientOf(`http://127.0.0.1:${port}`);
-  const wrong = await clientOf(url, 'wrong');
+  const wrong = await clientOf(url, { token: 'wrong' });
   vi.stubEnv('SECRET_REDIS', 'test/no-such-secret');
-  const none = cache(() => now);
+  const none = cache({ clock: () => now });
   vi.unstubAllEnvs();
   for (const ask of [dead, wrong, none])
     for (let call = 0; call < 4; call++)

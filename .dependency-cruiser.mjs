@@ -5,7 +5,7 @@ export default {
       name: 'nobody-imports-functions',
       comment: 'A function is an entry; what others need of it lives in lib/.',
       severity: 'error',
-      from: { path: '^(lib|infra|local|functions)/' },
+      from: { path: '^(lib|infra|local|ops|functions)/' },
       to: { path: '^functions/' },
     },
     {
@@ -32,7 +32,23 @@ export default {
       name: 'lib-stays-below',
       severity: 'error',
       from: { path: '^lib/' },
-      to: { path: '^(infra|local|test|bench)/' },
+      to: { path: '^(infra|local|ops|test|bench)/' },
+    },
+    {
+      name: 'ops-knows-names-only',
+      comment: 'What a person does by hand goes through queues and functions, never past them.',
+      severity: 'error',
+      from: { path: '^ops/' },
+      to: {
+        path: '^(lib|functions|infra|local|test|bench)/',
+        pathNot: '^lib/platform/(names|queue|mask)\\.ts$|^local/progress\\.ts$',
+      },
+    },
+    {
+      name: 'nobody-imports-ops',
+      severity: 'error',
+      from: { path: '^(functions|infra|local)/' },
+      to: { path: '^ops/' },
     },
     {
       name: 'infra-knows-names-only',

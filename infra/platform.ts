@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
-import { atDeploy, every } from './constructs/functions.ts';
+import { atDeploy, byHand, every } from './constructs/functions.ts';
 import { allQueues, bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
@@ -15,6 +15,22 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
     uses: [mysql('mysql')],
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
+  });
+
+  byHand(stack, 'platform/report-state', {
+    uses: [mysql('mysql')],
+    timeout: Duration.seconds(30),
+    harm: 'Whoever operates the product does not see how far behind it is.',
+  });
+  byHand(stack, 'platform/set-switch', {
+    uses: [mysql('mysql')],
+    timeout: Duration.minutes(1),
+    harm: 'Nothing can be stopped, or let go on, by a kill switch.',
+  });
+  byHand(stack, 'platform/record-action', {
+    uses: [mysql('mysql')],
+    timeout: Duration.seconds(30),
+    harm: 'Dead letters can be neither redriven nor dropped: who did it could not be noted.',
   });
 
   return stack;

@@ -1,4 +1,4 @@
-import { CustomResource, type Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { CustomResource, type Duration, RemovalPolicy, Tags, Validations } from 'aws-cdk-lib';
 import { Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction, SqsQueue as SqsQueueTarget } from 'aws-cdk-lib/aws-events-targets';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
@@ -7,7 +7,13 @@ import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { CfnQueue, Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
 import { type EventName, eventSource } from '../../lib/platform/event.ts';
-import { type Id, queueVariable, resourceName } from '../../lib/platform/names.ts';
+import {
+  type Id,
+  queueVariable,
+  resourceName,
+  startedByHand,
+  startedTag,
+} from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { watchFunction, watchQueue } from './alarms.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
@@ -110,6 +116,14 @@ export function atDeploy(
     id: 'CloudFormation-Validate::W9003',
     reason: 'CDK writes the number as text.',
   });
+}
+
+/** Twice is more than a person starts; `npm run ops` waits for each answer. */
+const handInstances = 2;
+
+/** A function that only a person starts, with `npm run ops -- run <id>`: nothing triggers it. At most 15 minutes. */
+export function byHand(stack: Domain, id: Id, common: Common): void {
+  Tags.of(functionIn(stack, id, common, handInstances)).add(startedTag, startedByHand);
 }
 
 function functionIn(

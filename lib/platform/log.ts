@@ -18,6 +18,11 @@ export function report(result: Outcome, detail: Readonly<Record<string, unknown>
   logger.info(outcome, { ...detail, ...facts });
 }
 
+/** Writes a line, and counts nothing, for work that goes on. */
+export function reportProgress(detail: Readonly<Record<string, unknown>>): void {
+  logger.info('progress', detail);
+}
+
 /** Writes one line and one count for a thing that failed. */
 export function reportFailure(
   outcome: string,

@@ -1,0 +1,9 @@
+/** Stops what a kill switch names, or lets it go on, for who runs `npm run ops -- switch`. */
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { SetSwitch, setSwitch } from '../../lib/platform/kill-switch.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+
+const deps = { mysql: mysql<PlatformTables>('mysql') };
+
+export const handler = byHand(SetSwitch, (input) => setSwitch(deps, input));

@@ -1,0 +1,50 @@
+import type { Kysely, Transaction } from 'kysely';
+import * as z from 'zod';
+import type { PlatformTables } from './schema.ts';
+
+/** Lengths are those of the columns of signalbox.audit and signalbox.switch. */
+export const Who = z.string().trim().min(1).max(100);
+export const Why = z.string().trim().min(1).max(500);
+
+export interface AuditEntry {
+  readonly who: string;
+  /** `<subject>/<verb>`, at most 100 characters: `switch/off`, `dead/redrive`. */
+  readonly what: string;
+  readonly why: string | null;
+  /** Whatever identifies what it was done to; no personal data beyond ids. */
+  readonly detail?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Notes who did what by hand, when (by the database's clock) and why, in the transaction that does
+ * it: neither is there without the other. Rows are only ever added; nothing changes or deletes one.
+ */
+export async function audit(
+  trx: Transaction<PlatformTables>,
+  { who, what, why, detail }: AuditEntry,
+): Promise<void> {
+  await trx
+    .insertInto('signalbox.audit')
+    .values({ who, what, why, detail: detail ? JSON.stringify(detail) : null })
+    .execute();
+}
+
+/**
+ * What `npm run ops` does to queues without a function of ours in between; nothing else may be
+ * noted from outside.
+ */
+export const Action = z.strictObject({
+  by: Who,
+  what: z.enum(['dead/redrive', 'dead/drop']),
+  why: Why,
+  detail: z.record(z.string(), z.json()),
+});
+export type Action = z.infer<typeof Action>;
+
+export async function recordAction(
+  { mysql }: { mysql: Kysely<PlatformTables> },
+  { by, what, why, detail }: Action,
+): Promise<'recorded'> {
+  await mysql.transaction().execute((trx) => audit(trx, { who: by, what, why, detail }));
+  return 'recorded';
+}

@@ -1,0 +1,65 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import * as z from 'zod';
+import { audit, Who, Why } from './audit.ts';
+import { inTransaction } from './mysql.ts';
+import type { PlatformTables } from './schema.ts';
+
+export const SetSwitch = z.strictObject({
+  name: z.string().regex(/^[\w/.:-]{1,100}$/, 'Expected up to 100 letters, digits or _ / . : -'),
+  /** `off` stops what the switch names, `on` lets it go on. */
+  state: z.enum(['off', 'on']),
+  by: Who,
+  why: Why,
+});
+export type SetSwitch = z.infer<typeof SetSwitch>;
+
+/** What it was before; a name that was `never set` may be a slip of the pen. */
+type Before = 'off' | 'on' | 'never set';
+
+/**
+ * Sets a kill switch and notes it in the audit trail. Lifting one lets go of what waits in the
+ * outbox under its name: due now, in a new version, so that a delivery which took the row before
+ * does not delete it.
+ *
+ * The switch's row stays locked until all of that is committed; whoever locks it (`for share`)
+ * while it writes an outbox row held by it either is let go here or sees that the switch is lifted.
+ * Lifting again is harmless.
+ */
+export async function setSwitch(
+  { mysql }: { mysql: Kysely<PlatformTables> },
+  { name, state, by, why }: SetSwitch,
+): Promise<{ outcome: 'off' | 'on' | 'never set'; before: Before; released?: number }> {
+  return await inTransaction(mysql, async (trx) => {
+    const before = await stateOf(trx, name);
+    if (state === 'on' && before === 'never set') return { outcome: 'never set', before };
+    await trx
+      .insertInto('signalbox.switch')
+      .values({ name, state, by, why })
+      .onDuplicateKeyUpdate({ state, by, why, at: sql`current_timestamp` })
+      .execute();
+    const released = state === 'on' ? { released: await release(trx, name) } : {};
+    const detail = { name, before, ...released };
+    await audit(trx, { who: by, what: `switch/${state}`, why, detail });
+    return { outcome: state, before, ...released };
+  });
+}
+
+async function stateOf(trx: Transaction<PlatformTables>, name: string): Promise<Before> {
+  const row = await trx
+    .selectFrom('signalbox.switch')
+    .select('state')
+    .where('name', '=', name)
+    .forUpdate()
+    .executeTakeFirst();
+  if (!row) return 'never set';
+  return row.state === 'off' ? 'off' : 'on';
+}
+
+async function release(trx: Transaction<PlatformTables>, name: string): Promise<number> {
+  const { numUpdatedRows } = await trx
+    .updateTable('signalbox.outbox')
+    .set({ held_by: null, due_at: sql`now(3)`, version: sql`version + 1` })
+    .where('held_by', '=', name)
+    .executeTakeFirst();
+  return Number(numUpdatedRows);
+}

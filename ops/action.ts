@@ -1,0 +1,81 @@
+import { userInfo } from 'node:os';
+import { invoke } from './invoke.ts';
+import { type Letter, remove, send, walk } from './letters.ts';
+import type { Drained, Target } from './target.ts';
+
+export interface Move {
+  readonly what: 'redrive' | 'drop';
+  readonly dryRun: boolean;
+  readonly reason: string | undefined;
+  /** Letters of this queue at most; all without it. */
+  readonly max: number | undefined;
+  readonly why: string | undefined;
+  readonly by: string | undefined;
+}
+
+export interface Moved {
+  readonly done: number;
+  /** Looked at and left where they are. */
+  readonly others: number;
+  /** Redriven, and set aside again already: they are not sent a second time. */
+  readonly cameBack: number;
+  /**
+   * Refused by SQS; they stay where they are, or, where only the deletion was refused, lie in both
+   * queues.
+   */
+  readonly failed: number;
+}
+
+interface MoveDeps {
+  readonly target: Target;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Redrives or drops the wanted letters of one queue. The audit trail says so before the first
+ * letter is touched, and how many there were afterwards; where it cannot be written nothing is
+ * done.
+ */
+export async function move(
+  { target, signal }: MoveDeps,
+  queue: Drained,
+  { what, dryRun, reason, max = Number.POSITIVE_INFINITY, why, by }: Move,
+  wants: (letter: Letter) => boolean,
+): Promise<Moved> {
+  const { sqs } = target;
+  const note = async (facts: Readonly<Record<string, unknown>>) => {
+    if (dryRun) return;
+    const detail = { id: queue.id, ...(reason !== undefined && { reason }), ...facts };
+    const entry = { by: by ?? userInfo().username, what: `dead/${what}`, why, detail };
+    await invoke(target, 'platform/record-action', entry);
+  };
+  const sentIds = new Set<string>();
+  const moved = { done: 0, others: 0, cameBack: 0, failed: 0 };
+
+  await note({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
+  try {
+    await walk({ sqs, signal }, queue.dead, async (letters) => {
+      const isBack = ({ ids }: Letter) => ids.some((id) => sentIds.has(id));
+      const wanted = letters.filter((letter) => wants(letter) && !isBack(letter));
+      const chosen = wanted.slice(0, max - moved.done);
+      const gone = dryRun ? [] : await settle(chosen);
+      const back = letters.filter(isBack).length;
+      moved.done += dryRun ? chosen.length : gone.length;
+      moved.failed += dryRun ? 0 : chosen.length - gone.length;
+      moved.cameBack += back;
+      moved.others += letters.length - chosen.length - back;
+      return { gone, enough: moved.done >= max };
+    });
+  } finally {
+    await note({ phase: 'ended', ...moved });
+  }
+  return moved;
+
+  /** Deletes only what the live queue has: a crash in between sends twice, and never loses. */
+  async function settle(letters: readonly Letter[]): Promise<Letter[]> {
+    if (what === 'drop') return await remove(sqs, queue.dead, letters);
+    const sent = await send(sqs, queue.live, letters);
+    for (const id of sent.values()) sentIds.add(id);
+    return await remove(sqs, queue.dead, [...sent.keys()]);
+  }
+}

@@ -1,0 +1,118 @@
+import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { resolve } from 'node:path';
+import { table } from '../local/progress.ts';
+import { tablesOf } from './answers.ts';
+import { type Command, type Here, oneWord } from './command.ts';
+import { checkStartedByHand, invoke } from './invoke.ts';
+import { sizeOf } from './letters.ts';
+import { Mistake } from './mistake.ts';
+import { typedIn } from './target.ts';
+
+/** Invocations of one `run`; at 15 minutes each that is more than a week. */
+const invocationsMax = 1000;
+
+export const run: Command = {
+  usage: `run <function id> [--input JSON|@FILE]
+  Starts a function that is meant for it, again as long as its answer says that there is more to do, and shows the
+  answer. The input is {} where none is given.`,
+  takes: ['input'],
+  run: async (said, here) => {
+    const id = oneWord(said, 'function');
+    const input = inputOf(said.input);
+    await checkStartedByHand(here.target, id);
+    await untilDone(id, input, here);
+  },
+};
+
+function inputOf(said = '{}'): unknown {
+  const text = said.startsWith('@') ? contentOf(said.slice(1)) : said;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Mistake(`--input is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function contentOf(file: string): string {
+  try {
+    return readFileSync(resolve(typedIn, file), 'utf8');
+  } catch {
+    throw new Mistake(`--input @${file}: there is no such file.`);
+  }
+}
+
+async function untilDone(
+  id: string,
+  first: unknown,
+  { target, print, signal }: Here,
+): Promise<void> {
+  let input = first;
+  const goOn = () => `npm run ops -- run ${id} --input '${JSON.stringify(input)}'`;
+  for (let invocation = 1; invocation <= invocationsMax; invocation++) {
+    if (signal.aborted) throw new Error(`Ended before the work was. To go on:\n  ${goOn()}`);
+    const { resume, ...answer } = await invoke(target, id, input).catch((cause) => {
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw invocation === 1 ? cause : new Error(`${text}\nTo go on:\n  ${goOn()}`, { cause });
+    });
+    if (resume === undefined) return print(tablesOf(id, answer));
+    if (JSON.stringify(resume) === JSON.stringify(input))
+      throw new Error(`${id} gets no further: it answered with the input that it was given.`);
+    print(`${invocation}: ${JSON.stringify(answer)}`);
+    input = resume;
+  }
+  throw new Error(`Not done after ${invocationsMax} invocations. To go on:\n  ${goOn()}`);
+}
+
+const set = (state: 'off' | 'on', meaning: string): Command => ({
+  usage: `switch ${state} <name> --why TEXT [--by NAME]
+  ${meaning}`,
+  takes: ['why', 'by'],
+  run: async (said, { target, print }) => {
+    const name = oneWord(said, 'switch');
+    const { why, by = userInfo().username } = said;
+    if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
+    const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
+    if (answer.outcome === 'never set')
+      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those there are.`);
+    print(tablesOf(name, answer));
+    if (answer['before'] === 'never set')
+      print(`${name} was never set before: is the name the one that the function looks for?`);
+  },
+});
+
+const list: Command = {
+  usage: `switch list
+  Which kill switches were ever set, by whom, when and why.`,
+  takes: [],
+  run: async ({ words }, { target, print }) => {
+    if (words.length) throw new Mistake('switch list shows all switches.');
+    const { switches } = await invoke(target, 'platform/report-state', {});
+    print(tablesOf('switches', { switches }).split('\n').slice(3).join('\n'));
+  },
+};
+
+export const switches = {
+  list,
+  off: set('off', 'Stops within a minute what the switch names, without losing anything.'),
+  on: set('on', 'Lets it go on, and sends at once what it held.'),
+};
+
+export const state: Command = {
+  usage: `state
+  How far behind everything is: scans, outbox, claims, switches, and how full each queue is.`,
+  takes: [],
+  run: async ({ words }, { target, print }) => {
+    if (words.length) throw new Mistake('state shows everything.');
+    const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
+    print(tablesOf('state', facts));
+    const rows = await Promise.all(
+      target.queues.map(async ({ id, live, dead }) => {
+        const sizes = [await sizeOf(target.sqs, live), await sizeOf(target.sqs, dead)] as const;
+        const [{ visible, inFlight, delayed }, letters] = sizes;
+        return [id, visible, inFlight, delayed, letters.visible + letters.inFlight];
+      }),
+    );
+    print(`\n${table(['queue', 'waiting', 'in flight', 'delayed', 'dead letters'], rows)}`);
+  },
+};

@@ -1,0 +1,122 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { LambdaClient, type LambdaClientConfig } from '@aws-sdk/client-lambda';
+import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import * as z from 'zod';
+import { resourceName } from '../lib/platform/names.ts';
+import { deadLetterOf } from '../lib/platform/queue.ts';
+import { Mistake } from './mistake.ts';
+
+/** A queue and its dead-letter queue, by the id of the function that drains it. */
+export interface Drained {
+  readonly id: string;
+  readonly live: string;
+  readonly dead: string;
+}
+
+/** The product as it runs somewhere. */
+export interface Target {
+  readonly sqs: SQSClient;
+  readonly lambda: LambdaClient;
+  /** In the order of their ids. */
+  readonly queues: readonly Drained[];
+  /** The names of the functions by their ids. */
+  readonly functions: ReadonlyMap<string, string>;
+}
+
+/**
+ * An invocation may take 15 minutes; one that was not answered is not begun again by the client.
+ */
+const invocation = {
+  maxAttempts: 1,
+  requestHandler: { requestTimeout: 16 * 60_000 },
+} as const satisfies LambdaClientConfig;
+
+/** The folder in which the person typed the command: npm changes to the project's. */
+export const typedIn = process.env['INIT_CWD'] ?? process.cwd();
+const root = join(import.meta.dirname, '..');
+
+/** What is needed of `.local/endpoints.json`. */
+const Endpoints = z.object({
+  aws: z.url(),
+  region: z.string(),
+  queues: z.record(z.string(), z.url()),
+  deadLetterQueues: z.record(z.string(), z.url()),
+  functions: z.record(z.string(), z.string()),
+});
+
+/** The stack that runs on this machine. Throws `Mistake` where none does. */
+export async function localTarget(given: string | undefined): Promise<Target> {
+  const dir = given === undefined ? join(root, '.local') : resolve(typedIn, given);
+  const { aws, region, ...found } = endpointsIn(dir);
+  const answers = await fetch(aws).catch(() => undefined);
+  if (!answers) throw new Mistake(`The stack of ${dir} does not answer at ${aws}: start it again.`);
+  const options = {
+    endpoint: aws,
+    region,
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  };
+  const queues = Object.entries(found.queues).flatMap(([id, live]) => {
+    const dead = found.deadLetterQueues[id];
+    return dead ? [{ id, live, dead }] : [];
+  });
+  return {
+    sqs: new SQSClient(options),
+    lambda: new LambdaClient({ ...options, ...invocation }),
+    queues: queues.toSorted((a, b) => a.id.localeCompare(b.id)),
+    functions: new Map(Object.entries(found.functions)),
+  };
+}
+
+function endpointsIn(dir: string): z.infer<typeof Endpoints> {
+  const file = join(dir, 'endpoints.json');
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch {
+    throw new Mistake(`No stack runs here: ${file} is missing. \`npm start\`, or say --cloud.`);
+  }
+  const endpoints = Endpoints.safeParse(JSON.parse(text));
+  if (endpoints.success) return endpoints.data;
+  throw new Mistake(`${file} is not that of a stack: ${endpoints.error.message}`);
+}
+
+/** What is deployed in the AWS account and region of the caller's own configuration. */
+export async function cloudTarget(): Promise<Target> {
+  const sqs = new SQSClient({});
+  const urls = await queueUrls(sqs);
+  const ids = globSync('functions/*/*.ts', { cwd: root })
+    .map((path) => path.slice('functions/'.length, -'.ts'.length) as `${string}/${string}`)
+    .toSorted();
+  const queues = ids.flatMap((id) => {
+    const live = urls.get(resourceName(id));
+    const dead = urls.get(resourceName(deadLetterOf({ id }).id));
+    return live && dead ? [{ id, live, dead }] : [];
+  });
+  const functions = new Map(ids.map((id) => [id, resourceName(id)]));
+  return { sqs, lambda: new LambdaClient(invocation), queues, functions };
+}
+
+/** More than these are not ours. */
+const pagesMax = 10;
+
+async function queueUrls(sqs: SQSClient): Promise<Map<string, string>> {
+  const urls = new Map<string, string>();
+  let NextToken: string | undefined;
+  for (let page = 0; page < pagesMax; page++) {
+    const input = { QueueNamePrefix: resourceName(''), MaxResults: 1000, NextToken };
+    const answer = await sqs.send(new ListQueuesCommand(input));
+    for (const url of answer.QueueUrls ?? []) urls.set(url.slice(url.lastIndexOf('/') + 1), url);
+    NextToken = answer.NextToken;
+    if (!NextToken) break;
+  }
+  return urls;
+}
+
+/** Throws `Mistake` with the ids there are. */
+export function queueOf({ queues }: Target, id: string): Drained {
+  const found = queues.find((queue) => queue.id === id);
+  if (found) return found;
+  const ids = queues.map((queue) => queue.id).join(', ');
+  throw new Mistake(`No function ${id} drains a queue here. These do: ${ids || 'none'}.`);
+}

@@ -1,0 +1,319 @@
+import { createServer, type Server } from 'node:http';
+import {
+  ChangeMessageVisibilityBatchCommand,
+  GetQueueAttributesCommand,
+  SendMessageCommand,
+} from '@aws-sdk/client-sqs';
+import type { RowDataPacket } from 'mysql2';
+import { afterAll, expect, inject, test } from 'vitest';
+import { connect } from '../../local/mysql.ts';
+import { ops, opsProcess, setAside, stackWith } from '../support/ops.ts';
+import { sqs, take } from '../support/queues.ts';
+
+const id = 'broker/apply-event';
+const away = 'connect ECONNREFUSED';
+const wrong = 'broker_ids: Expected positive ids joined by commas';
+const admin = await connect(inject('mysql'));
+afterAll(async () => {
+  await admin.end();
+});
+
+/** Fifteen that a database's absence set aside, ten that can never be right; they lie mixed. */
+const twentyFive = Array.from({ length: 25 }, (_, index) => ({
+  body: JSON.stringify({ broker_ids: String(index + 1), flag: 2 }),
+  reason: index % 5 < 3 ? away : wrong,
+}));
+const bodiesOf = (reason: string) =>
+  twentyFive.filter((letter) => letter.reason === reason).map(({ body }) => body);
+
+const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => Body);
+
+/** Rows of the audit trail about one stack's run; `by` tells them apart. */
+async function trail(by: string) {
+  const [rows] = await admin.query<RowDataPacket[]>(
+    'select what, why, detail from signalbox.audit where who = ? order by id',
+    [by],
+  );
+  return rows.map(({ what, why, detail }) => ({ what, why, detail }));
+}
+
+/** How many messages nobody holds, and how many someone does. */
+async function sizes(QueueUrl: string): Promise<[visible: number, held: number]> {
+  const { Attributes = {} } = await sqs().send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }),
+  );
+  return [
+    Number(Attributes['ApproximateNumberOfMessages']),
+    Number(Attributes['ApproximateNumberOfMessagesNotVisible']),
+  ];
+}
+
+async function withLetters() {
+  const stack = await stackWith(id);
+  await setAside(stack.dead(id), twentyFive);
+  return { ...stack, dead: stack.dead(id), live: stack.live(id) };
+}
+
+test('list counts by reason and leaves every letter where it lies', async () => {
+  const { dir, dead } = await withLetters();
+  const { status, out } = await ops('dead', 'list', '--local', dir);
+  expect(status).toBe(0);
+  const lines = out.split('\n').map((line) => line.trim().split(/\s{2,}/));
+  expect(lines[2]).toEqual([id, '25']);
+  expect([lines[3]?.[0], lines[3]?.[2]]).toEqual(['15', away]);
+  expect([lines[4]?.[0], lines[4]?.[2]]).toEqual(['10', wrong]);
+  expect(await sizes(dead)).toEqual([25, 0]);
+});
+
+test('list says so where there is none', async () => {
+  const { dir } = await stackWith(id);
+  const { out } = await ops('dead', 'list', '--local', dir);
+  expect(out).toBe('All 1 dead-letter queues are empty.\n');
+});
+
+test('peek shows those of a reason, masked, and puts them back at once', async () => {
+  const { dir, dead } = await withLetters();
+  const body = '{"phone":"13812345678","openid":"oABC","flag":2}';
+  await setAside(dead, [{ body, reason: 'phone: 13812345678 is none' }]);
+  const masked = await ops('dead', 'peek', id, '--reason', 'PHONE', '--local', dir);
+  expect(masked.out).toContain('reason  phone: 138****5678 is none');
+  expect(masked.out).toContain('body    {"phone":"138****5678","openid":"***","flag":2}');
+  expect(masked.out.match(/body {4}/g)).toHaveLength(1);
+  const full = await ops('dead', 'peek', id, '--reason', 'phone', '--full', '--local', dir);
+  expect(full.out).toContain(`body    ${body}`);
+  const two = await ops('dead', 'peek', id, '--max', '2', '--local', dir);
+  expect(two.out.match(/body {4}/g)).toHaveLength(2);
+  expect(await sizes(dead)).toEqual([26, 0]);
+});
+
+test('redrive by reason moves those, all of them, and notes who and why', async () => {
+  const { dir, dead, live } = await withLetters();
+  const by = `redriver-${process.pid}`;
+  const { status, out } = await ops(
+    ...['dead', 'redrive', id, '--reason', 'econnrefused', '--local', dir],
+    ...['--why', 'the database is back', '--by', by],
+  );
+  expect(status).toBe(0);
+  expect(out.trim().split('\n').at(-1)?.split(/\s+/)).toEqual([id, '15', '10', '0', '0']);
+  expect((await bodies(live)).toSorted()).toEqual(bodiesOf(away).toSorted());
+  expect(await sizes(dead)).toEqual([10, 0]);
+  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(wrong).toSorted());
+  const common = { what: 'dead/redrive', why: 'the database is back' };
+  expect(await trail(by)).toEqual([
+    { ...common, detail: { id, reason: 'econnrefused', phase: 'begun' } },
+    {
+      ...common,
+      detail: {
+        ...{ id, reason: 'econnrefused', phase: 'ended' },
+        ...{ done: 15, others: 10, cameBack: 0, failed: 0 },
+      },
+    },
+  ]);
+});
+
+test('redrive all moves those of every queue; --max holds for each', async () => {
+  const other = 'call/charge-call';
+  const stack = await stackWith(id, other);
+  for (const queue of [id, other]) await setAside(stack.dead(queue), twentyFive);
+  const { status } = await ops(
+    ...['dead', 'redrive', 'all', '--max', '7', '--why', 'a try', '--local', stack.dir],
+  );
+  expect(status).toBe(0);
+  for (const queue of [id, other]) {
+    expect(await bodies(stack.live(queue))).toHaveLength(7);
+    expect(await sizes(stack.dead(queue))).toEqual([18, 0]);
+  }
+});
+
+test('a dry run counts, and changes and notes nothing', async () => {
+  const { dir, dead, live } = await withLetters();
+  for (const verb of ['redrive', 'drop']) {
+    const by = `dry-${verb}-${process.pid}`;
+    const { status, out } = await ops(
+      ...['dead', verb, id, '--reason', wrong, '--dry-run', '--by', by, '--local', dir],
+    );
+    expect(status).toBe(0);
+    expect(out).toContain(`would be ${verb === 'drop' ? 'dropped' : 'redriven'}`);
+    expect(out.trim().split('\n').at(-1)?.split(/\s+/)).toEqual([id, '10', '15', '0', '0']);
+    expect(await trail(by)).toEqual([]);
+  }
+  expect(await sizes(dead)).toEqual([25, 0]);
+  expect(await sizes(live)).toEqual([0, 0]);
+});
+
+test('drop by reason deletes those and no other', async () => {
+  const { dir, dead, live } = await withLetters();
+  const { status } = await ops(
+    ...['dead', 'drop', id, '--reason', wrong, '--why', 'the sender corrected them'],
+    ...['--local', dir],
+  );
+  expect(status).toBe(0);
+  expect(await sizes(live)).toEqual([0, 0]);
+  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(away).toSorted());
+});
+
+test('a letter without a reason is redriven with its sender’s own attributes', async () => {
+  const { dir, dead, live } = await withLetters();
+  await take(dead);
+  await setAside(dead, [{ body: '{"one":1}' }]);
+  const shown = await ops('dead', 'peek', id, '--reason', 'no reason', '--local', dir);
+  expect(shown.out).toContain('{"one":1}');
+  await ops('dead', 'redrive', id, '--why', 'mended', '--local', dir);
+  expect(await bodies(live)).toEqual(['{"one":1}']);
+  expect(await sizes(dead)).toEqual([0, 0]);
+});
+
+/** Stands between the CLI and SQS; `pass` may hold a call back, by its name, and sees what was answered. */
+async function between(
+  pass: (call: string, body: string) => Promise<void> | void,
+  answered: (call: string, body: string) => Promise<void> | void = () => {},
+): Promise<{ server: Server; url: string }> {
+  const { aws } = inject('endpoints');
+  const server = createServer(async (request, response) => {
+    let body = '';
+    request.setEncoding('utf8');
+    for await (const part of request) body += part;
+    const call = String(request.headers['x-amz-target'] ?? request.url).replace('AmazonSQS.', '');
+    await pass(call, body);
+    const { host: _host, connection: _connection, ...headers } = request.headers;
+    const answer = await fetch(aws + request.url, {
+      method: request.method ?? 'GET',
+      headers: headers as Record<string, string>,
+      ...(body && { body }),
+    });
+    const text = await answer.text();
+    await answered(call, text);
+    response.writeHead(answer.status, {
+      'content-type': answer.headers.get('content-type') ?? 'application/x-amz-json-1.0',
+      ...(answer.headers.has('x-amz-function-error') && {
+        'x-amz-function-error': answer.headers.get('x-amz-function-error') ?? '',
+      }),
+    });
+    response.end(text);
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  return { server, url: `http://127.0.0.1:${port}` };
+}
+
+const redriveArgs = (dir: string) => [
+  ...['dead', 'redrive', id, '--why', 'the database is back', '--local', dir],
+];
+
+/** What the CLI calls in a redrive, and where in it this process is killed. */
+test.each([
+  ['before', 'ReceiveMessage', 1],
+  ['after', 'ReceiveMessage', 2],
+  ['before', 'SendMessageBatch', 2],
+  ['after', 'SendMessageBatch', 2],
+  ['before', 'DeleteMessageBatch', 2],
+  ['after', 'DeleteMessageBatch', 2],
+  ['before', 'ChangeMessageVisibilityBatch', 1],
+] as const)(
+  'killed with -9 %s its %s no. %i: sent twice at most, never lost',
+  async (moment, at, nth) => {
+    const { dir, dead, live, write } = await withLetters();
+    const handles: string[] = [];
+    let calls = 0;
+    const killed = Promise.withResolvers<void>();
+    const kill = async (): Promise<void> => {
+      process.kill(running.child.pid ?? 0, 'SIGKILL');
+      killed.resolve();
+      await new Promise(() => {}); // Nothing more passes.
+    };
+    const { server, url } = await between(
+      async (call) => {
+        if (call !== at) return;
+        calls += 1;
+        if (moment === 'before' && calls === nth) await kill();
+      },
+      async (call, answer) => {
+        if (call === 'ReceiveMessage')
+          for (const { ReceiptHandle } of JSON.parse(answer).Messages ?? [])
+            handles.push(ReceiptHandle);
+        if (moment === 'after' && call === at && calls === nth) await kill();
+      },
+    );
+    write({ aws: url });
+    const some = ['--reason', away];
+    const running = opsProcess([...redriveArgs(dir), ...some]);
+    await killed.promise;
+    expect((await running.ended).status).toBeNull();
+    server.closeAllConnections();
+    server.close();
+
+    if (handles.length) await putBack(dead, handles); // As time does, five minutes later.
+    write();
+    expect((await ops(...redriveArgs(dir), ...some)).status).toBe(0);
+    const arrived = await bodies(live);
+    expect(new Set(arrived)).toEqual(new Set(bodiesOf(away)));
+    expect(arrived.length).toBeLessThanOrEqual(15 + 10);
+    expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(wrong).toSorted());
+  },
+);
+
+/** Those that are gone for good are passed over. */
+async function putBack(QueueUrl: string, handles: readonly string[]): Promise<void> {
+  for (let start = 0; start < handles.length; start += 10) {
+    const Entries = handles.slice(start, start + 10).map((ReceiptHandle, index) => ({
+      ...{ Id: String(index), ReceiptHandle, VisibilityTimeout: 0 },
+    }));
+    await sqs().send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
+  }
+}
+
+test('ended by Ctrl-C: what it held is put back at once, and it says that it is not done', async () => {
+  const { dir, dead, write } = await withLetters();
+  let receives = 0;
+  const { server, url } = await between((call) => {
+    if (call === 'ReceiveMessage' && ++receives === 2) running.child.kill('SIGINT');
+  });
+  write({ aws: url });
+  const running = opsProcess([...redriveArgs(dir), '--reason', 'nothing has this reason']);
+  const { status, error } = await running.ended;
+  server.close();
+  expect(status).toBe(1);
+  expect(error).toBe('Ended before all letters were looked at.\n');
+  expect(await sizes(dead)).toEqual([25, 0]);
+});
+
+test('what is set aside again while the redrive goes on is not sent a second time', async () => {
+  const { dir, dead, live, write } = await withLetters();
+  await take(dead);
+  await setAside(dead, twentyFive.slice(0, 3));
+  // Before the next look the consumer has set every message aside again, as consume.ts does.
+  const { server, url } = await between(async (call) => {
+    if (call !== 'ReceiveMessage') return;
+    for (const { MessageId = '', Body = '' } of await take(live))
+      await setAsideAgain(dead, Body, MessageId);
+  });
+  write({ aws: url });
+  const { status, out } = await ops(...redriveArgs(dir));
+  server.close();
+  expect(status).toBe(0);
+  expect(out.trim().split('\n').at(-1)?.split(/\s+/)).toEqual([id, '3', '0', '3', '0']);
+  expect(await sizes(dead)).toEqual([3, 0]);
+});
+
+async function setAsideAgain(QueueUrl: string, body: string, messageId: string): Promise<void> {
+  const text = (StringValue: string) => ({ DataType: 'String', StringValue });
+  await sqs().send(
+    new SendMessageCommand({
+      QueueUrl,
+      MessageBody: body,
+      MessageAttributes: { reason: text(away), messageId: text(messageId), sentAt: text('1') },
+    }),
+  );
+}
+
+test('nothing is touched where the trail cannot be written', async () => {
+  const { dir, dead, live, write } = await withLetters();
+  const functions = { ...inject('endpoints').functions, 'platform/record-action': 'gone' };
+  write({ functions });
+  const { status, error } = await ops(...redriveArgs(dir));
+  expect(status).toBe(2);
+  expect(error).toContain('platform/record-action is not deployed there: deploy first.');
+  expect(await sizes(dead)).toEqual([25, 0]);
+  expect(await sizes(live)).toEqual([0, 0]);
+});

@@ -1,0 +1,198 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  CreateFunctionCommand,
+  GetFunctionConfigurationCommand,
+  LambdaClient,
+} from '@aws-sdk/client-lambda';
+import type { RowDataPacket } from 'mysql2';
+import { afterAll, expect, inject, test } from 'vitest';
+import { resourceName, startedByHand, startedTag } from '../../lib/platform/names.ts';
+import { connect } from '../../local/mysql.ts';
+import { freePort } from '../../local/ports.ts';
+import { clientOptions } from '../../local/stack.ts';
+import { ops, opsProcess, setAside, stackWith } from '../support/ops.ts';
+
+const here = ['--local', inject('dir')];
+const admin = await connect(inject('mysql'));
+const folder = mkdtempSync(join(inject('dir'), 'functions-'));
+afterAll(async () => {
+  await admin.query("delete from signalbox.switch where name like 'test:%'");
+  await admin.end();
+});
+
+/** A function in the emulator that a person may start, and a stack that knows it by an id. */
+async function deployed(id: `${string}/${string}`, source: string) {
+  const name = `test-${id.replace('/', '-')}`;
+  writeFileSync(join(folder, 'index.mjs'), source);
+  spawnSync('python3', ['-m', 'zipfile', '-c', `${name}.zip`, 'index.mjs'], { cwd: folder });
+  const lambda = new LambdaClient(clientOptions(inject('emulator')));
+  const { Role } = await lambda.send(
+    new GetFunctionConfigurationCommand({ FunctionName: resourceName('platform/report-state') }),
+  );
+  await lambda.send(
+    new CreateFunctionCommand({
+      FunctionName: name,
+      Code: { ZipFile: readFileSync(join(folder, `${name}.zip`)) },
+      Handler: 'index.handler',
+      Runtime: 'nodejs24.x',
+      Role,
+      Tags: { [startedTag]: startedByHand },
+    }),
+  );
+  const stack = await stackWith();
+  stack.write({ functions: { [id]: name } });
+  return ['--local', stack.dir];
+}
+
+test('run goes on until nothing is left to resume, and shows the answer', async () => {
+  const there = await deployed(
+    'test/count-down',
+    `export const handler = async ({ from, done = 0 }) =>
+      done + 2 < from
+        ? { outcome: 'more', done, resume: { from, done: done + 2 } }
+        : { outcome: 'counted', from, sums: { odd: 9, even: 6 }, rows: [{ n: 1 }, { n: 2 }] };`,
+  );
+  const file = join(folder, 'input.json');
+  writeFileSync(file, '{"from":6}');
+  const { status, out } = await ops('run', 'test/count-down', '--input', `@${file}`, ...there);
+  expect(status).toBe(0);
+  expect(out).toBe(`1: {"outcome":"more","done":0}
+2: {"outcome":"more","done":2}
+test/count-down
+─────────────────────────
+outcome           counted
+from                    6
+sums.odd                9
+sums.even               6
+
+rows
+n
+─
+1
+2
+`);
+});
+
+test('a run that breaks off says how to go on', async () => {
+  const there = await deployed(
+    'test/break-off',
+    `export const handler = async ({ at = 1 }) => {
+      if (at === 3) throw new Error('the third is broken');
+      return { outcome: 'more', resume: { at: at + 1 } };
+    };`,
+  );
+  const { status, error } = await ops('run', 'test/break-off', ...there);
+  expect(status).toBe(1);
+  expect(error).toBe(
+    `test/break-off failed: the third is broken\nTo go on:\n  npm run ops -- run test/break-off --input '{"at":3}'\n`,
+  );
+});
+
+test('a function that gets no further is not started for ever', async () => {
+  const there = await deployed(
+    'test/stand-still',
+    `export const handler = async () => ({ outcome: 'more', resume: {} });`,
+  );
+  const { status, error } = await ops('run', 'test/stand-still', ...there);
+  expect(status).toBe(1);
+  expect(error).toContain('test/stand-still gets no further');
+});
+
+test('input of the wrong form: the function names the field', async () => {
+  const input = '{"name":"x","state":"maybe","by":"lena","why":"y"}';
+  const { status, error } = await ops('run', 'platform/set-switch', '--input', input, ...here);
+  expect(status).toBe(1);
+  expect(error).toMatch(/^platform\/set-switch failed: The input is not valid: state: .*\n$/);
+});
+
+test('a switch is set, listed and lifted; every step stands in the trail', async () => {
+  const name = `test:${process.pid}`;
+  const by = `switcher-${process.pid}`;
+  const off = await ops('switch', 'off', name, '--why', 'they book twice', '--by', by, ...here);
+  expect(off.status).toBe(0);
+  expect(off.out).toContain(`${name} was never set before: is the name the one that`);
+  const listed = await ops('switch', 'list', ...here);
+  expect(listed.out).toMatch(new RegExp(`${name} +off +${by} +[-0-9]+ [:0-9]+ +they book twice`));
+  const on = await ops('switch', 'on', name, '--why', 'mended', '--by', by, ...here);
+  expect(on.out).toMatch(/released +0/);
+  const [rows] = await admin.query<RowDataPacket[]>(
+    'select what, why from signalbox.audit where who = ? order by id',
+    [by],
+  );
+  expect(rows.map(({ what, why }) => [what, why])).toEqual([
+    ['switch/off', 'they book twice'],
+    ['switch/on', 'mended'],
+  ]);
+});
+
+test('a switch that was never set is not lifted', async () => {
+  const { status, error } = await ops('switch', 'on', 'test:typo', '--why', 'x', ...here);
+  expect(status).toBe(2);
+  expect(error).toContain('There is no switch test:typo');
+});
+
+test('state shows how far behind everything is, and every queue', async () => {
+  const { dir, live, dead } = await stackWith('broker/apply-event', 'call/charge-call');
+  await setAside(live('broker/apply-event'), [{ body: '{}' }, { body: '{}' }]);
+  await setAside(dead('call/charge-call'), [{ body: '{}', reason: 'x' }]);
+  const { status, out } = await ops('state', '--local', dir);
+  expect(status).toBe(0);
+  expect(out).toMatch(/^outbox\.overdue +0$/m);
+  expect(out).toMatch(/^broker\/apply-event +2 +0 +0 +0$/m);
+  expect(out).toMatch(/^call\/charge-call +0 +0 +0 +1$/m);
+});
+
+test.each([
+  [['run', 'broker/nothing', ...here], 'There is no function broker/nothing. There are: broker/'],
+  [['run', 'broker/apply-event', ...here], 'broker/apply-event is not started by hand'],
+  [['run', 'platform/report-state', '--input', '{', ...here], '--input is not JSON: '],
+  [['run', 'platform/report-state', '--input', '@no.json', ...here], 'there is no such file.'],
+  [['run', ...here], 'Which function?'],
+  [['dead', 'peek', 'broker/nothing', ...here], 'No function broker/nothing drains a queue here.'],
+  [['dead', 'redrive', 'broker/apply-event', ...here], 'dead redrive needs --why'],
+  [['dead', 'drop', 'all', '--why', 'x', ...here], 'No function all drains a queue here.'],
+  [['dead', 'peek', 'broker/apply-event', '--max', '0', ...here], '--max 0: expected a positive'],
+  [['dead', 'list', '--why', 'x', ...here], "Unknown option '--why'"],
+  [['dead', 'burn', ...here], 'There is no command dead burn, only list, peek, redrive, drop.'],
+  [['burn'], 'There is no command burn.'],
+  [['switch', 'off', 'x', ...here], 'switch off needs --why'],
+  [['state', '--cloud', ...here], 'Either --cloud or --local.'],
+])('%j is refused with a reason', async (args, reason) => {
+  const { status, out, error } = await ops(...args);
+  expect(error).toContain(reason);
+  expect(error).toContain('`npm run ops -- --help` shows what there is.');
+  expect([status, out]).toEqual([2, '']);
+});
+
+test('--cloud finds functions and queues by their names, with the credentials of the environment', async () => {
+  const { ended } = opsProcess(['state', '--cloud'], inject('emulator').env);
+  const { status, out, error } = await ended;
+  expect([status, error]).toEqual([0, '']);
+  expect(out).toMatch(/^outbox\.overdue +\d+$/m);
+  expect(out).toMatch(/^broker\/apply-event( +\d+){4}$/m);
+});
+
+test('no stack: what is missing is named; one that has gone: its address', async () => {
+  const none = await ops('state', '--local', folder);
+  expect(none.error).toContain(`No stack runs here: ${folder}/endpoints.json is missing.`);
+  const { dir, write } = await stackWith();
+  const aws = `http://127.0.0.1:${await freePort('nobody', undefined)}`;
+  write({ aws });
+  const gone = await ops('state', '--local', dir);
+  expect(gone.error).toContain(`The stack of ${dir} does not answer at ${aws}: start it again.`);
+  expect([none.status, gone.status]).toEqual([2, 2]);
+});
+
+test.each([
+  [[], 'npm run ops -- dead redrive'],
+  [['--help'], 'npm run ops -- state'],
+  [['dead', '--help'], 'npm run ops -- dead peek <id>'],
+  [['dead', 'redrive', '--help'], '--dry-run      counts them and changes nothing'],
+  [['run', '--help'], '--input JSON|@FILE'],
+])('%j gives help', async (args, text) => {
+  const { status, out, error } = await ops(...args);
+  expect(out).toContain(text);
+  expect([status, error]).toEqual([0, '']);
+});

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import * as z from 'zod';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { contextOf } from '../support/lambda.ts';
+
+const Range = z.strictObject({ from: z.int(), to: z.int() });
+
+test('the answer is the word, with the facts', async () => {
+  const word = byHand(Range, async () => 'counted');
+  expect(await word({ from: 1, to: 2 }, contextOf())).toEqual({ outcome: 'counted' });
+  const facts = byHand(Range, async ({ from, to }) => ({ outcome: 'counted', rows: to - from }));
+  expect(await facts({ from: 1, to: 5 }, contextOf())).toEqual({ outcome: 'counted', rows: 4 });
+});
+
+test('input of another form is refused by field, and nothing is done', async () => {
+  let calls = 0;
+  const handler = byHand(Range, async () => {
+    calls += 1;
+    return 'counted';
+  });
+  await expect(handler({ from: 'one', to: 2 }, contextOf())).rejects.toThrow(
+    /^The input is not valid: from: /,
+  );
+  await expect(handler({ from: 1, to: 2, too: 3 }, contextOf())).rejects.toThrow(/too/);
+  await expect(handler(null, contextOf())).rejects.toThrow(/^The input is not valid: /);
+  expect(calls).toBe(0);
+});
+
+test('work that is out of time says where to go on, and is done in the end', async () => {
+  const done: number[] = [];
+  const handler = byHand(Range, async ({ from, to }, { remaining, progress }) => {
+    for (let at = from; at < to; at++) {
+      if (remaining() < 1000 && at > from) return { outcome: 'more', resume: { from: at, to } };
+      done.push(at);
+      progress(at - from + 1, to - from, 'counting');
+    }
+    return 'counted';
+  });
+  const invocations: unknown[] = [];
+  for (let input: unknown = { from: 0, to: 3 }; input !== undefined; ) {
+    const answer = await handler(input, contextOf(500));
+    invocations.push(answer.outcome);
+    input = answer.resume;
+  }
+  expect(invocations).toEqual(['more', 'more', 'counted']);
+  expect(done).toEqual([0, 1, 2]);
+});
+
+test('an error gets out to the caller, masked', async () => {
+  const handler = byHand(Range, async () => {
+    throw new Error('no row for 13812345678');
+  });
+  await expect(handler({ from: 1, to: 2 }, contextOf())).rejects.toThrow('no row for 138****5678');
+});

@@ -26,3 +26,6 @@ export type MysqlName = 'mysql' | 'mysql-upstream' | 'mysql-order';
 
 /** Connections of one running instance to one server; infra/ adds them up against the server's limit. */
 export const connectionsPerInstanceMax = 2;
+
+/** The variables in which a function finds the issuer of people's tokens and the audience they must be for. */
+export const oidcVariables = { issuer: 'OIDC_ISSUER', audience: 'OIDC_AUDIENCE' } as const;

@@ -6,23 +6,8 @@ import type {
 import { isAway, Postponed, Rejected } from './errors.ts';
 import { observed, report, reportFailure } from './log.ts';
 import { type Refusal, Refused, refusal } from './refusal.ts';
-import { type Inputs, inputsOf, type RawRequest, rawRequestOf } from './request.ts';
-import type { Entitlement, Route } from './route.ts';
-
-/** Who calls. */
-export interface Caller {
-  /** `upstream:<key>`, `person:<subject of the token>` or `anyone`: what logs and the audit trail say. */
-  readonly name: string;
-  readonly may: readonly Entitlement[];
-}
-
-export interface Request<Body, Query, Parameters> extends Inputs<Body, Query, Parameters> {
-  readonly caller: Caller;
-  /** When API Gateway received it. */
-  readonly at: Date;
-  /** As they came, by names in lower case. */
-  readonly headers: RawRequest['headers'];
-}
+import { inputsOf, type RawRequest, rawRequestOf } from './request.ts';
+import type { Answer, AnyHandle, Caller, Request, Route } from './route.ts';
 
 /**
  * Makes the handler of a route, whatever proves who calls (`identify`; it throws `Refused`).
@@ -37,10 +22,10 @@ export interface Request<Body, Query, Parameters> extends Inputs<Body, Query, Pa
  *
  * There is no second delivery: what must follow a commit is a row of the outbox.
  */
-export function answer<Answer extends Given, Body, Query, Parameters>(
-  route: Route<Answer, Body, Query, Parameters>,
+export function answer<Handle extends AnyHandle>(
+  route: Route<Handle>,
   identify: (request: RawRequest) => Promise<Caller> | Caller,
-  handle: (request: Request<Body, Query, Parameters>) => Promise<Answer> | Answer,
+  handle: NoInfer<Handle>,
 ) {
   return middy<APIGatewayProxyEventV2, Result>()
     .use(observed)
@@ -51,7 +36,9 @@ export function answer<Answer extends Given, Body, Query, Parameters>(
         const request = rawRequestOf(event);
         caller = await identify(request);
         const { at, headers } = request;
-        const given = await handle({ ...inputsOf(route, event, request), caller, at, headers });
+        const inputs = { ...inputsOf(route, event, request), caller, at, headers };
+        // What the schemas read is what the route's handle gets; the compiler cannot follow that.
+        const given = await handle(inputs as never);
         report(given.outcome, { ...detail, status: given.status, caller: caller.name });
         return resultOf(route, given);
       } catch (error) {
@@ -84,15 +71,7 @@ function refusalFor(error: unknown): Refusal {
   return refusal('internal', 'Something went wrong on our side.', { outcome: 'failed' });
 }
 
-/** What every answer of a handler has. */
-export interface Given {
-  readonly status: number;
-  readonly outcome: string;
-  readonly body: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-function resultOf({ answers }: Route, { status, body, headers }: Given): Result {
+function resultOf({ answers }: Route, { status, body, headers }: Answer): Result {
   const media = answers[status];
   const text = typeof media === 'string' && typeof body === 'string';
   return {

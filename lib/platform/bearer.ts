@@ -1,11 +1,10 @@
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import * as z from 'zod';
-import type { Caller } from './answer.ts';
 import { issuesOf, variable } from './config.ts';
 import { textOf, Unavailable } from './errors.ts';
 import { oidcVariables } from './names.ts';
 import { Refused } from './refusal.ts';
-import { roles } from './route.ts';
+import { type Caller, roles } from './route.ts';
 
 const algorithms = ['RS256', 'ES256'];
 const discoveryTimeoutMs = 3_000;

@@ -45,12 +45,13 @@ const isRoute = (value: unknown): value is Route =>
  */
 export function openApi(routes: readonly Route[]): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
+  const schemas: Record<string, Json> = {};
   for (const route of routes) {
     const operations = paths[route.path] ?? {};
     paths[route.path] = operations;
     const method = route.method.toLowerCase();
     if (operations[method]) throw new Error(`${route.method} ${route.path} is there twice.`);
-    operations[method] = operationOf(route);
+    operations[method] = operationOf(route, schemas);
   }
   return {
     openapi: '3.1.0',
@@ -61,7 +62,10 @@ export function openApi(routes: readonly Route[]): OpenApi {
         'Bodies are JSON in UTF-8, at most 256 kB. A refusal has the body {"error": {"code", "message", "issues"?}}.',
     },
     paths,
-    components: { schemas: { Refusal: schemaOf(RefusalBody) }, securitySchemes },
+    components: {
+      schemas: { ...schemas, Refusal: schemaOf(RefusalBody, schemas) },
+      securitySchemes,
+    },
   };
 }
 
@@ -89,38 +93,57 @@ const securitySchemes = {
   },
 };
 
-function operationOf(route: Route): Operation {
+function operationOf(route: Route, schemas: Record<string, Json>): Operation {
   const { id, summary, who, answers } = route;
   const good = Object.entries(answers).map(
-    ([status, answer]) => [status, { description: 'Done.', ...contentOf(answer) }] as const,
+    ([status, answer]) =>
+      [status, { description: 'Done.', ...contentOf(schemas, answer) }] as const,
   );
   return {
     operationId: id,
     summary,
     tags: [id.slice(0, id.indexOf('/'))],
     security: who.map((one) => (one === 'signed' ? { signature: [] } : { bearer: [one] })),
-    parameters: [...parametersOf('path', route.parameters), ...parametersOf('query', route.query)],
+    parameters: [
+      ...parametersOf(schemas, 'path', route.parameters),
+      ...parametersOf(schemas, 'query', route.query),
+    ],
     ...(route.body && {
-      requestBody: { required: true, ...contentOf(route.body, route.bodyMedia) },
+      requestBody: { required: true, ...contentOf(schemas, route.body, route.bodyMedia) },
     }),
     responses: { ...Object.fromEntries(good), ...refusalsOf(route) },
   };
 }
 
-const contentOf = (answer: z.ZodType | string, media = 'application/json'): Content =>
+const contentOf = (
+  schemas: Record<string, Json>,
+  answer: z.ZodType | string,
+  media = 'application/json',
+): Content =>
   typeof answer === 'string'
     ? { content: { [answer]: { schema: { type: 'string' } } } }
-    : { content: { [media]: { schema: schemaOf(answer) } } };
+    : { content: { [media]: { schema: schemaOf(answer, schemas) } } };
 
-/** As it stands on the wire: what the schema reads, not what it makes of it. */
-function schemaOf(schema: z.ZodType): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+/**
+ * As it stands on the wire: what the schema reads, not what it makes of it. Schemas that have an id are put among
+ * those of the whole document.
+ */
+function schemaOf(schema: z.ZodType, schemas: Record<string, Json>): Json {
+  const made = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const text = JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/');
+  const { $schema: _, $defs, ...rest } = JSON.parse(text);
+  for (const [name, { id: _id, ...shared }] of Object.entries<Json>($defs ?? {}))
+    schemas[name] = shared;
   return rest;
 }
 
-function parametersOf(place: 'path' | 'query', object: z.ZodObject | undefined) {
+function parametersOf(
+  schemas: Record<string, Json>,
+  place: 'path' | 'query',
+  object: z.ZodObject | undefined,
+) {
   if (!object) return [];
-  const { properties = {}, required = [] } = schemaOf(object) as {
+  const { properties = {}, required = [] } = schemaOf(object, schemas) as {
     properties?: Record<string, Json>;
     required?: string[];
   };

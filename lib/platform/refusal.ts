@@ -34,7 +34,7 @@ export interface Refusal<Code extends RefusalCode = RefusalCode> {
   readonly code: Code;
   readonly outcome: string;
   readonly status: (typeof refusalStatuses)[Code];
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body: {
     readonly error: {
       readonly code: Code;

@@ -1,7 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
 import { type Issue, Refused } from './refusal.ts';
-import type { Route } from './route.ts';
+import type { Request, Route } from './route.ts';
 
 /** Of a body as it was sent. */
 export const bodyBytesMax = 262_144;
@@ -34,25 +34,19 @@ export function rawRequestOf(event: APIGatewayProxyEventV2): RawRequest {
   };
 }
 
-export interface Inputs<Body, Query, Parameters> {
-  readonly body: Body;
-  readonly query: Query;
-  readonly parameters: Parameters;
-}
-
 /** Reads what a request says with the route's schemas. Throws `invalid_body` and, for the path, `not_found`. */
-export function inputsOf<Answer, Body, Query, Parameters>(
-  route: Route<Answer, Body, Query, Parameters>,
+export function inputsOf(
+  route: Route,
   event: APIGatewayProxyEventV2,
   { body }: RawRequest,
-): Inputs<Body, Query, Parameters> {
+): Pick<Request, 'body' | 'query' | 'parameters'> {
   const parameters = route.parameters?.safeParse(event.pathParameters ?? {});
   if (parameters?.error) throw new Refused('not_found', 'Nothing has such an address.');
   return {
     parameters: parameters?.data,
     query: route.query && parsed(route.query, event.queryStringParameters ?? {}, 'query'),
     body: route.body && parsed(route.body, contentOf(route, body), 'body'),
-  } as Inputs<Body, Query, Parameters>;
+  };
 }
 
 function contentOf(route: Route, body: Buffer): unknown {

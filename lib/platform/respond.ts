@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely';
-import { answer, type Caller, type Given, type Request } from './answer.ts';
+import { answer } from './answer.ts';
 import { bearer } from './bearer.ts';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
-import type { Entitlement, Route } from './route.ts';
+import type { AnyHandle, Caller, Entitlement, Route } from './route.ts';
 import type { PlatformTables } from './schema.ts';
 import { secret } from './secret.ts';
 import { signatureIn, UpstreamKeys, useNonce } from './signature.ts';
@@ -18,9 +18,9 @@ interface Options {
  * Makes the handler of a route that is not open to all: it knows who calls by a signature or a token, holds that
  * against the route's `who`, and counts the call. Routes for anyone are made by `answer`, without all this.
  */
-export function respond<Answer extends Given, Body, Query, Parameters>(
-  route: Route<Answer, Body, Query, Parameters>,
-  handle: (request: Request<Body, Query, Parameters>) => Promise<Answer> | Answer,
+export function respond<Handle extends AnyHandle>(
+  route: Route<Handle>,
+  handle: NoInfer<Handle>,
   { mysql }: Options,
 ) {
   const signedToo = route.who.includes('signed');

@@ -4,7 +4,7 @@ import type { Refusal, RefusalCode } from './refusal.ts';
 
 /** What the `roles` claim of a person's token may hold. */
 export const roles = ['operator', 'authoriser', 'support'] as const;
-export type Role = (typeof roles)[number];
+type Role = (typeof roles)[number];
 /** A way to be let in: an upstream system's signature, or a person's token with a role. */
 export type Entitlement = 'signed' | Role;
 
@@ -39,34 +39,54 @@ interface Given extends Shape {
   readonly who: 'anyone' | Entitlement | readonly Entitlement[];
 }
 
+/** Who calls. */
+export interface Caller {
+  /** `upstream:<key>`, `person:<subject of the token>` or `anyone`: what logs and the audit trail say. */
+  readonly name: string;
+  readonly may: readonly Entitlement[];
+}
+
+/** What a handler gets of a request. */
+export interface Request<Body = unknown, Query = unknown, Parameters = unknown> {
+  readonly body: Body;
+  readonly query: Query;
+  readonly parameters: Parameters;
+  readonly caller: Caller;
+  /** When API Gateway received it. */
+  readonly at: Date;
+  /** As they came, by names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+/** What every answer has. */
+export interface Answer {
+  readonly status: number;
+  /** The word for what was done, for the log. */
+  readonly outcome: string;
+  readonly body: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type AnyHandle = (request: never) => Promise<Answer> | Answer;
+
 /**
  * A request that a function answers: one value for the route, the check, the documentation and tests.
- * Its types are what a handler gets and may answer.
+ * `Handle` is the type of the function that can answer it.
  */
-export interface Route<Answer = unknown, Body = unknown, Query = unknown, Parameters = unknown>
-  extends Shape,
-    RouteName {
-  /** Never there: it only carries the types. */
-  readonly types?: {
-    readonly answer: Answer;
-    readonly body: Body;
-    readonly query: Query;
-    readonly parameters: Parameters;
-  };
+export interface Route<Handle = unknown> extends Shape, RouteName {
+  /** Never there: it only carries the type. */
+  readonly handle?: Handle;
 }
 
 /** What the handler of a route may answer: `AnswerOf<typeof showBroker>`. */
-export type AnswerOf<R> = R extends { readonly types?: { readonly answer: infer Answer } }
-  ? Answer
-  : never;
+export type AnswerOf<R> =
+  R extends Route<(request: never) => infer Given> ? Exclude<Given, Promise<unknown>> : never;
 
 /**
  * Describes a route. `who: 'anyone'` asks for nothing; of several entitlements one is enough.
  * Throws where the path's braces and `parameters` name different things.
  */
-export function route<const G extends Given>(
-  given: G,
-): Route<Answers<G>, Parsed<G, 'body'>, Parsed<G, 'query'>, Parsed<G, 'parameters'>> {
+export function route<const G extends Given>(given: G): Route<HandleOf<G>> {
   const braces = Array.from(given.path.matchAll(/\{(\w+)\}/g), ([, name]) => name);
   const named = Object.keys(given.parameters?.shape ?? {});
   if (braces.toSorted().join() !== named.toSorted().join())
@@ -74,6 +94,10 @@ export function route<const G extends Given>(
   const who = [given.who].flat() as readonly ('anyone' | Entitlement)[];
   return { ...given, who: who.filter((one) => one !== 'anyone') };
 }
+
+type HandleOf<G extends Given> = (
+  request: Request<Parsed<G, 'body'>, Parsed<G, 'query'>, Parsed<G, 'parameters'>>,
+) => Promise<Answers<G>> | Answers<G>;
 
 type Parsed<G, Key extends string> = G extends { readonly [K in Key]: z.ZodType<infer Value> }
   ? Value
@@ -86,7 +110,6 @@ type Answers<G extends Given> =
   | {
       readonly [Status in keyof G['answers'] & number]: {
         readonly status: Status;
-        /** The word for what was done, for the log. */
         readonly outcome: string;
         readonly body: Sent<G['answers'][Status]>;
         readonly headers?: Readonly<Record<string, string>>;

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { Caller } from './answer.ts';
 import { Refused } from './refusal.ts';
+import type { Caller } from './route.ts';
 import type { PlatformTables } from './schema.ts';
 import { plusSeconds, wallTime } from './time.ts';
 

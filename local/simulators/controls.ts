@@ -12,7 +12,7 @@ const Fault = z.strictObject({
 });
 type Fault = z.infer<typeof Fault>;
 
-export interface Call {
+interface Call {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
@@ -23,7 +23,7 @@ export interface Call {
   readonly body: unknown;
 }
 
-export interface Reply {
+interface Reply {
   readonly status?: number;
   readonly body: unknown;
 }

@@ -6,7 +6,7 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { refusal } from '../../lib/platform/refusal.ts';
 import { bodyBytesMax } from '../../lib/platform/request.ts';
 import { respond } from '../../lib/platform/respond.ts';
-import { route } from '../../lib/platform/route.ts';
+import { type AnswerOf, route } from '../../lib/platform/route.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { callsPerMinuteMax } from '../../lib/platform/throttle.ts';
 import { freePort } from '../../local/ports.ts';
@@ -30,14 +30,17 @@ const addUp = route({
   refuses: ['conflict'],
 });
 
+/** As a domain would write it. */
+function added(numbers: readonly number[], whose: string): AnswerOf<typeof addUp> {
+  if (!numbers.length) return refusal('conflict', 'There is nothing to add up.');
+  const sum = `${numbers.reduce((all, one) => all + one, 0)} ${whose}`;
+  return { status: 201, outcome: 'added', body: { sum }, headers: { location: '/sums/1' } };
+}
+
 const handler = respond(
   addUp,
-  ({ body: { numbers }, query: { unit }, parameters: { id }, caller, at }) => {
-    if (!numbers.length) return refusal('conflict', 'There is nothing to add up.');
-    const sum = numbers.reduce((all, one) => all + one, 0);
-    const text = `${sum} ${unit} for ${id}, ${caller.name}, ${at.toISOString()}`;
-    return { status: 201, outcome: 'added', body: { sum: text }, headers: { location: '/sums/1' } };
-  },
+  ({ body: { numbers }, query: { unit }, parameters: { id }, caller: { name }, at }) =>
+    added(numbers, `${unit} for ${id}, ${name}, ${at.toISOString()}`),
   deps,
 );
 

@@ -52,7 +52,7 @@ function sent(body: unknown): { body?: string; isBase64Encoded: boolean } {
 }
 
 /** The key of component tests, as local/ writes it into the secret. */
-export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' };
+const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' };
 
 let nonces = 0;
 

@@ -7,7 +7,7 @@ import { isAway, Postponed, Rejected } from './errors.ts';
 import { observed, report, reportFailure } from './log.ts';
 import { type Refusal, Refused, refusal } from './refusal.ts';
 import { inputsOf, type RawRequest, rawRequestOf } from './request.ts';
-import type { Answer, AnyHandle, Caller, Request, Route } from './route.ts';
+import type { Answer, AnyHandle, Caller, Route } from './route.ts';
 
 /**
  * Makes the handler of a route, whatever proves who calls (`identify`; it throws `Refused`).

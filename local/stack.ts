@@ -215,7 +215,7 @@ export async function deploy(
   const options = {
     app: `${process.execPath} ${app}`,
     output,
-    'outputs-file': join(dir, 'outputs.json'),
+    'outputs-file': `${output}.json`,
     'require-approval': 'never',
     method: 'direct',
     concurrency: 2,
@@ -231,7 +231,7 @@ export async function deploy(
 /** Where the deploy says that the HTTP API is. */
 function apiAddress(dir: string): string {
   const Outputs = z.object({ 'signalbox-backing': z.object({ apiAddress: z.url() }) });
-  const outputs: unknown = JSON.parse(readFileSync(join(dir, 'outputs.json'), 'utf8'));
+  const outputs: unknown = JSON.parse(readFileSync(join(dir, 'cdk.out.json'), 'utf8'));
   return Outputs.parse(outputs)['signalbox-backing'].apiAddress;
 }
 

@@ -59,7 +59,7 @@ export default {
       to: {
         path: '^lib/',
         pathNot:
-          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(queue|names|event|route|settings)\\.ts$',
+          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(queue|names|event|route|routes|settings)\\.ts$',
       },
     },
     {

@@ -1,7 +1,14 @@
 import { globSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type App, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { type App, CfnOutput, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
+import { AccessLogField, AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
+import {
+  HttpApi,
+  HttpStage,
+  type IHttpApi,
+  LogGroupLogDestination,
+} from 'aws-cdk-lib/aws-apigatewayv2';
 import {
   FlowLogDestination,
   type ISecurityGroup,
@@ -48,7 +55,8 @@ export function backing(app: App, site: Site): Backing {
       stringValue: text,
     });
   const bus = new EventBus(stack, 'bus', { eventBusName: 'signalbox' }) as IEventBus;
-  if (site.local) return { alarms, bus };
+  const api = httpApi(stack);
+  if (site.local) return { alarms, bus, api };
 
   const vpc = network(stack);
   const securityGroup = new SecurityGroup(stack, 'functions', {
@@ -56,7 +64,7 @@ export function backing(app: App, site: Site): Backing {
     description: 'Functions of Signalbox',
   });
   database(stack, vpc, securityGroup);
-  return { alarms, bus, network: { vpc, securityGroup } };
+  return { alarms, bus, api, network: { vpc, securityGroup } };
 }
 
 const folder = fileURLToPath(new URL('../config/', import.meta.url));
@@ -71,6 +79,38 @@ function settings(): [domain: string, text: string][] {
     if (error) throw new Error(`config/${file} is not valid: ${error.message}`);
     return [domain, JSON.stringify(document)];
   });
+}
+
+/** Requests a second over all routes, and as many at one moment; each caller has a limit of his own. */
+const requestThrottle = { rateLimit: 500, burstLimit: 1_000 };
+
+/** The one HTTP API. Its log names routes, not paths: a path may hold what is personal. */
+function httpApi(stack: Stack): IHttpApi {
+  const api = new HttpApi(stack, 'api', { apiName: 'signalbox', createDefaultStage: false });
+  const logGroup = new LogGroup(stack, 'api/log', {
+    logGroupName: '/aws/vendedlogs/signalbox/api', // The prefix under which API Gateway needs no policy of its own.
+    retention: RetentionDays.ONE_MONTH,
+    removalPolicy: RemovalPolicy.DESTROY,
+  });
+  const line = {
+    requestId: AccessLogField.contextRequestId(),
+    ip: AccessLogField.contextIdentitySourceIp(),
+    route: AccessLogField.contextRouteKey(),
+    status: AccessLogField.contextStatus(),
+    latencyMs: AccessLogField.contextResponseLatency(),
+    error: AccessLogField.contextIntegrationErrorMessage(),
+  };
+  new HttpStage(stack, 'api/stage', {
+    httpApi: api,
+    autoDeploy: true,
+    throttle: requestThrottle,
+    accessLogSettings: {
+      destination: new LogGroupLogDestination(logGroup),
+      format: AccessLogFormat.custom(JSON.stringify(line)),
+    },
+  });
+  new CfnOutput(stack, 'api/address', { key: 'apiAddress', value: api.apiEndpoint });
+  return api as IHttpApi;
 }
 
 /** Functions reach partners through one NAT gateway. */

@@ -2,8 +2,10 @@ import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
+import { serveDocs, serveOpenapi } from '../lib/platform/routes.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
 import { allQueues, bus, mysql, settings } from './constructs/resources.ts';
+import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
 /** What all domains rely on; deployed before them. */
@@ -15,6 +17,16 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
     uses: [mysql('mysql')],
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
+  });
+  route(stack, serveOpenapi, {
+    atOnce: 5,
+    timeout: Duration.seconds(5),
+    harm: 'Callers cannot read what the API offers.',
+  });
+  route(stack, serveDocs, {
+    atOnce: 5,
+    timeout: Duration.seconds(5),
+    harm: 'People cannot read what the API offers.',
   });
 
   byHand(stack, 'platform/report-state', {

@@ -2,10 +2,12 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import * as z from 'zod';
 import { functionIds } from '../infra/constructs/bundle.ts';
 import { settingsName } from '../infra/constructs/names.ts';
 import { resourceName, type SecretName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
+import { startApi } from './api.ts';
 import { type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
 import { type Mysql, startMysql, users } from './mysql.ts';
@@ -14,6 +16,7 @@ import { freePort } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
+import { audience, startIdentity, tokenFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
 
@@ -27,6 +30,8 @@ export interface Ports {
   readonly upstash?: number | undefined;
   readonly opensearch?: number | undefined;
   readonly aws?: number | undefined;
+  readonly api?: number | undefined;
+  readonly identity?: number | undefined;
 }
 
 /** What `.local/endpoints.json` says; its form is fixed, for tools from elsewhere. */
@@ -37,11 +42,24 @@ export interface Endpoints {
   readonly opensearch: string;
   readonly aws: string;
   readonly region: string;
+  /** The base URL of the HTTP API. */
+  readonly api: string;
   readonly queues: Readonly<Record<string, string>>;
   readonly deadLetterQueues: Readonly<Record<string, string>>;
   readonly functions: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, string>>;
+  readonly simulators: { readonly identity: string };
+  readonly credentials: {
+    readonly upstream: { readonly key: string; readonly secret: string };
+    /** Bearer tokens, good for a week. */
+    readonly operator: string;
+    readonly authoriser: string;
+    readonly support: string;
+  };
 }
+
+/** What upstream systems sign with here. */
+const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' };
 
 /** Where the CDK CLI deploys to, and from where. */
 interface Cloud {
@@ -81,9 +99,11 @@ async function bringUp(
     upstash: await freePort('the Upstash gateway', ports.upstash),
     opensearch: await freePort('OpenSearch', ports.opensearch),
     aws: await freePort('the AWS emulator', ports.aws),
+    api: await freePort('the HTTP API', ports.api),
+    identity: await freePort('the identity provider', ports.identity),
   };
   const at = (name: string) => join(dir, name);
-  const [mysql, [redis, upstash], opensearch, emulator] = await allOrFirstError([
+  const [mysql, [redis, upstash], opensearch, emulator, identity] = await allOrFirstError([
     step('MySQL 8.0.31 with upstream tables', async () => {
       const server = await startMysql(processes, at('mysql'), taken.mysql);
       await createUpstream(server);
@@ -96,13 +116,16 @@ async function bringUp(
     }),
     step('OpenSearch 2.19.6', () => startOpenSearch(processes, at('opensearch'), taken.opensearch)),
     step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
+    step('Simulators of partners', () => startIdentity(taken.identity)),
   ]);
   await createSecrets(emulator, mysql, { url: upstash.url, token: upstashToken });
-  writeFileSync(at('context.json'), JSON.stringify({ stage: 'local' }, null, 2));
+  const context = { stage: 'local', oidcIssuer: identity.url, oidcAudience: audience };
+  writeFileSync(at('context.json'), JSON.stringify(context, null, 2));
   rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
   await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
   await step('cdk deploy', () => deploy({ dir, emulator, processes }));
 
+  const api = await startApi({ address: apiAddress(dir), port: taken.aws }, taken.api);
   const { username, password: mysqlPassword } = users.admin;
   const endpoints: Endpoints = {
     mysql: `mysql://${username}:${mysqlPassword}@${mysql.host}:${mysql.port}/`,
@@ -111,13 +134,21 @@ async function bringUp(
     opensearch,
     aws: emulator.url,
     region: emulator.region,
+    api: api.url,
     ...(await deployed(emulator)),
+    simulators: { identity: identity.url },
+    credentials: {
+      upstream,
+      operator: await tokenFrom(identity.url, { role: 'operator' }),
+      authoriser: await tokenFrom(identity.url, { role: 'authoriser' }),
+      support: await tokenFrom(identity.url, { role: 'support' }),
+    },
   };
   writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
   const stop = async () => {
     rmSync(at('endpoints.json'), { force: true });
     await processes.endAll();
-    await upstash.close();
+    await Promise.all([upstash, api, identity].map(({ close }) => close()));
   };
   return { dir, endpoints, mysql, emulator, processes, stop };
 }
@@ -148,6 +179,7 @@ async function createSecrets(
     redis,
     mysql: { host, port, ...users.signalbox, ssl: false },
     'mysql-upstream': { host, port, ...users.upstream, ssl: false },
+    'upstream-keys': { [upstream.key]: [upstream.secret] },
   };
   for (const [name, value] of Object.entries(secrets))
     await client.send(
@@ -188,6 +220,7 @@ export async function deploy(
   const options = {
     app: `${process.execPath} ${app}`,
     output,
+    'outputs-file': `${output}.json`,
     'require-approval': 'never',
     method: 'direct',
     concurrency: 2,
@@ -198,6 +231,13 @@ export async function deploy(
     ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
     ...Object.entries(context).map(([name, value]) => `--context=${name}=${value}`),
   ]);
+}
+
+/** Where the deploy says that the HTTP API is. */
+function apiAddress(dir: string): string {
+  const Outputs = z.object({ 'signalbox-backing': z.object({ apiAddress: z.url() }) });
+  const outputs: unknown = JSON.parse(readFileSync(join(dir, 'cdk.out.json'), 'utf8'));
+  return Outputs.parse(outputs)['signalbox-backing'].apiAddress;
 }
 
 function cdk(

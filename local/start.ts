@@ -9,12 +9,12 @@ import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
 import { type Ports, root, type Stack, startStack } from './stack.ts';
 
-const usage = `npm start -- [--once] [--mysql PORT] [--redis PORT] [--upstash PORT] [--opensearch PORT] [--aws PORT]
+const usage = `npm start -- [--once] [--mysql PORT] [--redis PORT] [--upstash PORT] [--opensearch PORT] [--aws PORT] [--api PORT] [--identity PORT]
 
   --once   end after the table; the exit status says whether everything arrived
   ports    free ones where none is asked for; --redis is the first of six (6101 when free)`;
 
-const portNames = ['mysql', 'redis', 'upstash', 'opensearch', 'aws'] as const;
+const portNames = ['mysql', 'redis', 'upstash', 'opensearch', 'aws', 'api', 'identity'] as const;
 
 function optionsOf(args: readonly string[]): { once: boolean; ports: Ports } {
   const { values } = parseArgs({
@@ -80,13 +80,14 @@ function textWithCauses(error: unknown): string {
 }
 
 function showAddresses({ endpoints }: Stack): void {
-  const { mysql, redis, upstash, opensearch, aws } = endpoints;
+  const { mysql, redis, upstash, opensearch, aws, api } = endpoints;
   console.log(`
 Ready; all addresses are in .local/endpoints.json
   MySQL        ${mysql}
   Redis        ${redis.nodes.join(' ')}  (password ${redis.password})
   Upstash      ${upstash.url}  (token ${upstash.token})
   OpenSearch   ${opensearch}
+  HTTP API     ${api}  (${api}/docs)
   AWS          ${aws}  (any credentials, region ${endpoints.region})
 Ctrl-C ends everything.`);
 }

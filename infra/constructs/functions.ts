@@ -21,7 +21,7 @@ import type { Use } from './resources.ts';
 import type { Domain } from './site.ts';
 import { acknowledge, networkCalls, traceCalls, unscopedStatement } from './unscoped.ts';
 
-interface Common {
+export interface Common {
   /** What it reads and writes: gives the variable and the permission. */
   readonly uses?: readonly Use[];
   /** The queues it sends to: gives the variable and the permission. */
@@ -126,17 +126,19 @@ export function byHand(stack: Domain, id: Id, common: Common): void {
   Tags.of(functionIn(stack, id, common, handInstances)).add(startedTag, startedByHand);
 }
 
-function functionIn(
+/** A function with its role, log and alarms. `instances` run at once at the most; `reserved` makes Lambda see to it. */
+export function functionIn(
   stack: Domain,
   id: Id,
   { uses = [], sends = [], timeout, harm }: Common,
   instances: number,
+  { reserved }: { readonly reserved?: number } = {},
 ): Lambda {
   const { site, backing } = stack;
   const resources = uses.map((use) => use(stack));
-  const connects = resources.flatMap(({ connectsTo }) => connectsTo ?? []);
+  const connects = new Set(resources.flatMap(({ connectsTo }) => connectsTo ?? []));
   for (const server of connects) site.connects(server, instances);
-  const network = connects.length ? backing.network : undefined;
+  const network = connects.size ? backing.network : undefined;
 
   const logGroup = new LogGroup(stack, `${id}/log`, {
     logGroupName: `/signalbox/${id}`,
@@ -159,6 +161,7 @@ function functionIn(
     architecture: Architecture.ARM_64,
     memorySize: memoryMb,
     timeout,
+    ...(reserved && { reservedConcurrentExecutions: reserved }),
     role,
     logGroup,
     tracing: site.local ? Tracing.DISABLED : Tracing.ACTIVE,

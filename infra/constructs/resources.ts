@@ -4,6 +4,7 @@ import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import {
   busVariable,
   type MysqlName,
+  oidcVariables,
   resourceName,
   type SecretName,
   secretVariable,
@@ -28,6 +29,24 @@ export const mysql =
 
 /** The cache, reached over HTTPS. */
 export const redis: Use = (stack) => secretIn(stack, 'redis');
+/** A secret of `signalbox/<stage>/<name>`. */
+export const secret =
+  (name: SecretName): Use =>
+  (stack) =>
+    secretIn(stack, name);
+
+const given =
+  (name: string, context: 'oidcIssuer' | 'oidcAudience'): Use =>
+  ({ site }) => ({
+    variable: { name, value: site.context[context] ?? '' },
+    grantTo: () => {},
+  });
+
+/** Whose tokens people bring: empty where the context names nobody, and tokens are then answered 503. */
+export const identity = {
+  issuer: given(oidcVariables.issuer, 'oidcIssuer'),
+  audience: given(oidcVariables.audience, 'oidcAudience'),
+};
 
 /** A domain's configuration document; `backing` deploys it. */
 export const settings =

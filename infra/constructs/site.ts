@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type App, Stack } from 'aws-cdk-lib';
+import type { IHttpApi } from 'aws-cdk-lib/aws-apigatewayv2';
 import type { ISecurityGroup, IVpc } from 'aws-cdk-lib/aws-ec2';
 import type { IEventBus } from 'aws-cdk-lib/aws-events';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
@@ -12,12 +13,16 @@ const Context = z.object({
   stage: z.enum(['local', 'cloud']).default('cloud'),
   alarmEmail: z.email().optional(),
   release: z.string().optional(),
+  oidcIssuer: z.url().optional(),
+  oidcAudience: z.string().min(1).optional(),
 });
 
 /** What `backing` makes, or finds, for all domains. */
 export interface Backing {
   readonly alarms: ITopic;
   readonly bus: IEventBus;
+  /** The product's one HTTP API; routes are added by the domains. */
+  readonly api: IHttpApi;
   /** Where functions that open connections to databases run; none on one machine. */
   readonly network?: { readonly vpc: IVpc; readonly securityGroup: ISecurityGroup };
 }

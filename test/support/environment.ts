@@ -3,7 +3,13 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inject } from 'vitest';
 import { settingsName } from '../../infra/constructs/names.ts';
-import { busVariable, secretVariable, settingsVariable } from '../../lib/platform/names.ts';
+import {
+  busVariable,
+  oidcVariables,
+  secretVariable,
+  settingsVariable,
+} from '../../lib/platform/names.ts';
+import { audience } from '../../local/simulators/identity.ts';
 
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
 const { env } = inject('emulator');
@@ -15,6 +21,9 @@ Object.assign(process.env, env, {
   [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
   [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,
   [secretVariable('redis')]: 'signalbox/local/redis', // One gateway serves both workers.
+  [secretVariable('upstream-keys')]: 'signalbox/local/upstream-keys',
+  [oidcVariables.issuer]: inject('endpoints').simulators.identity,
+  [oidcVariables.audience]: audience,
   [settingsVariable('broker')]: settingsName('local', 'broker'),
   [settingsVariable('platform')]: settingsName('local', 'platform'),
   [busVariable]: 'signalbox',

@@ -11,7 +11,8 @@ export const hearing = { id: 'hearing/note-something' } as const;
 
 /** `stage` and the rest come from the CLI's context. */
 function hearingApp(app: App): void {
-  const backing = { alarms: undefined as never, bus: undefined as never };
+  const nothing = undefined as never;
+  const backing = { alarms: nothing, api: nothing, bus: nothing };
   const stack = new Domain(app, 'hearing', new Site(app), backing);
   Object.assign(backing, {
     alarms: Topic.fromTopicArn(

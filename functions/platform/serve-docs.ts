@@ -1,0 +1,13 @@
+/** Tells people what the API offers: every route, who may call it, what it takes and answers. */
+import { answer, anyone } from '../../lib/platform/answer.ts';
+import { docsPage } from '../../lib/platform/docs.ts';
+import { openApi, routesIn } from '../../lib/platform/openapi.ts';
+import * as platform from '../../lib/platform/routes.ts';
+
+const described = {
+  status: 200,
+  outcome: 'described',
+  body: docsPage(openApi(routesIn(platform))),
+} as const;
+
+export const handler = answer(platform.serveDocs, anyone, () => described);

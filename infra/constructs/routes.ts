@@ -1,0 +1,41 @@
+import { Validations } from 'aws-cdk-lib';
+import { type HttpMethod, HttpRoute, HttpRouteKey } from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { resourceName } from '../../lib/platform/names.ts';
+import type { RouteName } from '../../lib/platform/route.ts';
+import { type Common, functionIn } from './functions.ts';
+import { identity, mysql, secret } from './resources.ts';
+import type { Domain } from './site.ts';
+
+interface Answering extends Common {
+  /** Requests that are answered at the same time; API Gateway refuses more. */
+  readonly atOnce: number;
+}
+
+/** The one function that answers a route of the product's HTTP API; it has the route's id. */
+export function route(
+  stack: Domain,
+  { id, method, path, who }: RouteName,
+  { atOnce, uses = [], ...common }: Answering,
+): void {
+  const checks = [
+    ...(who.length ? [mysql('mysql')] : []),
+    ...(who.includes('signed') ? [secret('upstream-keys')] : []),
+    ...(who.some((one) => one !== 'signed') ? [identity.issuer, identity.audience] : []),
+  ];
+  // Nothing but a reservation keeps what callers start within the connections that a server takes.
+  const limits = { reserved: atOnce };
+  const made = functionIn(stack, id, { ...common, uses: [...checks, ...uses] }, atOnce, limits);
+  const httpRoute = new HttpRoute(stack, `${id}/route`, {
+    httpApi: stack.backing.api,
+    routeKey: HttpRouteKey.with(path, method as HttpMethod),
+    integration: new HttpLambdaIntegration(resourceName(id), made, {
+      timeout: common.timeout,
+    }),
+  });
+  Validations.of(httpRoute).acknowledge({
+    id: 'AwsSolutions-APIG4',
+    reason:
+      'The function checks the caller itself (lib/platform/respond.ts): an authorizer cannot read a body, which is signed.',
+  });
+}

@@ -1,0 +1,179 @@
+import * as z from 'zod';
+import { type RefusalCode, refusalStatuses } from './refusal.ts';
+import type { Route } from './route.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** As much of an operation as documentation and tests look at. */
+export interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tags: readonly string[];
+  readonly security: readonly Readonly<Record<string, readonly string[]>>[];
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly required: boolean;
+    readonly schema: Json;
+  }[];
+  readonly requestBody?: Content & { readonly required: true };
+  readonly responses: Readonly<Record<string, Content & { readonly description: string }>>;
+}
+
+interface Content {
+  readonly content: Readonly<Record<string, { readonly schema: Json }>>;
+}
+
+/** No interface: it is itself a JSON value of an answer. */
+export type OpenApi = {
+  readonly openapi: '3.1.0';
+  readonly info: Json;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: Json;
+};
+
+/** The routes among what modules `lib/<domain>/routes.ts` export. */
+export const routesIn = (...modules: readonly object[]): Route[] =>
+  modules.flatMap((module) => Object.values(module).filter(isRoute));
+
+const isRoute = (value: unknown): value is Route =>
+  typeof value === 'object' && value !== null && 'id' in value && 'method' in value;
+
+/**
+ * Describes routes as OpenAPI 3.1, from the schemas they are checked with. Throws where two have the same address.
+ * https://spec.openapis.org/oas/v3.1.0
+ */
+export function openApi(routes: readonly Route[]): OpenApi {
+  const paths: Record<string, Record<string, Operation>> = {};
+  const schemas: Record<string, Json> = {};
+  for (const route of routes) {
+    const operations = paths[route.path] ?? {};
+    paths[route.path] = operations;
+    const method = route.method.toLowerCase();
+    if (operations[method]) throw new Error(`${route.method} ${route.path} is there twice.`);
+    operations[method] = operationOf(route, schemas);
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Signalbox',
+      version: '1',
+      description:
+        'Bodies are JSON in UTF-8, at most 256 kB. A refusal has the body {"error": {"code", "message", "issues"?}}.',
+    },
+    paths,
+    components: {
+      schemas: { ...schemas, Refusal: schemaOf(RefusalBody, schemas) },
+      securitySchemes,
+    },
+  };
+}
+
+const RefusalBody = z.object({
+  error: z.object({
+    code: z.enum(Object.keys(refusalStatuses)),
+    message: z.string(),
+    issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+  }),
+});
+
+const securitySchemes = {
+  signature: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-Signalbox-Signature',
+    description:
+      'Of upstream systems: hex HMAC-SHA256 of `timestamp.nonce.METHOD.path?query.sha256hex(body)`, with the headers X-Signalbox-Key, X-Signalbox-Timestamp (Unix seconds, five minutes’ window) and X-Signalbox-Nonce (never twice).',
+  },
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+    description: 'Of people: an OIDC token whose claim `roles` holds one of the roles named.',
+  },
+};
+
+function operationOf(route: Route, schemas: Record<string, Json>): Operation {
+  const { id, summary, who, answers } = route;
+  const good = Object.entries(answers).map(
+    ([status, answer]) =>
+      [status, { description: 'Done.', ...contentOf(schemas, answer) }] as const,
+  );
+  return {
+    operationId: id,
+    summary,
+    tags: [id.slice(0, id.indexOf('/'))],
+    security: who.map((one) => (one === 'signed' ? { signature: [] } : { bearer: [one] })),
+    parameters: [
+      ...parametersOf(schemas, 'path', route.parameters),
+      ...parametersOf(schemas, 'query', route.query),
+    ],
+    ...(route.body && {
+      requestBody: { required: true, ...contentOf(schemas, route.body, route.bodyMedia) },
+    }),
+    responses: { ...Object.fromEntries(good), ...refusalsOf(route) },
+  };
+}
+
+const contentOf = (
+  schemas: Record<string, Json>,
+  answer: z.ZodType | string,
+  media = 'application/json',
+): Content =>
+  typeof answer === 'string'
+    ? { content: { [answer]: { schema: { type: 'string' } } } }
+    : { content: { [media]: { schema: schemaOf(answer, schemas) } } };
+
+/**
+ * As it stands on the wire: what the schema reads, not what it makes of it. Schemas that have an id are put among
+ * those of the whole document.
+ */
+function schemaOf(schema: z.ZodType, schemas: Record<string, Json>): Json {
+  const made = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const text = JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/');
+  const { $schema: _, $defs, ...rest } = JSON.parse(text);
+  for (const [name, { id: _id, ...shared }] of Object.entries<Json>($defs ?? {}))
+    schemas[name] = shared;
+  return rest;
+}
+
+function parametersOf(
+  schemas: Record<string, Json>,
+  place: 'path' | 'query',
+  object: z.ZodObject | undefined,
+) {
+  if (!object) return [];
+  const { properties = {}, required = [] } = schemaOf(object, schemas) as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: place,
+    required: place === 'path' || required.includes(name),
+    schema,
+  }));
+}
+
+/** The handler's own codes and those that the platform refuses with, by status. */
+function refusalsOf({ who, query, body, refuses = [], parameters }: Route) {
+  const codes: RefusalCode[] = [
+    ...(query || body ? (['invalid_body'] as const) : []),
+    ...(who.length ? (['unauthenticated', 'forbidden', 'too_many_requests'] as const) : []),
+    ...(parameters ? (['not_found'] as const) : []),
+    ...refuses,
+    'too_large',
+    'internal',
+    'unavailable',
+  ];
+  const byStatus = Object.groupBy(new Set(codes), (code) => refusalStatuses[code]);
+  return Object.fromEntries(
+    Object.entries(byStatus).map(([status, named = []]) => [
+      status,
+      {
+        description: named.map((code) => `\`${code}\``).join(' or '),
+        content: { 'application/json': { schema: { $ref: '#/components/schemas/Refusal' } } },
+      },
+    ]),
+  );
+}

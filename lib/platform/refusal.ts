@@ -1,0 +1,71 @@
+/** Why a request is refused, as the error body's `code`, and the status that goes with it. */
+export const refusalStatuses = {
+  invalid_body: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  unknown_tunnel: 404,
+  conflict: 409,
+  drawn_today: 409,
+  sold_out: 409,
+  too_large: 413,
+  too_many_requests: 429,
+  internal: 500,
+  unavailable: 503,
+} as const;
+export type RefusalCode = keyof typeof refusalStatuses;
+
+/** What is wrong with one field of a body or of a query; `path` is empty where it is the whole. */
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
+
+interface Details {
+  readonly issues?: readonly Issue[];
+  /** When it is worth trying again; becomes Retry-After. */
+  readonly retryAfterSeconds?: number;
+  /** The word for the log, where the code does not say enough. */
+  readonly outcome?: string;
+}
+
+/** An answer that says no. */
+export interface Refusal<Code extends RefusalCode = RefusalCode> {
+  readonly code: Code;
+  readonly outcome: string;
+  readonly status: (typeof refusalStatuses)[Code];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: {
+    readonly error: {
+      readonly code: Code;
+      readonly message: string;
+      readonly issues?: readonly Issue[];
+    };
+  };
+}
+
+/** Says no to a caller, who is shown the message: `refusal('not_found', 'No such broker.')`. */
+export function refusal<const Code extends RefusalCode>(
+  code: Code,
+  message: string,
+  { issues, retryAfterSeconds, outcome = code.replaceAll('_', ' ') }: Details = {},
+): Refusal<Code> {
+  return {
+    code,
+    outcome,
+    status: refusalStatuses[code],
+    headers: retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) },
+    body: { error: { code, message, ...(issues && { issues }) } },
+  };
+}
+
+/** The same as an error, for what is found out deep inside. */
+export class Refused extends Error {
+  override readonly name = 'Refused';
+  readonly refusal: Refusal;
+
+  constructor(code: RefusalCode, message: string, details?: Details) {
+    super(message);
+    this.refusal = refusal(code, message, details);
+  }
+}

@@ -1,0 +1,20 @@
+import * as z from 'zod';
+import { route } from './route.ts';
+
+export const serveOpenapi = route({
+  id: 'platform/serve-openapi',
+  method: 'GET',
+  path: '/openapi.json',
+  summary: 'This description of the API, as OpenAPI 3.1.',
+  who: 'anyone',
+  answers: { 200: z.looseObject({ openapi: z.literal('3.1.0') }) },
+});
+
+export const serveDocs = route({
+  id: 'platform/serve-docs',
+  method: 'GET',
+  path: '/docs',
+  summary: 'The same for people, as one page.',
+  who: 'anyone',
+  answers: { 200: 'text/html; charset=utf-8' },
+});

@@ -1,0 +1,49 @@
+import {
+  createServer,
+  type IncomingMessage,
+  type ServerResponse,
+  request as send,
+} from 'node:http';
+
+export interface Api {
+  readonly url: string;
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Gives the HTTP API an address of its own. The emulator knows it by a host name that not every resolver finds, or by
+ * a longer path; with either a caller's signature would not be over the path that the function sees.
+ */
+export async function startApi(
+  { address, port: emulatorPort }: { address: string; port: number },
+  port: number,
+): Promise<Api> {
+  const { host } = new URL(address);
+  const server = createServer((request, response) => pass(request, response, host, emulatorPort));
+  await new Promise<void>((listening, failed) => {
+    server.once('error', failed).listen(port, '127.0.0.1', listening);
+  });
+  const close = async () => {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  };
+  return { url: `http://127.0.0.1:${port}`, close };
+}
+
+function pass(
+  request: IncomingMessage,
+  response: ServerResponse,
+  host: string,
+  port: number,
+): void {
+  const { method, url: path, headers } = request;
+  const onward = send({ host: '127.0.0.1', port, method, path, headers: { ...headers, host } });
+  onward.on('response', (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(response);
+  });
+  onward.on('error', () => {
+    response.writeHead(502).end();
+  });
+  request.pipe(onward);
+}

@@ -1,0 +1,105 @@
+import {
+  type CryptoKey,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  SignJWT,
+  UnsecuredJWT,
+} from 'jose';
+import * as z from 'zod';
+import { type Partner, type Simulator, startSimulator } from './controls.ts';
+
+/** Whom the local stack's tokens are for. */
+export const audience = 'signalbox';
+const tokenSeconds = 7 * 86_400;
+
+/** `POST /token`. All but the roles is for tests that want a token which must be refused. */
+const Asked = z.strictObject({
+  role: z.string().optional(),
+  roles: z.array(z.string()).optional(),
+  subject: z.string().optional(),
+  issuer: z.string().optional(),
+  audience: z.string().optional(),
+  /** Negative: it has expired. */
+  expiresInSeconds: z.int().optional(),
+  /** `none` is not signed; `HS256` is signed with the public key as if it were a secret. */
+  algorithm: z.enum(['RS256', 'ES256', 'none', 'HS256']).optional(),
+  /** Signed with a key that the issuer does not show, under the name of one that it does. */
+  forged: z.boolean().optional(),
+});
+export type Asked = z.infer<typeof Asked>;
+
+interface Key {
+  readonly privateKey: CryptoKey;
+  readonly publicKey: CryptoKey;
+}
+
+/** An OIDC provider that gives everybody the role he asks for. */
+export async function startIdentity(port = 0): Promise<Simulator> {
+  const keys = await keyPairs();
+  const forgers = await keyPairs();
+  const jwks = {
+    keys: await Promise.all(
+      Object.entries(keys).map(async ([alg, { publicKey }]) => ({
+        ...(await exportJWK(publicKey)),
+        ...{ kid: alg, alg, use: 'sig' },
+      })),
+    ),
+  };
+  return await startSimulator((url) => provider(url, keys, forgers, jwks), port);
+}
+
+type Keys = Readonly<Record<'RS256' | 'ES256', Key>>;
+
+const keyPairs = async (): Promise<Keys> => ({
+  RS256: await generateKeyPair('RS256', { extractable: true }),
+  ES256: await generateKeyPair('ES256', { extractable: true }),
+});
+
+function provider(url: string, keys: Keys, forgers: Keys, jwks: unknown): Partner {
+  const issued: { subject: string; roles: readonly string[] }[] = [];
+  return {
+    state: () => ({ issued }),
+    reset: () => {
+      issued.length = 0;
+    },
+    refuse: () => ({ status: 400, body: { error: 'invalid_request' } }),
+    handle: async ({ method, path, body }) => {
+      if (path === '/.well-known/openid-configuration')
+        return {
+          body: { issuer: url, jwks_uri: `${url}/jwks`, token_endpoint: `${url}/token` },
+        };
+      if (path === '/jwks') return { body: jwks };
+      if (method !== 'POST' || path !== '/token') return undefined;
+      const asked = Asked.parse(body ?? {});
+      const { role, roles = role ? [role] : [], subject = role ?? 'nobody' } = asked;
+      issued.push({ subject, roles });
+      const access_token = await tokenFor(url, { ...asked, roles, subject }, keys, forgers);
+      return { body: { access_token, token_type: 'Bearer', expires_in: tokenSeconds } };
+    },
+  };
+}
+
+async function tokenFor(url: string, asked: Asked, keys: Keys, forgers: Keys): Promise<string> {
+  const { algorithm = 'RS256', expiresInSeconds = tokenSeconds, subject = '', roles } = asked;
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    ...{ iss: asked.issuer ?? url, aud: asked.audience ?? audience, sub: subject, roles },
+    ...{ iat: now + Math.min(0, expiresInSeconds), exp: now + expiresInSeconds },
+  };
+  if (algorithm === 'none') return new UnsecuredJWT(claims).encode();
+  const kid = algorithm === 'HS256' ? 'RS256' : algorithm;
+  const signer = (asked.forged ? forgers : keys)[kid];
+  const key =
+    algorithm === 'HS256'
+      ? new TextEncoder().encode(await exportSPKI(signer.publicKey))
+      : signer.privateKey;
+  return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid }).sign(key);
+}
+
+/** Asks an identity provider for a token. */
+export async function tokenFrom(url: string, asked: Asked): Promise<string> {
+  const response = await fetch(`${url}/token`, { method: 'POST', body: JSON.stringify(asked) });
+  const { access_token } = z.object({ access_token: z.string() }).parse(await response.json());
+  return access_token;
+}

@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { App } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import { expect, inject, test } from 'vitest';
+import * as z from 'zod';
+import { handler } from '../../functions/platform/serve-openapi.ts';
+import { signalbox } from '../../infra/app.ts';
+import { docsPage } from '../../lib/platform/docs.ts';
+import { resourceName } from '../../lib/platform/names.ts';
+import { type OpenApi, openApi } from '../../lib/platform/openapi.ts';
+import { route } from '../../lib/platform/route.ts';
+import { ask, httpEvent } from '../support/http.ts';
+
+const document: OpenApi = (await ask(handler, httpEvent({ path: '/openapi.json' }))).body;
+
+const operationsOf = ({ paths }: OpenApi) =>
+  Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      key: `${method.toUpperCase()} ${path}`,
+      ...operation,
+    })),
+  );
+
+/** Every `$ref` of a document, wherever it stands. */
+function refsIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key === '$ref' ? [String(inner)] : refsIn(inner),
+  );
+}
+
+function resolves(whole: OpenApi, ref: string): boolean {
+  let at: unknown = whole;
+  for (const part of ref.replace(/^#\//, '').split('/'))
+    at =
+      typeof at === 'object' && at !== null
+        ? Object.entries(at).find(([k]) => k === part)?.[1]
+        : undefined;
+  return at !== undefined;
+}
+
+function expectSound(whole: OpenApi): void {
+  const operations = operationsOf(whole);
+  const ids = operations.map(({ operationId }) => operationId);
+  expect(new Set(ids).size).toBe(ids.length);
+  expect(refsIn(whole).filter((ref) => !resolves(whole, ref))).toEqual([]);
+  const schemes = Object.keys(whole.components['securitySchemes'] as object);
+  for (const { key, parameters, responses, security } of operations) {
+    const braces = Array.from(key.matchAll(/\{(\w+)\}/g), ([, name]) => name);
+    const named = parameters.filter((one) => one.in === 'path').map(({ name }) => name);
+    expect(named.toSorted(), key).toEqual(braces.toSorted());
+    expect(
+      Object.keys(responses).some((status) => Number(status) < 300),
+      key,
+    ).toBe(true);
+    for (const one of security) expect(schemes, key).toContain(Object.keys(one)[0]);
+  }
+}
+
+test('every route that is deployed is in the document, with the function that answers it, and no other is', () => {
+  const context = { stage: 'local' };
+  const app = signalbox(new App({ outdir: join(inject('dir'), 'openapi'), context }));
+  const deployed = app.node.children.flatMap((stack) => {
+    if (!('templateFile' in stack)) return [];
+    const template = Template.fromStack(stack as never);
+    const integrations = template.findResources('AWS::ApiGatewayV2::Integration');
+    const functions = template.findResources('AWS::Lambda::Function');
+    return Object.values(template.findResources('AWS::ApiGatewayV2::Route')).map(
+      ({ Properties: { RouteKey, Target } }) => {
+        const integration = integrations[Target['Fn::Join'][1][1].Ref];
+        const [made] = integration?.['Properties'].IntegrationUri['Fn::GetAtt'] ?? [];
+        return [RouteKey, functions[made]?.['Properties'].FunctionName];
+      },
+    );
+  });
+  expect(deployed.length).toBeGreaterThan(1);
+  const described = operationsOf(document).map(({ key, operationId }) => [
+    key,
+    resourceName(operationId),
+  ]);
+  expect(described.toSorted()).toEqual(deployed.toSorted());
+});
+
+test('the document is sound', () => {
+  expect(document.openapi).toBe('3.1.0');
+  expectSound(document);
+});
+
+const shared = z.object({ day: z.iso.date() }).meta({ id: 'Shared' });
+const show = route({
+  id: 'test/show',
+  method: 'PATCH',
+  path: '/things/{id}',
+  summary: 'Changes a <thing>.',
+  who: ['signed', 'support'],
+  parameters: z.object({ id: z.string().regex(/^\d+$/) }),
+  query: z.object({ after: z.string().optional(), size: z.coerce.number().default(10) }),
+  body: z.object({ a: shared, b: shared, ids: z.string().transform((text) => text.split(',')) }),
+  answers: { 200: z.object({ version: z.int() }), 202: 'text/plain' },
+  refuses: ['conflict', 'unknown_tunnel'],
+});
+
+test('a route is described with its schemas, who may call it and every way it refuses', () => {
+  const whole = openApi([show]);
+  expectSound(whole);
+  const operation = whole.paths['/things/{id}']?.['patch'];
+  expect(operation).toMatchObject({
+    operationId: 'test/show',
+    tags: ['test'],
+    security: [{ signature: [] }, { bearer: ['support'] }],
+    requestBody: { required: true },
+  });
+  expect(
+    operation?.parameters.map(({ name, in: place, required }) => [name, place, required]),
+  ).toEqual([
+    ['id', 'path', true],
+    ['after', 'query', false],
+    ['size', 'query', false],
+  ]);
+  const codes = Object.entries(operation?.responses ?? {}).map(([status, { description }]) => [
+    Number(status),
+    description,
+  ]);
+  expect(codes).toEqual([
+    [200, 'Done.'],
+    [202, 'Done.'],
+    [400, '`invalid_body`'],
+    [401, '`unauthenticated`'],
+    [403, '`forbidden`'],
+    [404, '`not_found` or `unknown_tunnel`'],
+    [409, '`conflict`'],
+    [413, '`too_large`'],
+    [429, '`too_many_requests`'],
+    [500, '`internal`'],
+    [503, '`unavailable`'],
+  ]);
+});
+
+test('two routes with one address are a mistake', () => {
+  expect(() => openApi([show, show])).toThrow('PATCH /things/{id} is there twice.');
+});
+
+test('the page shows what the document says, and its text is text', () => {
+  const page = docsPage(openApi([show]));
+  expect(page).toContain('<h2>PATCH /things/{id}</h2>');
+  expect(page).toContain('Changes a &lt;thing&gt;.');
+  expect(page).toContain('a signature, or a token with the role support');
+  expect(page).toContain('`conflict`');
+  expect(page).not.toMatch(/<script|src=|https?:\/\//);
+});

@@ -6,6 +6,8 @@ import type { PlatformTables } from './schema.ts';
 /** What infra/platform.ts hands over: the files of migrations/, in the order of their numbers. */
 export const Migrations = z.object({
   migrations: z.array(z.object({ name: z.string(), sql: z.string() })).min(1),
+  /** Only for an Aurora cluster of ours. CloudFormation hands numbers over as text. */
+  binlogRetentionHours: z.coerce.number().int().min(1).max(2160).optional(),
 });
 export type Migrations = z.infer<typeof Migrations>;
 
@@ -18,7 +20,7 @@ const lockTimeoutSeconds = 60;
  */
 export async function migrate(
   { mysql }: { mysql: Kysely<PlatformTables> },
-  { migrations }: Migrations,
+  { migrations, binlogRetentionHours }: Migrations,
 ): Promise<{ outcome: 'migrated' | 'up to date'; applied: string[] }> {
   return await mysql.connection().execute(async (one) => {
     await locked(one);
@@ -39,11 +41,20 @@ export async function migrate(
         await one.insertInto('signalbox.migration').values({ name, hash }).execute();
         applied.push(name);
       }
+      if (binlogRetentionHours) await keepBinlog(one, binlogRetentionHours);
       return { outcome: applied.length ? 'migrated' : 'up to date', applied };
     } finally {
       await sql`do release_lock(${lockName})`.execute(one);
     }
   });
+}
+
+/**
+ * Aurora deletes a binlog as soon as it can unless this procedure of its own was called; CloudFormation cannot.
+ * https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/mysql-stored-proc-configuring.html
+ */
+async function keepBinlog(one: Kysely<PlatformTables>, hours: number): Promise<void> {
+  await sql`call mysql.rds_set_configuration('binlog retention hours', ${hours})`.execute(one);
 }
 
 async function locked(one: Kysely<PlatformTables>): Promise<void> {

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
-import { afterAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -27,9 +27,14 @@ const ResponseURL = `http://127.0.0.1:${typeof address === 'object' ? address?.p
 async function deploy(
   name: 'create' | 'update' | 'delete',
   migrations?: { name: string; sql: string }[],
+  more: Record<string, string> = {},
 ): Promise<Answer> {
   const event = eventOf<CloudFormationCustomResourceEvent>('platform/migrate', name);
-  const ResourceProperties = { ...event.ResourceProperties, ...(migrations && { migrations }) };
+  const ResourceProperties = {
+    ...event.ResourceProperties,
+    ...(migrations && { migrations }),
+    ...more,
+  };
   await handler({ ...event, ResponseURL, ResourceProperties }, contextOf());
   const answer = answers.pop();
   if (!answer) throw new Error('CloudFormation got no answer.');
@@ -107,4 +112,23 @@ test('CloudFormation hears the answer although it was away', async () => {
 test('properties of another form are refused by name', async () => {
   const answer = await deploy('create', []);
   expect(answer.Reason).toMatch(/^The resource's properties are not valid: migrations: /);
+});
+
+test('the binlog is kept for as long as was asked for, by the procedure that Aurora has for it', async () => {
+  await run(`
+    create table signalbox.asked (name varchar(100), hours int);
+    create procedure mysql.rds_set_configuration(name varchar(100), hours int)
+      insert into signalbox.asked values (name, hours);
+    grant execute on procedure mysql.rds_set_configuration to signalbox`);
+  onTestFinished(() =>
+    run('drop procedure mysql.rds_set_configuration; drop table signalbox.asked'),
+  );
+  expect(await deploy('update')).toMatchObject({ Status: 'SUCCESS' });
+  expect(await rowsOf('select * from signalbox.asked')).toEqual([]);
+  expect(await deploy('update', undefined, { binlogRetentionHours: '72' })).toMatchObject({
+    Status: 'SUCCESS',
+  });
+  expect(await rowsOf('select * from signalbox.asked')).toEqual([
+    { name: 'binlog retention hours', hours: 72 },
+  ]);
 });

@@ -1,6 +1,7 @@
 import { App } from 'aws-cdk-lib';
 import { backing } from './backing.ts';
 import { broker } from './broker.ts';
+import { dashboard } from './constructs/dashboards.ts';
 import { Site } from './constructs/site.ts';
 import { delivery, platform } from './platform.ts';
 
@@ -9,8 +10,10 @@ export function signalbox(app: App): App {
   const site = new Site(app);
   const base = backing(app, site);
   const first = platform(app, site, base);
-  for (const domain of [broker]) domain(app, site, base).addStackDependency(first);
+  const domains = [broker].map((domain) => domain(app, site, base));
+  for (const domain of domains) domain.addStackDependency(first);
   delivery(first);
+  for (const domain of [first, ...domains]) dashboard(domain);
 
   const mistakes = site.mistakes();
   if (mistakes.length) throw new Error(`The wiring is not right:\n  ${mistakes.join('\n  ')}`);

@@ -13,7 +13,10 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
   const stack = new Domain(app, 'platform', site, backing);
 
   atDeploy(stack, 'platform/migrate', {
-    properties: { migrations: migrations() },
+    properties: {
+      migrations: migrations(),
+      ...(site.ownsMysql && { binlogRetentionHours }),
+    },
     uses: [mysql('mysql')],
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
@@ -57,6 +60,9 @@ export function delivery(stack: Domain): void {
     harm: 'What was postponed, or not sent at once, is not sent at all.',
   });
 }
+
+/** A reader of the binlog may be away for three days, a long weekend, and lose nothing. */
+const binlogRetentionHours = 72;
 
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url));
 

@@ -4,7 +4,7 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
 import { functionIds } from '../infra/constructs/bundle.ts';
-import { settingsName } from '../infra/constructs/names.ts';
+import { bucketName, busName, settingsName } from '../infra/constructs/names.ts';
 import { resourceName, type SecretName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { startApi } from './api.ts';
@@ -48,6 +48,8 @@ export interface Endpoints {
   readonly deadLetterQueues: Readonly<Record<string, string>>;
   readonly functions: Readonly<Record<string, string>>;
   readonly parameters: Readonly<Record<string, string>>;
+  readonly bus: string;
+  readonly bucket: string;
   readonly simulators: { readonly identity: string };
   readonly credentials: {
     readonly upstream: { readonly key: string; readonly secret: string };
@@ -283,5 +285,7 @@ async function deployed(emulator: Emulator) {
     parameters: Object.fromEntries(
       [...domains].map((domain) => [domain, settingsName('local', domain)]),
     ),
+    bus: busName,
+    bucket: bucketName('local', emulator.account, emulator.region),
   };
 }

@@ -3,24 +3,20 @@ import {
   Alarm,
   ComparisonOperator,
   type IMetric,
+  Metric,
   TreatMissingData,
 } from 'aws-cdk-lib/aws-cloudwatch';
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
-import type { Function as Lambda } from 'aws-cdk-lib/aws-lambda';
+import type { Alias, IVersion, Function as Lambda } from 'aws-cdk-lib/aws-lambda';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
+import type { Construct } from 'constructs';
 import { resourceName } from '../../lib/platform/names.ts';
 import type { Domain } from './site.ts';
 
-/** Each alarm is explained in docs/runbooks/<kind>.md. */
-type Kind =
-  | 'function-errors'
-  | 'function-throttles'
-  | 'function-duration'
-  | 'queue-age'
-  | 'dead-letters';
-
-interface Watch {
-  readonly kind: Kind;
+export interface Watch {
+  /** Each kind of alarm is explained in docs/runbooks/<kind>.md. */
+  readonly kind: string;
   readonly metric: IMetric;
   /** The alarm goes off when the metric is at or above this. */
   readonly threshold: number;
@@ -52,6 +48,40 @@ export function watchFunction(
       periods: 3,
     },
   ]);
+  stack.watched.functions.push({ id, made });
+}
+
+/**
+ * The alarms that turn a deploy back. Errors are those of the new version, which Lambda counts apart only while traffic
+ * is shifted: what already failed before a deploy must not keep out the deploy that mends it.
+ * https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+ */
+export function watchRelease(
+  stack: Domain,
+  id: string,
+  { made, live, newest }: { made: Lambda; live: Alias; newest: IVersion },
+  consumes: boolean,
+): Alarm[] {
+  const errors = live.metricErrors({
+    period,
+    dimensionsMap: {
+      FunctionName: made.functionName,
+      Resource: `${made.functionName}:${live.aliasName}`,
+      ExecutedVersion: newest.version,
+    },
+  });
+  const givenUp = new Metric({
+    namespace: 'signalbox',
+    metricName: 'given up',
+    dimensionsMap: { service: id },
+    statistic: 'sum',
+    period,
+  });
+  const harm = 'The new version fails; the deploy is turned back by itself.';
+  return watch(stack, id, harm, [
+    { kind: 'release-errors', metric: errors, threshold: 1 },
+    ...(consumes ? [{ kind: 'release-given-up', metric: givenUp, threshold: 1 }] : []),
+  ]);
 }
 
 export function watchQueue(
@@ -67,20 +97,33 @@ export function watchQueue(
     { kind: 'queue-age', metric: age, threshold: 300, periods: 3 },
     { kind: 'dead-letters', metric: letters, threshold: 1 },
   ]);
+  stack.watched.queues.push({ id, queue, dead });
 }
 
-function watch(stack: Domain, id: string, harm: string, watches: readonly Watch[]): void {
-  for (const { kind, metric, threshold, periods = 1 } of watches) {
-    const alarm = new Alarm(stack, `${id}/${kind}`, {
-      alarmName: `${resourceName(id)}-${kind}`,
-      alarmDescription: `${harm} (${id}) → docs/runbooks/${kind}.md`,
-      metric,
-      threshold,
-      evaluationPeriods: periods,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    });
-    alarm.addAlarmAction(new SnsAction(stack.backing.alarms));
-    alarm.addOkAction(new SnsAction(stack.backing.alarms));
-  }
+function watch(stack: Domain, id: string, harm: string, watches: readonly Watch[]): Alarm[] {
+  const made = watches.map((each) => alarm(stack, stack.backing.alarms, id, harm, each));
+  stack.watched.alarms.push(...made);
+  return made;
+}
+
+/** One alarm that tells the topic when it goes off and when it is over. */
+export function alarm(
+  scope: Construct,
+  topic: ITopic,
+  id: string,
+  harm: string,
+  { kind, metric, threshold, periods = 1 }: Watch,
+): Alarm {
+  const made = new Alarm(scope, `${id}/${kind}`, {
+    alarmName: `${resourceName(id)}-${kind}`,
+    alarmDescription: `${harm} (${id}) → docs/runbooks/${kind}.md`,
+    metric,
+    threshold,
+    evaluationPeriods: periods,
+    comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+    treatMissingData: TreatMissingData.NOT_BREACHING,
+  });
+  made.addAlarmAction(new SnsAction(topic));
+  made.addOkAction(new SnsAction(topic));
+  return made;
 }

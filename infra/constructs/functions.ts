@@ -16,6 +16,7 @@ import {
 } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { watchFunction, watchQueue } from './alarms.ts';
+import { live } from './live.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
 import type { Use } from './resources.ts';
 import type { Domain } from './site.ts';
@@ -45,7 +46,7 @@ export function every(
   new Rule(stack, `${id}/schedule`, {
     ruleName: resourceName(id),
     schedule,
-    targets: [new LambdaFunction(made, { retryAttempts: 2 })],
+    targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2 })],
   });
 }
 
@@ -74,7 +75,7 @@ export function drain(
   (source.node.defaultChild as CfnQueue).visibilityTimeout = site.local ? seconds + 2 : seconds * 6;
   const made = functionIn(stack, queue.id, common, atOnce);
   sendsTo(made, deadLetterOf(queue), dead);
-  made.addEventSource(
+  live(stack, queue.id, made, { consumes: true }).addEventSource(
     new SqsEventSource(source, {
       batchSize: batch,
       maxConcurrency: atOnce,

@@ -11,6 +11,7 @@ import {
   settingsVariable,
 } from '../../lib/platform/names.ts';
 import { settingsName } from './names.ts';
+import { secretId } from './secrets.ts';
 import type { Domain } from './site.ts';
 
 /** Something a function uses: the variable it is told by and the permission it needs, in one word of its wiring. */
@@ -84,7 +85,8 @@ export const allQueues: Use = (stack) => ({
 
 /** Secrets exist before the deploy, made by who knows them (docs/decisions/0003-secrets.md). */
 function secretIn(stack: Domain, name: SecretName): Resource {
-  const secretName = `signalbox/${stack.site.context.stage}/${name}`;
+  stack.site.reads(name);
+  const secretName = secretId(stack.site.context.stage, name);
   const id = `secret/${name}`;
   const secret =
     (stack.node.tryFindChild(id) as Secret | undefined) ??

@@ -4,6 +4,7 @@ import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations
 import { resourceName } from '../../lib/platform/names.ts';
 import type { RouteName } from '../../lib/platform/route.ts';
 import { type Common, functionIn } from './functions.ts';
+import { live } from './live.ts';
 import { identity, mysql, secret } from './resources.ts';
 import type { Domain } from './site.ts';
 
@@ -29,7 +30,7 @@ export function route(
   const httpRoute = new HttpRoute(stack, `${id}/route`, {
     httpApi: stack.backing.api,
     routeKey: HttpRouteKey.with(path, method as HttpMethod),
-    integration: new HttpLambdaIntegration(resourceName(id), made, {
+    integration: new HttpLambdaIntegration(resourceName(id), live(stack, id, made), {
       timeout: common.timeout,
     }),
   });

@@ -3,28 +3,37 @@ import { type App, Stack } from 'aws-cdk-lib';
 import type { IHttpApi } from 'aws-cdk-lib/aws-apigatewayv2';
 import type { ISecurityGroup, IVpc } from 'aws-cdk-lib/aws-ec2';
 import type { IEventBus } from 'aws-cdk-lib/aws-events';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
-import * as z from 'zod';
-import { connectionsPerInstanceMax, type Id, type MysqlName } from '../../lib/platform/names.ts';
+import {
+  connectionsPerInstanceMax,
+  type Id,
+  type MysqlName,
+  type SecretName,
+} from '../../lib/platform/names.ts';
 import { bundle, functionIds } from './bundle.ts';
-
-/** What is given with `-c name=value`, or in cdk.context.json. README explains each. */
-const Context = z.object({
-  stage: z.enum(['local', 'cloud']).default('cloud'),
-  alarmEmail: z.email().optional(),
-  release: z.string().optional(),
-  oidcIssuer: z.url().optional(),
-  oidcAudience: z.string().min(1).optional(),
-});
+import { type Context, contextOf } from './context.ts';
+import type { Watched } from './watched.ts';
 
 /** What `backing` makes, or finds, for all domains. */
 export interface Backing {
   readonly alarms: ITopic;
+  /** What domains tell each other passes here. */
   readonly bus: IEventBus;
   /** The product's one HTTP API; routes are added by the domains. */
   readonly api: IHttpApi;
+  /** Files of ours: private, encrypted, kept in versions. */
+  readonly bucket: Bucket;
   /** Where functions that open connections to databases run; none on one machine. */
-  readonly network?: { readonly vpc: IVpc; readonly securityGroup: ISecurityGroup };
+  readonly network?: Network;
+  /** The address of OpenSearch; its user stands in the secret `opensearch`. */
+  readonly searchUrl?: string;
+}
+
+/** The network and the security group of the functions in it. */
+export interface Network {
+  readonly vpc: IVpc;
+  readonly securityGroup: ISecurityGroup;
 }
 
 /** What one of our MySQL servers is told to accept; backing.ts and local/ set it. */
@@ -32,12 +41,13 @@ export const connectionsMax = 500;
 
 /** One synthesis: its context, its bundles, and a record of what was wired, which is checked at its end. */
 export class Site {
-  readonly context: z.infer<typeof Context>;
+  readonly context: Context;
   readonly #bundles: string;
   readonly #wired: Id[] = [];
   readonly #drained: string[] = [];
   readonly #fed = new Set<string>();
   readonly #connections = new Map<MysqlName, number>();
+  readonly #secrets = new Set<SecretName>();
 
   constructor(app: App) {
     this.context = contextOf(app);
@@ -47,6 +57,11 @@ export class Site {
 
   get local(): boolean {
     return this.context.stage === 'local';
+  }
+
+  /** Whether the server of our own schemas is a cluster that `backing` makes. */
+  get ownsMysql(): boolean {
+    return !this.local && !this.context.mysqlSecurityGroup;
   }
 
   /** The folder that becomes the function's code. */
@@ -75,6 +90,15 @@ export class Site {
     this.#connections.set(server, before + instances * connectionsPerInstanceMax);
   }
 
+  reads(secret: SecretName): void {
+    this.#secrets.add(secret);
+  }
+
+  /** The secrets that some function reads. */
+  get secrets(): SecretName[] {
+    return [...this.#secrets].toSorted();
+  }
+
   /** Everything that is wrong with the wiring, a sentence each. */
   mistakes(): string[] {
     const twice = (ids: readonly string[]) => ids.filter((id, index) => ids.indexOf(id) !== index);
@@ -98,18 +122,12 @@ export class Site {
   }
 }
 
-function contextOf(app: App) {
-  const keys = Object.keys(Context.shape);
-  const given = Object.fromEntries(keys.map((key) => [key, app.node.tryGetContext(key)]));
-  const context = Context.safeParse(given);
-  if (context.success) return context.data;
-  throw new Error(`The context is not valid:\n${z.prettifyError(context.error)}`);
-}
-
 /** The stack of one domain: what its page of `every`, `drain` … calls is written on. */
 export class Domain extends Stack {
   readonly site: Site;
   readonly backing: Backing;
+  /** What its dashboard shows. */
+  readonly watched: Watched = { functions: [], queues: [], alarms: [] };
 
   constructor(app: App, name: string, site: Site, backing: Backing) {
     super(app, name, { stackName: `signalbox-${name}`, description: `Signalbox: ${name}` });

@@ -10,6 +10,7 @@ const unscoped = {
   'ec2:DeleteNetworkInterface': 'The interfaces are named by Lambda.',
   'xray:PutTraceSegments': 'X-Ray knows no resource-level permission for it.',
   'xray:PutTelemetryRecords': 'X-Ray knows no resource-level permission for it.',
+  'cloudwatch:DescribeAlarms': 'CodeDeploy lists alarms before it picks those of the release.',
 } as const;
 type Unscoped = keyof typeof unscoped;
 
@@ -31,3 +32,6 @@ export function acknowledge(construct: Construct, calls: readonly Unscoped[]): v
   const reason = calls.map((call) => `${call}: ${unscoped[call]}`).join(' ');
   Validations.of(construct).acknowledge({ id: 'AwsSolutions-IAM5[Resource::*]', reason });
 }
+
+/** How CodeDeploy sees the alarms that turn a release back. */
+export const deployCalls = ['cloudwatch:DescribeAlarms'] as const satisfies Unscoped[];

@@ -5,6 +5,7 @@ import { Queue } from 'aws-cdk-lib/aws-sqs';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { expect, inject, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
+import { sites } from '../support/sites.ts';
 
 interface Violation {
   readonly ruleName: string;
@@ -34,10 +35,10 @@ function findingsIn(app: App): string[][] {
 const appIn = (name: string, context = {}) =>
   new App({ outdir: join(inject('dir'), `nag-${name}`), context });
 
-test.each(['local', 'cloud'])(
-  'AwsSolutions finds nothing in stage %s',
-  (stage) => {
-    expect(findingsIn(signalbox(appIn(stage, { stage })))).toEqual([]);
+test.each(Object.entries(sites))(
+  'AwsSolutions finds nothing in %s',
+  (name, context) => {
+    expect(findingsIn(signalbox(appIn(name, context)))).toEqual([]);
   },
   60_000,
 );

@@ -12,7 +12,7 @@ export const hearing = { id: 'hearing/note-something' } as const;
 /** `stage` and the rest come from the CLI's context. */
 function hearingApp(app: App): void {
   const nothing = undefined as never;
-  const backing = { alarms: nothing, api: nothing, bus: nothing };
+  const backing = { alarms: nothing, api: nothing, bucket: nothing, bus: nothing };
   const stack = new Domain(app, 'hearing', new Site(app), backing);
   Object.assign(backing, {
     alarms: Topic.fromTopicArn(

@@ -1,0 +1,20 @@
+import type { SecretName } from '../../lib/platform/names.ts';
+
+/**
+ * Every secret there can be, as `signalbox/<stage>/<name>`, and what it opens. Only those that a deployed function
+ * reads are needed; the output SecretsRead of a deploy names them.
+ */
+export const secrets = {
+  mysql: 'our own schemas; made by the deploy unless mysqlSecurityGroup is given',
+  'mysql-upstream': 'a MySQL user who may read anjuke_db',
+  'mysql-order': 'a MySQL user who may read order_db and its binlog',
+  redis: 'the Upstash Redis that the site reads',
+  'weixin-redis': 'the Redis that holds WeChat’s access token',
+  opensearch: 'OpenSearch; made by the deploy unless opensearchUrl is given',
+  wechat: 'the WeChat account',
+  payment: 'our application at the payment centre',
+  'upstream-keys': 'the keys of the systems that call our HTTP API',
+} as const satisfies Record<SecretName, string>;
+
+/** Under which name Secrets Manager knows it. */
+export const secretId = (stage: string, name: SecretName): string => `signalbox/${stage}/${name}`;

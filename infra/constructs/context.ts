@@ -52,10 +52,11 @@ const Context = Given.superRefine((given, { addIssue }) => {
 });
 export type Context = z.infer<typeof Context>;
 
+export const contextKeys = Object.keys(Given.shape);
+
 /** The context of a synthesis. Throws what is wrong with it, a line for each value. */
 export function contextOf(app: App): Context {
-  const keys = Object.keys(Given.shape);
-  const given = Object.fromEntries(keys.map((key) => [key, app.node.tryGetContext(key)]));
+  const given = Object.fromEntries(contextKeys.map((key) => [key, app.node.tryGetContext(key)]));
   const context = Context.safeParse(given);
   if (context.success) return context.data;
   throw new Error(`The context is not valid:\n${z.prettifyError(context.error)}`);

@@ -1,13 +1,15 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { App, type Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, inject, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
-import { contextOf } from '../../infra/constructs/context.ts';
+import { contextKeys, contextOf } from '../../infra/constructs/context.ts';
 import { secretId, secrets } from '../../infra/constructs/secrets.ts';
 import { connectionsMax } from '../../infra/constructs/site.ts';
 import { resourceName } from '../../lib/platform/names.ts';
+import { root } from '../../local/stack.ts';
 import { sites } from '../support/sites.ts';
 
 interface Resource {
@@ -347,4 +349,11 @@ describe('context', () => {
     const context = { vpc, vpcSecurityGroup, vpcSubnets: vpcSubnets.split(','), vpcZones };
     expect(problem(context)).toBe('none');
   });
+});
+
+test('README explains every context key and every secret', () => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  for (const key of contextKeys) expect(readme).toMatch(new RegExp(`^\\| \`${key}\` +\\| .+`, 'm'));
+  for (const [name, opens] of Object.entries(secrets))
+    expect(readme).toMatch(new RegExp(`^\\| \`${name}\` +\\| ${opens} +\\|$`, 'm'));
 });

@@ -40,7 +40,7 @@ test.each(Object.entries(sites))(
   (name, context) => {
     expect(findingsIn(signalbox(appIn(name, context)))).toEqual([]);
   },
-  60_000,
+  120_000,
 );
 
 test('AwsSolutions is really asked: a bare queue is found', () => {

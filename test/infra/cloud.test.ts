@@ -8,7 +8,7 @@ import { functionIds } from '../../infra/constructs/bundle.ts';
 import { contextKeys, contextOf } from '../../infra/constructs/context.ts';
 import { secretId, secrets } from '../../infra/constructs/secrets.ts';
 import { connectionsMax } from '../../infra/constructs/site.ts';
-import { resourceName } from '../../lib/platform/names.ts';
+import { resourceName, startedTag } from '../../lib/platform/names.ts';
 import { root } from '../../local/stack.ts';
 import { sites } from '../support/sites.ts';
 
@@ -65,7 +65,12 @@ describe('a release in the cloud', () => {
   const { resources, domains } = synthesised('cloud');
   const all = (type: string) => domains.flatMap((domain) => resources(domain, type));
   const aliases = all('AWS::Lambda::Alias');
-  const released = functionIds().filter((id) => id !== 'platform/migrate');
+  const started = all('AWS::Lambda::Function').flatMap(({ Properties }) =>
+    JSON.stringify(Properties.Tags ?? []).includes(startedTag) ? [Properties.FunctionName] : [],
+  );
+  const released = functionIds().filter(
+    (id) => id !== 'platform/migrate' && !started.includes(resourceName(id)),
+  );
   const functionOf = (id: string) =>
     only(
       resources(domainOf(id), 'AWS::Lambda::Function').filter(
@@ -75,7 +80,7 @@ describe('a release in the cloud', () => {
   const aliasOf = (id: string) =>
     only(aliases.filter(({ Properties }) => refersTo(Properties.FunctionName, functionOf(id))));
 
-  test('every function but the one that runs at deploys has the alias live, on a version that stays', () => {
+  test('every function but what runs at deploys and what people start has the alias live, on a version that stays', () => {
     expect(aliases).toHaveLength(released.length);
     for (const id of released) expect(aliasOf(id).Properties.Name).toBe('live');
     const versions = all('AWS::Lambda::Version');
@@ -83,7 +88,7 @@ describe('a release in the cloud', () => {
     for (const { DeletionPolicy } of versions) expect(DeletionPolicy).toBe('Retain');
   });
 
-  test('every queue and every schedule starts the alias, never the function itself', () => {
+  test('every queue, schedule and route starts the alias, never the function itself', () => {
     const isAlias = (target: unknown) =>
       aliases.some(({ logicalId }) => refersTo(target, logicalId));
     const sources = all('AWS::Lambda::EventSourceMapping');
@@ -92,6 +97,9 @@ describe('a release in the cloud', () => {
     );
     expect(sources.length).toBeGreaterThan(0);
     expect(rules.length).toBeGreaterThan(0);
+    const routes = all('AWS::ApiGatewayV2::Integration');
+    expect(routes.length).toBeGreaterThan(0);
+    for (const { Properties } of routes) expect(isAlias(Properties.IntegrationUri)).toBe(true);
     for (const { Properties } of sources) expect(isAlias(Properties.FunctionName)).toBe(true);
     for (const { Properties } of rules)
       for (const { Arn } of Properties.Targets) expect(isAlias(Arn)).toBe(true);

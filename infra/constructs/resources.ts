@@ -29,6 +29,7 @@ export const mysql =
 
 /** The cache, reached over HTTPS. */
 export const redis: Use = (stack) => secretIn(stack, 'redis');
+
 /** A secret of `signalbox/<stage>/<name>`. */
 export const secret =
   (name: SecretName): Use =>

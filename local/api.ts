@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs';
 import {
   createServer,
   type IncomingMessage,
   type ServerResponse,
   request as send,
 } from 'node:http';
+import * as z from 'zod';
 
 export interface Api {
   readonly url: string;
@@ -47,3 +49,10 @@ function pass(
   });
   request.pipe(onward);
 }
+
+/** Where a deploy says that the HTTP API is; `outputs` is the file in which the CDK CLI writes down what was made. */
+export function apiAddress(outputs: string): string {
+  const said: unknown = JSON.parse(readFileSync(outputs, 'utf8'));
+  return Outputs.parse(said)['signalbox-backing'].apiAddress;
+}
+const Outputs = z.object({ 'signalbox-backing': z.object({ apiAddress: z.url() }) });

@@ -1,13 +1,12 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
-import * as z from 'zod';
 import { functionIds } from '../infra/constructs/bundle.ts';
 import { bucketName, busName, settingsName } from '../infra/constructs/names.ts';
-import { resourceName, type SecretName } from '../lib/platform/names.ts';
+import { resourceName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
-import { startApi } from './api.ts';
+import { apiAddress, startApi } from './api.ts';
 import { type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
 import { type Mysql, startMysql, users } from './mysql.ts';
@@ -16,7 +15,8 @@ import { freePort } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
-import { audience, startIdentity, tokenFrom } from './simulators/identity.ts';
+import { createSecrets, upstream } from './secrets.ts';
+import { audience, startIdentity, type Tokens, tokensFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
 
@@ -51,17 +51,8 @@ export interface Endpoints {
   readonly bus: string;
   readonly bucket: string;
   readonly simulators: { readonly identity: string };
-  readonly credentials: {
-    readonly upstream: { readonly key: string; readonly secret: string };
-    /** Bearer tokens, good for a week. */
-    readonly operator: string;
-    readonly authoriser: string;
-    readonly support: string;
-  };
+  readonly credentials: { readonly upstream: typeof upstream } & Tokens;
 }
-
-/** What upstream systems sign with here. */
-const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' };
 
 /** Where the CDK CLI deploys to, and from where. */
 interface Cloud {
@@ -120,14 +111,18 @@ async function bringUp(
     step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
     step('Simulators of partners', () => startIdentity(taken.identity)),
   ]);
-  await createSecrets(emulator, mysql, { url: upstash.url, token: upstashToken });
+  const secrets = new SecretsManagerClient(clientOptions(emulator));
+  await createSecrets(secrets, mysql, { url: upstash.url, token: upstashToken });
   const context = { stage: 'local', oidcIssuer: identity.url, oidcAudience: audience };
   writeFileSync(at('context.json'), JSON.stringify(context, null, 2));
   rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
   await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
   await step('cdk deploy', () => deploy({ dir, emulator, processes }));
 
-  const api = await startApi({ address: apiAddress(dir), port: taken.aws }, taken.api);
+  const api = await startApi(
+    { address: apiAddress(at('cdk.out.json')), port: taken.aws },
+    taken.api,
+  );
   const { username, password: mysqlPassword } = users.admin;
   const endpoints: Endpoints = {
     mysql: `mysql://${username}:${mysqlPassword}@${mysql.host}:${mysql.port}/`,
@@ -139,12 +134,7 @@ async function bringUp(
     api: api.url,
     ...(await deployed(emulator)),
     simulators: { identity: identity.url },
-    credentials: {
-      upstream,
-      operator: await tokenFrom(identity.url, { role: 'operator' }),
-      authoriser: await tokenFrom(identity.url, { role: 'authoriser' }),
-      support: await tokenFrom(identity.url, { role: 'support' }),
-    },
+    credentials: { upstream, ...(await tokensFrom(identity.url)) },
   };
   writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
   const stop = async () => {
@@ -169,28 +159,6 @@ export const clientOptions = ({ url, region }: Emulator) => ({
   region,
   credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
 });
-
-/** Secrets exist before the deploy, here as in the cloud. */
-async function createSecrets(
-  emulator: Emulator,
-  { host, port }: Mysql,
-  redis: Endpoints['upstash'],
-): Promise<void> {
-  const client = new SecretsManagerClient(clientOptions(emulator));
-  const secrets: Partial<Record<SecretName, object>> = {
-    redis,
-    mysql: { host, port, ...users.signalbox, ssl: false },
-    'mysql-upstream': { host, port, ...users.upstream, ssl: false },
-    'upstream-keys': { [upstream.key]: [upstream.secret] },
-  };
-  for (const [name, value] of Object.entries(secrets))
-    await client.send(
-      new CreateSecretCommand({
-        Name: `signalbox/local/${name}`,
-        SecretString: JSON.stringify(value),
-      }),
-    );
-}
 
 const bootstrap = (cloud: Cloud) =>
   cdk(
@@ -233,13 +201,6 @@ export async function deploy(
     ...Object.entries(options).map(([name, value]) => `--${name}=${value}`),
     ...Object.entries(context).map(([name, value]) => `--context=${name}=${value}`),
   ]);
-}
-
-/** Where the deploy says that the HTTP API is. */
-function apiAddress(dir: string): string {
-  const Outputs = z.object({ 'signalbox-backing': z.object({ apiAddress: z.url() }) });
-  const outputs: unknown = JSON.parse(readFileSync(join(dir, 'cdk.out.json'), 'utf8'));
-  return Outputs.parse(outputs)['signalbox-backing'].apiAddress;
 }
 
 function cdk(

@@ -30,6 +30,7 @@ export const mysql =
 
 /** The cache, reached over HTTPS. */
 export const redis: Use = (stack) => secretIn(stack, 'redis');
+
 /** A secret of `signalbox/<stage>/<name>`. */
 export const secret =
   (name: SecretName): Use =>

@@ -44,5 +44,6 @@ export const connectionsPerInstanceMax = 2;
 /** The tag of functions that a person may start; `npm run ops` starts no other. */
 export const startedTag = 'signalbox:started';
 export const startedByHand = 'by hand';
+
 /** The variables in which a function finds the issuer of people's tokens and the audience they must be for. */
 export const oidcVariables = { issuer: 'OIDC_ISSUER', audience: 'OIDC_AUDIENCE' } as const;

@@ -103,3 +103,16 @@ export async function tokenFrom(url: string, asked: Asked): Promise<string> {
   const { access_token } = z.object({ access_token: z.string() }).parse(await response.json());
   return access_token;
 }
+
+/** Bearer tokens, good for a week. */
+export interface Tokens {
+  readonly operator: string;
+  readonly authoriser: string;
+  readonly support: string;
+}
+
+export const tokensFrom = async (url: string): Promise<Tokens> => ({
+  operator: await tokenFrom(url, { role: 'operator' }),
+  authoriser: await tokenFrom(url, { role: 'authoriser' }),
+  support: await tokenFrom(url, { role: 'support' }),
+});

@@ -2,6 +2,7 @@ import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { answer } from '../../lib/platform/answer.ts';
 import { type RawRequest, rawRequestOf } from '../../lib/platform/request.ts';
 import { signedHeaders } from '../../lib/platform/signature.ts';
+import { upstream } from '../../local/secrets.ts';
 import { contextOf } from './lambda.ts';
 
 interface Asked {
@@ -50,9 +51,6 @@ function sent(body: unknown): { body?: string; isBase64Encoded: boolean } {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return { body: text, isBase64Encoded: false };
 }
-
-/** The key of component tests, as local/ writes it into the secret. */
-const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' };
 
 let nonces = 0;
 

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundle, functionIds, options } from '../infra/constructs/bundle.ts';
 import {
+  busVariable,
   queueVariable,
   secretNames,
   secretVariable,
@@ -136,6 +137,7 @@ const env = Object.fromEntries(variables().map((name) => [name, 'http://127.0.0.
 function variables(): string[] {
   const ids = functionIds();
   return [
+    busVariable,
     ...ids.flatMap((id) => [queueVariable(id), queueVariable(deadLetterOf({ id }).id)]),
     ...secretNames.map(secretVariable),
     ...ids.map((id) => settingsVariable(id.slice(0, id.indexOf('/')))),

@@ -15,7 +15,16 @@ const Credentials = z.object({
 
 const connectTimeoutMs = 5_000;
 /** So that all attempts of a transaction fit into the shortest time-out of a consumer, 10 s. */
-const lockWaitTimeoutSeconds = 2;
+export const lockWaitTimeoutSeconds = 2;
+
+/** How mysql2 hands values over. */
+export const typesOfValues = {
+  dateStrings: true,
+  timezone: '+08:00',
+  supportBigNumbers: true,
+  bigNumberStrings: true,
+  charset: 'utf8mb4',
+} as const;
 
 /**
  * A connection pool that opens at its first query.
@@ -32,11 +41,7 @@ export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
           ...(ssl && { ssl: {} }), // Lambda's own bundle (NODE_EXTRA_CA_CERTS) holds the RDS certificates.
           connectionLimit: connectionsPerInstanceMax,
           connectTimeout: connectTimeoutMs,
-          dateStrings: true,
-          timezone: '+08:00',
-          supportBigNumbers: true,
-          bigNumberStrings: true,
-          charset: 'utf8mb4',
+          ...typesOfValues,
         });
       },
       onCreateConnection: async (connection) => {
@@ -46,7 +51,8 @@ export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
   });
 }
 
-const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',
+/** What every connection begins with. */
+export const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',
   session innodb_lock_wait_timeout = ${lockWaitTimeoutSeconds},
   session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
 

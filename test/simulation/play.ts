@@ -39,6 +39,8 @@ export interface Consumer {
 export interface Scheduled {
   readonly name: string;
   readonly everySeconds: number;
+  /** From the start of the play; as long as from run to run where it is not given. */
+  readonly firstSeconds?: number;
   readonly timeoutSeconds: number;
   readonly run: (worker: Worker, remaining: () => number) => Promise<unknown>;
 }
@@ -53,6 +55,10 @@ export interface Play {
   readonly consumers: readonly Consumer[];
   readonly schedules: readonly Scheduled[];
   readonly script: readonly Act[];
+  /** A time in which nothing happens, and which is therefore passed over. */
+  readonly leap?: { readonly fromMs: number; readonly toMs: number };
+  /** By when all must be done, where that is not 48 hours after the last act and fault. */
+  readonly settleByMs?: number;
   readonly partner?: (request: Request) => Promise<Response>;
   /** What is wrong at this moment, and may be so at none; asked after each write. */
   readonly safety: (injected: number) => Promise<string | undefined>;
@@ -62,6 +68,8 @@ export interface Play {
 
 export interface Scenario {
   readonly name: string;
+  /** Makes the scenario's own tables. */
+  readonly prepare?: string;
   /** Emptied before each run. */
   readonly tables: readonly string[];
   readonly begin: (stage: Stage) => Promise<Play> | Play;
@@ -95,7 +103,8 @@ export async function play(
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
   const { admin } = databases;
-  await admin.query(scenario.tables.map((table) => `delete from ${table};`).join(''));
+  const emptied = scenario.tables.map((table) => `delete from ${table}`);
+  await admin.query([...(scenario.prepare ? [scenario.prepare] : []), ...emptied].join(';'));
   const acted = await scenario.begin({ databases, world, queues, faults });
   const partner = acted.partner ?? (async () => new Response('nobody', { status: 500 }));
   const unwrap = [wrapProcess(partner), wrapClients(queues)];
@@ -129,15 +138,18 @@ function wrapClients(queues: Queues): () => void {
   };
 }
 
-async function settle(stage: Stage, { script, schedules, consumers, safety, unsettled }: Play) {
+async function settle(stage: Stage, acted: Play): Promise<Played> {
+  const { script, schedules, consumers, leap, safety, unsettled } = acted;
   const { databases, world, queues, faults } = stage;
   const { admin } = databases;
   const boundaries: Pick<Boundary, 'kind' | 'label'>[] = [];
   const delayed = new WeakSet<Boundary>();
   const acts = script.toSorted((a, b) => a.atSeconds - b.atSeconds);
-  const nextAtMs = new Map(schedules.map((one) => [one, startMs + one.everySeconds * 1000]));
+  const nextAtMs = new Map(
+    schedules.map((one) => [one, startMs + (one.firstSeconds ?? one.everySeconds) * 1000]),
+  );
   const lastActMs = startMs + (acts.at(-1)?.atSeconds ?? 0) * 1000;
-  let untilMs = Math.max(faults.untilMs, lastActMs) + settleMsMax;
+  let untilMs = acted.settleByMs ?? Math.max(faults.untilMs, lastActMs) + settleMsMax;
   let injected = 0;
   let started = 0;
   let day28 = faults.day28;
@@ -212,7 +224,9 @@ async function settle(stage: Stage, { script, schedules, consumers, safety, unse
 
   async function answeredOrBlocked(boundary: Boundary): Promise<void> {
     const { connection } = boundary;
+    const end = performance.now() + answerMsMax;
     while (!boundary.finished) {
+      if (performance.now() > end) throw new Violation(`No answer: ${boundary.label}`);
       await Promise.race([boundary.whenFinished, realPause(blockedAfterMs)]);
       if (boundary.finished || !connection || !(await isBlocked(admin, connection))) continue;
       if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);
@@ -317,7 +331,11 @@ async function settle(stage: Stage, { script, schedules, consumers, safety, unse
       ),
       ...nextAtMs.values(),
     ];
-    const next = Math.min(...times.filter((time) => time > world.nowMs));
+    let next = Math.min(...times.filter((time) => time > world.nowMs));
+    if (leap && next > leap.fromMs && next < leap.toMs && isQuiet()) {
+      next = leap.toMs;
+      for (const one of schedules) nextAtMs.set(one, next);
+    }
     if (next > untilMs) throw new Violation(`Not settled after 48 hours: ${await unsettled()}`);
     world.nowMs = next;
     forgetOld(queues, next);
@@ -334,6 +352,7 @@ async function settle(stage: Stage, { script, schedules, consumers, safety, unse
 
 /** A statement that has not answered for so long may wait for a lock; then MySQL is asked. */
 const blockedAfterMs = 4;
+const answerMsMax = 10_000;
 const realSetTimeout = globalThis.setTimeout;
 const realPause = (ms: number) => new Promise<void>((done) => realSetTimeout(done, ms));
 

@@ -35,7 +35,8 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
   let delivered = 0;
   let failed = 0;
   try {
-    while (remaining() > endMs) {
+    // A whole pause follows each look: a shorter last one would give the minute of a handover one look too many.
+    while (remaining() > endMs + lookEveryMs) {
       if (!(await claimed.renew())) return { outcome: 'overtaken', delivered, failed };
       const { deliveriesPerMinuteMax } = await settings();
       const perLookMax = Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000);
@@ -47,7 +48,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
         delivered += sent.delivered;
         failed += sent.failed;
       }
-      await pause(Math.min(lookEveryMs, Math.max(0, remaining() - endMs)));
+      await pause(lookEveryMs);
     }
   } finally {
     await claimed.release();

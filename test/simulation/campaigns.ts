@@ -7,17 +7,24 @@ export interface Runs {
   count: number;
 }
 
-/** Every fault at every boundary, one to a run, after a run without any has counted the boundaries. */
+/**
+ * Every fault at every boundary, one to a run, after a run without any has counted the boundaries. `every` thins them
+ * out; it should have no divisor in common with the number of faults a boundary can have.
+ */
 export async function crashSingly(
   databases: Databases,
   scenario: Scenario,
   runs: Runs,
+  every = 1,
 ): Promise<{ plan: Planned; played: Played }[]> {
   runs.count += 1;
   const { boundaries } = await play(databases, scenario, planned([]));
   const singles: { plan: Planned; played: Played }[] = [];
+  let turn = 0;
   for (const [index, boundary] of boundaries.entries())
     for (const fault of faultsAt(boundary)) {
+      turn += 1;
+      if (turn % every) continue;
       const plan = { index, fault };
       runs.count += 1;
       singles.push({ plan, played: await play(databases, scenario, planned([plan])) });

@@ -59,7 +59,9 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
   let out = 0;
   const lend = async (got: Got) => {
     out += 1;
+    world.opening += 1;
     const raw = await outside(() => taken(databases, role));
+    world.opening -= 1;
     worker.connections.add(raw);
     got(undefined, {
       threadId: raw.threadId,

@@ -27,6 +27,8 @@ export interface Faults {
   readonly skewMs: () => number;
   readonly atOnce: number;
   readonly visibilitySeconds: number;
+  /** After so many receives SQS itself sets a message aside. */
+  readonly receivesMax: number;
   /** Nothing goes wrong after this time. */
   readonly untilMs: number;
   /** Every message comes once more when all is long done. */
@@ -68,11 +70,14 @@ export function planned(plan: readonly Planned[]): Faults {
     skewMs: () => 0,
     atOnce: 1,
     visibilitySeconds: 60,
+    receivesMax,
     untilMs: startMs,
     day28: false,
   };
 }
 
+/** infra/constructs/queues.ts. */
+const receivesMax = 50;
 const skewMsMax = 300_000;
 const faultyMs = 900_000;
 const longDelayMsMax = 12_000;
@@ -107,7 +112,9 @@ export function swarm(seed: number): Faults {
     skewMs: () => (skewed ? random.between(-skewMsMax, skewMsMax) : 0),
     atOnce: random.between(1, 3),
     // Shorter than the consumer's time-out: the message comes again while the first worker is still at it.
-    visibilitySeconds: random.happens(0.5) ? 60 : 5,
+    ...(random.happens(0.5)
+      ? { visibilitySeconds: 60, receivesMax }
+      : { visibilitySeconds: 5, receivesMax: receivesMax * 12 }),
     untilMs: startMs + faultyMs,
     day28: random.happens(0.3),
   };

@@ -99,7 +99,7 @@ export async function play(
   faults: Faults,
 ): Promise<Played> {
   const world = newWorld();
-  const queues = newQueues(world, () =>
+  const queues = newQueues(world, faults.receivesMax, () =>
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
   const { admin } = databases;

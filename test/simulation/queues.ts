@@ -42,10 +42,9 @@ export interface Queues {
 
 const retentionMs = 4 * 86_400_000;
 const deadRetentionMs = 14 * 86_400_000;
-/** SQS's own limit, the net for messages whose consumer dies each time: lib/platform/consume.ts sets aside long before. */
-const receivesMax = 50;
 
-export function newQueues(world: World, delayMs: () => number): Queues {
+/** `receivesMax` is SQS's own limit, the net for messages whose consumer dies each time. */
+export function newQueues(world: World, receivesMax: number, delayMs: () => number): Queues {
   const byUrl = new Map<string, SimulatedQueue>();
   const events: { name: string; body: string }[] = [];
   let letters = 0;

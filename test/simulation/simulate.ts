@@ -31,10 +31,14 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     faults: { type: 'string' },
     crashes: { type: 'string' },
+    /** A few of everything, scenario after scenario, until a promise is broken: how the bug bank looks. */
+    hunt: { type: 'boolean', default: false },
     /** host:port of a MySQL that is there already; the bug bank has one for all its bugs. */
     mysql: { type: 'string' },
   },
 });
+
+const huntSeeds = 8;
 
 const plan = (text: string) =>
   text === 'none'
@@ -45,7 +49,10 @@ const plan = (text: string) =>
       });
 
 async function simulate(databases: Databases, scenario: Scenario, runs: Runs): Promise<void> {
-  if (values.faults !== undefined) {
+  if (values.hunt) {
+    await swarms(databases, scenario, 1, huntSeeds, runs);
+    await crashSingly(databases, scenario, runs);
+  } else if (values.faults !== undefined) {
     runs.count += 1;
     await play(databases, scenario, planned(plan(values.faults)));
   } else if (values.seed !== undefined) {
@@ -105,6 +112,7 @@ try {
       failed += 1;
       say('✗');
       console.log(error.message);
+      if (values.hunt) break;
     }
   }
   await databases.close();

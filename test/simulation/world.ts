@@ -44,6 +44,8 @@ export interface World {
   readonly running: Set<Boundary>;
   readonly workers: Set<Worker>;
   readonly trace: string[];
+  /** Connections that are just being opened, in real time. */
+  opening: number;
 }
 
 /** Midnight in Shanghai: a run also crosses the hour at which days change in UTC. */
@@ -55,6 +57,7 @@ export const newWorld = (): World => ({
   running: new Set(),
   workers: new Set(),
   trace: [],
+  opening: 0,
 });
 
 const workerOf = new AsyncLocalStorage<{ readonly world: World; readonly worker: Worker }>();
@@ -126,7 +129,7 @@ export async function calm(world: World): Promise<void> {
   for (;;) {
     const busy = new Set([...world.waiting, ...world.running].map(({ worker }) => worker));
     const thinking = [...world.workers].filter((worker) => !busy.has(worker));
-    if (!thinking.length) return;
+    if (!thinking.length && !world.opening) return;
     if (performance.now() > end)
       throw new Error(`${thinking[0]?.name} waits for something that is not wrapped.`);
     await immediate();

@@ -45,8 +45,8 @@ export const postponed: Scenario = {
         atSeconds: faults.exact ? 0 : random.between(0, swarmSeconds),
         act: () => queues.put(queued, JSON.stringify({ id })),
       })),
-      // Nothing happens in these weeks; the last day before the end is played through in its last minutes.
-      leap: { fromMs: Math.max(faults.untilMs, startMs + dayMs / 24), toMs: untilMs - 120_000 },
+      // In these weeks deliver-due finds nothing, minute by minute.
+      leap: { fromMs: faults.untilMs + 150_000, toMs: untilMs - 60_000 },
       settleByMs: untilMs + 2 * dayMs,
       safety: async () => {
         const [dead] = queues.dead(waiters).sent;

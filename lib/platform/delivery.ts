@@ -36,7 +36,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
   let failed = 0;
   try {
     // A whole pause follows each look: a shorter last one would give the minute of a handover one look too many.
-    while (remaining() > endMs + lookEveryMs) {
+    while (remaining() > endMs) {
       if (!(await claimed.renew())) return { outcome: 'overtaken', delivered, failed };
       const { deliveriesPerMinuteMax } = await settings();
       const perLookMax = Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000);

@@ -2,7 +2,11 @@ import { Kysely, MysqlDialect, type MysqlPool } from 'kysely';
 import { type Connection, createConnection } from 'mysql2';
 import { lockWaitTimeoutSeconds, session, typesOfValues } from '../../lib/platform/mysql.ts';
 import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
-import { connect, users } from '../../local/mysql.ts';
+import { connect, startMysql, users } from '../../local/mysql.ts';
+import { freePort } from '../../local/ports.ts';
+import type { Processes } from '../../local/processes.ts';
+import { createUpstream } from '../../local/upstream.ts';
+import { createOurs } from '../support/ours.ts';
 import type { Fault } from './faults.ts';
 import { cross, lostConnection, outside, type Worker, type World } from './world.ts';
 
@@ -27,6 +31,17 @@ export interface Databases {
   readonly admin: Admin;
   readonly stock: Raw[];
   readonly close: () => Promise<void>;
+}
+
+/** A MySQL with all tables, for runs outside `npm test`. */
+export async function startDatabase(
+  processes: Processes,
+  dir: string,
+): Promise<Databases['server']> {
+  const server = await startMysql(processes, dir, await freePort('MySQL', undefined));
+  await createUpstream(server);
+  await createOurs(server);
+  return server;
 }
 
 export async function openDatabases({ host, port }: Databases['server']): Promise<Databases> {

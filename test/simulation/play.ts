@@ -51,7 +51,7 @@ export interface Act {
   readonly act: () => Promise<void> | void;
 }
 
-export interface Play {
+interface Play {
   readonly consumers: readonly Consumer[];
   readonly schedules: readonly Scheduled[];
   readonly script: readonly Act[];

@@ -12,13 +12,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startMysql } from '../../local/mysql.ts';
-import { freePort } from '../../local/ports.ts';
 import { endWithParents, Processes } from '../../local/processes.ts';
-import { createUpstream } from '../../local/upstream.ts';
-import { createOurs } from '../support/ours.ts';
 import { crashInPairs, crashSingly, type Runs, swarms } from './campaigns.ts';
-import { type Databases, openDatabases } from './database.ts';
+import { type Databases, openDatabases, startDatabase } from './database.ts';
 import { type Fault, planned, swarm } from './faults.ts';
 import { play, type Scenario, Violation } from './play.ts';
 import { scenarios } from './scenarios/all.ts';
@@ -81,14 +77,7 @@ async function serverOf(): Promise<Databases['server']> {
   const [host, port] = values.mysql?.split(':') ?? [];
   if (host) return { host, port: Number(port) };
   processes = new Processes(dir);
-  const server = await startMysql(
-    processes,
-    join(dir, 'mysql'),
-    await freePort('MySQL', undefined),
-  );
-  await createUpstream(server);
-  await createOurs(server);
-  return server;
+  return await startDatabase(processes, join(dir, 'mysql'));
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -4,12 +4,12 @@ import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
 
 /**
- * platform/deliver-due. Where it only has to be there, it gets no more than 8 s, which is one look a minute: few
+ * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
  * boundaries beside those of what is tried out.
  */
 export function deliverer(
   { databases, world }: Stage,
-  { timeoutSeconds = 8, deliveriesPerMinuteMax = 6_000 } = {},
+  { timeoutSeconds = 6, deliveriesPerMinuteMax = 6_000 } = {},
 ): Scheduled {
   return {
     name: 'deliver-due',

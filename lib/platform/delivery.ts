@@ -35,6 +35,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
   let delivered = 0;
   let failed = 0;
   try {
+    // A whole pause follows each look: a shorter last one would give the minute of a handover one look too many.
     while (remaining() > endMs) {
       if (!(await claimed.renew())) return { outcome: 'overtaken', delivered, failed };
       const { deliveriesPerMinuteMax } = await settings();
@@ -47,7 +48,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
         delivered += sent.delivered;
         failed += sent.failed;
       }
-      await pause(Math.min(lookEveryMs, Math.max(0, remaining() - endMs)));
+      await pause(lookEveryMs);
     }
   } finally {
     await claimed.release();

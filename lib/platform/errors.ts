@@ -76,11 +76,18 @@ const awayCodes = new Set([
   'ER_TOO_MANY_USER_CONNECTIONS',
 ]);
 
+/**
+ * What mysql2 says, without a code, of anything asked of a connection that it has lost. It hides the first error where
+ * that is the rollback of a transaction in which the connection went.
+ */
+const lostBefore = 'connection is in closed state';
+
 /** Whether an error, or what caused it, is our own or the upstream database being away. */
 export function isAway(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof PartnerAway) return false;
   if (error instanceof Unavailable) return true;
   if ('code' in error && awayCodes.has(String(error.code))) return true;
+  if (error.message.includes(lostBefore)) return true;
   return isAway(error.cause);
 }
 

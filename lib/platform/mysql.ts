@@ -4,7 +4,7 @@ import { Credentials, renewedPool } from './pool.ts';
 import { secret } from './secret.ts';
 
 /** So that all attempts of a transaction fit into the shortest time-out of a consumer, 10 s. */
-const lockWaitTimeoutSeconds = 2;
+export const lockWaitTimeoutSeconds = 2;
 
 /**
  * A connection pool that opens at its first query, and anew when the password was rotated.
@@ -22,7 +22,8 @@ export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
   });
 }
 
-const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',
+/** What every connection begins with. */
+export const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',
   session innodb_lock_wait_timeout = ${lockWaitTimeoutSeconds},
   session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
 

@@ -79,6 +79,15 @@ export function renewedPool(credentials: ReadSecret<Credentials>): MysqlPool {
   };
 }
 
+/** How mysql2 hands values over. */
+export const typesOfValues = {
+  dateStrings: true,
+  timezone: '+08:00',
+  supportBigNumbers: true,
+  bigNumberStrings: true,
+  charset: 'utf8mb4',
+} as const;
+
 function open(credentials: Credentials): Opened {
   const { host, port, username, password, ssl } = credentials;
   const pool = createPool({
@@ -86,11 +95,7 @@ function open(credentials: Credentials): Opened {
     ...(ssl && { ssl: {} }), // Lambda's own bundle (NODE_EXTRA_CA_CERTS) holds the RDS certificates.
     connectionLimit: connectionsPerInstanceMax,
     connectTimeout: connectTimeoutMs,
-    dateStrings: true,
-    timezone: '+08:00',
-    supportBigNumbers: true,
-    bigNumberStrings: true,
-    charset: 'utf8mb4',
+    ...typesOfValues,
   });
   const opened: Opened = { pool, credentials, lent: 0, retired: false };
   pool.on('acquire', () => {

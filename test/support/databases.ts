@@ -1,18 +1,23 @@
 import type { RowDataPacket } from 'mysql2';
 import { inject } from 'vitest';
-import { connect } from '../../local/mysql.ts';
+import { connect, type Mysql } from '../../local/mysql.ts';
 
 type Admin = Awaited<ReturnType<typeof connect>>;
 
 const schemas = ['signalbox', 'user_prop_db', 'anjuke_db'];
 let admin: Admin | undefined;
 
-/** A connection with all rights to this worker's own MySQL. */
-async function database(): Promise<Admin> {
+/** This worker's own MySQL. */
+export function serverOfWorker(): Mysql {
   const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
   const server = inject('servers')[worker - 1];
   if (!server) throw new Error(`No MySQL was started for worker ${worker}.`);
-  admin ??= await connect(server);
+  return server;
+}
+
+/** A connection to it with all rights. */
+async function database(): Promise<Admin> {
+  admin ??= await connect(serverOfWorker());
   return admin;
 }
 

@@ -1,13 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { TestProject } from 'vitest/node';
 import type { Emulator } from '../../local/emulator.ts';
-import { connect, type Mysql, startMysql, users } from '../../local/mysql.ts';
+import { type Mysql, startMysql, users } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import { progressOn } from '../../local/progress.ts';
 import { clientOptions, type Endpoints, root, startStack } from '../../local/stack.ts';
 import { createUpstream } from '../../local/upstream.ts';
+import { createOurs } from './ours.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -52,14 +52,6 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('mysql', stack.mysql);
   project.provide('servers', servers);
   return stack.stop;
-}
-
-async function createOurs(server: Mysql): Promise<void> {
-  const admin = await connect(server);
-  const folder = join(root, 'migrations');
-  for (const file of readdirSync(folder).toSorted())
-    await admin.query(readFileSync(join(folder, file), 'utf8'));
-  await admin.end();
 }
 
 async function createSecrets(

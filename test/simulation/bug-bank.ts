@@ -1,0 +1,81 @@
+/**
+ * Known mistakes of such systems, as patches of bugs/: each is made in a copy of the tree, and the simulation must
+ * find it there. What it does not find, it would not find in our own changes either.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { table } from '../../local/progress.ts';
+import type { Databases } from './database.ts';
+
+const root = join(import.meta.dirname, '../..');
+const runMsMax = 240_000;
+const copied = ['lib', 'local', 'test', 'infra', 'migrations', 'config', 'package.json'] as const;
+
+export interface Caught {
+  readonly bug: string;
+  /** The scenario that found it, undefined where none did. */
+  readonly by: string | undefined;
+  readonly runs: number;
+  readonly why: string;
+}
+
+export const bugs: readonly string[] = globSync('*.patch', {
+  cwd: join(import.meta.dirname, 'bugs'),
+})
+  .map((file) => basename(file, '.patch'))
+  .toSorted();
+
+/** Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already. */
+export async function hunt(server: Databases['server'], bug: string): Promise<Caught> {
+  const copy = mkdtempSync(join(tmpdir(), 'signalbox-bug-'));
+  try {
+    for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true });
+    symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+    mkdirSync(join(copy, '.local'));
+    const patch = join(import.meta.dirname, 'bugs', `${bug}.patch`);
+    const applied = spawnSync('patch', ['-p1', '--fuzz=3', '-i', patch], {
+      cwd: copy,
+      encoding: 'utf8',
+    });
+    if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
+    const output = await simulated(copy, server);
+    return caughtIn(bug, output);
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+async function simulated(cwd: string, { host, port }: Databases['server']): Promise<string> {
+  const program = join(cwd, 'test/simulation/simulate.ts');
+  const args = [program, '--hunt', '--mysql', `${host}:${port}`];
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (data) => {
+      output += String(data);
+    });
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), runMsMax);
+  await new Promise((gone) => child.once('close', gone));
+  clearTimeout(tooLong);
+  return output;
+}
+
+/** Reads `✗ broker: 17 runs, 2.1 s`, and what was wrong on the line after it. */
+function caughtIn(bug: string, output: string): Caught {
+  const lines = output.split('\n');
+  const found = lines.findIndex((line) => line.startsWith('✗'));
+  const counts = [...output.matchAll(/^[✓✗] [\w-]+: (\d+) runs/gm)].map(([, count]) =>
+    Number(count),
+  );
+  const runs = counts.reduce((sum, count) => sum + count, 0);
+  const [, by] = lines[found]?.match(/^✗ ([\w-]+):/) ?? [];
+  return { bug, by, runs, why: lines[found + 1]?.slice(0, 90) ?? output.trim().slice(-200) };
+}
+
+export const tableOf = (caught: readonly Caught[]): string =>
+  table(
+    ['bug', 'caught by', 'runs', 'what it said'],
+    caught.map(({ bug, by, runs, why }) => [bug, by ?? 'NOT CAUGHT', runs, why]),
+  );

@@ -1,0 +1,71 @@
+import type { Databases } from './database.ts';
+import { faultsAt, type Planned, planned, swarm } from './faults.ts';
+import { type Played, play, type Scenario } from './play.ts';
+
+/** How many runs were made; a run that breaks a promise throws. */
+export interface Runs {
+  count: number;
+}
+
+/**
+ * Every fault at every boundary, one to a run, after a run without any has counted the boundaries. `every` thins them
+ * out; it should have no divisor in common with the number of faults a boundary can have.
+ */
+export async function crashSingly(
+  databases: Databases,
+  scenario: Scenario,
+  runs: Runs,
+  every = 1,
+): Promise<{ plan: Planned; played: Played }[]> {
+  runs.count += 1;
+  const { boundaries } = await play(databases, scenario, planned([]));
+  const singles: { plan: Planned; played: Played }[] = [];
+  let turn = 0;
+  for (const [index, boundary] of boundaries.entries())
+    for (const fault of faultsAt(boundary)) {
+      turn += 1;
+      if (turn % every) continue;
+      const plan = { index, fault };
+      runs.count += 1;
+      singles.push({ plan, played: await play(databases, scenario, planned([plan])) });
+    }
+  return singles;
+}
+
+/**
+ * Two faults to a run: the second at every later boundary of the run with the first. `every` thins them out evenly;
+ * 1 is all of them.
+ */
+export async function crashInPairs(
+  databases: Databases,
+  scenario: Scenario,
+  singles: Awaited<ReturnType<typeof crashSingly>>,
+  runs: Runs,
+  every: number,
+): Promise<void> {
+  let turn = 0;
+  for (const { plan, played } of singles)
+    for (const [index, boundary] of played.boundaries.entries()) {
+      if (index <= plan.index) continue;
+      for (const fault of faultsAt(boundary)) {
+        turn += 1;
+        if (turn % every) continue;
+        runs.count += 1;
+        await play(databases, scenario, planned([plan, { index, fault }]));
+      }
+    }
+}
+
+/** Seeds `first` to `first + count - 1`. */
+export async function swarms(
+  databases: Databases,
+  scenario: Scenario,
+  first: number,
+  count: number,
+  runs: Runs,
+): Promise<void> {
+  for (let seed = first; seed < first + count; seed++) {
+    runs.count += 1;
+    await play(databases, scenario, swarm(seed));
+  }
+}

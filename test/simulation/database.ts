@@ -1,0 +1,197 @@
+import { Kysely, MysqlDialect, type MysqlPool } from 'kysely';
+import { type Connection, createConnection } from 'mysql2';
+import { lockWaitTimeoutSeconds, session } from '../../lib/platform/mysql.ts';
+import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
+import { typesOfValues } from '../../lib/platform/pool.ts';
+import { connect, startMysql, users } from '../../local/mysql.ts';
+import { freePort } from '../../local/ports.ts';
+import type { Processes } from '../../local/processes.ts';
+import { createUpstream } from '../../local/upstream.ts';
+import { createOurs } from '../support/ours.ts';
+import type { Fault } from './faults.ts';
+import { cross, lostConnection, outside, type Worker, type World } from './world.ts';
+
+export type Role = 'signalbox' | 'upstream';
+
+/** A real connection that workers use one after the other. */
+export interface Raw {
+  readonly role: Role;
+  readonly connection: Connection;
+  readonly threadId: number;
+  /** What its `timestamp` was last set to. */
+  clockMs: number;
+  broken: boolean;
+}
+
+export type Admin = Awaited<ReturnType<typeof connect>>;
+
+/** One MySQL, with connections kept ready from run to run: to open one takes longer than a whole transaction. */
+export interface Databases {
+  readonly server: { readonly host: string; readonly port: number };
+  /** All rights, its own transactions, no boundaries: for what the world outside does and for looking. */
+  readonly admin: Admin;
+  readonly stock: Raw[];
+  readonly close: () => Promise<void>;
+}
+
+/** A MySQL with all tables, for runs outside `npm test`. */
+export async function startDatabase(
+  processes: Processes,
+  dir: string,
+): Promise<Databases['server']> {
+  const server = await startMysql(processes, dir, await freePort('MySQL', undefined));
+  await createUpstream(server);
+  await createOurs(server);
+  return server;
+}
+
+export async function openDatabases({ host, port }: Databases['server']): Promise<Databases> {
+  const server = { host, port };
+  const admin = await connect(server);
+  const stock: Raw[] = [];
+  const close = async () => {
+    for (const { connection } of stock) connection.destroy();
+    await admin.end();
+  };
+  return { server, admin, stock, close };
+}
+
+/** What a worker's code gets for `mysql('mysql')`: the same dialect and session on a pool with boundaries. */
+export function mysqlOf<Tables>(
+  databases: Databases,
+  world: World,
+  worker: Worker,
+  role: Role = 'signalbox',
+): Kysely<Tables> {
+  return new Kysely<Tables>({
+    dialect: new MysqlDialect({ pool: poolOf(databases, world, worker, role) }),
+  });
+}
+
+type Got = Parameters<MysqlPool['getConnection']>[0];
+
+function poolOf(databases: Databases, world: World, worker: Worker, role: Role): MysqlPool {
+  const queue: Got[] = [];
+  let out = 0;
+  const lend = async (got: Got) => {
+    out += 1;
+    world.opening += 1;
+    const raw = await outside(() => taken(databases, role));
+    world.opening -= 1;
+    worker.connections.add(raw);
+    got(undefined, {
+      threadId: raw.threadId,
+      config: {},
+      connect: () => {},
+      destroy: () => raw.connection.destroy(),
+      release: () => {
+        worker.connections.delete(raw);
+        if (!raw.broken) databases.stock.push(raw);
+        out -= 1;
+        const next = queue.shift();
+        if (next) void lend(next);
+      },
+      query: (sql, parameters, callback) => {
+        crossSql(databases, world, raw, sql, parameters).then(
+          (result) => callback?.(undefined, result as never),
+          (error) => callback?.(error, [] as never),
+        );
+        return { stream: () => ({ [Symbol.asyncIterator]: () => [][Symbol.iterator]() }) };
+      },
+    });
+  };
+  return {
+    getConnection: (got) => void (out < connectionsPerInstanceMax ? lend(got) : queue.push(got)),
+    end: (done) => done(undefined),
+  };
+}
+
+async function taken({ server, stock }: Databases, role: Role): Promise<Raw> {
+  const index = stock.findIndex((raw) => raw.role === role);
+  const [ready] = index < 0 ? [] : stock.splice(index, 1);
+  if (ready) return ready;
+  const { username, password } = users[role];
+  const connection = createConnection({ ...server, user: username, password, ...typesOfValues });
+  connection.on('error', () => {}); // It is killed on purpose.
+  const raw = { role, connection, threadId: 0, clockMs: 0, broken: false };
+  await query(raw, session, []);
+  return { ...raw, threadId: connection.threadId };
+}
+
+const query = ({ connection }: Raw, sql: string, parameters: unknown): Promise<unknown> =>
+  new Promise((resolve, reject) => {
+    connection.query(sql, parameters as never[], (error, result) =>
+      error ? reject(error) : resolve(result),
+    );
+  });
+
+/** A statement as a boundary. Its clock is the simulated one. */
+function crossSql(
+  { admin }: Databases,
+  world: World,
+  raw: Raw,
+  sql: string,
+  parameters: unknown,
+): Promise<unknown> {
+  return cross('sql', sql, {
+    connection: raw,
+    run: () =>
+      outside(async () => {
+        if (raw.clockMs !== world.nowMs && !raw.broken) {
+          await query(raw, `set timestamp = ${world.nowMs / 1000}`, []);
+          raw.clockMs = world.nowMs;
+        }
+        return await query(raw, sql, parameters);
+      }),
+    fail: (fault) => outside(() => failed(admin, raw, fault)),
+  });
+}
+
+async function failed(admin: Admin, raw: Raw, fault: Fault): Promise<Error> {
+  if (fault === 'conflict') {
+    await query(raw, 'rollback', []).catch(() => {});
+    return Object.assign(new Error('Deadlock found when trying to get lock'), {
+      code: 'ER_LOCK_DEADLOCK',
+      errno: 1213,
+    });
+  }
+  await breakOff(admin, raw);
+  return lostConnection();
+}
+
+/**
+ * Breaks a connection, and waits until its transaction is rolled back: MySQL takes a thread off its list only after
+ * that. What is asked of it from then on, mysql2 itself refuses, in its own words.
+ */
+export async function breakOff(admin: Admin, raw: Raw): Promise<void> {
+  if (raw.broken) return;
+  raw.broken = true;
+  await admin.query(`kill ${raw.threadId}`).catch(() => {});
+  for (;;) {
+    const [rows] = await admin.query(
+      `select 1 from information_schema.processlist where id = ${raw.threadId}`,
+    );
+    if (!(rows as unknown[]).length) break;
+  }
+  raw.connection.destroy();
+}
+
+/**
+ * Whether a statement waits for a row's lock. INNODB STATUS is read because it is always up to date, while
+ * information_schema.innodb_trx shows the state of up to 0.1 s ago.
+ * https://dev.mysql.com/doc/refman/8.0/en/innodb-information-schema-internal-data.html
+ */
+export async function isBlocked(admin: Admin, { threadId }: Raw): Promise<boolean> {
+  const [rows] = await admin.query('show engine innodb status');
+  const [{ Status = '' } = {}] = rows as { Status?: string }[];
+  return Status.split('---TRANSACTION').some(
+    (text) => text.includes(`MySQL thread id ${threadId},`) && text.includes('LOCK WAIT'),
+  );
+}
+
+export const lockWaitMsMax = lockWaitTimeoutSeconds * 1000;
+
+/** Ends a wait for a lock as MySQL does after `innodb_lock_wait_timeout`, of simulated seconds. */
+export async function endLockWait(admin: Admin, { threadId }: Raw): Promise<void> {
+  await admin.query(`kill query ${threadId}`).catch(() => {});
+}

@@ -1,0 +1,121 @@
+import { type Random, randomOf } from './random.ts';
+import { type Boundary, startMs } from './world.ts';
+
+/**
+ * - crash: the worker dies before the effect, its connections break, nothing after runs
+ * - lost: the effect comes about, the caller gets an error
+ * - error: no effect, the caller gets an error
+ * - conflict: MySQL chose this transaction as a deadlock's victim (only SQL in a transaction)
+ * - part: SQS refuses the first message of a batch and takes the others (only sends)
+ */
+export type Fault = 'crash' | 'lost' | 'error' | 'conflict' | 'part';
+
+/** What goes wrong in a run, and all else in it that is left to chance. */
+export interface Faults {
+  /** The one option of `npm run simulate` that makes the same run again. */
+  readonly replay: string;
+  readonly random: Random;
+  /** A set script without chance, for runs whose boundaries are counted. */
+  readonly exact: boolean;
+  readonly faultOf: (boundary: Boundary, index: number) => Fault | undefined;
+  readonly delayMs: (boundary: Boundary) => number;
+  /** Which of `count` possible next steps is taken. */
+  readonly pick: (count: number) => number;
+  /** When, after now, a message comes once more although it was acknowledged. */
+  readonly duplicateAfterMs: () => number | undefined;
+  readonly messageDelayMs: () => number;
+  readonly skewMs: () => number;
+  readonly atOnce: number;
+  readonly visibilitySeconds: number;
+  /** After so many receives SQS itself sets a message aside. */
+  readonly receivesMax: number;
+  /** Nothing goes wrong after this time. */
+  readonly untilMs: number;
+  /** Every message comes once more when all is long done. */
+  readonly day28: boolean;
+}
+
+const kindsOf: Readonly<Record<Boundary['kind'], readonly Fault[]>> = {
+  sql: ['crash', 'lost', 'error', 'conflict'],
+  send: ['crash', 'lost', 'error', 'part'],
+  http: ['crash', 'lost', 'error'],
+  acknowledge: ['crash'],
+  timer: [],
+};
+
+/** What may go wrong at a boundary: a conflict needs a transaction, and none is chosen as victim at its commit. */
+export const faultsAt = ({ kind, label }: Pick<Boundary, 'kind' | 'label'>): readonly Fault[] =>
+  kindsOf[kind].filter((fault) => fault !== 'conflict' || isConflicting(label));
+
+const isConflicting = (sql: string) => /^\s*(insert|update|delete)|for update/i.test(sql);
+
+export interface Planned {
+  readonly index: number;
+  readonly fault: Fault;
+}
+
+/** Exactly these faults, at the boundaries with these numbers; everything else goes its straight way. */
+export function planned(plan: readonly Planned[]): Faults {
+  const faults = new Map(plan.map(({ index, fault }) => [index, fault]));
+  const random = randomOf(1);
+  return {
+    replay: `--faults ${plan.map(({ index, fault }) => `${index}:${fault}`).join(',') || 'none'}`,
+    random,
+    exact: true,
+    faultOf: (_, index) => faults.get(index),
+    delayMs: () => 0,
+    pick: () => 0,
+    duplicateAfterMs: () => undefined,
+    messageDelayMs: () => 0,
+    skewMs: () => 0,
+    atOnce: 1,
+    visibilitySeconds: 60,
+    receivesMax,
+    untilMs: startMs,
+    day28: false,
+  };
+}
+
+/** infra/constructs/queues.ts. */
+const receivesMax = 50;
+const skewMsMax = 300_000;
+const faultyMs = 900_000;
+const longDelayMsMax = 12_000;
+
+/** A swarm: the seed chooses which kinds of fault this run has at all, then how often each, then each. */
+export function swarm(seed: number): Faults {
+  const random = randomOf(seed);
+  const some = (most: number) => (random.happens(0.5) ? random.next() * most : 0);
+  const rates = {
+    duplicate: some(0.5),
+    lost: some(0.3),
+    error: some(0.1),
+    crash: some(0.05),
+    conflict: some(0.05),
+    part: some(0.2),
+    delay: some(0.2),
+    messageDelay: some(0.5),
+  };
+  const reorder = random.happens(0.7);
+  const skewed = random.happens(0.5);
+  return {
+    replay: `--seed ${seed}`,
+    random,
+    exact: false,
+    faultOf: (boundary) =>
+      faultsAt(boundary).find((fault) => rates[fault] && random.happens(rates[fault])),
+    delayMs: () => (random.happens(rates.delay) ? random.between(1, longDelayMsMax) : 0),
+    pick: (count) => (reorder ? random.between(0, count - 1) : 0),
+    duplicateAfterMs: () =>
+      random.happens(rates.duplicate) ? random.between(0, 600_000) : undefined,
+    messageDelayMs: () => (random.happens(rates.messageDelay) ? random.between(0, 900_000) : 0),
+    skewMs: () => (skewed ? random.between(-skewMsMax, skewMsMax) : 0),
+    atOnce: random.between(1, 3),
+    // Shorter than the consumer's time-out: the message comes again while the first worker is still at it.
+    ...(random.happens(0.5)
+      ? { visibilitySeconds: 60, receivesMax }
+      : { visibilitySeconds: 5, receivesMax: receivesMax * 12 }),
+    untilMs: startMs + faultyMs,
+    day28: random.happens(0.3),
+  };
+}

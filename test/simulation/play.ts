@@ -1,0 +1,369 @@
+import { EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import type { QueueName } from '../../lib/platform/queue.ts';
+import { contextOf } from '../support/lambda.ts';
+import { breakOff, type Databases, endLockWait, isBlocked, lockWaitMsMax } from './database.ts';
+import type { Faults } from './faults.ts';
+import type { SimulatedQueue } from './queues.ts';
+import { drained, forgetOld, type Letter, newQueues, type Queues, recordOf } from './queues.ts';
+import {
+  type Boundary,
+  calm,
+  cross,
+  current,
+  newWorld,
+  runAs,
+  startMs,
+  type Worker,
+  type World,
+  wrapProcess,
+} from './world.ts';
+
+/** What a scenario is made of, anew for each run. */
+export interface Stage {
+  readonly databases: Databases;
+  readonly world: World;
+  readonly queues: Queues;
+  readonly faults: Faults;
+}
+
+export interface Consumer {
+  readonly queue: QueueName;
+  readonly timeoutSeconds: number;
+  readonly handlerOf: (
+    worker: Worker,
+  ) => (event: SQSEvent, context: Context) => Promise<SQSBatchResponse>;
+}
+
+export interface Scheduled {
+  readonly name: string;
+  readonly everySeconds: number;
+  /** From the start of the play; as long as from run to run where it is not given. */
+  readonly firstSeconds?: number;
+  readonly timeoutSeconds: number;
+  readonly run: (worker: Worker, remaining: () => number) => Promise<unknown>;
+}
+
+/** Something that the world outside does. */
+export interface Act {
+  readonly atSeconds: number;
+  readonly act: () => Promise<void> | void;
+}
+
+interface Play {
+  readonly consumers: readonly Consumer[];
+  readonly schedules: readonly Scheduled[];
+  readonly script: readonly Act[];
+  /** A time in which nothing happens, and which is therefore passed over. */
+  readonly leap?: { readonly fromMs: number; readonly toMs: number };
+  /** By when all must be done, where that is not 48 hours after the last act and fault. */
+  readonly settleByMs?: number;
+  readonly partner?: (request: Request) => Promise<Response>;
+  /** What is wrong at this moment, and may be so at none; asked after each write. */
+  readonly safety: (injected: number) => Promise<string | undefined>;
+  /** What is not yet as it must be when all is done. */
+  readonly unsettled: () => Promise<string | undefined>;
+}
+
+export interface Scenario {
+  readonly name: string;
+  /** Makes the scenario's own tables. */
+  readonly prepare?: string;
+  /** Emptied before each run. */
+  readonly tables: readonly string[];
+  readonly begin: (stage: Stage) => Promise<Play> | Play;
+}
+
+export interface Played {
+  readonly boundaries: readonly Pick<Boundary, 'kind' | 'label'>[];
+  readonly injected: number;
+}
+
+/** A promise was broken; its text ends with the command that runs the same again. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+}
+
+const settleMsMax = 48 * 3_600_000;
+const day28Ms = 28 * 86_400_000;
+const turnsMax = 50_000;
+const batchMax = 10;
+const traceLinesShown = 30;
+const writes = /^\s*(commit|insert|update|delete|replace)/i;
+
+/** Runs a scenario until all is settled. Throws `Violation` for a promise that did not hold. */
+export async function play(
+  databases: Databases,
+  scenario: Scenario,
+  faults: Faults,
+): Promise<Played> {
+  const world = newWorld();
+  const queues = newQueues(world, faults.receivesMax, () =>
+    world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
+  );
+  const { admin } = databases;
+  const emptied = scenario.tables.map((table) => `delete from ${table}`);
+  await admin.query([...(scenario.prepare ? [scenario.prepare] : []), ...emptied].join(';'));
+  const acted = await scenario.begin({ databases, world, queues, faults });
+  const partner = acted.partner ?? (async () => new Response('nobody', { status: 500 }));
+  const unwrap = [wrapProcess(partner), wrapClients(queues)];
+  try {
+    return await settle({ databases, world, queues, faults }, acted);
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    const replay = `npm run simulate -- --scenario ${scenario.name} ${faults.replay}`;
+    const trace = world.trace.slice(-traceLinesShown).join('\n  ');
+    throw new Violation(`${error.message}\n  ${trace}\nThe same again: ${replay}`);
+  } finally {
+    for (const worker of world.workers) await kill(databases, world, worker);
+    for (const undo of unwrap) undo();
+  }
+}
+
+/** The AWS clients of workers reach the simulated cloud. */
+function wrapClients(queues: Queues): () => void {
+  const wrapped = [SQSClient.prototype, EventBridgeClient.prototype].map((prototype) => {
+    const { send } = prototype;
+    function instead(this: unknown, ...args: unknown[]): unknown {
+      return current() ? queues.command(args[0]) : Reflect.apply(send, this, args);
+    }
+    prototype.send = instead as never;
+    return () => {
+      prototype.send = send as never;
+    };
+  });
+  return () => {
+    for (const undo of wrapped) undo();
+  };
+}
+
+async function settle(stage: Stage, acted: Play): Promise<Played> {
+  const { script, schedules, consumers, leap, safety, unsettled } = acted;
+  const { databases, world, queues, faults } = stage;
+  const { admin } = databases;
+  const boundaries: Pick<Boundary, 'kind' | 'label'>[] = [];
+  const delayed = new WeakSet<Boundary>();
+  const acts = script.toSorted((a, b) => a.atSeconds - b.atSeconds);
+  const nextAtMs = new Map(
+    schedules.map((one) => [one, startMs + (one.firstSeconds ?? one.everySeconds) * 1000]),
+  );
+  const lastActMs = startMs + (acts.at(-1)?.atSeconds ?? 0) * 1000;
+  let untilMs = acted.settleByMs ?? Math.max(faults.untilMs, lastActMs) + settleMsMax;
+  let injected = 0;
+  let started = 0;
+  let day28 = faults.day28;
+  const faulty = () => world.nowMs < faults.untilMs;
+  const note = (text: string) => void world.trace.push(`${clock(world.nowMs)} ${text}`);
+  const check = async () => {
+    const wrong = await safety(injected);
+    if (wrong) throw new Violation(wrong);
+  };
+
+  for (let turn = 0; turn < turnsMax; turn++) {
+    await recheckBlocked();
+    const steps = possible();
+    if (steps.length) {
+      await steps[faults.pick(steps.length)]?.();
+      await calm(world);
+    } else if (!acts.length && isQuiet() && !(await unsettled())) {
+      if (!day28) return { boundaries, injected };
+      day28 = false;
+      redeliverAll();
+    } else await advance();
+  }
+  throw new Violation(`Not settled after ${turnsMax} turns: ${await unsettled()}`);
+
+  function possible(): (() => Promise<void>)[] {
+    const steps = [...world.waiting]
+      .filter(({ notBeforeMs }) => notBeforeMs <= world.nowMs)
+      .map((boundary) => () => pass(boundary));
+    const [act] = acts;
+    if (act && startMs + act.atSeconds * 1000 <= world.nowMs) steps.push(() => perform(act));
+    for (const consumer of consumers) {
+      const queue = queues.open(consumer.queue);
+      const visible = visibleIn(queue);
+      const busy = [...world.workers].filter(({ name }) => name.startsWith(consumer.queue.id));
+      if (visible.length && busy.length < faults.atOnce)
+        steps.push(async () => deliver(consumer, queue, visible));
+    }
+    for (const [one, atMs] of nextAtMs) if (atMs <= world.nowMs) steps.push(async () => tick(one));
+    return steps;
+  }
+
+  function visibleIn({ letters }: SimulatedQueue): Letter[] {
+    return [...letters.values()].filter(({ visibleAtMs }) => visibleAtMs <= world.nowMs);
+  }
+
+  async function pass(boundary: Boundary): Promise<void> {
+    const { worker, kind, label } = boundary;
+    const delayMs =
+      faulty() && kind !== 'timer' && !delayed.has(boundary) ? faults.delayMs(boundary) : 0;
+    if (delayMs) {
+      delayed.add(boundary);
+      boundary.notBeforeMs = world.nowMs + delayMs;
+      return note(`${worker.name} is held up for ${delayMs} ms before ${short(label)}`);
+    }
+    world.waiting.delete(boundary);
+    const counted = kind !== 'timer';
+    const fault =
+      counted && (faults.exact || faulty())
+        ? faults.faultOf(boundary, boundaries.length)
+        : undefined;
+    if (fault) injected += 1;
+    note(
+      `${worker.name} ${counted ? `#${boundaries.length} ` : ''}${short(label)} ${fault ? `** ${fault} **` : ''}`,
+    );
+    if (counted) boundaries.push({ kind, label });
+    if (fault === 'crash') return await kill(databases, world, worker);
+    world.running.add(boundary);
+    boundary.go(fault);
+    await answeredOrBlocked(boundary);
+    if (kind === 'sql' && writes.test(label)) await check();
+  }
+
+  async function answeredOrBlocked(boundary: Boundary): Promise<void> {
+    const { connection } = boundary;
+    const end = performance.now() + answerMsMax;
+    while (!boundary.finished) {
+      if (performance.now() > end) throw new Violation(`No answer: ${boundary.label}`);
+      await Promise.race([boundary.whenFinished, realPause(blockedAfterMs)]);
+      if (boundary.finished || !connection || !(await isBlocked(admin, connection))) continue;
+      if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);
+      boundary.blockedSinceMs ??= world.nowMs;
+      return;
+    }
+  }
+
+  async function recheckBlocked(): Promise<void> {
+    if (!world.running.size) return;
+    for (const boundary of world.running) await answeredOrBlocked(boundary);
+    await calm(world);
+  }
+
+  async function perform(act: Act): Promise<void> {
+    acts.shift();
+    await act.act();
+    note('the world outside acts');
+    await check();
+  }
+
+  function newWorker(name: string, timeoutSeconds: number): Worker {
+    started += 1;
+    return {
+      name: `${name}(${started})`,
+      skewMs: faults.skewMs(),
+      endsAtMs: world.nowMs + timeoutSeconds * 1000,
+      connections: new Set(),
+      alive: true,
+      ended: false,
+    };
+  }
+
+  function start(worker: Worker, work: () => Promise<unknown>): void {
+    note(`${worker.name} starts`);
+    runAs(world, worker, work).then(
+      () => {},
+      (error) => note(`${worker.name} fails: ${error}`),
+    );
+  }
+
+  function deliver(consumer: Consumer, queue: SimulatedQueue, visible: Letter[]): void {
+    const batch: Letter[] = [];
+    const most = faults.exact ? batchMax : faults.random.between(1, batchMax);
+    while (batch.length < most && visible.length)
+      batch.push(...visible.splice(faults.pick(visible.length), 1));
+    queues.receive(queue, batch, faults.visibilitySeconds * 1000);
+    const records = batch.filter(({ id }) => queue.letters.has(id)).map(recordOf);
+    const worker = newWorker(consumer.queue.id, consumer.timeoutSeconds);
+    start(worker, async () => {
+      const handler = consumer.handlerOf(worker);
+      const context = contextOf(consumer.timeoutSeconds * 1000);
+      const { batchItemFailures } = await handler({ Records: records }, context);
+      const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+      await cross('acknowledge', `acknowledge ${records.length - failed.size}`, {
+        fail: async () => new Error('not of an acknowledgement'),
+        run: async () => {
+          for (const { messageId } of records)
+            if (!failed.has(messageId)) acknowledge(queue, messageId);
+        },
+      });
+    });
+  }
+
+  function acknowledge(queue: SimulatedQueue, id: string): void {
+    const letter = queue.letters.get(id);
+    const again = faulty() ? faults.duplicateAfterMs() : undefined;
+    if (again === undefined) queue.letters.delete(id);
+    else if (letter) letter.visibleAtMs = world.nowMs + again;
+  }
+
+  function tick(one: Scheduled): void {
+    const twice = faulty() && faults.duplicateAfterMs() !== undefined;
+    nextAtMs.set(one, twice ? world.nowMs : world.nowMs + one.everySeconds * 1000);
+    const worker = newWorker(one.name, one.timeoutSeconds);
+    start(worker, () => one.run(worker, () => worker.endsAtMs - world.nowMs));
+  }
+
+  /** Nothing is in hand: what schedules do while they only wait for their next look does not count. */
+  function isQuiet(): boolean {
+    const busy = [...world.waiting, ...world.running].some(({ kind }) => kind !== 'timer');
+    return !busy && drained(queues).every(({ letters }) => letters.size === 0);
+  }
+
+  function redeliverAll(): void {
+    world.nowMs += day28Ms;
+    untilMs = world.nowMs + settleMsMax;
+    for (const one of schedules) nextAtMs.set(one, world.nowMs);
+    for (const queue of drained(queues))
+      for (const { body } of [...queue.sent]) queues.put(queue, body);
+    note('all messages come once more');
+  }
+
+  async function advance(): Promise<void> {
+    const times = [
+      ...[...world.waiting].map(({ notBeforeMs }) => notBeforeMs),
+      ...[...world.running].map(({ blockedSinceMs = 0 }) => blockedSinceMs + lockWaitMsMax),
+      ...[...world.workers].map(({ endsAtMs }) => endsAtMs),
+      ...acts.slice(0, 1).map(({ atSeconds }) => startMs + atSeconds * 1000),
+      ...drained(queues).flatMap(({ letters }) =>
+        [...letters.values()].map(({ visibleAtMs }) => visibleAtMs),
+      ),
+      ...nextAtMs.values(),
+    ];
+    let next = Math.min(...times.filter((time) => time > world.nowMs));
+    if (leap && next > leap.fromMs && next < leap.toMs && isQuiet()) {
+      next = leap.toMs;
+      for (const one of schedules) nextAtMs.set(one, next);
+    }
+    if (next > untilMs) throw new Violation(`Not settled after 48 hours: ${await unsettled()}`);
+    world.nowMs = next;
+    forgetOld(queues, next);
+    for (const worker of [...world.workers])
+      if (worker.endsAtMs <= next) {
+        note(`${worker.name} is out of time`);
+        await kill(databases, world, worker);
+      }
+    for (const { blockedSinceMs, connection } of [...world.running])
+      if (connection && (blockedSinceMs ?? next) + lockWaitMsMax <= next)
+        await endLockWait(admin, connection);
+  }
+}
+
+/** A statement that has not answered for so long may wait for a lock; then MySQL is asked. */
+const blockedAfterMs = 4;
+const answerMsMax = 10_000;
+const realSetTimeout = globalThis.setTimeout;
+const realPause = (ms: number) => new Promise<void>((done) => realSetTimeout(done, ms));
+
+const clock = (ms: number) => new Date(ms + 8 * 3_600_000).toISOString().slice(5, 23);
+const short = (label: string) => label.replaceAll(/\s+/g, ' ').slice(0, 90);
+
+/** Ends a worker in the middle of whatever it does: nothing of it runs on, its transactions are rolled back. */
+async function kill({ admin }: Databases, world: World, worker: Worker): Promise<void> {
+  worker.alive = false;
+  world.workers.delete(worker);
+  for (const boundary of [...world.waiting])
+    if (boundary.worker === worker) world.waiting.delete(boundary);
+  for (const raw of worker.connections) await breakOff(admin, raw);
+}

@@ -1,0 +1,17 @@
+import type { Scenario } from '../play.ts';
+import { broker } from './broker.ts';
+import { burstOf } from './burst.ts';
+import { claimsOf } from './claims.ts';
+import { jobsDone } from './jobs.ts';
+import { outbox } from './outbox.ts';
+import { postponed } from './postponed.ts';
+
+export const scenarios: readonly Scenario[] = [
+  broker,
+  jobsDone,
+  outbox,
+  postponed,
+  claimsOf(2),
+  claimsOf(20),
+  burstOf(300, 120),
+];

@@ -1,0 +1,143 @@
+import { publishBaseChanges } from '../../../lib/broker/changes.ts';
+import { applyEvent } from '../../../lib/broker/profiles.ts';
+import { brokerEvents } from '../../../lib/broker/queues.ts';
+import type { BrokerSettings } from '../../../lib/broker/settings.ts';
+import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
+import { consume } from '../../../lib/platform/consume.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { mysqlOf } from '../database.ts';
+import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import { deliverer } from './deliverer.ts';
+import { type Upstream, upstreamOf } from './upstream.ts';
+
+/** Small pages, so that few rows already need several. */
+const settings: BrokerSettings = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 };
+const lateSecondsMax = 300;
+const swarmChanges = 14;
+const swarmSeconds = 600;
+
+const bad = [
+  { body: '{"broker_ids": "1"', reason: 'The body is not JSON.' },
+  {
+    body: '{"broker_ids":"1","flag":2,"source":100}',
+    reason: 'source: 100 cannot be applied yet; redrive it when it can',
+  },
+] as const;
+
+/** Changes of upstream rows, found by the scan or named by messages, reach the site. */
+export const broker: Scenario = {
+  name: 'broker',
+  tables: [
+    ...['signalbox.scan_cursor', 'signalbox.scan_seen', 'signalbox.outbox', 'signalbox.claim'],
+    ...['user_prop_db.broker_base', 'anjuke_db.ajk_broker', 'anjuke_db.ajk_brokerextend'],
+  ],
+  begin: (stage) => {
+    const { databases, world, faults, queues } = stage;
+    const upstream = upstreamOf(stage);
+    const queue = queues.open(brokerEvents);
+    const dead = queues.dead(brokerEvents);
+    const send = (body: string) => queues.put(queue, body);
+    return {
+      consumers: [
+        {
+          queue: brokerEvents,
+          timeoutSeconds: 10,
+          handlerOf: (worker) => {
+            const deps = {
+              mysql: mysqlOf<ProfileTables>(databases, world, worker),
+              upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
+            };
+            return consume(brokerEvents, (event) => applyEvent(deps, event));
+          },
+        },
+      ],
+      schedules: [publisher(stage), deliverer(stage)],
+      script: (faults.exact ? fixedScript : chanceScript)(stage, upstream, send),
+      safety: async (injected) =>
+        (await upstream.wrongOnSite()) ??
+        wrongDead(dead.sent) ??
+        (faults.exact ? upstream.publishedTooOften(queue.sent, injected) : undefined),
+      unsettled: async () => (await upstream.missingOnSite()) ?? missingDead(dead.sent, queue.sent),
+    };
+  },
+};
+
+function publisher({ databases, world }: Stage): Scheduled {
+  return {
+    name: 'publish-base-changes',
+    everySeconds: 60,
+    timeoutSeconds: 55,
+    run: (worker, remaining) =>
+      publishBaseChanges(
+        {
+          mysql: mysqlOf(databases, world, worker),
+          upstream: mysqlOf(databases, world, worker, 'upstream'),
+          settings: async () => settings,
+          deliver: deliverBy(queuesOf(brokerEvents)),
+        },
+        { remaining },
+      ),
+  };
+}
+
+type Letters = readonly { readonly body: string; readonly reason: string | undefined }[];
+
+function wrongDead(dead: Letters): string | undefined {
+  const wrong = dead.find(
+    (one) => !bad.some(({ body, reason }) => body === one.body && reason === one.reason),
+  );
+  return wrong && `Set aside without reason: ${wrong.body} because ${wrong.reason}`;
+}
+
+function missingDead(dead: Letters, sent: Letters): string | undefined {
+  const expected = sent.filter(({ body }) => bad.some((one) => one.body === body));
+  const missing = expected.find(({ body }) => !dead.some((one) => one.body === body));
+  return missing && `Not set aside: ${missing.body}`;
+}
+
+const named = (id: number) => JSON.stringify({ broker_ids: String(id), flag: 3, source: 1 });
+
+type Script = (stage: Stage, upstream: Upstream, send: (body: string) => void) => Act[];
+
+const fixedScript: Script = (_, upstream, send) => [
+  {
+    atSeconds: 0,
+    act: async () => {
+      for (const id of [1, 2, 3]) await upstream.rename(id);
+      await upstream.call(1);
+      for (const { body } of bad) send(body);
+    },
+  },
+  {
+    atSeconds: 61,
+    act: async () => {
+      await upstream.remove(2);
+      send(named(2));
+      // In a second that was read already, so that only its content tells of the change.
+      await upstream.rename(1, { lateSeconds: 61 });
+      await upstream.rename(3, { lateSeconds: lateSecondsMax });
+    },
+  },
+];
+
+const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
+  const script: Act[] = bad.map(({ body }) => ({
+    atSeconds: random.between(0, swarmSeconds),
+    act: () => send(body),
+  }));
+  for (let change = 0; change < swarmChanges; change++) {
+    const id = random.between(1, 4);
+    const lateSeconds = random.happens(0.3) ? random.between(0, lateSecondsMax) : 0;
+    const what = random.between(1, 10);
+    script.push({
+      atSeconds: random.between(0, swarmSeconds),
+      act: async () => {
+        if (what === 1) await upstream.remove(id);
+        else if (what <= 3) await upstream.call(id, { lateSeconds });
+        else await upstream.rename(id, { lateSeconds, status: what === 4 ? 0 : 1 });
+        if (what === 1 || what >= 8) send(named(id));
+      },
+    });
+  }
+  return script;
+};

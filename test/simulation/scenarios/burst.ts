@@ -1,0 +1,49 @@
+import * as z from 'zod';
+import { consume } from '../../../lib/platform/consume.ts';
+import { queue } from '../../../lib/platform/queue.ts';
+import { wallTime } from '../../../lib/platform/time.ts';
+import type { Scenario } from '../play.ts';
+import { deliverer } from './deliverer.ts';
+
+const due = queue('simulation/come-back', z.object({ id: z.int() }));
+const windowMs = 60_000;
+
+/** `count` messages fall due at the same moment: all come, and in no minute more than `deliveriesPerMinuteMax`. */
+export function burstOf(count: number, deliveriesPerMinuteMax: number): Scenario {
+  return {
+    name: 'burst',
+    tables: ['signalbox.outbox', 'signalbox.claim'],
+    begin: async (stage) => {
+      const { databases, world, queues } = stage;
+      const came = queues.open(due);
+      const done = new Set<number>();
+      await databases.admin.query(
+        `set session cte_max_recursion_depth = ${count + 1};
+        insert into signalbox.outbox (destination, body, due_at)
+          with recursive n as (select 1 id union all select id + 1 from n where id < ${count})
+          select 'queue:${due.id}', concat('{"id":', id, '}'), '${wallTime(new Date(world.nowMs))}' from n`,
+      );
+      return {
+        consumers: [
+          {
+            queue: due,
+            timeoutSeconds: 10,
+            handlerOf: () =>
+              consume(due, async ({ id }) => {
+                done.add(id);
+                return 'came';
+              }),
+          },
+        ],
+        schedules: [deliverer(stage, { timeoutSeconds: 70, deliveriesPerMinuteMax })],
+        script: [],
+        safety: async () => {
+          const lately = came.sent.filter(({ sentAtMs }) => sentAtMs > world.nowMs - windowMs);
+          if (lately.length <= deliveriesPerMinuteMax) return undefined;
+          return `${lately.length} deliveries in a minute; ${deliveriesPerMinuteMax} are allowed.`;
+        },
+        unsettled: async () => (done.size < count ? `${done.size} of ${count} came.` : undefined),
+      };
+    },
+  };
+}

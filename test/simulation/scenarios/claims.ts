@@ -1,0 +1,86 @@
+import { type Claim, ClaimLost, claim, underClaim } from '../../../lib/platform/claim.ts';
+import { inTransaction } from '../../../lib/platform/mysql.ts';
+import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { mysqlOf } from '../database.ts';
+import type { Scenario, Scheduled, Stage } from '../play.ts';
+import { startMs } from '../world.ts';
+
+interface Tables extends PlatformTables {
+  'signalbox.simulated_work': { id?: number; epoch: string };
+}
+
+const leaseSeconds = 10;
+const pauseSecondsMax = 25;
+const writesEach = 3;
+const playedSeconds = 240;
+
+/** `count` schedules overlap under one claim and pause for longer than its lease: no write of a loser gets through. */
+export function claimsOf(count: number): Scenario {
+  return {
+    name: `claims-${count}`,
+    prepare: `create table if not exists signalbox.simulated_work
+      (id int primary key auto_increment, epoch bigint unsigned not null)`,
+    tables: ['signalbox.claim', 'signalbox.simulated_work'],
+    begin: (stage) => {
+      const { databases, world } = stage;
+      const seen = new Set<number>();
+      let highest = 0;
+      return {
+        consumers: [],
+        schedules: Array.from({ length: count }, (_, index) => contender(stage, index)),
+        script: [{ atSeconds: playedSeconds, act: () => {} }],
+        safety: async () => {
+          const [rows] = await databases.admin.query('select * from signalbox.simulated_work');
+          for (const { id, epoch } of rows as { id: number; epoch: string }[]) {
+            if (seen.has(id)) continue;
+            if (Number(epoch) < highest)
+              return `A write under epoch ${epoch} was kept after one under ${highest}.`;
+            seen.add(id);
+            highest = Number(epoch);
+          }
+          return undefined;
+        },
+        unsettled: async () =>
+          world.nowMs > startMs + playedSeconds * 1000 && highest > 0 ? undefined : 'too early',
+      };
+    },
+  };
+}
+
+function contender(
+  { databases, world, faults: { exact, random } }: Stage,
+  index: number,
+): Scheduled {
+  const pause = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
+  return {
+    name: `contend-${index}`,
+    everySeconds: 60,
+    firstSeconds: index % 60,
+    timeoutSeconds: 120,
+    run: async (worker) => {
+      const mysql = mysqlOf<Tables>(databases, world, worker);
+      const won = await claim(mysql as never, 'simulation/work', leaseSeconds);
+      if (!won) return 'lost';
+      for (let turn = 0; turn < writesEach; turn++) {
+        await pause(exact ? leaseSeconds * 2 : random.between(0, pauseSecondsMax));
+        if (!(await write(mysql, won))) return 'overtaken';
+      }
+      await won.release();
+      return 'done';
+    },
+  };
+}
+
+/** False where the claim was taken by another. */
+async function write(mysql: ReturnType<typeof mysqlOf<Tables>>, won: Claim): Promise<boolean> {
+  try {
+    await inTransaction(mysql, async (trx) => {
+      await underClaim(trx as never, won);
+      await trx.insertInto('signalbox.simulated_work').values({ epoch: won.epoch }).execute();
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof ClaimLost) return false;
+    throw error;
+  }
+}

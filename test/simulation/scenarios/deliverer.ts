@@ -1,0 +1,29 @@
+import { deliverDue } from '../../../lib/platform/delivery.ts';
+import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
+import { mysqlOf } from '../database.ts';
+import type { Scheduled, Stage } from '../play.ts';
+
+/**
+ * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
+ * boundaries beside those of what is tried out.
+ */
+export function deliverer(
+  { databases, world }: Stage,
+  { timeoutSeconds = 6, deliveriesPerMinuteMax = 6_000 } = {},
+): Scheduled {
+  return {
+    name: 'deliver-due',
+    everySeconds: 60,
+    timeoutSeconds,
+    run: (worker, remaining) =>
+      deliverDue(
+        {
+          mysql: mysqlOf(databases, world, worker),
+          deliver: deliverBy(anyQueue()),
+          settings: async () => ({ deliveriesPerMinuteMax }),
+          pause: (ms) => new Promise((done) => setTimeout(done, ms)),
+        },
+        { remaining },
+      ),
+  };
+}

@@ -1,0 +1,128 @@
+import { sql } from 'kysely';
+import * as z from 'zod';
+import { consume } from '../../../lib/platform/consume.ts';
+import { Postponed } from '../../../lib/platform/errors.ts';
+import { inTransaction } from '../../../lib/platform/mysql.ts';
+import { queue } from '../../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { dateOf } from '../../../lib/platform/time.ts';
+import { mysqlOf } from '../database.ts';
+import type { Scenario } from '../play.ts';
+import { deliverer } from './deliverer.ts';
+
+const jobs = queue('simulation/do-job', z.object({ id: z.int() }));
+
+interface Tables extends PlatformTables {
+  'signalbox.simulated_job': {
+    id: number;
+    state: 'new' | 'in hand' | 'done';
+    epoch: number;
+    until: string | null;
+    answer: number | null;
+  };
+}
+
+const inHandSeconds = 20;
+const partnerUrl = 'https://partner.simulated';
+const swarmJobs = 6;
+const swarmSeconds = 300;
+
+/**
+ * A row goes from new through in hand to done; in between a partner is called, without a lock. The partner answers
+ * differently each time, so that it shows whose answer was written.
+ */
+export const jobsDone: Scenario = {
+  name: 'jobs',
+  prepare: `create table if not exists signalbox.simulated_job
+    (id int primary key, state varchar(10) not null, epoch int not null, until datetime null, answer int null)`,
+  tables: ['signalbox.outbox', 'signalbox.claim', 'signalbox.simulated_job'],
+  begin: (stage) => {
+    const { databases, world, faults, queues } = stage;
+    const { random, exact } = faults;
+    const asked = queues.open(jobs);
+    const answers = new Map<string, number>();
+    const written = new Map<number, number>();
+    const rows = async () => {
+      const [found] = await databases.admin.query('select * from signalbox.simulated_job');
+      return found as Tables['signalbox.simulated_job'][];
+    };
+    return {
+      partner: async (request) => {
+        const key = new URL(request.url).pathname;
+        answers.set(key, answers.size + 1);
+        return Response.json({ answer: answers.get(key) });
+      },
+      consumers: [
+        {
+          queue: jobs,
+          timeoutSeconds: 10,
+          handlerOf: (worker) => {
+            const mysql = mysqlOf<Tables>(databases, world, worker);
+            return consume(jobs, ({ id }) => doJob(mysql, id), { mysql: mysql as never });
+          },
+        },
+      ],
+      schedules: [deliverer(stage)],
+      script: Array.from({ length: exact ? 1 : swarmJobs }, (_, id) => ({
+        atSeconds: exact ? 0 : random.between(0, swarmSeconds),
+        act: async () => {
+          await databases.admin.query(
+            "insert into signalbox.simulated_job values (?, 'new', 0, null, null)",
+            [id],
+          );
+          queues.put(asked, JSON.stringify({ id }));
+        },
+      })),
+      safety: async () => {
+        for (const { id, state, epoch, answer } of await rows()) {
+          if (state !== 'done') continue;
+          const before = written.get(id) ?? answer;
+          if (answer === null || answer !== answers.get(`/${id}/${epoch}`) || before !== answer)
+            return `Job ${id} has answer ${answer} under epoch ${epoch}; before: ${before}.`;
+          written.set(id, answer);
+        }
+        const [dead] = queues.dead(jobs).sent;
+        return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+      },
+      unsettled: async () => {
+        const open = (await rows()).find(({ state }) => state !== 'done');
+        return open && `Job ${open.id} is ${open.state}.`;
+      },
+    };
+  },
+};
+
+async function doJob(mysql: ReturnType<typeof mysqlOf<Tables>>, id: number): Promise<string> {
+  const epoch = await inTransaction(mysql, async (trx) => {
+    const job = await trx
+      .selectFrom('signalbox.simulated_job')
+      .selectAll()
+      .select(sql<number | string>`until > now()`.as('busy'))
+      .where('id', '=', id)
+      .forUpdate()
+      .executeTakeFirstOrThrow();
+    if (job.state === 'done') return undefined;
+    if (job.until && Number(job.busy)) throw new Postponed(dateOf(job.until), 'in hand');
+    await trx
+      .updateTable('signalbox.simulated_job')
+      .set({
+        state: 'in hand',
+        epoch: job.epoch + 1,
+        until: sql<string>`now() + interval ${inHandSeconds} second`,
+      })
+      .where('id', '=', id)
+      .execute();
+    return job.epoch + 1;
+  });
+  if (epoch === undefined) return 'done before';
+  const response = await fetch(`${partnerUrl}/${id}/${epoch}`, { method: 'POST' });
+  const { answer } = z.object({ answer: z.int() }).parse(await response.json());
+  const { numUpdatedRows } = await mysql
+    .updateTable('signalbox.simulated_job')
+    .set({ state: 'done', answer })
+    .where('id', '=', id)
+    .where('epoch', '=', epoch)
+    .where('state', '=', 'in hand')
+    .executeTakeFirst();
+  return numUpdatedRows ? 'done' : 'overtaken';
+}

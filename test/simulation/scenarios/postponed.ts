@@ -1,0 +1,63 @@
+import * as z from 'zod';
+import { consume } from '../../../lib/platform/consume.ts';
+import { Postponed } from '../../../lib/platform/errors.ts';
+import { queue } from '../../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { mysqlOf } from '../database.ts';
+import type { Scenario } from '../play.ts';
+import { startMs } from '../world.ts';
+import { deliverer } from './deliverer.ts';
+
+const waiters = queue('simulation/wait', z.object({ id: z.int() }));
+
+const dayMs = 86_400_000;
+const swarmMessages = 4;
+const swarmSeconds = 300;
+
+/** A consumer puts each message off by forty days; then it comes back, and never has been on a dead-letter queue. */
+export const postponed: Scenario = {
+  name: 'postponed',
+  tables: ['signalbox.outbox', 'signalbox.claim'],
+  begin: (stage) => {
+    const { databases, world, faults, queues } = stage;
+    const { random } = faults;
+    const queued = queues.open(waiters);
+    const untilMs = startMs + 40 * dayMs;
+    const done = new Set<number>();
+    return {
+      consumers: [
+        {
+          queue: waiters,
+          timeoutSeconds: 10,
+          handlerOf: (worker) => {
+            const mysql = mysqlOf<PlatformTables>(databases, world, worker);
+            const handle = async ({ id }: { id: number }) => {
+              if (world.nowMs < untilMs) throw new Postponed(new Date(untilMs), 'not yet');
+              done.add(id);
+              return 'waited';
+            };
+            return consume(waiters, handle, { mysql });
+          },
+        },
+      ],
+      schedules: [deliverer(stage)],
+      script: Array.from({ length: faults.exact ? 1 : swarmMessages }, (_, id) => ({
+        atSeconds: faults.exact ? 0 : random.between(0, swarmSeconds),
+        act: () => queues.put(queued, JSON.stringify({ id })),
+      })),
+      // In these weeks deliver-due finds nothing, minute by minute.
+      leap: { fromMs: faults.untilMs + 150_000, toMs: untilMs - 60_000 },
+      settleByMs: untilMs + 2 * dayMs,
+      safety: async () => {
+        const [dead] = queues.dead(waiters).sent;
+        return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+      },
+      unsettled: async () => {
+        const waiting = queued.sent.find(({ body }) => !done.has(JSON.parse(body).id));
+        if (waiting) return `${waiting.body} still waits.`;
+        const [left] = await databases.admin.query('select * from signalbox.outbox');
+        return (left as unknown[]).length ? `The outbox holds ${JSON.stringify(left)}` : undefined;
+      },
+    };
+  },
+};

@@ -1,0 +1,97 @@
+import { wallTime } from '../../../lib/platform/time.ts';
+import type { Stage } from '../play.ts';
+import type { Letter } from '../queues.ts';
+
+export type Upstream = ReturnType<typeof upstreamOf>;
+
+const gone = '(deleted)';
+
+/** The upstream tables, with all that ever stood in them: what the site may show, and in which order. */
+export function upstreamOf({ databases: { admin }, world }: Stage) {
+  const history = new Map<string, string[]>();
+  const shownUpTo = new Map<string, number>();
+  const stamps = new Map<string, string>();
+  let versions = 0;
+
+  /** Never earlier than the stamp before: who changes a row holds its lock until the commit. */
+  const stampOf = (key: string, lateSeconds: number) => {
+    const own = wallTime(new Date(world.nowMs - lateSeconds * 1000));
+    const [, stamp = own] = [own, stamps.get(key) ?? own].toSorted();
+    stamps.set(key, stamp);
+    return stamp;
+  };
+  const remember = (key: string, value: string) =>
+    history.set(key, [...(history.get(key) ?? []), value]);
+
+  /** Whether `value` is what was shown last, or something that came after it; then that is what was shown last. */
+  const movesOn = (key: string, value: string): boolean => {
+    const from = shownUpTo.get(key);
+    const all = history.get(key) ?? [];
+    if (value === (from === undefined ? gone : all[from])) return true;
+    const at = all.indexOf(value, (from ?? -1) + 1);
+    if (at >= 0) shownUpTo.set(key, at);
+    return at >= 0;
+  };
+
+  return {
+    rename: async (id: number, { lateSeconds = 0, status = 1 } = {}): Promise<void> => {
+      const name = `v${versions++}`;
+      const stamp = stampOf(`name ${id}`, lateSeconds);
+      await admin.query(
+        "replace into anjuke_db.ajk_broker values (?, ?, 11, 101, 1001, 'photo.jpg', ?, ?)",
+        [id, name, status, stamp],
+      );
+      remember(`name ${id}`, status === 1 ? name : gone);
+    },
+
+    call: async (id: number, { lateSeconds = 0 } = {}): Promise<void> => {
+      const mobile = `1380000${String(versions++).padStart(4, '0')}`;
+      const stamp = stampOf(`mobile ${id}`, lateSeconds);
+      await admin.query('replace into anjuke_db.ajk_brokerextend values (?, ?, ?)', [
+        ...[id, mobile, stamp],
+      ]);
+      remember(`mobile ${id}`, mobile);
+    },
+
+    /** Of a row that is no longer there only a message can tell. */
+    remove: async (id: number): Promise<void> => {
+      await admin.query('delete from anjuke_db.ajk_broker where BrokerId = ?', [id]);
+      remember(`name ${id}`, gone);
+    },
+
+    /** An older value over a newer one, or one that never was. */
+    wrongOnSite: async (): Promise<string | undefined> => {
+      const [rows] = await admin.query('select * from user_prop_db.broker_base');
+      for (const { broker_id, is_deleted, true_name, mobile } of rows as Record<string, string>[]) {
+        const name = is_deleted ? gone : String(true_name);
+        if (!movesOn(`name ${broker_id}`, name))
+          return `Broker ${broker_id} is ${name} on the site, of ${history.get(`name ${broker_id}`)}.`;
+        if (mobile && !movesOn(`mobile ${broker_id}`, mobile))
+          return `Broker ${broker_id} has ${mobile}, of ${history.get(`mobile ${broker_id}`)}.`;
+      }
+      return undefined;
+    },
+
+    missingOnSite: async (): Promise<string | undefined> => {
+      const [rows] = await admin.query(`
+        select u.BrokerId id, u.TrueName upstream, b.true_name site from anjuke_db.ajk_broker u
+          left join anjuke_db.ajk_brokerextend e on e.BrokerId = u.BrokerId
+          left join user_prop_db.broker_base b on b.broker_id = u.BrokerId
+        where b.broker_id is null or not u.TrueName <=> b.true_name
+          or (e.UserMobile is not null and not e.UserMobile <=> b.mobile)
+          or (u.Status = 1) <> (b.is_deleted = 0)
+        union all select broker_id, null, true_name from user_prop_db.broker_base
+        where is_deleted = 0 and broker_id not in (select BrokerId from anjuke_db.ajk_broker)`);
+      const [row] = rows as unknown[];
+      return row === undefined ? undefined : `The site differs: ${JSON.stringify(row)}`;
+    },
+
+    /** Each version is published once, and once more at most for each thing that went wrong. */
+    publishedTooOften: (sent: readonly Letter[], injected: number): string | undefined => {
+      const scanned = sent.filter(({ body }) => body.endsWith('"flag":2,"source":1}'));
+      const ids = scanned.flatMap(({ body }) => String(JSON.parse(body).broker_ids).split(','));
+      if (ids.length <= versions * (1 + injected)) return undefined;
+      return `${ids.length} publications of ${versions} versions after ${injected} faults.`;
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import './quiet.ts';
+
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { root } from '../../local/stack.ts';
+import { serverOfWorker } from '../support/databases.ts';
+import { hunt } from './bug-bank.ts';
+import { crashInPairs, crashSingly, swarms } from './campaigns.ts';
+import { openDatabases } from './database.ts';
+import { planned } from './faults.ts';
+import { type Played, play } from './play.ts';
+import { broker } from './scenarios/broker.ts';
+import { burstOf } from './scenarios/burst.ts';
+import { claimsOf } from './scenarios/claims.ts';
+import { jobsDone } from './scenarios/jobs.ts';
+import { outbox } from './scenarios/outbox.ts';
+import { postponed } from './scenarios/postponed.ts';
+
+const databases = await openDatabases(serverOfWorker());
+afterAll(databases.close);
+
+test('no SQL asks for SYSDATE, which no simulated clock can move', () => {
+  const files = globSync('{lib,migrations}/**/*.{ts,sql}', { cwd: root });
+  expect(files.length).toBeGreaterThan(20);
+  expect(files.filter((file) => /sysdate/i.test(readFileSync(join(root, file), 'utf8')))).toEqual(
+    [],
+  );
+});
+
+test('the same faults give the same run, boundary by boundary', async () => {
+  const labels = ({ boundaries }: Played) => boundaries.map(({ label }) => label);
+  const plan = planned([{ index: 5, fault: 'crash' }]);
+  const first = labels(await play(databases, broker, plan));
+  expect(first.length).toBeGreaterThan(20);
+  expect(labels(await play(databases, broker, plan))).toEqual(first);
+});
+
+/** How far apart the pairs are that are tried here; `npm run test:torture` tries more. */
+const everyPair = 2000;
+
+test.each([
+  { scenario: jobsDone, every: 1 },
+  { scenario: outbox, every: 5 },
+  { scenario: postponed, every: 5 },
+  { scenario: broker, every: 7 },
+])(
+  '$scenario.name: each $every. of all single faults, and some pairs',
+  async ({ scenario, every }) => {
+    const runs = { count: 0 };
+    const singles = await crashSingly(databases, scenario, runs, every);
+    await crashInPairs(databases, scenario, singles, runs, everyPair);
+    expect(runs.count).toBeGreaterThan(15);
+  },
+  60_000,
+);
+
+test.each([
+  { scenario: broker, seeds: 4 },
+  { scenario: jobsDone, seeds: 6 },
+  { scenario: outbox, seeds: 5 },
+  { scenario: postponed, seeds: 10 },
+  { scenario: claimsOf(2), seeds: 10 },
+  { scenario: claimsOf(20), seeds: 1 },
+])(
+  '$scenario.name: $seeds swarms',
+  async ({ scenario, seeds }) => {
+    const runs = { count: 0 };
+    await swarms(databases, scenario, 1, seeds, runs);
+    expect(runs.count).toBe(seeds);
+  },
+  60_000,
+);
+
+test('what falls due together is delivered without a burst', async () => {
+  const { injected } = await play(databases, burstOf(300, 120), planned([]));
+  expect(injected).toBe(0);
+}, 60_000);
+
+test('a known mistake is found', async () => {
+  const caught = await hunt(databases.server, 'acknowledged-before-applied');
+  expect(caught).toMatchObject({ by: 'broker' });
+}, 120_000);

@@ -1,0 +1,171 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Raw } from './database.ts';
+import type { Fault } from './faults.ts';
+
+/** One invocation of a function in an execution environment of its own. */
+export interface Worker {
+  readonly name: string;
+  /** How far its own clock is off; the databases' clocks are not its. */
+  readonly skewMs: number;
+  /** Its time-out by the simulated clock: then it is killed. */
+  readonly endsAtMs: number;
+  readonly connections: Set<Raw>;
+  alive: boolean;
+  ended: boolean;
+}
+
+/** A place where a worker touches the world: it waits there for its turn. */
+export interface Boundary {
+  readonly worker: Worker;
+  readonly kind: 'sql' | 'send' | 'http' | 'acknowledge' | 'timer';
+  readonly label: string;
+  notBeforeMs: number;
+  readonly go: (fault: Fault | undefined) => void;
+  finished: boolean;
+  readonly whenFinished: Promise<void>;
+  /** The connection whose statement it is, which may come to wait for a lock. */
+  readonly connection: Raw | undefined;
+  blockedSinceMs: number | undefined;
+}
+
+/** What happens at a boundary when it is passed, and what is thrown when it goes wrong. */
+export interface Effect<Result> {
+  readonly run: (fault: Fault | undefined) => Promise<Result>;
+  /** Called before `run` for an effect that shall not come about, after it for an answer that is lost. */
+  readonly fail: (fault: Fault) => Promise<Error>;
+  readonly connection?: Raw;
+}
+
+export interface World {
+  nowMs: number;
+  /** Boundaries whose turn has not come. */
+  readonly waiting: Set<Boundary>;
+  /** Those whose turn has come and whose answer is still out. */
+  readonly running: Set<Boundary>;
+  readonly workers: Set<Worker>;
+  readonly trace: string[];
+  /** Connections that are just being opened, in real time. */
+  opening: number;
+}
+
+/** Midnight in Shanghai: a run also crosses the hour at which days change in UTC. */
+export const startMs = Date.parse('2026-03-01T00:00:00+08:00');
+
+export const newWorld = (): World => ({
+  nowMs: startMs,
+  waiting: new Set(),
+  running: new Set(),
+  workers: new Set(),
+  trace: [],
+  opening: 0,
+});
+
+const workerOf = new AsyncLocalStorage<{ readonly world: World; readonly worker: Worker }>();
+
+/** The worker in whose invocation this code runs; none in the harness itself. */
+export const current = () => workerOf.getStore();
+
+/** Runs the harness's own work without being taken for a worker's. */
+export const outside = <Result>(work: () => Result): Result => workerOf.exit(work);
+
+const never = <Result>(): Promise<Result> => new Promise(() => {});
+
+/** Waits for the worker's turn, then lets the effect come about, or not, or only its answer not. */
+export async function cross<Result>(
+  kind: Boundary['kind'],
+  label: string,
+  effect: Effect<Result>,
+): Promise<Result> {
+  const here = current();
+  if (!here) return await effect.run(undefined);
+  const { world, worker } = here;
+  if (!worker.alive) return await never();
+  const turn = Promise.withResolvers<Fault | undefined>();
+  const finished = Promise.withResolvers<void>();
+  const boundary: Boundary = {
+    ...{ worker, kind, label, notBeforeMs: world.nowMs, finished: false },
+    ...{ go: turn.resolve, whenFinished: finished.promise },
+    ...{ connection: effect.connection, blockedSinceMs: undefined },
+  };
+  world.waiting.add(boundary);
+  const fault = await turn.promise;
+  try {
+    if (fault === 'error' || fault === 'conflict') throw await effect.fail(fault);
+    const result = await effect.run(fault);
+    if (fault === 'lost') throw await effect.fail(fault);
+    if (worker.alive) return result;
+  } catch (error) {
+    if (worker.alive) throw error;
+  } finally {
+    boundary.finished = true;
+    world.running.delete(boundary);
+    finished.resolve();
+  }
+  return await never();
+}
+
+/** Runs `work` as this worker; resolves when it has ended, and never when the worker died before. */
+export async function runAs<Result>(
+  world: World,
+  worker: Worker,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  world.workers.add(worker);
+  try {
+    return await workerOf.run({ world, worker }, work);
+  } finally {
+    worker.ended = true;
+    world.workers.delete(worker);
+  }
+}
+
+const thinkingMsMax = 5_000;
+const immediate = () => new Promise<void>((done) => setImmediate(done));
+
+/** Waits until every worker stands at a boundary or has ended: nothing else can happen by itself. */
+export async function calm(world: World): Promise<void> {
+  await immediate();
+  const end = performance.now() + thinkingMsMax;
+  for (;;) {
+    const busy = new Set([...world.waiting, ...world.running].map(({ worker }) => worker));
+    const thinking = [...world.workers].filter((worker) => !busy.has(worker));
+    if (!thinking.length && !world.opening) return;
+    if (performance.now() > end)
+      throw new Error(`${thinking[0]?.name} waits for something that is not wrapped.`);
+    await immediate();
+  }
+}
+
+type Timeout = typeof globalThis.setTimeout;
+
+/** Pauses of a worker pass by the simulated clock, and its calls to partners reach those of the simulation. */
+export function wrapProcess(partner: (request: Request) => Promise<Response>): () => void {
+  const real = { setTimeout: globalThis.setTimeout, fetch: globalThis.fetch };
+  const pause = (callback: () => void, ms = 0, ...rest: unknown[]) => {
+    const here = current();
+    if (!here) return Reflect.apply(real.setTimeout, undefined, [callback, ms, ...rest]);
+    const effect = { run: async () => callback(), fail: async () => new Error('not of a pause') };
+    void cross('timer', `pause of ${ms} ms`, effect);
+    for (const boundary of here.world.waiting)
+      if (boundary.worker === here.worker && boundary.kind === 'timer')
+        boundary.notBeforeMs = Math.max(boundary.notBeforeMs, here.world.nowMs + ms);
+    return 0;
+  };
+  globalThis.setTimeout = pause as unknown as Timeout;
+  globalThis.fetch = async (input, init) => {
+    if (!current()) return await real.fetch(input, init);
+    const request = new Request(input, init);
+    return await cross('http', `${request.method} ${request.url}`, {
+      run: () => partner(request),
+      fail: async () => new TypeError('fetch failed', { cause: lostConnection() }),
+    });
+  };
+  return () => Object.assign(globalThis, real);
+}
+
+/** As Node and mysql2 say it when the other side has gone. */
+export const lostConnection = (): Error =>
+  Object.assign(new Error('Connection lost: The server closed the connection.'), {
+    code: 'PROTOCOL_CONNECTION_LOST',
+    fatal: true,
+  });

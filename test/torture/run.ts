@@ -1,0 +1,94 @@
+/**
+ * `npm run test:torture`: what takes longer than `npm test` may. Every single fault, many pairs and swarms of each
+ * scenario, and the whole bug bank. Ends with `N passed, N failed`.
+ */
+import '../simulation/quiet.ts';
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { endWithParents, Processes } from '../../local/processes.ts';
+import { table } from '../../local/progress.ts';
+import { bugs, type Caught, hunt, tableOf } from '../simulation/bug-bank.ts';
+import { crashInPairs, crashSingly, swarms } from '../simulation/campaigns.ts';
+import { type Databases, openDatabases, startDatabase } from '../simulation/database.ts';
+import { planned } from '../simulation/faults.ts';
+import { play, type Scenario, Violation } from '../simulation/play.ts';
+import { scenarios } from '../simulation/scenarios/all.ts';
+import { burstOf } from '../simulation/scenarios/burst.ts';
+
+const seeds = 100;
+/** How far apart the pairs of faults are: all pairs of the broker alone would take hours. */
+const everyPair = 25;
+
+const dir = mkdtempSync(join(tmpdir(), 'signalbox-torture-'));
+const processes = new Processes(dir);
+const counts = { passed: 0, failed: 0 };
+
+async function end(): Promise<never> {
+  const awake = setInterval(() => {}, 1000); // Servers that are being ended do not keep a process alive.
+  await processes.endAll();
+  clearInterval(awake);
+  rmSync(dir, { recursive: true, force: true });
+  console.log(`${counts.passed} passed, ${counts.failed} failed`);
+  process.exit(counts.failed ? 1 : 0);
+}
+
+/** One line of the table: how many runs, in how many seconds, and what broke. */
+async function tortured(databases: Databases, scenario: Scenario) {
+  const runs = { count: 0 };
+  const began = Date.now();
+  const row = (result: string) => [
+    scenario.name,
+    runs.count,
+    Math.round((Date.now() - began) / 1000),
+    result,
+  ];
+  try {
+    if (scenario.name === 'burst') {
+      runs.count += 1;
+      await play(databases, scenario, planned([]));
+    } else if (scenario.name.startsWith('claims'))
+      await swarms(databases, scenario, 1, Math.ceil(seeds / 5), runs);
+    else {
+      const singles = await crashSingly(databases, scenario, runs);
+      await crashInPairs(databases, scenario, singles, runs, everyPair);
+      await swarms(databases, scenario, 1, seeds, runs);
+    }
+    counts.passed += 1;
+    return row('held');
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    counts.failed += 1;
+    console.log(error.message);
+    return row('BROKEN');
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end());
+endWithParents(() => void end());
+
+try {
+  const server = await startDatabase(processes, join(dir, 'mysql'));
+  const caught: Caught[] = [];
+  for (const bug of bugs) {
+    const one = await hunt(server, bug);
+    caught.push(one);
+    if (one.by) counts.passed += 1;
+    else counts.failed += 1;
+  }
+  console.log(`${tableOf(caught)}\n`);
+  const databases = await openDatabases(server);
+  const rows: (string | number)[][] = [];
+  for (const scenario of [
+    ...scenarios.filter(({ name }) => name !== 'burst'),
+    burstOf(10_000, 6_000),
+  ])
+    rows.push(await tortured(databases, scenario));
+  console.log(table(['scenario', 'runs', 'seconds', 'promises'], rows));
+  await databases.close();
+} catch (error) {
+  counts.failed += 1;
+  console.error(error);
+}
+await end();

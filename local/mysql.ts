@@ -7,9 +7,9 @@ import type { Processes } from './processes.ts';
 
 /** Who may do what, as in the cloud: our user reaches our schemas, the reader of upstream tables only reads. */
 export const users = {
-  admin: { username: 'admin', password: 'admin-local' },
-  signalbox: { username: 'signalbox', password: 'signalbox-local' },
-  upstream: { username: 'upstream', password: 'upstream-local' },
+  admin: { username: 'admin', password: 'admin-password' },
+  signalbox: { username: 'signalbox', password: 'signalbox-password' },
+  upstream: { username: 'upstream', password: 'upstream-password' },
 } as const;
 
 const ours = ['signalbox', 'user_prop_db', 'user', 'push_db'];

@@ -51,11 +51,13 @@ test.each([
 });
 
 test('no password and no token of the stack', () => {
-  const { upstash, redis } = inject('endpoints');
+  const { upstash, redis, credentials } = inject('endpoints');
   const secrets = [
     ...Object.values(users).map(({ password }) => password),
     upstash.token,
     redis.password,
+    credentials.upstream.secret,
+    credentials.operator,
   ];
   for (const secret of secrets) expect(all).not.toContain(secret);
 });

@@ -3,7 +3,7 @@
  * of a UUID.
  */
 const phone =
-  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-)((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d)/g;
+  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-|[\da-f]{8}-)((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d|-[\da-f]{12})/g;
 /** Identity card numbers: a region, a date of birth, three digits and a check character. */
 const identityCard =
   /(?<![\dA-Za-z])([1-9]\d{5})(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(\d{3}[\dXx])(?![\dA-Za-z])/g;

@@ -59,7 +59,6 @@ interface Play {
   readonly leap?: { readonly fromMs: number; readonly toMs: number };
   /** By when all must be done, where that is not 48 hours after the last act and fault. */
   readonly settleByMs?: number;
-  readonly partner?: (request: Request) => Promise<Response>;
   /** What is wrong at this moment, and may be so at none; asked after each write. */
   readonly safety: (injected: number) => Promise<string | undefined>;
   /** What is not yet as it must be when all is done. */
@@ -106,8 +105,7 @@ export async function play(
   const emptied = scenario.tables.map((table) => `delete from ${table}`);
   await admin.query([...(scenario.prepare ? [scenario.prepare] : []), ...emptied].join(';'));
   const acted = await scenario.begin({ databases, world, queues, faults });
-  const partner = acted.partner ?? (async () => new Response('nobody', { status: 500 }));
-  const unwrap = [wrapProcess(partner), wrapClients(queues)];
+  const unwrap = [wrapProcess(), wrapClients(queues)];
   try {
     return await settle({ databases, world, queues, faults }, acted);
   } catch (error) {

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { type Answer, type Exchange, NoAnswer, type Request } from '../../lib/platform/exchange.ts';
 import type { Raw } from './database.ts';
 import type { Fault } from './faults.ts';
 
@@ -138,9 +139,18 @@ export async function calm(world: World): Promise<void> {
 
 type Timeout = typeof globalThis.setTimeout;
 
-/** Pauses of a worker pass by the simulated clock, and its calls to partners reach those of the simulation. */
-export function wrapProcess(partner: (request: Request) => Promise<Response>): () => void {
-  const real = { setTimeout: globalThis.setTimeout, fetch: globalThis.fetch };
+/** What `partner(…)` of lib/platform/http.ts gets as its line to the world: each request is a boundary. */
+export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exchange {
+  return (request) =>
+    cross('http', `${request.method} ${request.url}`, {
+      run: () => answer(request),
+      fail: async (fault) => new NoAnswer(`simulated: ${fault}`, { sent: fault === 'lost' }),
+    });
+}
+
+/** Pauses of a worker pass by the simulated clock. */
+export function wrapProcess(): () => void {
+  const real = { setTimeout: globalThis.setTimeout };
   const pause = (callback: () => void, ms = 0, ...rest: unknown[]) => {
     const here = current();
     if (!here) return Reflect.apply(real.setTimeout, undefined, [callback, ms, ...rest]);
@@ -152,14 +162,6 @@ export function wrapProcess(partner: (request: Request) => Promise<Response>): (
     return 0;
   };
   globalThis.setTimeout = pause as unknown as Timeout;
-  globalThis.fetch = async (input, init) => {
-    if (!current()) return await real.fetch(input, init);
-    const request = new Request(input, init);
-    return await cross('http', `${request.method} ${request.url}`, {
-      run: () => partner(request),
-      fail: async () => new TypeError('fetch failed', { cause: lostConnection() }),
-    });
-  };
   return () => Object.assign(globalThis, real);
 }
 

@@ -74,6 +74,7 @@ try {
   for (const bug of bugs) {
     const one = await hunt(server, bug);
     caught.push(one);
+    console.log(`${one.by ? '✓' : '✗'} ${bug}: ${one.by ?? 'not caught'} after ${one.runs} runs`);
     if (one.by) counts.passed += 1;
     else counts.failed += 1;
   }

@@ -1,13 +1,15 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
 import { consume } from '../../../lib/platform/consume.ts';
-import { Postponed } from '../../../lib/platform/errors.ts';
+import { PartnerAway, Postponed } from '../../../lib/platform/errors.ts';
+import { type Partner, partner, postponed } from '../../../lib/platform/http.ts';
 import { inTransaction } from '../../../lib/platform/mysql.ts';
 import { queue } from '../../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../../lib/platform/schema.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scenario } from '../play.ts';
+import { exchangeWith } from '../world.ts';
 import { deliverer } from './deliverer.ts';
 
 const jobs = queue('simulation/do-job', z.object({ id: z.int() }));
@@ -23,7 +25,9 @@ interface Tables extends PlatformTables {
 }
 
 const inHandSeconds = 20;
-const partnerUrl = 'https://partner.simulated';
+const baseUrl = 'https://partner.simulated';
+const timeoutMs = 1_000;
+const retry = { attemptsMax: 2, delayMs: 100 };
 const swarmJobs = 6;
 const swarmSeconds = 300;
 
@@ -46,19 +50,23 @@ export const jobsDone: Scenario = {
       const [found] = await databases.admin.query('select * from signalbox.simulated_job');
       return found as Tables['signalbox.simulated_job'][];
     };
+    const exchange = exchangeWith(async ({ url: { pathname } }) => {
+      answers.set(pathname, answers.size + 1);
+      return { status: 200, body: Buffer.from(`{"answer":${answers.size}}`) };
+    });
     return {
-      partner: async (request) => {
-        const key = new URL(request.url).pathname;
-        answers.set(key, answers.size + 1);
-        return Response.json({ answer: answers.get(key) });
-      },
       consumers: [
         {
           queue: jobs,
           timeoutSeconds: 10,
           handlerOf: (worker) => {
             const mysql = mysqlOf<Tables>(databases, world, worker);
-            return consume(jobs, ({ id }) => doJob(mysql, id), { mysql: mysql as never });
+            const ask = partner({ name: 'the partner', baseUrl, timeoutMs, retry }, exchange);
+            return consume(
+              jobs,
+              ({ id }) => doJob({ mysql, ask, now: () => new Date(world.nowMs) }, id),
+              { mysql: mysql as never },
+            );
           },
         },
       ],
@@ -92,7 +100,15 @@ export const jobsDone: Scenario = {
   },
 };
 
-async function doJob(mysql: ReturnType<typeof mysqlOf<Tables>>, id: number): Promise<string> {
+const Answer = z.object({ answer: z.int() });
+
+interface Deps {
+  readonly mysql: Kysely<Tables>;
+  readonly ask: Partner;
+  readonly now: () => Date;
+}
+
+async function doJob({ mysql, ask, now }: Deps, id: number): Promise<string> {
   const epoch = await inTransaction(mysql, async (trx) => {
     const job = await trx
       .selectFrom('signalbox.simulated_job')
@@ -115,8 +131,10 @@ async function doJob(mysql: ReturnType<typeof mysqlOf<Tables>>, id: number): Pro
     return job.epoch + 1;
   });
   if (epoch === undefined) return 'done before';
-  const response = await fetch(`${partnerUrl}/${id}/${epoch}`, { method: 'POST' });
-  const { answer } = z.object({ answer: z.int() }).parse(await response.json());
+  const path = `/${id}/${epoch}`;
+  const { answer } = await ask({ method: 'POST', path, answer: Answer }).catch((error) => {
+    throw error instanceof PartnerAway ? postponed(error, epoch, now()) : error;
+  });
   const { numUpdatedRows } = await mysql
     .updateTable('signalbox.simulated_job')
     .set({ state: 'done', answer })

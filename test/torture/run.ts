@@ -1,6 +1,6 @@
 /**
- * `npm run test:torture`: what takes longer than `npm test` may. Every single fault, many pairs and swarms of each
- * scenario, and the whole bug bank. Ends with `N passed, N failed`.
+ * `npm run test:torture`: what takes longer than `npm test` may. Real workers and a real start killed with -9, every
+ * single fault, many pairs and swarms of each scenario, and the whole bug bank. Ends with `N passed, N failed`.
  */
 import '../simulation/quiet.ts';
 
@@ -16,6 +16,7 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
+import { killedConsumers, killedStart } from './real.ts';
 
 const seeds = 100;
 /** How far apart the pairs of faults are: all pairs of the broker alone would take hours. */
@@ -68,7 +69,20 @@ async function tortured(databases: Databases, scenario: Scenario) {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void end());
 endWithParents(() => void end());
 
+/** Real processes first, while nothing else runs. */
+async function real(): Promise<void> {
+  for (const one of [
+    await killedStart(join(dir, 'copy')),
+    await killedConsumers(join(dir, 'stack'), Date.now()),
+  ]) {
+    console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
+    if (one.good) counts.passed += 1;
+    else counts.failed += 1;
+  }
+}
+
 try {
+  await real();
   const server = await startDatabase(processes, join(dir, 'mysql'));
   const caught: Caught[] = [];
   for (const bug of bugs) {

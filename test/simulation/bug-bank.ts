@@ -40,16 +40,21 @@ export async function hunt(server: Databases['server'], bug: string): Promise<Ca
       encoding: 'utf8',
     });
     if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
-    const output = await simulated(copy, server);
-    return caughtIn(bug, output);
+    const swarms = await simulated(copy, server, 'swarms');
+    const crashes = swarms.includes('✗') ? '' : await simulated(copy, server, 'crashes');
+    return caughtIn(bug, swarms + crashes);
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
 }
 
-async function simulated(cwd: string, { host, port }: Databases['server']): Promise<string> {
+async function simulated(
+  cwd: string,
+  { host, port }: Databases['server'],
+  what: 'swarms' | 'crashes',
+): Promise<string> {
   const program = join(cwd, 'test/simulation/simulate.ts');
-  const args = [program, '--hunt', '--mysql', `${host}:${port}`];
+  const args = [program, '--hunt', what, '--mysql', `${host}:${port}`];
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])

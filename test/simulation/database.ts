@@ -21,6 +21,8 @@ export interface Raw {
   /** What its `timestamp` was last set to. */
   clockMs: number;
   broken: boolean;
+  /** Its wait for a lock was ended by us, as MySQL would have. */
+  waitedTooLong: boolean;
 }
 
 export type Admin = Awaited<ReturnType<typeof connect>>;
@@ -113,7 +115,7 @@ async function taken({ server, stock }: Databases, role: Role): Promise<Raw> {
   const { username, password } = users[role];
   const connection = createConnection({ ...server, user: username, password, ...typesOfValues });
   connection.on('error', () => {}); // It is killed on purpose.
-  const raw = { role, connection, threadId: 0, clockMs: 0, broken: false };
+  const raw = { role, connection, threadId: 0, clockMs: 0, broken: false, waitedTooLong: false };
   await query(raw, session, []);
   return { ...raw, threadId: connection.threadId };
 }
@@ -137,11 +139,14 @@ function crossSql(
     connection: raw,
     run: () =>
       outside(async () => {
+        raw.waitedTooLong = false;
         if (raw.clockMs !== world.nowMs && !raw.broken) {
           await query(raw, `set timestamp = ${world.nowMs / 1000}`, []);
           raw.clockMs = world.nowMs;
         }
-        return await query(raw, sql, parameters);
+        return await query(raw, sql, parameters).catch((error) => {
+          throw raw.waitedTooLong && error.errno === queryInterrupted ? lockWaitTimeout() : error;
+        });
       }),
     fail: (fault) => outside(() => failed(admin, raw, fault)),
   });
@@ -177,21 +182,38 @@ export async function breakOff(admin: Admin, raw: Raw): Promise<void> {
 }
 
 /**
- * Whether a statement waits for a row's lock. INNODB STATUS is read because it is always up to date, while
- * information_schema.innodb_trx shows the state of up to 0.1 s ago.
+ * Whose statements wait for a row's lock. INNODB STATUS is always up to date, while information_schema.innodb_trx
+ * shows the state of up to 0.1 s ago; but it leaves out who has not written yet and waits for a shared lock. Such a
+ * statement counts as waiting when it is still running after `sharedAfterMs`, which none takes that need not wait.
  * https://dev.mysql.com/doc/refman/8.0/en/innodb-information-schema-internal-data.html
  */
-export async function isBlocked(admin: Admin, { threadId }: Raw): Promise<boolean> {
-  const [rows] = await admin.query('show engine innodb status');
-  const [{ Status = '' } = {}] = rows as { Status?: string }[];
-  return Status.split('---TRANSACTION').some(
-    (text) => text.includes(`MySQL thread id ${threadId},`) && text.includes('LOCK WAIT'),
+export async function blockedThreads(admin: Admin): Promise<Set<number>> {
+  await new Promise((done) => setTimeout(done, sharedAfterMs));
+  const [status] = await admin.query('show engine innodb status');
+  const [{ Status = '' } = {}] = status as { Status?: string }[];
+  const blocked = Status.split('---TRANSACTION').filter((text) => text.includes('LOCK WAIT'));
+  const [running] = await admin.query(
+    "select id from information_schema.processlist where command = 'Query' and info like '%for share'",
   );
+  return new Set([
+    ...blocked.map((text) => Number(text.match(/MySQL thread id (\d+),/)?.[1])),
+    ...(running as { id: string }[]).map(({ id }) => Number(id)),
+  ]);
 }
+
+const sharedAfterMs = 5;
 
 export const lockWaitMsMax = lockWaitTimeoutSeconds * 1000;
 
 /** Ends a wait for a lock as MySQL does after `innodb_lock_wait_timeout`, of simulated seconds. */
-export async function endLockWait(admin: Admin, { threadId }: Raw): Promise<void> {
-  await admin.query(`kill query ${threadId}`).catch(() => {});
+export async function endLockWait(admin: Admin, raw: Raw): Promise<void> {
+  raw.waitedTooLong = true;
+  await admin.query(`kill query ${raw.threadId}`).catch(() => {});
 }
+
+const queryInterrupted = 1317;
+const lockWaitTimeout = (): Error =>
+  Object.assign(new Error('Lock wait timeout exceeded; try restarting transaction'), {
+    code: 'ER_LOCK_WAIT_TIMEOUT',
+    errno: 1205,
+  });

@@ -3,7 +3,13 @@ import { SQSClient } from '@aws-sdk/client-sqs';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { QueueName } from '../../lib/platform/queue.ts';
 import { contextOf } from '../support/lambda.ts';
-import { breakOff, type Databases, endLockWait, isBlocked, lockWaitMsMax } from './database.ts';
+import {
+  blockedThreads,
+  breakOff,
+  type Databases,
+  endLockWait,
+  lockWaitMsMax,
+} from './database.ts';
 import type { Faults } from './faults.ts';
 import type { SimulatedQueue } from './queues.ts';
 import { drained, forgetOld, type Letter, newQueues, type Queues, recordOf } from './queues.ts';
@@ -226,7 +232,8 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     while (!boundary.finished) {
       if (performance.now() > end) throw new Violation(`No answer: ${boundary.label}`);
       await Promise.race([boundary.whenFinished, realPause(blockedAfterMs)]);
-      if (boundary.finished || !connection || !(await isBlocked(admin, connection))) continue;
+      if (boundary.finished || !connection) continue;
+      if (!(await blockedThreads(admin)).has(connection.threadId)) continue;
       if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);
       boundary.blockedSinceMs ??= world.nowMs;
       return;
@@ -235,7 +242,9 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
 
   async function recheckBlocked(): Promise<void> {
     if (!world.running.size) return;
-    for (const boundary of world.running) await answeredOrBlocked(boundary);
+    const blocked = await blockedThreads(admin);
+    for (const boundary of world.running)
+      if (!blocked.has(boundary.connection?.threadId ?? 0)) await answeredOrBlocked(boundary);
     await calm(world);
   }
 
@@ -314,7 +323,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     untilMs = world.nowMs + settleMsMax;
     for (const one of schedules) nextAtMs.set(one, world.nowMs);
     for (const queue of drained(queues))
-      for (const { body } of [...queue.sent]) queues.put(queue, body);
+      for (const letter of queue.sent) queues.again(queue, letter);
     note('all messages come once more');
   }
 

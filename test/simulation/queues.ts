@@ -34,6 +34,8 @@ export interface Queues {
   readonly dead: (name: QueueName) => SimulatedQueue;
   /** What an upstream system sends: no boundary, no fault. */
   readonly put: (queue: SimulatedQueue, body: string, reason?: string, delayMs?: number) => void;
+  /** A message comes once more, long after it was done with; it counts as sent but once. */
+  readonly again: (queue: SimulatedQueue, letter: Letter) => void;
   readonly receive: (queue: SimulatedQueue, letters: readonly Letter[], hideMs: number) => void;
   /** What a client of SQS or EventBridge asks for, within a worker. */
   readonly command: (command: unknown) => Promise<unknown>;
@@ -108,6 +110,10 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
     all: () => [...byUrl.values()],
     events,
     put,
+    again: (queue, letter) => {
+      const sentAtMs = world.nowMs;
+      queue.letters.set(letter.id, { ...letter, sentAtMs, visibleAtMs: sentAtMs, receives: 0 });
+    },
     receive: (queue, chosen, hideMs) => {
       for (const letter of chosen) {
         letter.receives += 1;

@@ -27,14 +27,15 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     faults: { type: 'string' },
     crashes: { type: 'string' },
-    /** A few of everything, scenario after scenario, until a promise is broken: how the bug bank looks. */
-    hunt: { type: 'boolean', default: false },
+    /** `swarms` or `crashes`: a few of each scenario, until a promise is broken. So the bug bank looks. */
+    hunt: { type: 'string' },
     /** host:port of a MySQL that is there already; the bug bank has one for all its bugs. */
     mysql: { type: 'string' },
   },
 });
 
 const huntSeeds = 8;
+const huntEvery = 5;
 
 const plan = (text: string) =>
   text === 'none'
@@ -45,9 +46,11 @@ const plan = (text: string) =>
       });
 
 async function simulate(databases: Databases, scenario: Scenario, runs: Runs): Promise<void> {
-  if (values.hunt) {
-    await swarms(databases, scenario, 1, huntSeeds, runs);
-    await crashSingly(databases, scenario, runs);
+  if (values.hunt === 'swarms') {
+    const seeds = scenario.name === 'claims-20' ? 1 : huntSeeds;
+    await swarms(databases, scenario, 1, seeds, runs);
+  } else if (values.hunt === 'crashes') {
+    await crashSingly(databases, scenario, runs, huntEvery);
   } else if (values.faults !== undefined) {
     runs.count += 1;
     await play(databases, scenario, planned(plan(values.faults)));

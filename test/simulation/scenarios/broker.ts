@@ -103,7 +103,7 @@ const fixedScript: Script = (_, upstream, send) => [
   {
     atSeconds: 0,
     act: async () => {
-      for (const id of [1, 2, 3]) await upstream.rename(id);
+      for (const id of [1, 2, 3, 4]) await upstream.rename(id);
       await upstream.call(1);
       for (const { body } of bad) send(body);
     },
@@ -125,6 +125,13 @@ const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
     atSeconds: random.between(0, swarmSeconds),
     act: () => send(body),
   }));
+  // More than a page holds, within one second.
+  script.push({
+    atSeconds: random.between(0, swarmSeconds),
+    act: async () => {
+      for (const id of [1, 2, 3, 4]) await upstream.rename(id);
+    },
+  });
   for (let change = 0; change < swarmChanges; change++) {
     const id = random.between(1, 4);
     const lateSeconds = random.happens(0.3) ? random.between(0, lateSecondsMax) : 0;

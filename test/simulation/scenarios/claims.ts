@@ -9,10 +9,10 @@ interface Tables extends PlatformTables {
   'signalbox.simulated_work': { id?: number; epoch: string };
 }
 
-const leaseSeconds = 10;
-const pauseSecondsMax = 25;
-const writesEach = 3;
-const playedSeconds = 240;
+const leaseSeconds = 3;
+const pauseSecondsMax = 8;
+const writesEach = 4;
+const playedSeconds = 100;
 
 /** `count` schedules overlap under one claim and pause for longer than its lease: no write of a loser gets through. */
 export function claimsOf(count: number): Scenario {
@@ -54,8 +54,8 @@ function contender(
   const pause = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
   return {
     name: `contend-${index}`,
-    everySeconds: 60,
-    firstSeconds: index % 60,
+    everySeconds: 20,
+    firstSeconds: index % 20,
     timeoutSeconds: 120,
     run: async (worker) => {
       const mysql = mysqlOf<Tables>(databases, world, worker);

@@ -10,6 +10,7 @@ export const users = {
   admin: { username: 'admin', password: 'admin-password' },
   signalbox: { username: 'signalbox', password: 'signalbox-password' },
   upstream: { username: 'upstream', password: 'upstream-password' },
+  order: { username: 'order', password: 'order-password' },
 } as const;
 
 const ours = ['signalbox', 'user_prop_db', 'user', 'push_db'];
@@ -21,6 +22,8 @@ const firstStatements = [
   `grant all on *.* to '${users.admin.username}'@'%' with grant option;`,
   ...ours.map((schema) => `grant all on \`${schema}\`.* to '${users.signalbox.username}'@'%';`),
   `grant select on anjuke_db.* to '${users.upstream.username}'@'%';`,
+  `grant select on order_db.* to '${users.order.username}'@'%';`,
+  `grant replication slave, replication client on *.* to '${users.order.username}'@'%';`,
 ];
 
 export interface Mysql {

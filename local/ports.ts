@@ -2,6 +2,11 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 const host = '127.0.0.1';
+/**
+ * Ports are drawn below 32768, where Linux takes those of outgoing connections from: else one that was free might be
+ * taken before its server, which starts for seconds, listens on it.
+ */
+const attemptsMax = 50;
 
 function canListen(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
@@ -17,14 +22,19 @@ function canListen(port: number): Promise<number | undefined> {
 
 /** The port that was asked for, or any free one. Throws with the holder's name when the one asked for is taken. */
 export async function freePort(what: string, asked: number | undefined): Promise<number> {
-  const port = await canListen(asked ?? 0);
-  if (port) return port;
-  throw new Error(`Port ${asked}, asked for ${what}, is in use by ${holderOf(asked ?? 0)}.`);
+  if (asked !== undefined) {
+    if (await canListen(asked)) return asked;
+    throw new Error(`Port ${asked}, asked for ${what}, is in use by ${holderOf(asked)}.`);
+  }
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const port = await canListen(10_000 + Math.floor(Math.random() * 10_000));
+    if (port) return port;
+  }
+  throw new Error(`No port is free for ${what}.`);
 }
 
 /** What a node of a Redis Cluster adds to its port for the bus between nodes. */
 const busOffset = 10_000;
-const rangeAttemptsMax = 50;
 
 /** The first of `count` neighbouring ports that are free together with their bus ports; `preferred` if it can be. */
 export async function freeRange(
@@ -37,8 +47,8 @@ export async function freeRange(
   const taken = await takenIn(first, count);
   if (taken === undefined) return first;
   if (asked) throw new Error(`Port ${taken}, asked for ${what}, is in use by ${holderOf(taken)}.`);
-  for (let attempt = 0; attempt < rangeAttemptsMax; attempt++) {
-    const other = 20_000 + Math.floor(Math.random() * 1_000) * 10;
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const other = 20_000 + Math.floor(Math.random() * 270) * 10;
     if ((await takenIn(other, count)) === undefined) return other;
   }
   throw new Error(`No ${count} neighbouring ports are free for ${what}.`);

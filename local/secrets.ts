@@ -5,6 +5,16 @@ import { users } from './mysql.ts';
 /** What upstream systems sign with here. */
 export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' } as const;
 
+/** Our application at the payment centre, and the key it signs with. */
+const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
+
+/** The secrets that name a MySQL server, each with the user that it is for. */
+export const mysqlUsers = {
+  mysql: users.signalbox,
+  'mysql-upstream': users.upstream,
+  'mysql-order': users.order,
+} as const;
+
 /** Secrets exist before the deploy, here as in the cloud. */
 export async function createSecrets(
   client: SecretsManagerClient,
@@ -13,8 +23,10 @@ export async function createSecrets(
 ): Promise<void> {
   const secrets: Partial<Record<SecretName, object>> = {
     redis,
-    mysql: { host, port, ...users.signalbox, ssl: false },
-    'mysql-upstream': { host, port, ...users.upstream, ssl: false },
+    ...Object.fromEntries(
+      Object.entries(mysqlUsers).map(([name, user]) => [name, { host, port, ...user, ssl: false }]),
+    ),
+    payment: paymentAccount,
     'upstream-keys': { [upstream.key]: [upstream.secret] },
   };
   for (const [name, value] of Object.entries(secrets))

@@ -16,12 +16,15 @@ import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
 import { createSecrets, upstream } from './secrets.ts';
-import { audience, startIdentity, type Tokens, tokensFrom } from './simulators/identity.ts';
+import { addressesOf, type SimulatorName, startSimulators, urlsOf } from './simulators/all.ts';
+import { audience, type Tokens, tokensFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
 
 export const root = join(import.meta.dirname, '..');
 const upstashToken = 'upstash-local';
+/** Here nobody's money is at stake, and a test sends what it likes. */
+const localChargesMax = 1_000_000;
 
 /** Ports that were asked for; the others are free ones. */
 export interface Ports {
@@ -31,7 +34,7 @@ export interface Ports {
   readonly opensearch?: number | undefined;
   readonly aws?: number | undefined;
   readonly api?: number | undefined;
-  readonly identity?: number | undefined;
+  readonly simulators?: Partial<Record<SimulatorName, number>>;
 }
 
 /** What `.local/endpoints.json` says; its form is fixed, for tools from elsewhere. */
@@ -50,7 +53,7 @@ export interface Endpoints {
   readonly parameters: Readonly<Record<string, string>>;
   readonly bus: string;
   readonly bucket: string;
-  readonly simulators: { readonly identity: string };
+  readonly simulators: Readonly<Record<SimulatorName, string>>;
   readonly credentials: { readonly upstream: typeof upstream } & Tokens;
 }
 
@@ -67,12 +70,22 @@ export interface Stack extends Cloud {
   readonly stop: () => Promise<void>;
 }
 
+interface Options {
+  /** No OpenSearch, for tests of which none asks it: half of what a stack costs to start. */
+  readonly search?: boolean;
+}
+
 /** Brings up the whole local cloud in `dir` and deploys the product into it. What it started ends if it fails. */
-export async function startStack(dir: string, ports: Ports, progress: Progress): Promise<Stack> {
+export async function startStack(
+  dir: string,
+  ports: Ports,
+  progress: Progress,
+  { search = true }: Options = {},
+): Promise<Stack> {
   const processes = new Processes(dir);
   rmSync(join(dir, 'endpoints.json'), { force: true });
   try {
-    return await bringUp(dir, ports, progress, processes);
+    return await bringUp(dir, ports, progress, processes, search);
   } catch (error) {
     await processes.endAll();
     throw error;
@@ -84,6 +97,7 @@ async function bringUp(
   ports: Ports,
   progress: Progress,
   processes: Processes,
+  search: boolean,
 ): Promise<Stack> {
   const { step } = progress;
   await step('Debian packages', installDebianPackages);
@@ -93,10 +107,9 @@ async function bringUp(
     opensearch: await freePort('OpenSearch', ports.opensearch),
     aws: await freePort('the AWS emulator', ports.aws),
     api: await freePort('the HTTP API', ports.api),
-    identity: await freePort('the identity provider', ports.identity),
   };
   const at = (name: string) => join(dir, name);
-  const [mysql, [redis, upstash], opensearch, emulator, identity] = await allOrFirstError([
+  const [mysql, [redis, upstash], opensearch, emulator, simulators] = await allOrFirstError([
     step('MySQL 8.0.31 with upstream tables', async () => {
       const server = await startMysql(processes, at('mysql'), taken.mysql);
       await createUpstream(server);
@@ -107,13 +120,24 @@ async function bringUp(
       const token = upstashToken;
       return [nodes, await startUpstashGateway({ nodes, password, token }, taken.upstash)] as const;
     }),
-    step('OpenSearch 2.19.6', () => startOpenSearch(processes, at('opensearch'), taken.opensearch)),
+    search
+      ? step('OpenSearch 2.19.6', () =>
+          startOpenSearch(processes, at('opensearch'), taken.opensearch),
+        )
+      : Promise.resolve(''),
     step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
-    step('Simulators of partners', () => startIdentity(taken.identity)),
+    step('Simulators of partners', () => startSimulators(ports.simulators)),
   ]);
   const secrets = new SecretsManagerClient(clientOptions(emulator));
   await createSecrets(secrets, mysql, { url: upstash.url, token: upstashToken });
-  const context = { stage: 'local', oidcIssuer: identity.url, oidcAudience: audience };
+  const context = {
+    stage: 'local',
+    oidcIssuer: simulators.identity.url,
+    oidcAudience: audience,
+    chargesPerMinuteMax: localChargesMax,
+    chargesPerMinutePerOwnerMax: localChargesMax,
+    ...addressesOf(simulators),
+  };
   writeFileSync(at('context.json'), JSON.stringify(context, null, 2));
   rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
   await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
@@ -133,14 +157,14 @@ async function bringUp(
     region: emulator.region,
     api: api.url,
     ...(await deployed(emulator)),
-    simulators: { identity: identity.url },
-    credentials: { upstream, ...(await tokensFrom(identity.url)) },
+    simulators: urlsOf(simulators),
+    credentials: { upstream, ...(await tokensFrom(simulators.identity.url)) },
   };
   writeFileSync(at('endpoints.json'), JSON.stringify(endpoints, null, 2));
   const stop = async () => {
     rmSync(at('endpoints.json'), { force: true });
     await processes.endAll();
-    await Promise.all([upstash, api, identity].map(({ close }) => close()));
+    await Promise.all([upstash, api, ...Object.values(simulators)].map(({ close }) => close()));
   };
   return { dir, endpoints, mysql, emulator, processes, stop };
 }
@@ -183,7 +207,7 @@ export async function deploy(
     output = join(cloud.dir, 'cdk.out'),
   }: Deployment = {},
 ): Promise<void> {
-  const given: Record<string, string> = JSON.parse(
+  const given: Record<string, string | number> = JSON.parse(
     readFileSync(join(cloud.dir, 'context.json'), 'utf8'),
   );
   const context = { ...given, ...(release && { release }) };

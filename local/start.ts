@@ -7,14 +7,17 @@ import { parseArgs, styleText } from 'node:util';
 import { showBroker } from './broker.ts';
 import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
+import { type SimulatorName, simulators } from './simulators/all.ts';
 import { type Ports, root, type Stack, startStack } from './stack.ts';
 
-const usage = `npm start -- [--once] [--mysql PORT] [--redis PORT] [--upstash PORT] [--opensearch PORT] [--aws PORT] [--api PORT] [--identity PORT]
+const portNames = ['mysql', 'redis', 'upstash', 'opensearch', 'aws', 'api'] as const;
+const simulatorNames = Object.keys(simulators) as SimulatorName[];
+const names = [...portNames, ...simulatorNames];
+
+const usage = `npm start -- [--once] ${names.map((name) => `[--${name} PORT]`).join(' ')}
 
   --once   end after the table; the exit status says whether everything arrived
   ports    free ones where none is asked for; --redis is the first of six (6101 when free)`;
-
-const portNames = ['mysql', 'redis', 'upstash', 'opensearch', 'aws', 'api', 'identity'] as const;
 
 function optionsOf(args: readonly string[]): { once: boolean; ports: Ports } {
   const { values } = parseArgs({
@@ -22,7 +25,7 @@ function optionsOf(args: readonly string[]): { once: boolean; ports: Ports } {
     options: {
       once: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
-      ...Object.fromEntries(portNames.map((name) => [name, { type: 'string' as const }])),
+      ...Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
     },
   });
   if (values['help']) {
@@ -30,10 +33,14 @@ function optionsOf(args: readonly string[]): { once: boolean; ports: Ports } {
     process.exit(0);
   }
   const given: Record<string, unknown> = values;
-  const ports = portNames.flatMap((name) =>
-    given[name] === undefined ? [] : [[name, portOf(name, given[name])]],
-  );
-  return { once: values['once'] === true, ports: Object.fromEntries(ports) };
+  const portsOf = (asked: readonly string[]) =>
+    Object.fromEntries(
+      asked.flatMap((name) =>
+        given[name] === undefined ? [] : [[name, portOf(name, given[name])]],
+      ),
+    );
+  const ports = { ...portsOf(portNames), simulators: portsOf(simulatorNames) };
+  return { once: values['once'] === true, ports };
 }
 
 function portOf(name: string, text: unknown): number {
@@ -81,6 +88,7 @@ function textWithCauses(error: unknown): string {
 
 function showAddresses({ endpoints }: Stack): void {
   const { mysql, redis, upstash, opensearch, aws, api } = endpoints;
+  const partners = Object.entries(endpoints.simulators).map(([name, url]) => `${name} ${url}`);
   console.log(`
 Ready; all addresses are in .local/endpoints.json
   MySQL        ${mysql}
@@ -89,5 +97,6 @@ Ready; all addresses are in .local/endpoints.json
   OpenSearch   ${opensearch}
   HTTP API     ${api}  (${api}/docs)
   AWS          ${aws}  (any credentials, region ${endpoints.region})
+  Simulators   ${partners.join('\n               ')}
 Ctrl-C ends everything.`);
 }

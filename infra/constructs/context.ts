@@ -17,6 +17,8 @@ const named = (prefix: string) =>
       `must look like ${prefix}-0123456789abcdef0`,
     );
 
+const address = z.url({ protocol: /^https?$/ }).optional();
+
 const Given = z.object({
   stage: z.enum(['local', 'cloud']).default('cloud'),
   alarmEmail: z.email().optional(),
@@ -31,6 +33,14 @@ const Given = z.object({
   addressAllocation: named('eipalloc').optional(),
   mysqlSecurityGroup: named('sg').optional(),
   opensearchUrl: z.url({ protocol: /^https?$/ }).optional(),
+  // Fields of configuration documents that are others on one machine than in the cloud.
+  broker_weidian_api: address,
+  payment_base_api_url: address,
+  listing_api_url: address,
+  k3_url: address,
+  singer_url: address,
+  chargesPerMinuteMax: z.coerce.number().int().positive().optional(),
+  chargesPerMinutePerOwnerMax: z.coerce.number().int().positive().optional(),
 });
 
 const vpcParts = ['vpcZones', 'vpcSubnets', 'vpcSecurityGroup'] as const;

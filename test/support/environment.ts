@@ -5,10 +5,12 @@ import { inject } from 'vitest';
 import { settingsName } from '../../infra/constructs/names.ts';
 import {
   busVariable,
+  type MysqlName,
   oidcVariables,
   secretVariable,
   settingsVariable,
 } from '../../lib/platform/names.ts';
+import { mysqlUsers } from '../../local/secrets.ts';
 import { audience } from '../../local/simulators/identity.ts';
 
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
@@ -18,14 +20,23 @@ Object.assign(process.env, env, {
   TZ: 'Asia/Shanghai',
   POWERTOOLS_LOG_LEVEL: 'INFO',
   POWERTOOLS_SERVICE_NAME: 'test',
-  [secretVariable('mysql')]: `signalbox/test-${worker}/mysql`,
-  [secretVariable('mysql-upstream')]: `signalbox/test-${worker}/mysql-upstream`,
+  ...Object.fromEntries(
+    Object.keys(mysqlUsers).map((name) => [
+      secretVariable(name as MysqlName),
+      `signalbox/test-${worker}/${name}`,
+    ]),
+  ),
+  [secretVariable('payment')]: 'signalbox/local/payment',
   [secretVariable('redis')]: 'signalbox/local/redis', // One gateway serves both workers.
   [secretVariable('upstream-keys')]: 'signalbox/local/upstream-keys',
   [oidcVariables.issuer]: inject('endpoints').simulators.identity,
   [oidcVariables.audience]: audience,
-  [settingsVariable('broker')]: settingsName('local', 'broker'),
-  [settingsVariable('platform')]: settingsName('local', 'platform'),
+  ...Object.fromEntries(
+    Object.keys(inject('endpoints').parameters).map((domain) => [
+      settingsVariable(domain),
+      settingsName(`test-${worker}`, domain),
+    ]),
+  ),
   [busVariable]: 'signalbox',
 });
 

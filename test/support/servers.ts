@@ -1,10 +1,21 @@
 import { join } from 'node:path';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import type { TestProject } from 'vitest/node';
+import { documents } from '../../infra/constructs/documents.ts';
+import { settingsName } from '../../infra/constructs/names.ts';
 import type { Emulator } from '../../local/emulator.ts';
-import { type Mysql, startMysql, users } from '../../local/mysql.ts';
+import { type Mysql, startMysql } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import { progressOn } from '../../local/progress.ts';
+import { mysqlUsers } from '../../local/secrets.ts';
+import {
+  addressesOf,
+  type Running,
+  type SimulatorName,
+  startSimulators,
+  urlsOf,
+} from '../../local/simulators/all.ts';
 import { clientOptions, type Endpoints, root, startStack } from '../../local/stack.ts';
 import { createUpstream } from '../../local/upstream.ts';
 import { createOurs } from './ours.ts';
@@ -18,6 +29,8 @@ declare module 'vitest' {
     mysql: Mysql;
     /** One for each worker of the component tests. */
     servers: Mysql[];
+    /** The same: partners' simulators with their own state. */
+    simulators: Readonly<Record<SimulatorName, string>>[];
   }
 }
 
@@ -26,8 +39,15 @@ const workers = 2;
 /** Starts everything once for a whole test run. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dir = join(root, '.local/test');
-  const stack = await startStack(dir, {}, progressOn(process.stdout));
+  const stack = await startStack(dir, {}, progressOn(process.stdout), { search: false });
   const servers: Mysql[] = [];
+  const partners: Running[] = [];
+  const stop = async () => {
+    await Promise.all(
+      partners.flatMap((running) => Object.values(running)).map(({ close }) => close()),
+    );
+    await stack.stop();
+  };
   try {
     for (let worker = 1; worker <= workers; worker++) {
       const name = `mysql-${worker}`;
@@ -41,9 +61,12 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       await createOurs(server);
       await createSecrets(stack.emulator, server, worker);
       servers.push(server);
+      const running = await startSimulators();
+      partners.push(running);
+      await createSettings(stack.emulator, running, worker);
     }
   } catch (error) {
-    await stack.stop();
+    await stop();
     throw error;
   }
   project.provide('dir', dir);
@@ -51,7 +74,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('emulator', stack.emulator);
   project.provide('mysql', stack.mysql);
   project.provide('servers', servers);
-  return stack.stop;
+  project.provide('simulators', partners.map(urlsOf));
+  return stop;
 }
 
 async function createSecrets(
@@ -60,13 +84,24 @@ async function createSecrets(
   worker: number,
 ): Promise<void> {
   const client = new SecretsManagerClient(clientOptions(emulator));
-  for (const [name, user] of Object.entries({
-    mysql: users.signalbox,
-    'mysql-upstream': users.upstream,
-  })) {
+  for (const [name, user] of Object.entries(mysqlUsers)) {
     const SecretString = JSON.stringify({ host, port, ...user, ssl: false });
     await client.send(
       new CreateSecretCommand({ Name: `signalbox/test-${worker}/${name}`, SecretString }),
     );
   }
+}
+
+/** The configuration documents with the addresses of this worker's partners. */
+async function createSettings(emulator: Emulator, running: Running, worker: number): Promise<void> {
+  const client = new SSMClient(clientOptions(emulator));
+  for (const [domain, Value] of documents(addressesOf(running)))
+    await client.send(
+      new PutParameterCommand({
+        Name: settingsName(`test-${worker}`, domain),
+        Type: 'String',
+        Overwrite: true,
+        Value,
+      }),
+    );
 }

@@ -58,6 +58,7 @@ function contender(
     firstSeconds: index % 20,
     timeoutSeconds: 120,
     run: async (worker) => {
+      if (world.nowMs > startMs + playedSeconds * 1000) return 'the play is over';
       const mysql = mysqlOf<Tables>(databases, world, worker);
       const won = await claim(mysql as never, 'simulation/work', leaseSeconds);
       if (!won) return 'lost';

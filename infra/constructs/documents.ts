@@ -1,0 +1,32 @@
+import { globSync, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as z from 'zod';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import { PlatformSettings } from '../../lib/platform/settings.ts';
+
+/** The configuration documents and what each must look like: checked here, at synth, and by each function. */
+const schemas: Record<string, z.ZodType> = { broker: BrokerSettings, platform: PlatformSettings };
+
+const folder = fileURLToPath(new URL('../../config/', import.meta.url));
+
+/**
+ * The documents of config/ as text, by their domain. `given` are fields that the context names instead: addresses of
+ * partners, and limits that are others on one machine. Throws what is wrong with a document.
+ */
+export function documents(
+  given: Readonly<Record<string, unknown>>,
+): [domain: string, text: string][] {
+  return globSync('*.json', { cwd: folder }).map((file) => {
+    const domain = basename(file, '.json');
+    const schema = schemas[domain];
+    if (!schema)
+      throw new Error(`config/${file} has no schema: name one in infra/constructs/documents.ts.`);
+    const document = { ...JSON.parse(readFileSync(folder + file, 'utf8')) };
+    for (const field of Object.keys(document))
+      if (given[field] !== undefined) document[field] = given[field];
+    const { error } = schema.safeParse(document);
+    if (error) throw new Error(`config/${file} is not valid:\n${z.prettifyError(error)}`);
+    return [domain, JSON.stringify(document)];
+  });
+}

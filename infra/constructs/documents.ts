@@ -3,10 +3,15 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
 
 /** The configuration documents and what each must look like: checked here, at synth, and by each function. */
-const schemas: Record<string, z.ZodType> = { broker: BrokerSettings, platform: PlatformSettings };
+const schemas: Record<string, z.ZodType> = {
+  broker: BrokerSettings,
+  call: CallSettings,
+  platform: PlatformSettings,
+};
 
 const folder = fileURLToPath(new URL('../../config/', import.meta.url));
 
@@ -27,6 +32,11 @@ export function documents(
       if (given[field] !== undefined) document[field] = given[field];
     const { error } = schema.safeParse(document);
     if (error) throw new Error(`config/${file} is not valid:\n${z.prettifyError(error)}`);
+    const unset = Object.keys(document).find((field) => /\.invalid\b/.test(document[field]));
+    if (unset && given['stage'] === 'cloud')
+      throw new Error(
+        `config/${file}: ${unset} is not set. Write it there, or give it as context.`,
+      );
     return [domain, JSON.stringify(document)];
   });
 }

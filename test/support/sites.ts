@@ -6,7 +6,14 @@ const existingVpc = {
 };
 const existingMysql = { mysqlSecurityGroup: 'sg-00000eee' };
 const existingSearch = { opensearchUrl: 'https://search.example.com' };
-const cloud = { stage: 'cloud' };
+const partners = {
+  broker_weidian_api: 'https://weishop.example.com',
+  payment_base_api_url: 'https://payment.example.com',
+  listing_api_url: 'https://listing.example.com',
+  k3_url: 'https://k3.example.com',
+  singer_url: 'https://singer.example.com',
+};
+const cloud = { stage: 'cloud', ...partners };
 
 /** The contexts in which the product must be synthesised, by what is there already. */
 export const sites = {

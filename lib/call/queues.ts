@@ -1,0 +1,73 @@
+import * as z from 'zod';
+import { queue } from '../platform/queue.ts';
+
+const bigintMax = 2n ** 63n - 1n;
+/** Ids are decimal strings within: some are beyond 2⁵³. */
+const Id = z
+  .union([z.int().positive(), z.string().regex(/^[1-9]\d{0,18}$/)], 'Expected a positive id')
+  .transform(String)
+  .refine((id) => BigInt(id) <= bigintMax, 'Expected an id of at most 63 bits');
+const Fen = z.int('Expected an amount in whole fen');
+/** Shanghai wall time, as MySQL writes it. */
+const WallTime = z
+  .string()
+  .regex(/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$/, 'Expected YYYY-MM-DD HH:mm:ss')
+  .refine((text) => {
+    const date = new Date(`${text.replace(' ', 'T')}Z`);
+    return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text.replace(' ', 'T'));
+  }, 'Expected a time that exists');
+
+const numberLengthMax = 32;
+const secondsMax = 86_400;
+
+/** A finished call, as the 400 service posts it. */
+export const FinishedCall = z.object({
+  call_id: z.string().min(1).max(64),
+  routing_key: z.string().min(1),
+  caller: z.string().min(1).max(numberLengthMax),
+  callee: z.string().min(1).max(numberLengthMax),
+  user_id: Id,
+  /** 1: the call was connected. */
+  status: z.int(),
+  started_at: WallTime,
+  /** In seconds. */
+  duration: z.int().nonnegative().max(secondsMax),
+  /** 1 normal, 2 call-back (回拨). */
+  call_type: z.literal([1, 2]).default(1),
+});
+export type FinishedCall = z.infer<typeof FinishedCall>;
+
+export const finishedCalls = queue('call/filter-call', FinishedCall);
+
+/** A valid call: `callLogId` is the row's id in sublessor_call_log_201409. */
+export const ValidCall = z.object({ callLogId: Id, userId: Id });
+export type ValidCall = z.infer<typeof ValidCall>;
+
+export const callsToCharge = queue('call/charge-call', ValidCall);
+
+/** All listings of an owner go offline because of what became of a payment (its id in the payment log). */
+export const OutOfMoney = z.object({
+  userId: Id,
+  paymentId: Id,
+  why: z.enum(['not enough money', 'account frozen', 'unknown account', 'balance is 0']),
+});
+export type OutOfMoney = z.infer<typeof OutOfMoney>;
+
+/** Of the payment centre's: an owner paid money in; `balance` in fen is the one after it. */
+export const ToppedUp = z.object({ user_id: Id, topped_up_at: WallTime, balance: Fen });
+export type ToppedUp = z.infer<typeof ToppedUp>;
+
+export const listingSwitches = queue('call/switch-listings', z.union([OutOfMoney, ToppedUp]));
+
+/** A contract that was signed: from its amount an owner's charges are paid. */
+export const SignedContract = z.object({
+  contract_id: Id,
+  contract_no: z.string().min(1).max(64),
+  user_id: Id,
+  customer: z.string().min(1).max(128),
+  amount_fen: Fen.positive(),
+  signed_at: WallTime,
+});
+export type SignedContract = z.infer<typeof SignedContract>;
+
+export const signedContracts = queue('call/post-contract', SignedContract);

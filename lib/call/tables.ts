@@ -1,0 +1,49 @@
+import type { ColumnType, Generated } from 'kysely';
+import type { PlatformTables } from '../platform/schema.ts';
+import type { ChargeState } from './states.ts';
+
+/** Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql explains the columns. */
+export interface CallTables extends PlatformTables {
+  'user_prop_db.broker_phone': {
+    broker_id: string;
+    phone: string;
+    digits: string;
+    updated_at: string | null;
+  };
+  'user_prop_db.sublessor_call_log_201409': {
+    id: Generated<string>;
+    call_id: string;
+    user_id: string;
+    caller: string;
+    callee: string;
+    status: number;
+    started_at: string;
+    duration: number;
+    call_type: number;
+    filter_rule: number | null;
+    created_at: Generated<string>;
+    caller_digits: string;
+    decided_at: string | null;
+    decision: ColumnType<unknown, string | null, string | null>;
+  };
+  'user_prop_db.call_pair': { user_id: string; caller_digits: string };
+  'user_prop_db.sublessor_call_payment_log_201409': {
+    id: Generated<string>;
+    call_log_id: string | null;
+    reverses_id: string | null;
+    user_id: string;
+    amount_fen: number;
+    call_type: number;
+    state: ChargeState;
+    balance_fen: number | null;
+    reason: string | null;
+    created_at: Generated<string>;
+    updated_at: Generated<string>;
+    sent_at: string | null;
+    in_hand_until: string | null;
+    epoch: Generated<number>;
+    asked: Generated<number>;
+    ask_at: string | null;
+  };
+  'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
+}

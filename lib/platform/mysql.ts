@@ -1,4 +1,11 @@
-import { CompiledQuery, Kysely, MysqlDialect, type Transaction } from 'kysely';
+import {
+  CompiledQuery,
+  Kysely,
+  MysqlDialect,
+  type MysqlPool,
+  type MysqlPoolConnection,
+  type Transaction,
+} from 'kysely';
 import type { MysqlName } from './names.ts';
 import { Credentials, renewedPool } from './pool.ts';
 import { secret } from './secret.ts';
@@ -14,7 +21,7 @@ export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
   const credentials = secret(name, Credentials);
   return new Kysely<Tables>({
     dialect: new MysqlDialect({
-      pool: renewedPool(credentials),
+      pool: repeating(renewedPool(credentials)),
       onCreateConnection: async (connection) => {
         await connection.executeQuery(CompiledQuery.raw(session));
       },
@@ -27,7 +34,8 @@ export const session = `set session time_zone = '+08:00', session transaction_is
   session innodb_lock_wait_timeout = ${lockWaitTimeoutSeconds},
   session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
 
-const transactionAttemptsMax = 4;
+const attemptsMax = 4;
+const pauseMs = (attempt: number) => 10 * attempt ** 2;
 
 /** Runs `body` in a transaction; all of it once more where MySQL chose it as a deadlock's victim (1213, 1205). */
 export async function inTransaction<Tables, Result>(
@@ -38,11 +46,54 @@ export async function inTransaction<Tables, Result>(
     try {
       return await mysql.transaction().execute(body);
     } catch (error) {
-      if (attempt === transactionAttemptsMax || !isLockConflict(error)) throw error;
-      await new Promise((done) => setTimeout(done, 10 * attempt ** 2));
+      if (attempt === attemptsMax || !isLockConflict(error)) throw error;
+      await new Promise((done) => setTimeout(done, pauseMs(attempt)));
     }
   }
 }
+
+/**
+ * A pool whose connections run a statement that stands alone once more where MySQL chose it as a deadlock's victim, or
+ * it waited too long for a lock: it is a transaction of its own, and nothing else saw it.
+ */
+export function repeating(pool: MysqlPool): MysqlPool {
+  const wrapped = new WeakMap<MysqlPoolConnection, MysqlPoolConnection>(); // Kysely knows one by its identity.
+  return {
+    end: (ended) => pool.end(ended),
+    getConnection: (got) =>
+      pool.getConnection((error, raw) => {
+        if (error) return got(error, raw);
+        const connection = wrapped.get(raw) ?? repeatingOn(raw);
+        wrapped.set(raw, connection);
+        got(error, connection);
+      }),
+  };
+}
+
+function repeatingOn(raw: MysqlPoolConnection): MysqlPoolConnection {
+  let inside = false;
+  const query = (sql: string, parameters: unknown[], answered?: Answered): unknown => {
+    if (!answered) return raw.query(sql, parameters);
+    if (/^(begin|start transaction)/i.test(sql)) inside = true;
+    else if (/^(commit|rollback)$/i.test(sql)) inside = false;
+    const attempt = (number: number): void =>
+      void raw.query(sql, parameters, (error, result) => {
+        if (inside || number === attemptsMax || !isLockConflict(error)) answered(error, result);
+        else setTimeout(() => attempt(number + 1), pauseMs(number));
+      });
+    return attempt(1);
+  };
+  return {
+    config: raw.config,
+    threadId: raw.threadId,
+    connect: (...given) => raw.connect(...given),
+    destroy: () => raw.destroy(),
+    release: () => raw.release(),
+    query: query as MysqlPoolConnection['query'],
+  };
+}
+
+type Answered = Parameters<MysqlPoolConnection['query']>[2];
 
 const isLockConflict = (error: unknown): boolean =>
   error instanceof Error && 'errno' in error && (error.errno === 1213 || error.errno === 1205);

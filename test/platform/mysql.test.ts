@@ -8,11 +8,12 @@ import { beforeEach, expect, inject, test, vi } from 'vitest';
 import * as z from 'zod';
 import { consume } from '../../lib/platform/consume.ts';
 import { isAway } from '../../lib/platform/errors.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { lockWaitTimeoutSeconds, mysql } from '../../lib/platform/mysql.ts';
 import { queue } from '../../lib/platform/queue.ts';
+import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { clientOptions } from '../../local/stack.ts';
-import { rowsOf, run } from '../support/databases.ts';
+import { rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent } from '../support/lambda.ts';
 import { testDeadLetterQueue } from '../support/queues.ts';
 
@@ -113,4 +114,25 @@ test('while the secret still says the old password the database counts as away; 
       () => false,
     ),
   );
+});
+
+test('a statement that stands alone and waited too long for a lock is run once more in place', async () => {
+  await run("insert into signalbox.claim values ('held', 1, now())");
+  const holder = await connect(serverOfWorker());
+  const db = mysql<Nothing>('mysql');
+  try {
+    await holder.query("begin; update signalbox.claim set epoch = 2 where name = 'held'");
+    const began = Date.now();
+    const added = sql`update signalbox.claim set epoch = epoch + 1 where name = 'held'`.execute(db);
+    const tooLong = lockWaitTimeoutSeconds * 1_000 + 200;
+    await until('its first wait is over', async () => Date.now() - began > tooLong);
+    await holder.query('commit');
+    expect((await added).numAffectedRows).toBe(1n);
+    expect(await rowsOf("select epoch from signalbox.claim where name = 'held'")).toEqual([
+      { epoch: '3' },
+    ]);
+  } finally {
+    await holder.end();
+    await db.destroy();
+  }
 });

@@ -1,6 +1,6 @@
 import { Kysely, MysqlDialect, type MysqlPool } from 'kysely';
 import { type Connection, createConnection } from 'mysql2';
-import { lockWaitTimeoutSeconds, session } from '../../lib/platform/mysql.ts';
+import { lockWaitTimeoutSeconds, repeating, session } from '../../lib/platform/mysql.ts';
 import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
 import { typesOfValues } from '../../lib/platform/pool.ts';
 import { connect, startMysql, users } from '../../local/mysql.ts';
@@ -66,7 +66,7 @@ export function mysqlOf<Tables>(
   role: Role = 'signalbox',
 ): Kysely<Tables> {
   return new Kysely<Tables>({
-    dialect: new MysqlDialect({ pool: poolOf(databases, world, worker, role) }),
+    dialect: new MysqlDialect({ pool: repeating(poolOf(databases, world, worker, role)) }),
   });
 }
 

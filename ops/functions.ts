@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { table } from '../local/progress.ts';
+import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
 import { type Command, type Here, oneWord } from './command.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
@@ -106,13 +107,20 @@ export const state: Command = {
     if (words.length) throw new Mistake('state shows everything.');
     const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
     print(tablesOf('state', facts));
+    const nameOf = (url: string) => url.slice(url.lastIndexOf('/') + 1);
+    const ages = await agesOf(
+      target.metrics,
+      target.queues.map(({ live }) => nameOf(live)),
+    );
     const rows = await Promise.all(
       target.queues.map(async ({ id, live, dead }) => {
         const sizes = [await sizeOf(target.sqs, live), await sizeOf(target.sqs, dead)] as const;
         const [{ visible, inFlight, delayed }, letters] = sizes;
-        return [id, visible, inFlight, delayed, letters.visible + letters.inFlight];
+        const age = ages.get(nameOf(live)) ?? '–';
+        return [id, visible, inFlight, delayed, age, letters.visible + letters.inFlight];
       }),
     );
-    print(`\n${table(['queue', 'waiting', 'in flight', 'delayed', 'dead letters'], rows)}`);
+    const header = ['queue', 'waiting', 'in flight', 'delayed', 'oldest, s', 'dead letters'];
+    print(`\n${table(header, rows)}`);
   },
 };

@@ -1,5 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { LambdaClient, type LambdaClientConfig } from '@aws-sdk/client-lambda';
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
@@ -18,6 +19,7 @@ export interface Drained {
 export interface Target {
   readonly sqs: SQSClient;
   readonly lambda: LambdaClient;
+  readonly metrics: CloudWatchClient;
   /** In the order of their ids. */
   readonly queues: readonly Drained[];
   /** The names of the functions by their ids. */
@@ -63,6 +65,7 @@ export async function localTarget(given: string | undefined): Promise<Target> {
   return {
     sqs: new SQSClient(options),
     lambda: new LambdaClient({ ...options, ...invocation }),
+    metrics: new CloudWatchClient(options),
     queues: queues.toSorted((a, b) => a.id.localeCompare(b.id)),
     functions: new Map(Object.entries(found.functions)),
   };
@@ -94,7 +97,8 @@ export async function cloudTarget(): Promise<Target> {
     return live && dead ? [{ id, live, dead }] : [];
   });
   const functions = new Map(ids.map((id) => [id, resourceName(id)]));
-  return { sqs, lambda: new LambdaClient(invocation), queues, functions };
+  const lambda = new LambdaClient(invocation);
+  return { sqs, lambda, metrics: new CloudWatchClient({}), queues, functions };
 }
 
 /** More than these are not ours. */

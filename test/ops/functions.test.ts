@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { CloudWatchClient, PutMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import {
   CreateFunctionCommand,
   GetFunctionConfigurationCommand,
@@ -137,11 +138,24 @@ test('state shows how far behind everything is, and every queue', async () => {
   const { dir, live, dead } = await stackWith('broker/apply-event', 'call/charge-call');
   await setAside(live('broker/apply-event'), [{ body: '{}' }, { body: '{}' }]);
   await setAside(dead('call/charge-call'), [{ body: '{}', reason: 'x' }]);
+  // SQS's own metric, which the emulator does not write.
+  await new CloudWatchClient(clientOptions(inject('emulator'))).send(
+    new PutMetricDataCommand({
+      Namespace: 'AWS/SQS',
+      MetricData: [
+        {
+          MetricName: 'ApproximateAgeOfOldestMessage',
+          Dimensions: [{ Name: 'QueueName', Value: live('broker/apply-event').split('/').at(-1) }],
+          Value: 4711,
+        },
+      ],
+    }),
+  );
   const { status, out } = await ops('state', '--local', dir);
   expect(status).toBe(0);
   expect(out).toMatch(/^outbox\.overdue +0$/m);
-  expect(out).toMatch(/^broker\/apply-event +2 +0 +0 +0$/m);
-  expect(out).toMatch(/^call\/charge-call +0 +0 +0 +1$/m);
+  expect(out).toMatch(/^broker\/apply-event +2 +0 +0 +4,711 +0$/m);
+  expect(out).toMatch(/^call\/charge-call +0 +0 +0 +– +1$/m);
 });
 
 test.each([
@@ -171,7 +185,7 @@ test('--cloud finds functions and queues by their names, with the credentials of
   const { status, out, error } = await ended;
   expect([status, error]).toEqual([0, '']);
   expect(out).toMatch(/^outbox\.overdue +\d+$/m);
-  expect(out).toMatch(/^broker\/apply-event( +\d+){4}$/m);
+  expect(out).toMatch(/^broker\/apply-event( +\d+){3} +(–|[\d,]+) +\d+$/m);
 });
 
 test('no stack: what is missing is named; one that has gone: its address', async () => {

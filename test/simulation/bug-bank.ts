@@ -3,7 +3,15 @@
  * find it there. What it does not find, it would not find in our own changes either.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { table } from '../../local/progress.ts';
@@ -21,27 +29,46 @@ export interface Caught {
   readonly why: string;
 }
 
+const fileOf = (bug: string) => join(import.meta.dirname, 'bugs', `${bug}.patch`);
+const scenarioOf = (bug: string): string =>
+  readFileSync(fileOf(bug), 'utf8').match(/^scenario: ([\w-]+)\n/)?.[1] ?? '';
+
 export const bugs: readonly string[] = globSync('*.patch', {
   cwd: join(import.meta.dirname, 'bugs'),
 })
   .map((file) => basename(file, '.patch'))
   .toSorted();
 
-/** Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already. */
+/**
+ * Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already: first
+ * seeds of the scenario that the patch names in its first line, then crashes.
+ */
 export async function hunt(server: Databases['server'], bug: string): Promise<Caught> {
+  return await huntIn(server, bug, scenarioOf(bug), fileOf(bug));
+}
+
+/** The same without a mistake: what is found here is no bug that was planted. */
+export const huntNothing = (server: Databases['server'], scenario: string): Promise<Caught> =>
+  huntIn(server, `no mistake, ${scenario}`, scenario, undefined);
+
+async function huntIn(
+  server: Databases['server'],
+  bug: string,
+  scenario: string,
+  patch: string | undefined,
+): Promise<Caught> {
   const copy = mkdtempSync(join(tmpdir(), 'signalbox-bug-'));
   try {
     for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
     mkdirSync(join(copy, '.local'));
-    const patch = join(import.meta.dirname, 'bugs', `${bug}.patch`);
-    const applied = spawnSync('patch', ['-p1', '--fuzz=3', '-i', patch], {
-      cwd: copy,
-      encoding: 'utf8',
-    });
-    if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
-    const swarms = await simulated(copy, server, 'swarms');
-    const crashes = swarms.includes('✗') ? '' : await simulated(copy, server, 'crashes');
+    if (patch) {
+      const args = ['-p1', '--fuzz=3', '-i', patch];
+      const applied = spawnSync('patch', args, { cwd: copy, encoding: 'utf8' });
+      if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
+    }
+    const swarms = await simulated(copy, server, scenario, 'swarms');
+    const crashes = swarms.includes('✗') ? '' : await simulated(copy, server, scenario, 'crashes');
     return caughtIn(bug, swarms + crashes);
   } finally {
     rmSync(copy, { recursive: true, force: true });
@@ -51,10 +78,11 @@ export async function hunt(server: Databases['server'], bug: string): Promise<Ca
 async function simulated(
   cwd: string,
   { host, port }: Databases['server'],
+  scenario: string,
   what: 'swarms' | 'crashes',
 ): Promise<string> {
   const program = join(cwd, 'test/simulation/simulate.ts');
-  const args = [program, '--hunt', what, '--mysql', `${host}:${port}`];
+  const args = [program, '--hunt', what, '--mysql', `${host}:${port}`, '--scenario', scenario];
   const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
@@ -84,3 +112,16 @@ export const tableOf = (caught: readonly Caught[]): string =>
     ['bug', 'caught by', 'runs', 'what it said'],
     caught.map(({ bug, by, runs, why }) => [bug, by ?? 'NOT CAUGHT', runs, why]),
   );
+
+/** The scenarios that the patches name. */
+export const scenariosOfBugs = (): string[] => [...new Set(bugs.map(scenarioOf))].toSorted();
+
+/** docs/bug-bank.md; `npm run test:torture` writes it once every bug was caught. */
+export const pageOf = (caught: readonly Caught[]): string => `# Bug bank
+
+Known mistakes of such systems. \`npm run test:torture\` makes each in a copy of the tree, where the simulation must find it; in the tree as it is the same search must find nothing. It wrote this table.
+
+| mistake | found by | after runs | what it said |
+| --- | --- | ---: | --- |
+${caught.map(({ bug, by, runs, why }) => `| [${bug.replaceAll('-', ' ')}](../test/simulation/bugs/${bug}.patch) | ${by} | ${runs} | ${why.replaceAll('|', '\\|')} |`).join('\n')}
+`;

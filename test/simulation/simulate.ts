@@ -34,7 +34,7 @@ const { values } = parseArgs({
   },
 });
 
-const huntSeeds = 8;
+const huntSeeds = 40;
 const huntEvery = 5;
 
 const plan = (text: string) =>
@@ -47,8 +47,7 @@ const plan = (text: string) =>
 
 async function simulate(databases: Databases, scenario: Scenario, runs: Runs): Promise<void> {
   if (values.hunt === 'swarms') {
-    const seeds = scenario.name === 'claims-20' ? 1 : huntSeeds;
-    await swarms(databases, scenario, 1, seeds, runs);
+    await swarms(databases, scenario, 1, huntSeeds, runs);
   } else if (values.hunt === 'crashes') {
     await crashSingly(databases, scenario, runs, huntEvery);
   } else if (values.faults !== undefined) {

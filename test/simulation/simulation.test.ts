@@ -45,7 +45,7 @@ test.each([
   { scenario: postponed, every: 5 },
   { scenario: broker, every: 7 },
 ])(
-  '$scenario.name: each $every. of all single faults, and some pairs',
+  '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
     const runs = { count: 0 };
     const singles = await crashSingly(databases, scenario, runs, every);

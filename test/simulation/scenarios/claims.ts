@@ -23,11 +23,12 @@ export function claimsOf(count: number): Scenario {
     tables: ['signalbox.claim', 'signalbox.simulated_work'],
     begin: (stage) => {
       const { databases, world } = stage;
+      const isOver = () => world.nowMs > startMs + playedSeconds * 1000 && highest > 0;
       const seen = new Set<number>();
       let highest = 0;
       return {
         consumers: [],
-        schedules: Array.from({ length: count }, (_, index) => contender(stage, index)),
+        schedules: Array.from({ length: count }, (_, index) => contender(stage, index, isOver)),
         script: [{ atSeconds: playedSeconds, act: () => {} }],
         safety: async () => {
           const [rows] = await databases.admin.query('select * from signalbox.simulated_work');
@@ -40,8 +41,7 @@ export function claimsOf(count: number): Scenario {
           }
           return undefined;
         },
-        unsettled: async () =>
-          world.nowMs > startMs + playedSeconds * 1000 && highest > 0 ? undefined : 'too early',
+        unsettled: async () => (isOver() ? undefined : 'Nothing was written yet.'),
       };
     },
   };
@@ -50,6 +50,7 @@ export function claimsOf(count: number): Scenario {
 function contender(
   { databases, world, faults: { exact, random } }: Stage,
   index: number,
+  isOver: () => boolean,
 ): Scheduled {
   const pause = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
   return {
@@ -58,7 +59,7 @@ function contender(
     firstSeconds: index % 20,
     timeoutSeconds: 120,
     run: async (worker) => {
-      if (world.nowMs > startMs + playedSeconds * 1000) return 'the play is over';
+      if (isOver()) return 'the play is over';
       const mysql = mysqlOf<Tables>(databases, world, worker);
       const won = await claim(mysql as never, 'simulation/work', leaseSeconds);
       if (!won) return 'lost';

@@ -11,10 +11,15 @@ import { deliverer } from './deliverer.ts';
 const waiters = queue('simulation/wait', z.object({ id: z.int() }));
 
 const dayMs = 86_400_000;
+const restlessMs = 600_000;
+const againSeconds = 5;
 const swarmMessages = 4;
 const swarmSeconds = 300;
 
-/** A consumer puts each message off by forty days; then it comes back, and never has been on a dead-letter queue. */
+/**
+ * A consumer puts each message off, for ten minutes again and again by a few seconds, then by forty days; then it comes
+ * back, and never has been on a dead-letter queue.
+ */
 export const postponed: Scenario = {
   name: 'postponed',
   tables: ['signalbox.outbox', 'signalbox.claim'],
@@ -32,7 +37,9 @@ export const postponed: Scenario = {
           handlerOf: (worker) => {
             const mysql = mysqlOf<PlatformTables>(databases, world, worker);
             const handle = async ({ id }: { id: number }) => {
-              if (world.nowMs < untilMs) throw new Postponed(new Date(untilMs), 'not yet');
+              const { nowMs } = world;
+              const againMs = nowMs < startMs + restlessMs ? nowMs + againSeconds * 1000 : untilMs;
+              if (nowMs < untilMs) throw new Postponed(new Date(againMs), 'not yet');
               done.add(id);
               return 'waited';
             };
@@ -46,7 +53,10 @@ export const postponed: Scenario = {
         act: () => queues.put(queued, JSON.stringify({ id })),
       })),
       // In these weeks deliver-due finds nothing, minute by minute.
-      leap: { fromMs: faults.untilMs + 150_000, toMs: untilMs - 60_000 },
+      leap: {
+        fromMs: Math.max(faults.untilMs, startMs + restlessMs) + 150_000,
+        toMs: untilMs - 60_000,
+      },
       settleByMs: untilMs + 2 * dayMs,
       safety: async () => {
         const [dead] = queues.dead(waiters).sent;

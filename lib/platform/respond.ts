@@ -12,6 +12,8 @@ import { throttle } from './throttle.ts';
 interface Options {
   /** Where nonces and the counts of calls are kept. */
   readonly mysql: Kysely<PlatformTables>;
+  /** Of upstream systems; the secret's where it is not given. */
+  readonly keys?: () => Promise<UpstreamKeys>;
 }
 
 /**
@@ -21,10 +23,10 @@ interface Options {
 export function respond<Handle extends AnyHandle>(
   route: Route<Handle>,
   handle: NoInfer<Handle>,
-  { mysql }: Options,
+  { mysql, keys: given }: Options,
 ) {
   const signedToo = route.who.includes('signed');
-  const keys = signedToo ? secret('upstream-keys', UpstreamKeys) : undefined;
+  const keys = signedToo ? (given ?? secret('upstream-keys', UpstreamKeys)) : undefined;
   const personOf = route.who.some((one) => one !== 'signed') ? bearer() : undefined;
   if (!keys && !personOf)
     throw new Error(`${route.id} is open to anyone: make it with \`answer\`.`);

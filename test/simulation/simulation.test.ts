@@ -14,7 +14,7 @@ import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
 import { claimsOf } from './scenarios/claims.ts';
 import { jobsDone } from './scenarios/jobs.ts';
-import { outbox } from './scenarios/outbox.ts';
+import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
 
 const databases = await openDatabases(serverOfWorker());
@@ -42,6 +42,7 @@ const everyPair = 2000;
 test.each([
   { scenario: jobsDone, every: 1 },
   { scenario: outbox, every: 5 },
+  { scenario: http, every: 5 },
   { scenario: postponed, every: 5 },
   { scenario: broker, every: 7 },
 ])(
@@ -59,6 +60,7 @@ test.each([
   { scenario: broker, seeds: 4 },
   { scenario: jobsDone, seeds: 6 },
   { scenario: outbox, seeds: 5 },
+  { scenario: http, seeds: 4 },
   { scenario: postponed, seeds: 10 },
   { scenario: claimsOf(2), seeds: 10 },
   { scenario: claimsOf(20), seeds: 1 },

@@ -3,13 +3,14 @@ import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { claimsOf } from './claims.ts';
 import { jobsDone } from './jobs.ts';
-import { outbox } from './outbox.ts';
+import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 
 export const scenarios: readonly Scenario[] = [
   broker,
   jobsDone,
   outbox,
+  http,
   postponed,
   claimsOf(2),
   claimsOf(20),

@@ -1,10 +1,22 @@
+import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import { consume } from '../../../lib/platform/consume.ts';
-import { commit, deliverBy, queues as queuesOf, toQueue } from '../../../lib/platform/outbox.ts';
+import {
+  commit,
+  type Deliver,
+  deliverBy,
+  queues as queuesOf,
+  toQueue,
+} from '../../../lib/platform/outbox.ts';
 import { queue } from '../../../lib/platform/queue.ts';
+import { respond } from '../../../lib/platform/respond.ts';
+import { route } from '../../../lib/platform/route.ts';
 import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { upstream } from '../../../local/secrets.ts';
+import { httpEvent, signed } from '../../support/http.ts';
+import { contextOf } from '../../support/lambda.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Consumer, Scenario, Stage } from '../play.ts';
+import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
 
 const Note = z.object({ id: z.int() });
@@ -23,45 +35,66 @@ const followMsMax = 61_000;
 const followAfterSwarmMsMax = 125_000;
 
 /** A row is written and a message must follow it; the message's consumer marks the row. */
-export const outbox: Scenario = {
-  name: 'outbox',
-  prepare: `create table if not exists signalbox.simulated_step
-    (id int primary key, followed int not null)`,
-  tables: ['signalbox.outbox', 'signalbox.claim', 'signalbox.simulated_step'],
-  begin: (stage) => {
-    const { databases, world, faults, queues } = stage;
-    const [asked, followed] = [queues.open(steps), queues.open(followers)];
-    const committedAtMs = new Map<number, number>();
-    const rows = async () => {
-      const [found] = await databases.admin.query('select * from signalbox.simulated_step');
-      return found as { id: number; followed: number }[];
-    };
-    return {
-      consumers: [taker(stage), marker(stage)],
-      schedules: [{ ...deliverer(stage, { timeoutSeconds: 56 }), firstSeconds: 0 }],
-      script: scriptOf(stage, (id) => queues.put(asked, JSON.stringify({ id }))),
-      safety: async (injected) => {
-        for (const { id } of await rows())
-          if (!committedAtMs.has(id)) committedAtMs.set(id, world.nowMs);
-        const max = faults.exact ? followMsMax * Math.max(1, injected) : followAfterSwarmMsMax;
-        for (const [id, atMs] of committedAtMs) {
-          const sinceMs = world.nowMs - Math.max(atMs, faults.untilMs);
-          if (sinceMs > max && !followed.sent.some(({ body }) => JSON.parse(body).id === id))
-            return `Nothing has followed the commit of ${id} for ${sinceMs} ms.`;
-        }
-        const [dead] = [...queues.dead(steps).sent, ...queues.dead(followers).sent];
-        return dead && `Set aside: ${dead.body} because ${dead.reason}`;
-      },
-      unsettled: async () => {
-        const marked = new Map((await rows()).map((row) => [row.id, row.followed]));
-        const missing = asked.sent.find(({ body }) => !marked.get(JSON.parse(body).id));
-        if (missing) return `Nothing followed ${missing.body}.`;
-        const [left] = await databases.admin.query('select * from signalbox.outbox');
-        return (left as unknown[]).length ? `The outbox holds ${JSON.stringify(left)}` : undefined;
-      },
-    };
+export const outbox: Scenario = stepsTaken('outbox', (stage) => ({ consumers: [taker(stage)] }));
+
+/** The same, where an HTTP request asks for it: nobody delivers that twice, but who gets no answer asks again. */
+export const http: Scenario = stepsTaken('http', (stage) => ({ schedules: clients(stage) }));
+
+function stepsTaken(
+  name: string,
+  takers: (stage: Stage) => {
+    readonly consumers?: readonly Consumer[];
+    readonly schedules?: readonly Scheduled[];
   },
-};
+): Scenario {
+  return {
+    name,
+    prepare: `create table if not exists signalbox.simulated_step
+    (id int primary key, followed int not null)`,
+    tables: [
+      ...['signalbox.outbox', 'signalbox.claim', 'signalbox.simulated_step'],
+      ...['signalbox.nonce', 'signalbox.call_rate'],
+    ],
+    begin: (stage) => {
+      const { databases, world, faults, queues } = stage;
+      const [asked, followed] = [queues.open(steps), queues.open(followers)];
+      const committedAtMs = new Map<number, number>();
+      const rows = async () => {
+        const [found] = await databases.admin.query('select * from signalbox.simulated_step');
+        return found as { id: number; followed: number }[];
+      };
+      const { consumers = [], schedules = [] } = takers(stage);
+      return {
+        consumers: [...consumers, marker(stage)],
+        schedules: [{ ...deliverer(stage, { timeoutSeconds: 56 }), firstSeconds: 0 }, ...schedules],
+        script: consumers.length
+          ? scriptOf(stage, (id) => queues.put(asked, JSON.stringify({ id })))
+          : [],
+        safety: async (injected) => {
+          for (const { id } of await rows())
+            if (!committedAtMs.has(id)) committedAtMs.set(id, world.nowMs);
+          const max = faults.exact ? followMsMax * Math.max(1, injected) : followAfterSwarmMsMax;
+          for (const [id, atMs] of committedAtMs) {
+            const sinceMs = world.nowMs - Math.max(atMs, faults.untilMs);
+            if (sinceMs > max && !followed.sent.some(({ body }) => JSON.parse(body).id === id))
+              return `Nothing has followed the commit of ${id} for ${sinceMs} ms.`;
+          }
+          const [dead] = [...queues.dead(steps).sent, ...queues.dead(followers).sent];
+          return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+        },
+        unsettled: async () => {
+          const marked = new Map((await rows()).map((row) => [row.id, row.followed]));
+          const missing = stepIds(stage).find((id) => !marked.get(id));
+          if (missing !== undefined) return `Nothing followed ${missing}.`;
+          const [left] = await databases.admin.query('select * from signalbox.outbox');
+          return (left as unknown[]).length
+            ? `The outbox holds ${JSON.stringify(left)}`
+            : undefined;
+        },
+      };
+    },
+  };
+}
 
 function taker({ databases, world }: Stage): Consumer {
   return {
@@ -70,20 +103,66 @@ function taker({ databases, world }: Stage): Consumer {
     handlerOf: (worker) => {
       const mysql = mysqlOf<Tables>(databases, world, worker);
       const deps = { mysql, deliver: deliverBy(queuesOf(followers)) };
-      return consume(steps, ({ id }) =>
-        commit(deps, async (trx, follow) => {
-          const { numInsertedOrUpdatedRows = 0n } = await trx
-            .insertInto('signalbox.simulated_step')
-            .ignore()
-            .values({ id, followed: 0 })
-            .executeTakeFirst();
-          if (!numInsertedOrUpdatedRows) return 'taken before';
-          follow(toQueue(followers, { id }));
-          return 'taken';
-        }),
-      );
+      return consume(steps, ({ id }) => takeStep(deps, id));
     },
   };
+}
+
+interface Deps {
+  readonly mysql: Kysely<Tables>;
+  readonly deliver: Deliver;
+}
+
+async function takeStep(deps: Deps, id: number) {
+  return await commit(deps, async (trx, follow) => {
+    const { numInsertedOrUpdatedRows = 0n } = await trx
+      .insertInto('signalbox.simulated_step')
+      .ignore()
+      .values({ id, followed: 0 })
+      .executeTakeFirst();
+    if (!numInsertedOrUpdatedRows) return 'taken before';
+    follow(toQueue(followers, { id }));
+    return 'taken';
+  });
+}
+
+const askForStep = route({
+  id: 'simulation/ask-for-step',
+  method: 'POST',
+  path: '/steps',
+  summary: 'Takes a step.',
+  who: 'signed',
+  body: Note,
+  answers: { 202: Note },
+});
+const askAgainSeconds = 20;
+
+/** Upstream systems, one to a step: each asks until it is answered, every time with a new nonce. */
+function clients(stage: Stage): Scheduled[] {
+  const { databases, world, faults } = stage;
+  return stepIds(stage).map((id) => {
+    let answered = false;
+    return {
+      name: `client-${id}`,
+      everySeconds: askAgainSeconds,
+      firstSeconds: faults.exact ? 0 : faults.random.between(0, swarmSeconds),
+      timeoutSeconds: 10,
+      run: async (worker) => {
+        if (answered) return;
+        const mysql = mysqlOf<Tables>(databases, world, worker);
+        const deps = { mysql, deliver: deliverBy(queuesOf(followers)) };
+        const keys = async () => ({ [upstream.key]: [upstream.secret] });
+        const handler = respond(
+          askForStep,
+          async ({ body }) => ({ status: 202, outcome: await takeStep(deps, body.id), body }),
+          { mysql: mysql as never, keys },
+        );
+        const event = signed(httpEvent({ method: 'POST', path: '/steps', body: { id } }));
+        const { statusCode } = await handler(event, contextOf());
+        answered = statusCode === 202;
+      },
+    };
+  });
 }
 
 function marker({ databases, world }: Stage): Consumer {
@@ -104,8 +183,12 @@ function marker({ databases, world }: Stage): Consumer {
   };
 }
 
-function scriptOf({ faults: { exact, random } }: Stage, ask: (id: number) => void): Act[] {
-  return Array.from({ length: exact ? 2 : swarmSteps }, (_, id) => ({
+const stepIds = ({ faults: { exact } }: Stage): number[] =>
+  Array.from({ length: exact ? 2 : swarmSteps }, (_, id) => id);
+
+function scriptOf(stage: Stage, ask: (id: number) => void): Act[] {
+  const { exact, random } = stage.faults;
+  return stepIds(stage).map((id) => ({
     atSeconds: exact ? 0 : random.between(0, swarmSeconds),
     act: () => ask(id),
   }));

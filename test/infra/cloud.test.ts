@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { App, type Stack } from 'aws-cdk-lib';
+import { App, Stack } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
+import { Queue } from 'aws-cdk-lib/aws-sqs';
 import { describe, expect, inject, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
@@ -10,6 +11,7 @@ import { secretId, secrets } from '../../infra/constructs/secrets.ts';
 import { connectionsMax } from '../../infra/constructs/site.ts';
 import { resourceName, startedTag } from '../../lib/platform/names.ts';
 import { root } from '../../local/stack.ts';
+import { findingsIn } from '../support/findings.ts';
 import { sites } from '../support/sites.ts';
 
 interface Resource {
@@ -34,6 +36,7 @@ function synthesised(name: keyof typeof sites) {
 function synthesise(name: keyof typeof sites, more: Record<string, string> = {}) {
   const outdir = join(inject('dir'), `cloud-${name.replaceAll(' ', '-')}`);
   const app = signalbox(new App({ outdir, context: { ...sites[name], ...more } }));
+  const findings = findingsIn(app);
   const stacks = app.node.children.filter((child): child is Stack => 'templateFile' in child);
   const templates = new Map(stacks.map((stack) => [stack.node.id, Template.fromStack(stack)]));
   const manifest = app.synth();
@@ -48,7 +51,7 @@ function synthesise(name: keyof typeof sites, more: Record<string, string> = {})
     { Value: unknown }
   >;
   const domains = [...templates.keys()].filter((stack) => stack !== 'backing');
-  return { resources, outputs, domains, manifest };
+  return { resources, outputs, domains, manifest, findings };
 }
 
 const only = <Value>(values: readonly Value[]): Value => {
@@ -60,6 +63,20 @@ const only = <Value>(values: readonly Value[]): Value => {
 const domainOf = (id: string) => id.slice(0, id.indexOf('/'));
 const refersTo = (value: unknown, logicalId: string) =>
   JSON.stringify(value).includes(`"${logicalId}"`);
+
+test.each(Object.keys(sites) as (keyof typeof sites)[])(
+  'AwsSolutions finds nothing in %s',
+  (name) => {
+    expect(synthesised(name).findings).toEqual([]);
+  },
+  60_000,
+);
+
+test('AwsSolutions is really asked: a bare queue is found', () => {
+  const app = new App({ outdir: join(inject('dir'), 'cloud-planted') });
+  new Queue(new Stack(app, 'planted'), 'bare');
+  expect(findingsIn(app).map(([rule]) => rule)).toContain('AwsSolutions-SQS4');
+});
 
 describe('a release in the cloud', () => {
   const { resources, domains } = synthesised('cloud');

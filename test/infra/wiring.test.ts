@@ -8,6 +8,7 @@ import { functionIds } from '../../infra/constructs/bundle.ts';
 import { connectionsMax, Site } from '../../infra/constructs/site.ts';
 import { connectionsPerInstanceMax, resourceName } from '../../lib/platform/names.ts';
 import { root } from '../../local/stack.ts';
+import { sites } from '../support/sites.ts';
 
 interface Resource {
   readonly Type: string;
@@ -15,9 +16,9 @@ interface Resource {
   readonly Properties: any;
 }
 
-function resources(stage: string): Resource[] {
+function resources(stage: 'local' | 'cloud'): Resource[] {
   const app = signalbox(
-    new App({ outdir: join(inject('dir'), `wiring-${stage}`), context: { stage } }),
+    new App({ outdir: join(inject('dir'), `wiring-${stage}`), context: sites[stage] }),
   );
   const stacks = app.node.children.filter((child) => 'templateFile' in child);
   return stacks.flatMap((stack) =>
@@ -27,7 +28,7 @@ function resources(stage: string): Resource[] {
   );
 }
 
-describe.each(['local', 'cloud'])('stage %s', (stage) => {
+describe.each(['local', 'cloud'] as const)('stage %s', (stage) => {
   const all = resources(stage);
   const ofType = (type: string) =>
     all.filter(({ Type }) => Type === type).map(({ Properties }) => Properties);

@@ -18,13 +18,17 @@ export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 export const idsPerMessageMax = 100;
 const bigintMax = 2n ** 63n - 1n;
 
+/** Whether a text is an id as upstream writes it: a positive BIGINT. */
+export const isId = (text: string): boolean =>
+  /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= bigintMax;
+
 const Ids = z.string().transform((text, context) => {
   const problem = (message: string) => {
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   };
   const ids = text.split(',');
-  const wrong = ids.findIndex((id) => !/^[1-9]\d{0,18}$/.test(id) || BigInt(id) > bigintMax);
+  const wrong = ids.findIndex((id) => !isId(id));
   if (wrong >= 0)
     return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
   if (ids.length > idsPerMessageMax)

@@ -31,4 +31,29 @@ export interface ProfileTables {
     source_updated_at: string | null;
     mobile_updated_at: string | null;
   };
+  'user_prop_db.broker_ext_profile': {
+    broker_id: string;
+    weidian_name: string | null;
+    wechat_name: string | null;
+    weidian_qrcode: string | null;
+    is_wechat_talent: number | null;
+    talent_level: number | null;
+    is_star_agent: number | null;
+    stars: number | null;
+    is_deleted: number;
+  };
+  'user_prop_db.broker_company': {
+    company_id: string;
+    name: string | null;
+    is_deleted: number;
+    source_updated_at: string | null;
+  };
+  'user_prop_db.broker_store': {
+    store_id: string;
+    company_id: string | null;
+    name: string | null;
+    address: string | null;
+    is_deleted: number;
+    source_updated_at: string | null;
+  };
 }

@@ -2,10 +2,13 @@ import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { brokerEvents } from '../lib/broker/queues.ts';
 import { acceptEvent, readProfile } from '../lib/broker/routes.ts';
-import { drain, every } from './constructs/functions.ts';
+import { byHand, drain, every, everyAndByHand } from './constructs/functions.ts';
 import { mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
+
+/** Two runs of the canary: of each period there is something to look at. */
+const tenMinutes = { thresholdSeconds: 600, period: Duration.minutes(10) };
 
 /** Profile changes reach the user-facing site. */
 export function broker(app: App, site: Site, backing: Backing): Domain {
@@ -37,6 +40,33 @@ export function broker(app: App, site: Site, backing: Backing): Domain {
     uses: [mysql('mysql'), redis],
     timeout: Duration.seconds(5),
     harm: 'The site cannot show profiles of brokers.',
+  });
+  everyAndByHand(stack, 'broker/reconcile-profiles', {
+    // Each goes on with the round of the day; the first of a day begins it.
+    schedule: Schedule.rate(Duration.minutes(15)),
+    input: { daily: true },
+    uses: [mysql('mysql'), mysql('mysql-upstream'), settings('broker')],
+    sends: [brokerEvents],
+    timeout: Duration.minutes(14),
+    harm: 'Where the site differs from upstream for good, nobody notices, and it stays so.',
+  });
+  byHand(stack, 'broker/rewind-producers', {
+    uses: [mysql('mysql'), mysql('mysql-upstream')],
+    sends: [brokerEvents],
+    timeout: Duration.minutes(14),
+    harm: 'What changed since a time cannot be published once more.',
+  });
+  every(stack, 'broker/send-canary', {
+    schedule: Schedule.rate(Duration.minutes(5)),
+    uses: [mysql('mysql'), redis, settings('broker')],
+    sends: [brokerEvents],
+    timeout: Duration.minutes(1),
+    harm: 'Changes of brokers take long to reach the site, or nobody notices that they do.',
+    measures: [
+      { kind: 'canary-age', name: 'canary age', ...tenMinutes },
+      { kind: 'scan-lag', name: 'scan lag', ...tenMinutes },
+      { kind: 'unapplied-age', name: 'unapplied age', ...tenMinutes },
+    ],
   });
 
   return stack;

@@ -15,7 +15,7 @@ import {
   startedTag,
 } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
-import { watchFunction, watchQueue } from './alarms.ts';
+import { type Measure, watchFunction, watchMeasures, watchQueue } from './alarms.ts';
 import { live } from './live.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
 import type { Use } from './resources.ts';
@@ -30,6 +30,8 @@ export interface Common {
   readonly timeout: Duration;
   /** Who suffers how when it fails: the first sentence of its alarms. */
   readonly harm: string;
+  /** What it measures itself, each with an alarm. */
+  readonly measures?: readonly Measure[];
 }
 
 const memoryMb = 512;
@@ -47,6 +49,26 @@ export function every(
     ruleName: resourceName(id),
     schedule,
     targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2 })],
+  });
+}
+
+/** A function of `byHand` that a schedule (UTC) starts, too, with an input of its own. */
+export function everyAndByHand(
+  stack: Domain,
+  id: Id,
+  {
+    schedule,
+    input,
+    ...common
+  }: Common & { readonly schedule: Schedule; readonly input: Readonly<Record<string, unknown>> },
+): void {
+  const made = functionIn(stack, id, common, scheduleInstances);
+  Tags.of(made).add(startedTag, startedByHand);
+  const event = RuleTargetInput.fromObject(input);
+  new Rule(stack, `${id}/schedule`, {
+    ruleName: resourceName(id),
+    schedule,
+    targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2, event })],
   });
 }
 
@@ -131,7 +153,7 @@ export function byHand(stack: Domain, id: Id, common: Common): void {
 export function functionIn(
   stack: Domain,
   id: Id,
-  { uses = [], sends = [], timeout, harm }: Common,
+  { uses = [], sends = [], timeout, harm, measures = [] }: Common,
   instances: number,
   { reserved }: { readonly reserved?: number } = {},
 ): Lambda {
@@ -182,6 +204,7 @@ export function functionIn(
     sendsTo(made, queue, queueIn(stack, queue));
   }
   watchFunction(stack, id, harm, made, timeout);
+  watchMeasures(stack, id, harm, measures);
   return made;
 }
 

@@ -11,7 +11,10 @@ import { deliverer } from './deliverer.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
 /** Small pages, so that few rows already need several. */
-const settings: BrokerSettings = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 };
+const settings: BrokerSettings = {
+  ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
+  ...{ driftGraceSeconds: 180, canaryBrokerId: 0 },
+};
 const lateSecondsMax = 300;
 const swarmChanges = 14;
 const swarmSeconds = 600;

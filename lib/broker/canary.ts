@@ -29,6 +29,14 @@ export interface CanaryDeps {
   readonly pause: (ms: number) => Promise<void>;
 }
 
+/** No interface: an outcome may have facts of any name. */
+type Sent = {
+  readonly outcome: string;
+  readonly measured: Readonly<Record<string, number>>;
+  readonly appliedSeconds?: number | null;
+  readonly readableSeconds?: number | null;
+};
+
 const lookEveryMs = 250;
 /** With less than this left it looks no more; the next run goes on looking. */
 const endMs = 5_000;
@@ -36,9 +44,12 @@ const endMs = 5_000;
 /**
  * Sends a change of one broker through everything and measures how long it takes until it is applied, and until the
  * site reads it. The broker itself stays as it is: only the site's note of when it changed upstream is set back by a
- * second, which applying mends. One that does not arrive is sent again each time, and its age goes on growing.
+ * second, which applying mends. One that is not applied is sent again each time, and its age goes on growing.
  */
-export async function sendCanary(deps: CanaryDeps, { remaining }: Pick<Tick, 'remaining'>) {
+export async function sendCanary(
+  deps: CanaryDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+): Promise<Sent> {
   const { mysql, settings, pause } = deps;
   const { canaryBrokerId } = await settings();
   const lags = await lagsOf(mysql);
@@ -73,18 +84,18 @@ async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
       .select(['stamp', 'readable_at'])
       .where('broker_id', '=', id)
       .executeTakeFirst();
-    const waiting = under && under.readable_at === null;
-    const stamp = waiting ? under.stamp : row.source_updated_at;
-    if (!waiting)
-      await trx
-        .replaceInto('user_prop_db.broker_canary')
-        .values({ broker_id: id, stamp, published_at: sql`now(3)` })
-        .execute();
+    if (under?.readable_at === null) {
+      if (row.source_updated_at < under.stamp) follow(...messagesFor(sources.base, [id]));
+      return true;
+    }
+    await trx
+      .replaceInto('user_prop_db.broker_canary')
+      .values({ broker_id: id, stamp: row.source_updated_at, published_at: sql`now(3)` })
+      .execute();
     await trx
       .updateTable('user_prop_db.broker_base')
-      .set({ source_updated_at: sql`${stamp} - interval 1 second` })
+      .set({ source_updated_at: sql`source_updated_at - interval 1 second` })
       .where('broker_id', '=', id)
-      .where('source_updated_at', '=', stamp)
       .execute();
     follow(...messagesFor(sources.base, [id]), ...invalidations([id]));
     return true;

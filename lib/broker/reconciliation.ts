@@ -122,11 +122,13 @@ const roundIn = (mysql: Kysely<RoundTables>, round: string) =>
     .where('round', '=', round)
     .executeTakeFirstOrThrow();
 
-/** Notes suspects range by range, each in one transaction with the cursor; false where time runs out. */
+/**
+ * Notes suspects range by range, each in one transaction with the cursor; false where time runs out, after one range
+ * at the earliest.
+ */
 async function compareAll({ mysql, upstream, held, hand }: Work, round: string): Promise<boolean> {
   let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
   while (kind) {
-    if (hand.remaining() < endMs) return false;
     await held.renew();
     const now = kind as Kind;
     const sides = { mysql, upstream };
@@ -146,6 +148,7 @@ async function compareAll({ mysql, upstream, held, hand }: Work, round: string):
     hand.progress(Number(total), undefined, now);
     kind = next;
     after = moved.after_id;
+    if (kind && hand.remaining() < endMs) return false;
   }
   return true;
 }

@@ -92,8 +92,6 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
   for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
     for (;;) {
       const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
-      if (hand.remaining() < endMs)
-        return { outcome: 'unfinished', published, resume: { ...input, from: at, published } };
       const rows = await pageOf(deps.upstream, parts[name], at);
       const last = rows.at(-1);
       if (!last) break;
@@ -101,6 +99,8 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
       published += rows.length;
       hand.progress(published, undefined, name);
       from = { part: name, time: last.time, id: last.id };
+      if (hand.remaining() < endMs)
+        return { outcome: 'unfinished', published, resume: { ...input, from, published } };
       if (rows.length < pageRowsMax) break;
     }
     from = undefined;

@@ -107,8 +107,12 @@ test.each([
 test('a hundred ids are taken; 300 kB are not', async () => {
   const body = { ...good, broker_ids: hundred };
   expect(await ask(handler, sent(body))).toMatchObject({ status: 202, body: { accepted: 100 } });
-  const huge = { ...good, padding: 'x'.repeat(300_000) };
-  expect(await refusal(sent(huge))).toEqual([413, 'too_large', expect.stringContaining('262144')]);
+  const huge = JSON.stringify({ ...good, padding: 'x'.repeat(300_000) });
+  expect(await refusal({ ...sent(good), body: huge })).toEqual([
+    413,
+    'too_large',
+    expect.stringContaining('262144'),
+  ]);
   expect(await published()).toHaveLength(1);
 });
 

@@ -61,14 +61,11 @@ beforeEach(async () => {
 test('measures how long a change takes until it is applied and until it is read', async () => {
   const sent = send(20_000);
   await vi.waitUntil(async () => (await applyPublished()) > 0, { timeout: 10_000 });
-  const outcome = await sent;
-  expect(outcome).toMatchObject({
-    outcome: 'canary arrived',
-    measured: { 'scan lag': 0, 'canary age': outcome.readableSeconds },
-  });
-  const { appliedSeconds, readableSeconds } = outcome as Record<string, number>;
+  const { outcome, appliedSeconds, readableSeconds, measured } = await sent;
+  expect(outcome).toBe('canary arrived');
+  expect(measured).toMatchObject({ 'scan lag': 0, 'canary age': readableSeconds });
   expect(appliedSeconds).toBeGreaterThan(0);
-  expect(readableSeconds).toBeGreaterThanOrEqual(appliedSeconds ?? 0);
+  expect(readableSeconds).toBeGreaterThanOrEqual(Number(appliedSeconds));
   expect(await stamp()).toBe('2026-11-20 10:00:00');
 });
 
@@ -89,7 +86,11 @@ test('one that is not applied is on its way; it is sent again, keeps its age, an
 test('one that is applied but not read is on its way: its invalidation has been lost', async () => {
   const { pause } = deps;
   const looks: number[] = [];
-  const sent = send(1_500, { ...deps, pause: (ms) => (looks.push(ms), pause(ms)) });
+  const counted = async (ms: number) => {
+    looks.push(ms);
+    await pause(ms);
+  };
+  const sent = send(1_500, { ...deps, pause: counted });
   await vi.waitUntil(() => looks.length > 1);
   const [message] = await take(queue);
   await apply(sqsEvent(JSON.parse(message?.Body ?? '')), contextOf());
@@ -97,9 +98,10 @@ test('one that is applied but not read is on its way: its invalidation has been 
   const { profile } = await profileOf({ mysql: deps.mysql, cache: async () => undefined }, '77');
   const row = { ...profile, updated_at: '2026-11-20 09:59:59' };
   await cache((redis) => redis.set(key, row));
-  const outcome = await sent;
-  if (outcome.outcome === 'canary arrived') throw new Error('It was read before it was spoilt.');
-  expect(outcome).toMatchObject({ appliedSeconds: expect.any(Number), readableSeconds: null });
+  expect(await sent).toMatchObject({
+    outcome: 'canary on its way',
+    ...{ appliedSeconds: expect.any(Number), readableSeconds: null },
+  });
 });
 
 test('a canary that the site does not have, or without a time, is said to be missing', async () => {

@@ -7,5 +7,7 @@ export const BrokerSettings = z.strictObject({
   /** How late after its stamp a change may commit and still be found by the scan. */
   overlapSeconds: z.int().min(60).max(3_600),
   pageRowsMax: z.int().min(100).max(10_000),
+  /** The base URL of the micro-shop service. */
+  broker_weidian_api: z.url({ protocol: /^https?$/ }),
 });
 export type BrokerSettings = z.infer<typeof BrokerSettings>;

@@ -3,6 +3,8 @@ import { applyEvent } from '../../../lib/broker/profiles.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import type { BrokerSettings } from '../../../lib/broker/settings.ts';
 import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
+import { weishop } from '../../../lib/broker/weishop.ts';
+import { bus } from '../../../lib/platform/bus.ts';
 import { consume } from '../../../lib/platform/consume.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
@@ -11,7 +13,12 @@ import { deliverer } from './deliverer.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
 /** Small pages, so that few rows already need several. */
-const settings: BrokerSettings = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 };
+const settings: BrokerSettings = {
+  safetyLagSeconds: 5,
+  overlapSeconds: 600,
+  pageRowsMax: 2,
+  broker_weidian_api: 'http://weishop.simulated',
+};
 const lateSecondsMax = 300;
 const swarmChanges = 14;
 const swarmSeconds = 600;
@@ -46,6 +53,9 @@ export const broker: Scenario = {
             const deps = {
               mysql: mysqlOf<ProfileTables>(databases, world, worker),
               upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
+              deliver: deliverBy(bus()),
+              weishop: weishop(async () => settings.broker_weidian_api),
+              off: async () => undefined,
             };
             return consume(brokerEvents, (event) => applyEvent(deps, event));
           },
@@ -74,6 +84,7 @@ function publisher({ databases, world }: Stage): Scheduled {
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => settings,
           deliver: deliverBy(queuesOf(brokerEvents)),
+          off: async () => undefined,
         },
         { remaining },
       ),

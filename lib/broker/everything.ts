@@ -18,7 +18,7 @@ import {
   type WalkDeps,
 } from './walks.ts';
 
-export interface EverythingDeps extends WalkDeps {
+interface EverythingDeps extends WalkDeps {
   readonly mysql: Kysely<WalkTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;

@@ -1,5 +1,5 @@
 import { deliverDue } from '../../../lib/platform/delivery.ts';
-import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
+import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
 
@@ -9,7 +9,16 @@ import type { Scheduled, Stage } from '../play.ts';
  */
 export function deliverer(
   { databases, world }: Stage,
-  { timeoutSeconds = 6, deliveriesPerMinuteMax = 6_000 } = {},
+  {
+    timeoutSeconds = 6,
+    deliveriesPerMinuteMax = 6_000,
+    channels = [],
+  }: {
+    timeoutSeconds?: number;
+    deliveriesPerMinuteMax?: number;
+    /** Where more than queues is written to. */
+    channels?: readonly Channel[];
+  } = {},
 ): Scheduled {
   return {
     name: 'deliver-due',
@@ -19,7 +28,7 @@ export function deliverer(
       deliverDue(
         {
           mysql: mysqlOf(databases, world, worker),
-          deliver: deliverBy(anyQueue()),
+          deliver: deliverBy(anyQueue(), ...channels),
           settings: async () => ({ deliveriesPerMinuteMax }),
           pause: (ms) => new Promise((done) => setTimeout(done, ms)),
         },

@@ -1,5 +1,5 @@
 import { CustomResource, type Duration, RemovalPolicy, Tags, Validations } from 'aws-cdk-lib';
-import { Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
+import { EventField, Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction, SqsQueue as SqsQueueTarget } from 'aws-cdk-lib/aws-events-targets';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as Lambda, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
@@ -70,6 +70,30 @@ export function everyAndByHand(
     schedule,
     targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2, event })],
   });
+}
+
+/** A function that several schedules (UTC) start, each with an input of its own; they are told apart by name. */
+export function everyOf(
+  stack: Domain,
+  id: Id,
+  { schedules, ...common }: Common & { readonly schedules: Readonly<Record<string, Timed>> },
+): void {
+  const names = Object.keys(schedules);
+  const made = functionIn(stack, id, common, scheduleInstances * names.length);
+  const target = live(stack, id, made);
+  for (const [name, { schedule, input }] of Object.entries(schedules)) {
+    const event = RuleTargetInput.fromObject({ time: EventField.time, input });
+    new Rule(stack, `${id}/schedule/${name}`, {
+      ruleName: resourceName(`${id}/${name}`),
+      schedule,
+      targets: [new LambdaFunction(target, { retryAttempts: 2, event })],
+    });
+  }
+}
+
+interface Timed {
+  readonly schedule: Schedule;
+  readonly input: Readonly<Record<string, unknown>>;
 }
 
 interface Drain extends Common {

@@ -3,6 +3,7 @@ import { commit, type Deliver } from '../platform/outbox.ts';
 import type { Cache } from '../platform/redis.ts';
 import type { Tick } from '../platform/schedule.ts';
 import { invalidations } from './invalidations.ts';
+import { profileKey } from './keys.ts';
 import { messagesFor } from './messages.ts';
 import { brokerEvents, sources } from './queues.ts';
 import { profileOf } from './readings.ts';
@@ -97,7 +98,7 @@ async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
       .set({ source_updated_at: sql`source_updated_at - interval 1 second` })
       .where('broker_id', '=', id)
       .execute();
-    follow(...messagesFor(sources.base, [id]), ...invalidations([id]));
+    follow(...messagesFor(sources.base, [id]), ...invalidations([profileKey(id)]));
     return true;
   });
 }

@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { sources } from './queues.ts';
+import { type Source, sources } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 
 /** One side of a comparison: the rows that the site shows, or should show. */
@@ -13,7 +13,7 @@ interface Side {
 
 interface Compared {
   /** What a message says whose consumer makes such a row equal again. */
-  readonly source: number;
+  readonly source: Source;
   readonly upstream: Side;
   readonly site: Side;
 }
@@ -102,7 +102,7 @@ export type Kind = keyof typeof compared;
 /** In the order in which they are compared. */
 export const kinds = Object.keys(compared) as readonly Kind[];
 
-export const sourceOf = (kind: Kind): number => compared[kind].source;
+export const sourceOf = (kind: Kind): Source => compared[kind].source;
 
 export interface ComparisonDeps {
   readonly mysql: Kysely<ProfileTables>;

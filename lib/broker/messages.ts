@@ -1,8 +1,8 @@
 import { type FollowUp, toQueue } from '../platform/outbox.ts';
-import { brokerEvents, flags, idsPerMessageMax } from './queues.ts';
+import { brokerEvents, flags, idsPerMessageMax, type Source } from './queues.ts';
 
 /** Ids in as few messages as they fit. */
-export function messagesFor(source: number, ids: readonly string[]): FollowUp[] {
+export function messagesFor(source: Source, ids: readonly string[]): FollowUp[] {
   const messages: FollowUp[] = [];
   for (let start = 0; start < ids.length; start += idsPerMessageMax) {
     const broker_ids = ids.slice(start, start + idsPerMessageMax).join(',');

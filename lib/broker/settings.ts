@@ -11,5 +11,7 @@ export const BrokerSettings = z.strictObject({
   driftGraceSeconds: z.int().min(10).max(600),
   /** The broker whose row is sent through everything every five minutes, to see how long it takes; 0: none. */
   canaryBrokerId: z.int().min(0).default(0),
+  /** The base URL of the micro-shop service. */
+  broker_weidian_api: z.url({ protocol: /^https?$/ }),
 });
 export type BrokerSettings = z.infer<typeof BrokerSettings>;

@@ -1,9 +1,7 @@
 import { deliverDue } from '../../../lib/platform/delivery.ts';
-import { invalidation } from '../../../lib/platform/invalidation.ts';
-import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
+import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
-import type { SimulatedRedis } from '../redis.ts';
 
 /**
  * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
@@ -14,10 +12,14 @@ export function deliverer(
   {
     timeoutSeconds = 6,
     deliveriesPerMinuteMax = 6_000,
-    redis,
-  }: { timeoutSeconds?: number; deliveriesPerMinuteMax?: number; redis?: SimulatedRedis } = {},
+    channels = [],
+  }: {
+    timeoutSeconds?: number;
+    deliveriesPerMinuteMax?: number;
+    /** Where more than queues is written to. */
+    channels?: readonly Channel[];
+  } = {},
 ): Scheduled {
-  const channels = redis ? [invalidation(redis.cacheFor(0))] : [];
   return {
     name: 'deliver-due',
     everySeconds: 60,

@@ -31,7 +31,7 @@ interface Trouble {
 }
 
 /** Readers fill a cache while writers change what they read; the cache is away, loses answers and fails over. */
-export function profileReadsOf({ away = false }: Trouble = {}): Scenario {
+function profileReadsOf({ away = false }: Trouble = {}): Scenario {
   return {
     name: away ? 'profile-reads-away' : 'profile-reads',
     tables: [
@@ -68,7 +68,10 @@ export function profileReadsOf({ away = false }: Trouble = {}): Scenario {
         consumers: [writer(stage, redis)],
         schedules: [
           ...[1, 1.5].map((seconds) => reader(stage, redis, seconds, isOver)),
-          { ...deliverer(stage, { ...delivering, redis }), firstSeconds: 0 },
+          {
+            ...deliverer(stage, { ...delivering, channels: [invalidation(redis.cacheFor(0))] }),
+            firstSeconds: 0,
+          },
         ],
         script,
         safety: async (injected) => {
@@ -167,7 +170,7 @@ function writer({ databases, world }: Stage, redis: SimulatedRedis): Consumer {
             .where(sql<boolean>`city_id < ${version}`)
             .executeTakeFirst();
           if (!numUpdatedRows) return 'renamed before';
-          follow(...invalidations([id]));
+          follow(...invalidations([profileKey(id)]));
           return 'renamed';
         }),
       );

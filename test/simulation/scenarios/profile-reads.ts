@@ -31,7 +31,7 @@ interface Trouble {
 }
 
 /** Readers fill a cache while writers change what they read; the cache is away, loses answers and fails over. */
-export function profileReadsOf({ away = false }: Trouble = {}): Scenario {
+function profileReadsOf({ away = false }: Trouble = {}): Scenario {
   return {
     name: away ? 'profile-reads-away' : 'profile-reads',
     tables: [

@@ -35,8 +35,9 @@ const named = (name: MysqlName, pool: MysqlPool): MysqlPool => ({
   end: (ended) => pool.end(ended),
   getConnection: (got) =>
     pool.getConnection((error, raw) => {
-      const unnamed = error instanceof Error && !(error instanceof Unavailable);
-      got(unnamed ? new Error(`${name}: ${error.message}`, { cause: error }) : error, raw);
+      if (error instanceof Error && !(error instanceof Unavailable))
+        error.message = `${name}: ${error.message}`;
+      got(error, raw);
     }),
 });
 

@@ -1,8 +1,12 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { companyKey, profileKey, storeKey } from '../../lib/broker/keys.ts';
+import { profileOf } from '../../lib/broker/readings.ts';
+import type { ProfileTables } from '../../lib/broker/tables.ts';
 import { leaseOf } from '../../lib/platform/cached.ts';
 import { invalidation } from '../../lib/platform/invalidation.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { commit, deliverBy } from '../../lib/platform/outbox.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
 import { eventOf } from '../support/lambda.ts';
@@ -118,3 +122,51 @@ test('what an older release has kept in another form is read anew', async () => 
   await cache((redis) => redis.set(profileKey('7'), { name: 'of an older release' }));
   expect((await ask(handler, read())).body).toEqual(profile);
 });
+
+const polled = Array.from({ length: 200 }, (_, index) => String(1_000 + index));
+const staleMsMax = 10_000;
+
+test('two hundred profiles, read all the time while they change: nothing older than is promised', async () => {
+  const db = mysql<ProfileTables>('mysql');
+  const deliver = deliverBy(invalidation(cache));
+  await run('insert into user_prop_db.broker_base (broker_id, city_id, is_deleted) values ?', [
+    polled.map((one) => [one, 0, 0]),
+  ]);
+  await cache((redis) => Promise.all(polled.map((one) => redis.del(profileKey(one)))));
+  const followedAtMs = new Map<string, number>();
+  const shown = { reads: 0, fromCache: 0, worstMs: 0 };
+  let over = false;
+  const lanes = Array.from({ length: 8 }, async (_, lane) => {
+    for (let turn = lane; !over; turn += 8) {
+      const one = polled[turn % polled.length] ?? '';
+      const askedAtMs = Date.now();
+      const { profile, from } = await profileOf({ mysql: db, cache }, one);
+      const followed = followedAtMs.get(`${one} ${profile?.city_id}`) ?? askedAtMs;
+      shown.worstMs = Math.max(shown.worstMs, askedAtMs - followed);
+      shown.fromCache += from === 'cache' ? 1 : 0;
+      shown.reads += 1;
+    }
+  });
+  for (let version = 1; version <= 5; version++) {
+    await vi.waitUntil(() => shown.reads > version * polled.length, { timeout: 20_000 });
+    for (let start = 0; start < polled.length; start += 50) {
+      const some = polled.slice(start, start + 50);
+      await commit({ mysql: db, deliver }, async (trx, follow) => {
+        await trx
+          .updateTable('user_prop_db.broker_base')
+          .set({ city_id: version })
+          .where('broker_id', 'in', some)
+          .execute();
+        const body = JSON.stringify({ keys: some.map(profileKey) });
+        follow({ destination: 'invalidate', body });
+      });
+      for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+    }
+  }
+  const before = shown.reads;
+  await vi.waitUntil(() => shown.reads > before + 2 * polled.length, { timeout: 20_000 });
+  over = true;
+  await Promise.all(lanes);
+  expect(shown.fromCache).toBeGreaterThan(polled.length);
+  expect(shown.worstMs).toBeLessThan(staleMsMax);
+}, 120_000);

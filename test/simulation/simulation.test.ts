@@ -16,6 +16,7 @@ import { claimsOf } from './scenarios/claims.ts';
 import { jobsDone } from './scenarios/jobs.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
+import { profileReads, profileReadsAway } from './scenarios/profile-reads.ts';
 
 const databases = await openDatabases(serverOfWorker());
 afterAll(databases.close);
@@ -45,6 +46,7 @@ test.each([
   { scenario: http, every: 5 },
   { scenario: postponed, every: 5 },
   { scenario: broker, every: 7 },
+  { scenario: profileReads, every: 7 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -62,6 +64,7 @@ test.each([
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },
   { scenario: postponed, seeds: 10 },
+  { scenario: profileReads, seeds: 3 },
   { scenario: claimsOf(2), seeds: 10 },
   { scenario: claimsOf(20), seeds: 1 },
 ])(
@@ -76,6 +79,11 @@ test.each([
 
 test('what falls due together is delivered without a burst', async () => {
   const { injected } = await play(databases, burstOf(300, 120), planned([]));
+  expect(injected).toBe(0);
+}, 60_000);
+
+test('while the cache is away for ten minutes, and when it fails over, nothing is shown too late', async () => {
+  const { injected } = await play(databases, profileReadsAway, planned([]));
   expect(injected).toBe(0);
 }, 60_000);
 

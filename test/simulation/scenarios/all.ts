@@ -2,12 +2,16 @@ import type { Scenario } from '../play.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { claimsOf } from './claims.ts';
+import { everything } from './everything.ts';
+import { extensions } from './extensions.ts';
 import { jobsDone } from './jobs.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 
 export const scenarios: readonly Scenario[] = [
   broker,
+  extensions,
+  everything,
   jobsDone,
   outbox,
   http,

@@ -87,6 +87,7 @@ export async function showBroker(stack: Stack, { step }: Progress): Promise<bool
         { source: 99, ids: [shownBroker] },
         { source: 101, ids: [107] },
         { source: 100, ids: [1007] },
+        { source: 100, ids: [1007] },
       ]);
       return await profileOnce(admin);
     });
@@ -241,7 +242,7 @@ async function profileOnce(admin: Connection): Promise<Record<string, unknown>> 
   const end = Date.now() + waitMs;
   for (;;) {
     const row = await profile(admin);
-    if ((row['company'] && row['is_star_agent'] != null) || Date.now() > end) return row;
+    if ((row['company'] && row['store'] && row['is_star_agent'] != null) || Date.now() > end) return row;
     await new Promise((done) => setTimeout(done, 100));
   }
 }

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { benchBundles } from './bundles.ts';
 import { benchConsume } from './consume.ts';
 import { benchCost } from './cost.ts';
+import { benchPropagate } from './propagate.ts';
 import { benchSend } from './send.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'));
 try {
   console.log(`${await benchConsume()}\n`);
   console.log(`${await benchSend(dir)}\n`);
+  console.log(`${await benchPropagate(dir)}\n`);
   console.log(`${await benchBundles(dir)}\n`);
   console.log(await benchCost());
 } finally {

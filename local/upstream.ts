@@ -24,3 +24,15 @@ export async function seedBrokers(server: Server, count: number): Promise<void> 
   );
   await admin.end();
 }
+
+/** The companies and stores that `seedBrokers` names, last changed a day ago. */
+export async function seedOthers(server: Server): Promise<void> {
+  const admin = await connect(server);
+  await admin.query(
+    `insert into anjuke_db.ajk_company
+      select distinct CompanyId, concat('第', CompanyId, '房地产经纪有限公司'), concat('公司', CompanyId), 1, now() - interval 1 day from anjuke_db.ajk_broker;
+    insert into anjuke_db.ajk_store
+      select distinct StoreId, min(CompanyId), concat('门店', StoreId), concat('漕溪北路', StoreId, '号'), 1, now() - interval 1 day from anjuke_db.ajk_broker group by StoreId;`,
+  );
+  await admin.end();
+}

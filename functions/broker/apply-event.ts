@@ -10,7 +10,6 @@ import { consume } from '../../lib/platform/consume.ts';
 import { invalidation } from '../../lib/platform/invalidation.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy } from '../../lib/platform/outbox.ts';
-import { cache } from '../../lib/platform/redis.ts';
 import { switches } from '../../lib/platform/switches.ts';
 
 const ours = mysql<ProfileTables>('mysql');
@@ -18,7 +17,7 @@ const deps = {
   mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream'),
   weishop: weishop(settings('broker', BrokerSettings)),
-  deliver: deliverBy(bus(), invalidation(cache())),
+  deliver: deliverBy(bus(), invalidation()),
   off: switches({ mysql: ours }),
 };
 

@@ -68,6 +68,9 @@ const awayCodes = new Set([
   'PROTOCOL_SEQUENCE_TIMEOUT',
   'ER_ACCESS_DENIED_ERROR',
   'ER_CON_COUNT_ERROR',
+  // Retried in place several times before: others hold its rows for long, which is no fault of the message.
+  'ER_LOCK_DEADLOCK',
+  'ER_LOCK_WAIT_TIMEOUT',
   'ER_NORMAL_SHUTDOWN',
   'ER_OPTION_PREVENTS_STATEMENT', // A writer that became a reader in a fail-over.
   'ER_QUERY_INTERRUPTED',

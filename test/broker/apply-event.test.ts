@@ -1,7 +1,14 @@
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { connect } from '../../local/mysql.ts';
+import {
+  resetDatabases,
+  rowsOf,
+  run,
+  serverOfWorker,
+  upstreamBroker,
+} from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
 import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
 
@@ -169,4 +176,28 @@ test('where a row cannot be written the message comes again, and is set aside at
   } finally {
     await run('alter table user_prop_db.broker_base modify true_name varchar(64)');
   }
+});
+
+test('while another holds a row for long the message comes again, and is never set aside for it', async () => {
+  await upstreamBroker(1);
+  const holder = await connect(serverOfWorker());
+  await holder.query('insert into user_prop_db.broker_base (broker_id) values (1)');
+  await holder.query('begin; update user_prop_db.broker_base set photo = 1 where broker_id = 1');
+  const event: SQSEvent = { Records: [sqsRecord(update('1'), 9)] };
+  expect(redelivered(event, await apply(event))).toEqual([0]);
+  expect(await takeDead(dead)).toEqual([]);
+  await holder.end();
+  expect(redelivered(event, await apply(event))).toEqual([]);
+  expect(await states()).toEqual([['1', 0]]);
+});
+
+test('a broker changed twice within five minutes, and twice within one second: both are applied', async () => {
+  const names = async (name: string, stamp: string) => {
+    await upstreamBroker(1, { name, stamp });
+    await apply(sqsEvent(update('1')));
+    return (await bases())[0]?.['true_name'];
+  };
+  expect(await names('甲', '2026-11-20 10:00:00')).toBe('甲');
+  expect(await names('乙', '2026-11-20 10:04:59')).toBe('乙');
+  expect(await names('丙', '2026-11-20 10:04:59')).toBe('丙');
 });

@@ -13,6 +13,8 @@ import { type Played, play } from './play.ts';
 import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
 import { claimsOf } from './scenarios/claims.ts';
+import { everything } from './scenarios/everything.ts';
+import { extensions } from './scenarios/extensions.ts';
 import { jobsDone } from './scenarios/jobs.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
@@ -45,8 +47,10 @@ test.each([
   { scenario: outbox, every: 5 },
   { scenario: http, every: 5 },
   { scenario: postponed, every: 5 },
-  { scenario: broker, every: 7 },
-  { scenario: profileReads, every: 7 },
+  { scenario: broker, every: 13 },
+  { scenario: profileReads, every: 13 },
+  { scenario: extensions, every: 23 },
+  { scenario: everything, every: 11 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -60,6 +64,8 @@ test.each([
 
 test.each([
   { scenario: broker, seeds: 4 },
+  { scenario: extensions, seeds: 2 },
+  { scenario: everything, seeds: 3 },
   { scenario: jobsDone, seeds: 6 },
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },

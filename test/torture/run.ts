@@ -24,7 +24,7 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
-import { killedConsumers, killedStart } from './real.ts';
+import { killedConsumers, killedFullRun, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
 const seeds = 100;
@@ -83,6 +83,7 @@ async function real(): Promise<void> {
   for (const one of [
     await killedStart(join(dir, 'copy')),
     await killedConsumers(join(dir, 'stack'), Date.now()),
+    await killedFullRun(join(dir, 'full')),
   ]) {
     console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
     if (one.good) counts.passed += 1;

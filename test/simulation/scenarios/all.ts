@@ -2,6 +2,8 @@ import type { Scenario } from '../play.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { claimsOf } from './claims.ts';
+import { everything } from './everything.ts';
+import { extensions } from './extensions.ts';
 import { jobsDone } from './jobs.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
@@ -9,6 +11,8 @@ import { profileReads, profileReadsAway } from './profile-reads.ts';
 
 export const scenarios: readonly Scenario[] = [
   broker,
+  extensions,
+  everything,
   jobsDone,
   outbox,
   http,

@@ -1,0 +1,96 @@
+import { publishAllBases } from '../../../lib/broker/everything.ts';
+import { brokerEvents } from '../../../lib/broker/queues.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { mysqlOf } from '../database.ts';
+import type { Scenario, Scheduled, Stage } from '../play.ts';
+import { applier, broker_weidian_api, followers } from './applier.ts';
+import { deliverer } from './deliverer.ts';
+import { upstreamOf } from './upstream.ts';
+
+const brokers = 5;
+/** Shown although upstream has forgotten them; the last one's number is beyond all others. */
+const gone = [2, 9];
+
+/**
+ * A person publishes everything, and calls again until it is done: wherever it is killed, the site equals upstream in
+ * the end, with what is gone there marked deleted, and no run has published an id twice.
+ */
+export const everything: Scenario = {
+  name: 'everything',
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.broker_walk', 'signalbox.audit'],
+    ...['user_prop_db.broker_base', 'user_prop_db.broker_ext_profile'],
+    ...['anjuke_db.ajk_broker', 'anjuke_db.ajk_brokerextend'],
+  ],
+  begin: async (stage) => {
+    const { databases, queues } = stage;
+    const upstream = upstreamOf(stage);
+    const follow = followers(stage);
+    const queue = queues.open(brokerEvents);
+    const person = caller(stage);
+    for (let id = 1; id <= brokers; id++) await upstream.rename(id);
+    for (const id of gone) {
+      await upstream.remove(id);
+      await databases.admin.query(
+        'insert into user_prop_db.broker_base (broker_id, is_deleted) values (?, 0)',
+        [id],
+      );
+    }
+    return {
+      consumers: [applier(stage, follow)],
+      schedules: [person.calls, deliverer(stage, follow)],
+      script: [],
+      safety: async () => {
+        await follow.look();
+        const [dead] = queues.dead(brokerEvents).sent;
+        if (dead) return `Set aside: ${dead.body} because ${dead.reason}`;
+        const [rows] = await databases.admin.query('select * from signalbox.broker_walk');
+        for (const { run, published } of rows as { run: number; published: string }[])
+          if (Number(published) > brokers + gone.length)
+            return `Run ${run} has published ${published} ids.`;
+        return undefined;
+      },
+      unsettled: async () => {
+        if (!person.isDone()) return 'It is not published yet.';
+        const ids = new Set(
+          queue.sent.flatMap(({ body }): string[] => JSON.parse(body).broker_ids.split(',')),
+        );
+        if (ids.size < brokers + 1) return `Only ${[...ids]} were published.`;
+        return (await upstream.missingOnSite()) ?? follow.missing();
+      },
+    };
+  },
+};
+
+/** Who calls each minute until the answer says that all is published. */
+function caller({ databases, world }: Stage) {
+  let done = false;
+  const calls: Scheduled = {
+    name: 'publish-all-bases',
+    everySeconds: 60,
+    firstSeconds: 0,
+    timeoutSeconds: 50,
+    run: async (worker, remaining) => {
+      if (done) return;
+      const { outcome } = await publishAllBases(
+        {
+          mysql: mysqlOf(databases, world, worker),
+          upstream: mysqlOf(databases, world, worker, 'upstream'),
+          settings: async () => ({
+            ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
+            broker_weidian_api,
+            driftGraceSeconds: 180,
+            canaryBrokerId: 0,
+          }),
+          deliver: deliverBy(queuesOf(brokerEvents)),
+          off: async () => undefined,
+          pause: (ms) => new Promise((over) => setTimeout(over, ms)),
+        },
+        { by: 'simulation' },
+        { remaining, progress: () => {} },
+      );
+      done = outcome === 'published';
+    },
+  };
+  return { calls, isDone: () => done };
+}

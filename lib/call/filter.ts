@@ -22,9 +22,9 @@ interface Call {
 /** What was decided about other calls of the same caller to the same owner, and who the caller is. */
 export interface Known {
   /** When the last connected call began that is decided and began no later than this one, whatever its own rule. */
-  readonly connectedBeforeAt: WallTime | undefined;
+  readonly connectedBeforeAt: WallTime | null;
   /** When the first valid call began that is decided and began no earlier than this one. */
-  readonly validAfterAt: WallTime | undefined;
+  readonly validAfterAt: WallTime | null;
   readonly isBroker: boolean;
 }
 
@@ -35,22 +35,54 @@ export interface FilterLimits {
   readonly apartSeconds: number;
 }
 
+/** One rule, what it looked at and whether the call falls under it. */
+export interface Judged {
+  readonly rule: Exclude<FilterRule, 1>;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly applies: boolean;
+}
+
+/** What is kept as `decision` of a call: the rule it falls under, and all that were looked at, in their order. */
+export interface Judgement {
+  readonly filterRule: FilterRule;
+  readonly rules: readonly Judged[];
+}
+
 /**
- * The rule that a call falls under, the first that applies.
+ * Judges a call by all rules; the first that applies is its own.
  *
  * A call that arrives late is measured against valid ones after it, too: no two valid calls of a pair ever begin
  * less than `apartSeconds` apart, in whatever order they arrive. And a call is passed over for the sake of another
  * (rule 4) only where there is one: connected and before it, or valid and after it.
  */
-export function filterRuleOf(call: Call, known: Known, limits: FilterLimits): FilterRule {
+export function judge(call: Call, known: Known, limits: FilterLimits): Judgement {
   const { status, durationSeconds, startedAt } = call;
   const { connectedBeforeAt, validAfterAt, isBroker } = known;
-  const isNear = (other: WallTime | undefined) =>
-    other !== undefined && secondsBetween(other, startedAt) < limits.apartSeconds;
-  if (status !== connected) return filterRules.notConnected;
-  if (durationSeconds <= limits.durationSeconds) return filterRules.tooShort;
-  if (isNear(connectedBeforeAt) || isNear(validAfterAt)) return filterRules.calledBefore;
-  return isBroker ? filterRules.broker : filterRules.valid;
+  const isNear = (other: WallTime | null) =>
+    other !== null && secondsBetween(other, startedAt) < limits.apartSeconds;
+  const rules: Judged[] = [
+    {
+      rule: filterRules.notConnected,
+      input: { status },
+      applies: status !== connected,
+    },
+    {
+      rule: filterRules.tooShort,
+      input: { durationSeconds, limitSeconds: limits.durationSeconds },
+      applies: durationSeconds <= limits.durationSeconds,
+    },
+    {
+      rule: filterRules.calledBefore,
+      input: { startedAt, connectedBeforeAt, validAfterAt, apartSeconds: limits.apartSeconds },
+      applies: isNear(connectedBeforeAt) || isNear(validAfterAt),
+    },
+    {
+      rule: filterRules.broker,
+      input: { isBroker },
+      applies: isBroker,
+    },
+  ];
+  return { filterRule: rules.find(({ applies }) => applies)?.rule ?? filterRules.valid, rules };
 }
 
 const secondsBetween = (one: WallTime, other: WallTime): number =>

@@ -6,8 +6,11 @@ const nationalDigitsMin = 7;
  * however it is parted. Two spellings of one number give the same text.
  */
 export function digitsOf(phone: string): string {
-  // Full-width digits are those of Chinese input methods.
-  const digits = phone.normalize('NFKC').replaceAll(/\D/g, '');
+  const digits = phone.replaceAll(/[０-９]/g, halfWidth).replaceAll(/\D/g, '');
   const national = digits.replace(new RegExp(`^(?:00)?86(?=\\d{${nationalDigitsMin}})`), '');
   return national.replace(/^0(?=1[3-9])/, '');
 }
+
+/** Full-width digits are those of Chinese input methods. */
+const halfWidth = (digit: string): string =>
+  String.fromCharCode(digit.charCodeAt(0) - '０'.charCodeAt(0) + '0'.charCodeAt(0));

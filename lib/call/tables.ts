@@ -2,7 +2,10 @@ import type { ColumnType, Generated } from 'kysely';
 import type { PlatformTables } from '../platform/schema.ts';
 import type { ChargeState } from './states.ts';
 
-/** Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql explains the columns. */
+/**
+ * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql and 0008-charging.sql explain the
+ * columns.
+ */
 export interface CallTables extends PlatformTables {
   'user_prop_db.broker_phone': {
     broker_id: string;
@@ -44,6 +47,8 @@ export interface CallTables extends PlatformTables {
     epoch: Generated<number>;
     asked: Generated<number>;
     ask_at: string | null;
+    announced: Generated<number>;
   };
+  'user_prop_db.charge_gate': { scope: string; counted_after_id: Generated<string> };
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
 }

@@ -1,11 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type FilterRule, filterRuleOf, filterRules, type Known } from '../../lib/call/filter.ts';
+import { type FilterRule, filterRules, judge, type Known } from '../../lib/call/filter.ts';
 import { digitsOf } from '../../lib/call/phones.ts';
 import { dateOf, plusSeconds, type WallTime } from '../../lib/platform/time.ts';
 
+/** The rule alone. */
+const filterRuleOf = (...of: Parameters<typeof judge>) => judge(...of).filterRule;
+
 const limits = { durationSeconds: 8, apartSeconds: 86_400 };
-const nobody: Known = { connectedBeforeAt: undefined, validAfterAt: undefined, isBroker: false };
+const nobody: Known = { connectedBeforeAt: null, validAfterAt: null, isBroker: false };
 const good = { status: 1, durationSeconds: 9, startedAt: '2026-11-20 10:00:00' };
 
 test('a call that was connected, lasted longer than the limit and has no neighbour is valid', () => {
@@ -14,7 +17,7 @@ test('a call that was connected, lasted longer than the limit and has no neighbo
 
 test.each([0, 2, -1])('status %i is rule 2, whatever else is wrong', (status) => {
   const call = { ...good, status, durationSeconds: 1 };
-  const known = { connectedBeforeAt: good.startedAt, validAfterAt: undefined, isBroker: true };
+  const known = { connectedBeforeAt: good.startedAt, validAfterAt: null, isBroker: true };
   expect(filterRuleOf(call, known, limits)).toBe(2);
 });
 
@@ -54,6 +57,28 @@ test.each([
   expect(filterRuleOf({ ...good, startedAt }, known, limits)).toBe(rule);
 });
 
+test('every rule is kept with what it looked at, also those after the first that applies', () => {
+  const known = { connectedBeforeAt: '2026-11-20 09:00:00', validAfterAt: null, isBroker: true };
+  expect(judge({ ...good, durationSeconds: 3 }, known, limits)).toEqual({
+    filterRule: 3,
+    rules: [
+      { rule: 2, input: { status: 1 }, applies: false },
+      { rule: 3, input: { durationSeconds: 3, limitSeconds: 8 }, applies: true },
+      {
+        rule: 4,
+        input: {
+          startedAt: good.startedAt,
+          connectedBeforeAt: '2026-11-20 09:00:00',
+          validAfterAt: null,
+          apartSeconds: 86_400,
+        },
+        applies: true,
+      },
+      { rule: 5, input: { isBroker: true }, applies: true },
+    ],
+  });
+});
+
 interface Arrival {
   readonly offsetSeconds: number;
   readonly status: number;
@@ -83,8 +108,8 @@ function decideAll(arrivals: readonly Arrival[]): Decided[] {
       .map((other) => other.startedAt)
       .toSorted();
     const known = {
-      connectedBeforeAt: before.at(-1),
-      validAfterAt: after[0],
+      connectedBeforeAt: before.at(-1) ?? null,
+      validAfterAt: after[0] ?? null,
       isBroker: arrival.isBroker,
     };
     decided.push({

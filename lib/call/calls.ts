@@ -1,0 +1,128 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { Rejected } from '../platform/errors.ts';
+import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import { connected, type FilterRule, filterRules, judge, type Known } from './filter.ts';
+import { digitsOf } from './phones.ts';
+import { callsToCharge, type FinishedCall } from './queues.ts';
+import type { CallSettings } from './settings.ts';
+import type { CallTables } from './tables.ts';
+
+export interface FilterDeps {
+  readonly mysql: Kysely<CallTables>;
+  readonly settings: () => Promise<CallSettings>;
+  readonly deliver: Deliver;
+}
+
+const callLog = 'user_prop_db.sublessor_call_log_201409';
+const duplicateEntry = 1062;
+
+/** What happened to a call, by the rule it falls under. */
+const words: Readonly<Record<FilterRule, string>> = {
+  [filterRules.valid]: 'valid',
+  [filterRules.notConnected]: 'not connected',
+  [filterRules.tooShort]: 'too short',
+  [filterRules.calledBefore]: 'called before',
+  [filterRules.broker]: 'broker',
+};
+
+/** Writes a finished call down, then decides whether its owner pays for it. */
+export async function filterCall(deps: FilterDeps, call: FinishedCall) {
+  const { '400_postcallinfo_dyz': connection } = await deps.settings();
+  if (!connection.routing_keys.includes(call.routing_key))
+    throw new Rejected(`routing_key: ${call.routing_key} is none of ours`);
+  return await decideCall(deps, await written(deps.mysql, call));
+}
+
+/** The id of the call's row. Of two messages about one call the first stands, whatever the second says. */
+async function written(mysql: Kysely<CallTables>, call: FinishedCall): Promise<string> {
+  const { routing_key: _, ...row } = call;
+  try {
+    const { insertId } = await mysql
+      .insertInto(callLog)
+      .values({ ...row, caller_digits: digitsOf(call.caller) })
+      .executeTakeFirstOrThrow();
+    return String(insertId);
+  } catch (error) {
+    if (!(error instanceof Error && 'errno' in error && error.errno === duplicateEntry))
+      throw error;
+    const { call_id } = call;
+    const find = mysql.selectFrom(callLog).select('id').where('call_id', '=', call_id);
+    return (await find.executeTakeFirstOrThrow()).id;
+  }
+}
+
+/**
+ * Decides a call, once and for good. Calls of one caller to one owner are decided one after the other, so that each
+ * sees what was decided before it; a valid one goes on to be charged in the same transaction.
+ */
+export async function decideCall(deps: FilterDeps, callLogId: string) {
+  const settings = await deps.settings();
+  const apartSeconds = settings.filter_last_call_time_rule_threshold;
+  return await commit(deps, async (trx, follow) => {
+    await lockPair(trx, callLogId);
+    const call = await callIn(trx, callLogId, apartSeconds);
+    if (call.filter_rule !== null) return { outcome: 'decided before', callLogId };
+    const { status, duration: durationSeconds, started_at: startedAt } = call;
+    const known: Known = {
+      connectedBeforeAt: call.connected_before_at,
+      validAfterAt: call.valid_after_at,
+      isBroker: Number(call.is_broker) === 1,
+    };
+    const limits = { durationSeconds: settings.filter_call_time_rule_threshold, apartSeconds };
+    const judgement = judge({ status, durationSeconds, startedAt }, known, limits);
+    const { filterRule } = judgement;
+    await trx
+      .updateTable(callLog)
+      .set({
+        filter_rule: filterRule,
+        decided_at: sql<string>`now(3)`,
+        decision: JSON.stringify(judgement),
+      })
+      .where('id', '=', callLogId)
+      .execute();
+    if (filterRule === filterRules.valid)
+      follow(toQueue(callsToCharge, { callLogId, userId: call.user_id }));
+    return { outcome: words[filterRule], callLogId, filterRule };
+  });
+}
+
+/** The row that all calls of this caller to this owner share; made by the first of them. */
+async function lockPair(trx: Transaction<CallTables>, callLogId: string): Promise<void> {
+  await trx
+    .insertInto('user_prop_db.call_pair')
+    .columns(['user_id', 'caller_digits'])
+    .expression(
+      trx.selectFrom(callLog).select(['user_id', 'caller_digits']).where('id', '=', callLogId),
+    )
+    .onDuplicateKeyUpdate({ user_id: sql`call_pair.user_id` })
+    .execute();
+}
+
+/**
+ * The call and what is known about it, read in one statement after the pair is locked. Only the nearest neighbours
+ * count: if they are far enough, all others are.
+ */
+async function callIn(trx: Transaction<CallTables>, callLogId: string, apartSeconds: number) {
+  const seconds = sql.lit(apartSeconds);
+  return await trx
+    .selectFrom(`${callLog} as this`)
+    .select(['user_id', 'status', 'duration', 'started_at', 'filter_rule'])
+    .select([
+      sql<string | null>`(select max(other.started_at) from ${sql.table(callLog)} other
+        where other.user_id = this.user_id and other.caller_digits = this.caller_digits
+          and other.started_at between this.started_at - interval ${seconds} second
+            and this.started_at
+          and other.filter_rule is not null and other.status = ${connected}
+          and other.id <> this.id)`.as('connected_before_at'),
+      sql<string | null>`(select min(other.started_at) from ${sql.table(callLog)} other
+        where other.user_id = this.user_id and other.caller_digits = this.caller_digits
+          and other.started_at between this.started_at
+            and this.started_at + interval ${seconds} second
+          and other.filter_rule = ${filterRules.valid}
+          and other.id <> this.id)`.as('valid_after_at'),
+      sql<number | string>`exists (select 1 from user_prop_db.broker_phone
+        where digits = this.caller_digits)`.as('is_broker'),
+    ])
+    .where('id', '=', callLogId)
+    .executeTakeFirstOrThrow();
+}

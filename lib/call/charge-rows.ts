@@ -34,9 +34,9 @@ const inHandSeconds = 60;
 const minuteAndWaitSeconds = 65;
 
 const log = sql.table(payments);
-/** The stops that hold an owner's charges, for an `exists`. */
-export const stopsOf = (user: string) => sql<number>`select 1 from user_prop_db.charge_stop
-  where scope in ('all', concat('owner:', ${sql.ref(user)}))`;
+/** That neither all charging nor this owner's is stopped. */
+export const notStopped = (user: string) => sql<boolean>`not exists (
+  select 1 from user_prop_db.charge_stop where scope in ('all', concat('owner:', ${sql.ref(user)})))`;
 
 /** Those of the last minute, the gate's row in `gate` and the call's in `this`; a correlated read comes after its lock. */
 const lastMinute = sql`row_of_it.created_at >= now(3) - interval 60 second
@@ -63,7 +63,7 @@ export async function begin(
     from user_prop_db.charge_gate gate straight_join ${sql.table(callLog)} this
     where gate.scope = 'all' and this.id = ${callLogId} and this.user_id = ${userId}
       and this.filter_rule = ${sql.lit(filterRules.valid)}
-      and not exists (${stopsOf('this.user_id')})
+      and ${notStopped('this.user_id')}
       and ((select max(id) from ${log} last_of_all where id > gate.counted_after_id)
           - coalesce((select id from ${log} before_it
               where created_at < now(3) - interval ${sql.lit(minuteAndWaitSeconds)} second
@@ -148,7 +148,7 @@ export async function takeToSend(
     .where('id', '=', charge.id)
     .where('state', '=', charge.state)
     .where('epoch', '=', charge.epoch)
-    .where(({ not, exists }) => not(exists(stopsOf('user_id'))))
+    .where(notStopped('user_id'))
     .executeTakeFirst();
   return numUpdatedRows ? { ...charge, state: 'sent', epoch: charge.epoch + 1 } : undefined;
 }

@@ -8,9 +8,9 @@ import {
   type Charge,
   charges,
   messageOf,
+  notStopped,
   payments,
   read,
-  stopsOf,
   takeToSend,
 } from './charge-rows.ts';
 import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
@@ -163,7 +163,7 @@ async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promis
       .where('state', '=', 'intent')
       .where('updated_at', '<', long)
       .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', long)]))
-      .where(({ not, exists }) => not(exists(stopsOf('user_id'))))
+      .where(notStopped('user_id'))
       .limit(rowsMax)
       .forUpdate()
       .skipLocked()

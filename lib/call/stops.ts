@@ -4,7 +4,7 @@ import { audit, Who, Why } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
-import { charges, messageOf, payments, read, stopsOf } from './charge-rows.ts';
+import { charges, messageOf, notStopped, payments, read } from './charge-rows.ts';
 import { lockGate, stopScopes } from './limits.ts';
 import { callsToCharge } from './queues.ts';
 import type { CallTables } from './tables.ts';
@@ -81,7 +81,7 @@ async function nudgePage(deps: ResumeDeps, scope: string, after: string): Promis
     const waiting = charges(trx)
       .where('state', '=', 'intent')
       .where('id', '>', after)
-      .where(({ not, exists }) => not(exists(stopsOf('user_id'))));
+      .where(notStopped('user_id'));
     const [, owner] = scope.split(':');
     const rows = await (scope === stopScopes.all || !owner
       ? waiting

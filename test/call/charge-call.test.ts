@@ -9,9 +9,9 @@ import {
   decidedCall,
   fault,
   ledger,
-  resetPayment,
+  resetCalls,
 } from '../support/calls.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
 import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
@@ -28,8 +28,7 @@ const postponed = () =>
   );
 
 beforeEach(async () => {
-  await resetDatabases();
-  await resetPayment();
+  await resetCalls();
   await take(dead);
   await take(offline);
 });

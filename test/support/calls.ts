@@ -1,7 +1,7 @@
 /** Calls, charges and the payment centre of this worker, for tests of domain call. */
 import { inject } from 'vitest';
 import * as z from 'zod';
-import { rowsOf, run } from './databases.ts';
+import { resetDatabases, rowsOf, run } from './databases.ts';
 
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
 
@@ -34,7 +34,15 @@ export const busy = (times: number) => payment('/__busy', { times });
 export const account = (user_id: number, balance: number, frozen = false) =>
   payment('/__accounts', { user_id, balance, frozen });
 export const ledger = async () => State.parse(await payment('/__state'));
-export const resetPayment = () => payment('/__reset', {});
+
+/** Empties all, and lets the ids of charges begin where they begin on a new server. */
+export async function resetCalls(): Promise<void> {
+  await resetDatabases();
+  await run(
+    'alter table user_prop_db.sublessor_call_payment_log_201409 auto_increment = 820000000000',
+  );
+  await payment('/__reset', {});
+}
 
 let calls = 0;
 

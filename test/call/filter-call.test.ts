@@ -80,7 +80,7 @@ test('each wrong field is named, and nothing of the call is written', async () =
     'started_at: Expected a time of this century',
     'started_at: Expected a time that exists',
     'status: Invalid input: expected number, received string',
-    'user_id: Expected a positive id',
+    'user_id: Too small: expected number to be >0',
   ]);
   expect(await logged()).toEqual([]);
 });

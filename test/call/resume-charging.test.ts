@@ -33,7 +33,7 @@ async function consumeAll(): Promise<void> {
 }
 
 async function chargeMany(userId: number, count: number): Promise<void> {
-  const calls = [];
+  const calls: Awaited<ReturnType<typeof decidedCall>>[] = [];
   for (let n = 0; n < count; n++) calls.push(await decidedCall(userId));
   await Promise.all(
     Array.from({ length: Math.ceil(count / 10) }, (_, n) =>

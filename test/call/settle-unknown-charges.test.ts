@@ -1,6 +1,11 @@
-import { beforeEach, expect, inject, test } from 'vitest';
-import { charged } from '../../lib/call/events.ts';
+import { beforeEach, expect, test } from 'vitest';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { settleCharges } from '../../lib/call/settlement.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import type { OutboxRow } from '../../lib/platform/outbox.ts';
 import {
   account,
   age,
@@ -99,7 +104,6 @@ test('asked after five minutes, then hourly, then daily, while there is no answe
   await age(60);
   await settle();
   expect(await next()).toEqual([25, 1440]);
-  expect((await chargeStates())[0]?.[0]).toBe('unknown');
   await age(1_440);
   await settle();
   expect(await chargeStates()).toEqual([['charged', '6000']]);
@@ -187,29 +191,53 @@ test('a call that was written and never decided is decided, and goes on', async 
   expect(await bodies(nudges)).toEqual([call]);
 });
 
-test('what was charged is announced once', async () => {
+test('what was charged is announced once, in one transaction with its row', async () => {
   await account(42, 10_000);
-  const call = await decidedCall();
-  await charge(sqsEvent(call), contextOf());
-  const { busUrl } = { busUrl: inject('endpoints').bus };
-  expect(busUrl).toBe('signalbox');
+  const { callLogId } = await decidedCall();
+  await charge(sqsEvent({ callLogId, userId: '42' }), contextOf());
+  const announced: OutboxRow[] = [];
+  const deps = {
+    mysql: mysql<CallTables>('mysql'),
+    settings: settings('call', CallSettings),
+    stopped: async () => undefined,
+    deliver: async (rows: readonly OutboxRow[]) => {
+      announced.push(...rows);
+      return [...rows];
+    },
+  };
+  const settleHere = () => settleCharges(deps as never, { remaining: () => 200_000 });
   await run('rename table signalbox.outbox to signalbox.outbox_away');
-  await expect(settle()).rejects.toThrow(/outbox/);
+  await expect(settleHere()).rejects.toThrow(/outbox/);
   await run('rename table signalbox.outbox_away to signalbox.outbox');
   expect((await chargeRows())[0]?.['announced']).toBe(0);
-  await settle();
+  await settleHere();
+  await settleHere();
   expect((await chargeRows())[0]?.['announced']).toBe(1);
-  expect(charged.event).toBe('call/charged');
+  expect(announced.map(({ destination, body }) => [destination, JSON.parse(body)])).toEqual([
+    ['event:call/charged', { paymentId: '820000000000', callLogId, userId: '42', amountFen: 4000 }],
+  ]);
 });
 
-test('4004 to the question and then 4009: the run fails loudly, nothing goes offline', async () => {
+test('what is sent again and arrives twice is one trade', async () => {
   await account(42, 10_000);
   await unknownCharge('error');
-  await run(`update ${payments} set user_id = 43`);
-  await account(43, 10_000);
   await age(5);
-  await fault('duplicate', { path: '/trade/deduct' });
+  await fault('duplicate');
   await settle();
   expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect(await take(offline)).toEqual([]);
+  expect((await ledger()).trades).toHaveLength(1);
+});
+
+test('while a stop is set the run says so, and sends nothing again', async () => {
+  await account(42, 10_000);
+  await unknownCharge('error');
+  await run("insert into user_prop_db.charge_stop (scope, why) values ('all', 'test')");
+  await age(5);
+  await settle();
+  expect(await chargeStates()).toEqual([['unknown', null]]);
+  expect((await ledger()).trades).toEqual([]);
+  await run('delete from user_prop_db.charge_stop');
+  await age(60);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
 });

@@ -1,6 +1,7 @@
 import type { Scenario } from '../play.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
+import { call } from './call.ts';
 import { claimsOf } from './claims.ts';
 import { jobsDone } from './jobs.ts';
 import { http, outbox } from './outbox.ts';
@@ -8,6 +9,7 @@ import { postponed } from './postponed.ts';
 
 export const scenarios: readonly Scenario[] = [
   broker,
+  call,
   jobsDone,
   outbox,
   http,

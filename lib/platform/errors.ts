@@ -68,6 +68,7 @@ const awayCodes = new Set([
   'PROTOCOL_SEQUENCE_TIMEOUT',
   'ER_ACCESS_DENIED_ERROR',
   'ER_CON_COUNT_ERROR',
+  'ER_LOCK_WAIT_TIMEOUT', // Somebody holds what is needed for longer than all attempts in place.
   'ER_NORMAL_SHUTDOWN',
   'ER_OPTION_PREVENTS_STATEMENT', // A writer that became a reader in a fail-over.
   'ER_QUERY_INTERRUPTED',

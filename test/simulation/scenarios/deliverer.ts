@@ -1,4 +1,6 @@
+import { bus } from '../../../lib/platform/bus.ts';
 import { deliverDue } from '../../../lib/platform/delivery.ts';
+import { busVariable } from '../../../lib/platform/names.ts';
 import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
@@ -11,6 +13,7 @@ export function deliverer(
   { databases, world }: Stage,
   { timeoutSeconds = 6, deliveriesPerMinuteMax = 6_000 } = {},
 ): Scheduled {
+  process.env[busVariable] = 'simulated';
   return {
     name: 'deliver-due',
     everySeconds: 60,
@@ -19,7 +22,7 @@ export function deliverer(
       deliverDue(
         {
           mysql: mysqlOf(databases, world, worker),
-          deliver: deliverBy(anyQueue()),
+          deliver: deliverBy(anyQueue(), bus()),
           settings: async () => ({ deliveriesPerMinuteMax }),
           pause: (ms) => new Promise((done) => setTimeout(done, ms)),
         },

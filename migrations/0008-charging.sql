@@ -11,3 +11,10 @@ alter table user_prop_db.sublessor_call_payment_log_201409 add column announced 
 alter table user_prop_db.sublessor_call_payment_log_201409 add key by_created (created_at);
 
 alter table user_prop_db.sublessor_call_payment_log_201409 add key by_announced (announced, state);
+
+-- What would have been decided, in shadow mode, about calls that the old system filters and charges.
+create table if not exists user_prop_db.call_shadow_log like user_prop_db.sublessor_call_log_201409;
+
+alter table user_prop_db.call_shadow_log add column compared varchar(10) null comment 'with the old system''s row: agrees, differs or missing';
+
+alter table user_prop_db.call_shadow_log add key by_compared (compared, created_at);

@@ -41,6 +41,8 @@ export async function chargeCall(deps: ChargeDeps, call: ValidCall) {
   const heldBy = await stopped(...chargingSwitches);
   if (heldBy) throw new Postponed(now(), `${heldBy} is switched off`, { heldBy });
   const document = await settings();
+  if (document.shadow)
+    throw new Postponed(inHalfAnHour(now()), 'in shadow mode nothing is charged');
   const amountFen = Math.round(document.payment_price_per_call * fenPerYuan);
   const limits = {
     perMinuteMax: document.chargesPerMinuteMax,
@@ -50,6 +52,9 @@ export async function chargeCall(deps: ChargeDeps, call: ValidCall) {
   if (typeof begun === 'object') return await send(deps, begun);
   return begun === 'known' ? await goOn(deps, call) : { outcome: heldWords[begun], ...call };
 }
+
+/** What was decided before the mode was changed is charged when it is changed back, by whoever does it then. */
+const inHalfAnHour = (now: Date): Date => new Date(now.getTime() + 1_800_000);
 
 const heldWords = {
   held: 'waits',

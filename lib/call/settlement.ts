@@ -3,7 +3,7 @@ import { PartnerAway, Postponed, textOf } from '../platform/errors.ts';
 import { commit, toBus, toQueue } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import { record } from './answers.ts';
-import { decideCall } from './calls.ts';
+import { decideCall, minutesAgo, undecidedCalls } from './calls.ts';
 import {
   type Charge,
   charges,
@@ -16,6 +16,7 @@ import {
 import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
 import { charged } from './events.ts';
 import { callsToCharge } from './queues.ts';
+import { compareShadow } from './shadow.ts';
 import type { CallTables } from './tables.ts';
 
 const rowsMax = 500;
@@ -36,8 +37,9 @@ const hourlyAsks = 24;
  */
 export async function settleCharges(deps: ChargeDeps, { remaining }: Pick<Tick, 'remaining'>) {
   const { mysql, settings, stopped } = deps;
-  const { stuckAfterMinutes } = await settings();
-  const decided = await decideOpen(deps, stuckAfterMinutes, remaining);
+  const { stuckAfterMinutes, shadow } = await settings();
+  const decided = await decideOpen(deps, remaining);
+  if (shadow) return { ...(await compareShadow(mysql, stuckAfterMinutes)), decided };
   await doubtStuck(mysql, stuckAfterMinutes);
   const partnerOff = (await stopped('partner/payment')) !== undefined;
   const settled = partnerOff ? {} : await askDue(deps, remaining);
@@ -52,29 +54,15 @@ export async function settleCharges(deps: ChargeDeps, { remaining }: Pick<Tick, 
   };
 }
 
-async function decideOpen(
-  deps: ChargeDeps,
-  stuckAfterMinutes: number,
-  remaining: () => number,
-): Promise<number> {
-  const open = await deps.mysql
-    .selectFrom('user_prop_db.sublessor_call_log_201409')
-    .select('id')
-    .where('filter_rule', 'is', null)
-    .where('created_at', '<', minutesAgo(stuckAfterMinutes))
-    .orderBy('id')
-    .limit(rowsMax)
-    .execute();
+async function decideOpen(deps: ChargeDeps, remaining: () => number): Promise<number> {
   let decided = 0;
-  for (const { id } of open) {
+  for (const id of await undecidedCalls(deps, rowsMax)) {
     if (remaining() < endMs) break;
     await decideCall(deps, id);
     decided += 1;
   }
   return decided;
 }
-
-const minutesAgo = (minutes: number) => sql<string>`now(3) - interval ${sql.lit(minutes)} minute`;
 
 /** Whoever sent these has died: whether they were carried out is to be asked, from now on. */
 async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number): Promise<void> {

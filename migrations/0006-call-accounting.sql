@@ -17,6 +17,7 @@ create table if not exists user_prop_db.sublessor_contract_posting (
   state varchar(10) not null comment 'open, posted or refused',
   epoch int unsigned not null default 0 comment 'of who has it in hand',
   held_until datetime(3) null,
+  attempts int unsigned not null default 0,
   bill_no varchar(64) null,
   message varchar(500) null comment 'what K3 refused it with',
   customers_before json null comment 'names that were corrected: who sends them now is late',
@@ -29,11 +30,9 @@ create table if not exists user_prop_db.sublessor_contract_posting (
 -- Why an owner's listings are where they are (lib/call/listings.ts).
 create table if not exists user_prop_db.sublessor_listings (
   user_id bigint not null primary key,
-  broke_at datetime(3) null comment 'the last time that the money was used up',
-  broke_payment_id bigint null,
-  barred_at datetime(3) null comment 'the last time that the account itself was refused',
-  barred_payment_id bigint null,
-  barred_reason varchar(100) null,
+  cause_at datetime(3) null comment 'of the latest charge that took them offline',
+  cause_payment_id bigint null,
+  cause varchar(40) null,
   topped_up_at datetime(3) null,
   state varchar(10) not null default 'online' comment 'what the listing service has confirmed: online or offline',
   since datetime(3) null,

@@ -1,0 +1,52 @@
+import type { Generated } from 'kysely';
+
+/** The tables of migrations/0006-call-accounting.sql, which explains them. */
+export interface AccountingTables {
+  'user_prop_db.sublessor_account': { user_id: string };
+  'user_prop_db.sublessor_income_cursor': { log: string; posted_to: string };
+  'user_prop_db.sublessor_contract_posting': {
+    contract_id: string;
+    contract_no: string;
+    amount_fen: string;
+    state: 'open' | 'posted' | 'refused';
+    epoch: Generated<number>;
+    held_until: string | null;
+    attempts: Generated<number>;
+    bill_no: string | null;
+    message: string | null;
+    /** JSON: a list of names. */
+    customers_before: string | null;
+    created_at: Generated<string>;
+    updated_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_listings': {
+    user_id: string;
+    cause_at: string | null;
+    cause_payment_id: string | null;
+    cause: string | null;
+    topped_up_at: string | null;
+    state: Generated<'online' | 'offline'>;
+    since: string | null;
+    request_id: string | null;
+    request_done: Generated<number>;
+    epoch: Generated<number>;
+    held_until: string | null;
+    attempts: Generated<number>;
+  };
+  'user_prop_db.sublessor_reconciliation': {
+    day: string;
+    verdict: 'balanced' | 'differences';
+    differences: number;
+    /** JSON: how many of each were compared. */
+    counts: string;
+    made_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_difference': {
+    day: string;
+    kind: string;
+    subject: string;
+    ours: string | null;
+    theirs: string | null;
+  };
+  'user_prop_db.sublessor_import': { source: string; imported_to: string; imported: string };
+}

@@ -1,3 +1,33 @@
+-- What an owner has signed: charges are taken out of the balance (names of tables and first columns are the old system's).
+create table if not exists user_prop_db.sublessor_contract (
+  contract_id bigint not null primary key,
+  contract_no varchar(64) character set utf8mb4 collate utf8mb4_bin not null,
+  user_id bigint not null comment 'the owner',
+  customer varchar(128) not null,
+  amount_fen bigint not null,
+  balance_fen bigint not null comment 'amount less the income that stands against the contract; never below 0',
+  signed_at datetime not null,
+  status varchar(10) not null default 'open' comment 'at K3: open, posted or refused',
+  created_at datetime(3) not null default current_timestamp(3),
+  unique key by_contract_no (contract_no),
+  key by_age (user_id, signed_at, contract_id),
+  check (balance_fen >= 0)
+);
+
+-- What each charge was posted as; the amounts of a payment add up to the payment's.
+create table if not exists user_prop_db.sublessor_accounting_income_201409 (
+  id bigint not null auto_increment primary key,
+  payment_id bigint not null,
+  contract_id bigint null comment 'null: no contract has covered it yet',
+  user_id bigint not null,
+  amount_fen bigint not null comment 'negative where a charge was reversed',
+  created_at datetime(3) not null default current_timestamp(3),
+  unique key by_payment (payment_id, contract_id),
+  key by_contract (contract_id),
+  key by_waiting (user_id, contract_id),
+  key by_time (created_at)
+);
+
 -- Locked first by whoever moves an owner's money between charges and contracts: one at a time, in any order.
 create table if not exists user_prop_db.sublessor_account (
   user_id bigint not null primary key
@@ -9,22 +39,20 @@ create table if not exists user_prop_db.sublessor_income_cursor (
   posted_to bigint not null
 );
 
--- How far the posting of a contract to K3 is. It says what was posted, apart from the contract: neither can be lost unnoticed.
+-- What was posted to K3 of a contract, kept apart from it: neither can be lost or changed unnoticed.
 create table if not exists user_prop_db.sublessor_contract_posting (
   contract_id bigint not null primary key,
-  contract_no varchar(64) not null,
+  contract_no varchar(64) character set utf8mb4 collate utf8mb4_bin not null,
   amount_fen bigint not null,
-  state varchar(10) not null comment 'open, posted or refused',
-  epoch int unsigned not null default 0 comment 'of who has it in hand',
-  held_until datetime(3) null,
-  attempts int unsigned not null default 0,
   bill_no varchar(64) null,
   message varchar(500) null comment 'what K3 refused it with',
   customers_before json null comment 'names that were corrected: who sends them now is late',
+  epoch int unsigned not null default 0 comment 'of who has it in hand',
+  held_until datetime(3) null,
+  attempts int unsigned not null default 0,
   created_at datetime(3) not null default current_timestamp(3),
   updated_at datetime(3) not null default current_timestamp(3) on update current_timestamp(3),
-  unique key by_contract_no (contract_no),
-  key by_state (state)
+  unique key by_contract_no (contract_no)
 );
 
 -- Why an owner's listings are where they are (lib/call/listings.ts).

@@ -1,21 +1,39 @@
-import type { Generated } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
+import type { CallTables } from './tables.ts';
 
 /** The tables of migrations/0006-call-accounting.sql, which explains them. */
-export interface AccountingTables {
+export interface AccountingTables extends CallTables {
+  'user_prop_db.sublessor_contract': {
+    contract_id: string;
+    contract_no: string;
+    user_id: string;
+    customer: string;
+    amount_fen: string;
+    balance_fen: string;
+    signed_at: string;
+    status: Generated<'open' | 'posted' | 'refused'>;
+    created_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_accounting_income_201409': {
+    id: Generated<string>;
+    payment_id: string;
+    contract_id: string | null;
+    user_id: string;
+    amount_fen: string;
+    created_at: Generated<string>;
+  };
   'user_prop_db.sublessor_account': { user_id: string };
   'user_prop_db.sublessor_income_cursor': { log: string; posted_to: string };
   'user_prop_db.sublessor_contract_posting': {
     contract_id: string;
     contract_no: string;
     amount_fen: string;
-    state: 'open' | 'posted' | 'refused';
+    bill_no: string | null;
+    message: string | null;
+    customers_before: ColumnType<string[] | null, string | null, string | null>;
     epoch: Generated<number>;
     held_until: string | null;
     attempts: Generated<number>;
-    bill_no: string | null;
-    message: string | null;
-    /** JSON: a list of names. */
-    customers_before: string | null;
     created_at: Generated<string>;
     updated_at: Generated<string>;
   };

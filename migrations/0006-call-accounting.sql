@@ -76,7 +76,6 @@ create table if not exists user_prop_db.sublessor_reconciliation (
   day date not null primary key,
   verdict varchar(12) not null comment 'balanced or differences',
   differences int unsigned not null,
-  counts json not null,
   made_at datetime(3) not null default current_timestamp(3)
 );
 

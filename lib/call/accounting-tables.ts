@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely';
+import type { OutOfMoney } from './queues.ts';
 import type { CallTables } from './tables.ts';
 
 /** The tables of migrations/0006-call-accounting.sql, which explains them. */
@@ -41,7 +42,7 @@ export interface AccountingTables extends CallTables {
     user_id: string;
     cause_at: string | null;
     cause_payment_id: string | null;
-    cause: string | null;
+    cause: OutOfMoney['why'] | null;
     topped_up_at: string | null;
     state: Generated<'online' | 'offline'>;
     since: string | null;
@@ -55,8 +56,6 @@ export interface AccountingTables extends CallTables {
     day: string;
     verdict: 'balanced' | 'differences';
     differences: number;
-    /** JSON: how many of each were compared. */
-    counts: string;
     made_at: Generated<string>;
   };
   'user_prop_db.sublessor_difference': {

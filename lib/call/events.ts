@@ -11,3 +11,14 @@ export const Charged = z.object({
 export type Charged = z.infer<typeof Charged>;
 
 export const charged = event('call/charged', Charged);
+
+/** All listings of an owner went offline, or are shown again. */
+export const ListingsSwitched = z.object({
+  userId: z.string(),
+  online: z.boolean(),
+  /** The charge that took them offline, this time or before. */
+  paymentId: z.string(),
+});
+export type ListingsSwitched = z.infer<typeof ListingsSwitched>;
+
+export const listingsSwitched = event('call/listings-switched', ListingsSwitched);

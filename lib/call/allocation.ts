@@ -18,7 +18,8 @@ export function allocated(amountFen: bigint, contracts: readonly Funds[]): Part[
   const parts: Part[] = [];
   let rest = amountFen;
   for (const { contract_id, balance_fen } of contracts) {
-    const amount_fen = rest < balance_fen ? rest : balance_fen;
+    const covered = rest <= balance_fen;
+    const amount_fen = covered ? rest : balance_fen;
     if (amount_fen <= 0n) continue;
     parts.push({ contract_id, amount_fen });
     rest -= amount_fen;

@@ -39,7 +39,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract) {
   const { contract_id, contract_no } = signed;
   const taken = await inTransaction(mysql, (trx) => takeIn(trx, signed));
   if (typeof taken === 'string') return { outcome: taken, contract_id, contract_no };
-  await unlessOff(stopped, 'partner:k3');
+  await unlessOff(stopped, 'partner/k3');
   const inHand = await inTransaction(mysql, (trx) => take(trx, contract_id));
   if (!inHand) return { outcome: 'posted before', contract_id, contract_no };
   const { KDAccount } = await settings();
@@ -110,9 +110,17 @@ async function correct(
   before: readonly string[],
 ): Promise<void> {
   const ours = ['contract_id', '=', contract_id] as const;
-  await trx.updateTable(contracts).set({ customer }).where(...ours).execute();
+  await trx
+    .updateTable(contracts)
+    .set({ customer })
+    .where(...ours)
+    .execute();
   const customers_before = JSON.stringify(before);
-  await trx.updateTable(postings).set({ customers_before }).where(...ours).execute();
+  await trx
+    .updateTable(postings)
+    .set({ customers_before })
+    .where(...ours)
+    .execute();
 }
 
 /** Takes the posting in hand; undefined where it was done meanwhile. */
@@ -134,7 +142,11 @@ async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> 
     .where('contract_id', '=', contract_id)
     .execute();
   const { contract_no: number, customer, signed_at } = row;
-  return { contract: { number, customer, amount: Number(row.amount_fen), signed_at }, epoch, attempts };
+  return {
+    contract: { number, customer, amount: Number(row.amount_fen), signed_at },
+    epoch,
+    attempts,
+  };
 }
 
 /** Writes K3's answer, unless another has taken the contract in hand since. */

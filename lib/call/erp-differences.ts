@@ -58,7 +58,14 @@ async function compared(k3: Partner, row: Row): Promise<Difference[]> {
   const theirs = await readFromK3(k3, row.contract_no);
   if (!theirs) {
     const why = row.message ? `${row.status}: ${row.message}` : row.status;
-    return [{ kind: 'contract not in K3', subject, ours: (why ?? row.amount_fen).slice(0, 200), theirs: null }];
+    return [
+      {
+        kind: 'contract not in K3',
+        subject,
+        ours: (why ?? row.amount_fen).slice(0, 200),
+        theirs: null,
+      },
+    ];
   }
   return [...between(subject, row, theirs)];
 }

@@ -4,8 +4,8 @@ import { inTransaction } from '../platform/mysql.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, type Payment, post } from './accounts.ts';
-import { transitions } from './states.ts';
 import type { CallSettings } from './settings.ts';
+import { transitions } from './states.ts';
 
 interface IncomeDeps {
   readonly mysql: Kysely<AccountingTables>;

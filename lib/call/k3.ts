@@ -1,5 +1,7 @@
 import * as z from 'zod';
-import type { Partner } from '../platform/http.ts';
+import type { Exchange } from '../platform/exchange.ts';
+import { type Partner, partner } from '../platform/http.ts';
+import type { CallSettings } from './settings.ts';
 
 /** A contract as K3 has it, or is to have it. The amount is in fen. */
 export const K3Contract = z.object({
@@ -39,3 +41,16 @@ export async function readFromK3(k3: Partner, number: string): Promise<K3Contrac
   const found = await k3({ method: 'GET', path, answer });
   return found.success ? K3Contract.parse(found) : undefined;
 }
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** K3, at the address of the configuration document. */
+export const k3 = (
+  settings: () => Promise<Pick<CallSettings, 'k3_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    { name: 'K3', baseUrl: async () => (await settings()).k3_url, timeoutMs, retry },
+    exchange,
+  );

@@ -1,5 +1,7 @@
 import * as z from 'zod';
-import type { Partner } from '../platform/http.ts';
+import type { Exchange } from '../platform/exchange.ts';
+import { type Partner, partner } from '../platform/http.ts';
+import type { CallSettings } from './settings.ts';
 import type { Wanted } from './standing.ts';
 
 const Switched = z.object({ code: z.literal(0), listings: z.int().nonnegative() });
@@ -23,3 +25,21 @@ export async function switchTo(
   });
   return count;
 }
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** The listing service, at the address of the configuration document. */
+export const listingService = (
+  settings: () => Promise<Pick<CallSettings, 'listing_api_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    {
+      name: 'the listing service',
+      baseUrl: async () => (await settings()).listing_api_url,
+      timeoutMs,
+      retry,
+    },
+    exchange,
+  );

@@ -38,7 +38,7 @@ interface Task extends Wanted {
  */
 export async function switchListings(deps: ListingDeps, message: OutOfMoney | ToppedUp) {
   const { mysql, listings, stopped, clock } = deps;
-  await unlessOff(stopped, 'partner:listing');
+  await unlessOff(stopped, 'partner/listing');
   const task = await inTransaction(mysql, (trx) => note(trx, message));
   if (typeof task === 'string') return task;
   const { userId, to, latest } = task;
@@ -138,10 +138,7 @@ function nothingToDo(row: Row, next: Wanted | undefined): string | undefined {
   return undefined;
 }
 
-async function confirm(
-  deps: ListingDeps,
-  { userId, to, latest, epoch }: Task,
-): Promise<boolean> {
+async function confirm(deps: ListingDeps, { userId, to, latest, epoch }: Task): Promise<boolean> {
   return await commit(deps, async (trx, follow) => {
     const row = await lockedRow(trx, userId);
     if (row.epoch !== epoch) return false;

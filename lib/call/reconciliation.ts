@@ -5,11 +5,7 @@ import type { Partner } from '../platform/http.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { wallTime } from '../platform/time.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import {
-  type Difference,
-  differencesOfContracts,
-  differencesOfDays,
-} from './differences.ts';
+import { type Difference, differencesOfContracts, differencesOfDays } from './differences.ts';
 import { differencesOfK3 } from './erp-differences.ts';
 import type { Payments } from './payments.ts';
 import { differencesOfStatement, plusDays, statementsOf } from './statements.ts';
@@ -99,7 +95,9 @@ async function write(
     for (let start = 0; start < differences.length; start += rowsPerStatementMax)
       await trx
         .insertInto('user_prop_db.sublessor_difference')
-        .values(differences.slice(start, start + rowsPerStatementMax).map((one) => ({ day, ...one })))
+        .values(
+          differences.slice(start, start + rowsPerStatementMax).map((one) => ({ day, ...one })),
+        )
         .execute();
   });
 }

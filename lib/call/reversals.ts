@@ -1,8 +1,9 @@
-import type { Kysely, Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import * as z from 'zod';
 import { audit, Who, Why } from '../platform/audit.ts';
 import { PartnerAway } from '../platform/errors.ts';
 import { inTransaction } from '../platform/mysql.ts';
+import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
 import { heldFromNow, isHeld } from './in-hand.ts';
@@ -54,6 +55,37 @@ export async function reverseCharge({ mysql, payments }: ReversalDeps, asked: Re
     });
   return { outcome: await inTransaction(mysql, (trx) => note(trx, begun, answer)), ...facts };
 }
+
+const rowsMax = 100;
+/** A refund and what follows from it must end before the time-out. */
+const endMs = 30_000;
+
+/** Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. */
+export async function resumeReversals(
+  deps: ReversalDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+): Promise<number> {
+  const open = await deps.mysql
+    .selectFrom(table)
+    .select(['reverses_id', 'reason'])
+    .where('reverses_id', 'is not', null)
+    .where('state', 'in', openStates)
+    .where(({ eb, or }) =>
+      or([eb('in_hand_until', 'is', null), eb('in_hand_until', '<', sql<string>`now(3)`)]),
+    )
+    .orderBy('id')
+    .limit(rowsMax)
+    .execute();
+  let resumed = 0;
+  for (const { reverses_id: payment_id, reason: why } of open) {
+    if (payment_id === null || remaining() < endMs) break;
+    await reverseCharge(deps, { payment_id, by: 'call/settle-unknown-charges', why: why ?? '' });
+    resumed += 1;
+  }
+  return resumed;
+}
+
+const openStates = ['intent', 'sent', 'unknown'] as const;
 
 type Ended = { readonly outcome: string; readonly reversal_id?: string };
 

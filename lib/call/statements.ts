@@ -50,8 +50,7 @@ export async function differencesOfStatement(
     }
   }
   for (const row of await chargedIn(mysql, span))
-    if (!trades.has(row.id) && !(await isElsewhere(statements, row, day)))
-      found.push(missing(row));
+    if (!trades.has(row.id) && !(await isElsewhere(statements, row, day))) found.push(missing(row));
   return found;
 }
 

@@ -1,8 +1,8 @@
 import type { Simulator } from './controls.ts';
 import { startIdentity } from './identity.ts';
-import { startPayment } from './payment.ts';
 import { startK3 } from './k3.ts';
 import { startListing } from './listing.ts';
+import { startPayment } from './payment.ts';
 
 /** Every partner that runs here; each starts on the port it is given (0: any free one). */
 export const simulators = {

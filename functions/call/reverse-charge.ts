@@ -1,0 +1,16 @@
+/** Takes a wrong charge back, by new entries, for who runs `npm run ops -- run call/reverse-charge`. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { ReverseCharge, reverseCharge } from '../../lib/call/reversals.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { secret } from '../../lib/platform/secret.ts';
+
+const deps = {
+  mysql: mysql<AccountingTables>('mysql'),
+  payments: payments(settings('call', CallSettings), secret('payment', PaymentAccount)),
+};
+
+export const handler = byHand(ReverseCharge, (asked) => reverseCharge(deps, asked));

@@ -1,5 +1,8 @@
 import type { ScheduledEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { postIncome } from '../../lib/call/income.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
@@ -75,21 +78,32 @@ test('what is not charged is not posted', async () => {
   expect(await income()).toEqual([]);
 });
 
-test('more charges than a page, with little time: the next run goes on', async () => {
-  await contract('11', 100_000_000);
-  await run(
+/** Many charges of one owner, as one statement. */
+const many = (count: number) =>
+  run(
     `insert into user_prop_db.sublessor_call_payment_log_201409
       (id, call_log_id, user_id, amount_fen, state, created_at)
-     with recursive n as (select 1 i union all select i + 1 from n where i < 900)
+     with recursive n as (select 1 i union all select i + 1 from n where i < ?)
      select i, i, ?, 4000, 'charged', '2026-11-20 10:00:00' from n`,
-    [owner],
+    [count, owner],
   );
-  await handler(minute, contextOf(5_200));
+
+test('with little time the next run goes on', async () => {
+  await contract('11', 1_000_000);
+  await many(60);
+  let left = 20;
+  const remaining = () => (left-- > 0 ? 60_000 : 0);
+  const mysqlOfTest = mysql<AccountingTables>('mysql');
+  const deps = { mysql: mysqlOfTest, settings: async () => ({ pageRowsMax: 7 }) };
+  expect(await postIncome(deps, { remaining })).toMatchObject({ outcome: 'out of time' });
   const posted = (await income()).length;
-  expect(posted).toBeGreaterThan(0);
-  expect(posted).toBeLessThan(900);
-  await handler(minute, contextOf(50_000));
-  expect((await income()).length).toBe(900);
-  expect(await balances()).toEqual([100_000_000 - 900 * 4_000]);
-  expect(await cursor()).toBe('900');
+  expect(posted).toBeGreaterThan(5);
+  expect(posted).toBeLessThan(20);
+  expect(await postIncome(deps, { remaining: () => 60_000 })).toEqual({
+    outcome: 'posted',
+    posted: 60 - posted,
+  });
+  expect((await income()).length).toBe(60);
+  expect(await balances()).toEqual([1_000_000 - 60 * 4_000]);
+  expect(await cursor()).toBe('60');
 });

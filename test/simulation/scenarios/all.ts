@@ -1,4 +1,5 @@
 import type { Scenario } from '../play.ts';
+import { accounting } from './accounting.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { call } from './call.ts';
@@ -8,6 +9,7 @@ import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 
 export const scenarios: readonly Scenario[] = [
+  accounting,
   broker,
   call,
   jobsDone,

@@ -5,6 +5,7 @@ import { burstOf } from './burst.ts';
 import { call } from './call.ts';
 import { claimsOf } from './claims.ts';
 import { jobsDone } from './jobs.ts';
+import { listings } from './listings.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 
@@ -13,6 +14,7 @@ export const scenarios: readonly Scenario[] = [
   broker,
   call,
   jobsDone,
+  listings,
   outbox,
   http,
   postponed,

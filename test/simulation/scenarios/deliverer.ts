@@ -5,6 +5,8 @@ import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
 
+process.env[busVariable] ??= 'simulated';
+
 /**
  * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
  * boundaries beside those of what is tried out.

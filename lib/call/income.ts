@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Claim, ClaimLost, claim } from '../platform/claim.ts';
+import { type Claim, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
@@ -66,7 +66,7 @@ async function run(
       after = row.id;
     }
     if (rows.length === pageRowsMax) continue;
-    if (cursor !== kept) await inTransaction(mysql, (trx) => advance(trx, claimed, cursor));
+    if (cursor !== kept) await moveCursor(mysql, claimed, cursor);
     return { outcome: posted ? 'posted' : 'nothing new', posted };
   }
   return { outcome: 'out of time', posted };
@@ -109,27 +109,22 @@ async function postOne(
   cursor: string,
 ): Promise<boolean> {
   return await inTransaction(mysql, async (trx) => {
+    await underClaim(trx, claimed);
     await lockAccount(trx, payment.user_id);
     const posted = await post(trx, payment);
-    await advance(trx, claimed, cursor);
+    await advance(trx, cursor);
     return posted;
   });
 }
 
-/** Moves the cursor, never back, and only for who still holds the claim. */
-async function advance(
-  trx: Transaction<AccountingTables>,
-  { name, epoch }: Claim,
-  cursor: string,
-): Promise<void> {
-  const held = await trx
-    .selectFrom('signalbox.claim')
-    .select('epoch')
-    .where('name', '=', name)
-    .where('epoch', '=', epoch)
-    .forUpdate()
-    .executeTakeFirst();
-  if (!held) throw new ClaimLost(`${name} was taken by another.`);
+const moveCursor = (mysql: Kysely<AccountingTables>, claimed: Claim, cursor: string) =>
+  inTransaction(mysql, async (trx) => {
+    await underClaim(trx, claimed);
+    await advance(trx, cursor);
+  });
+
+/** Moves the cursor, never back. */
+async function advance(trx: Transaction<AccountingTables>, cursor: string): Promise<void> {
   await trx
     .insertInto('user_prop_db.sublessor_income_cursor')
     .values({ log, posted_to: cursor })

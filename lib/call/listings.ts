@@ -149,7 +149,7 @@ async function confirm(deps: ListingDeps, { userId, to, latest, epoch }: Task): 
       .where('user_id', '=', userId)
       .execute();
     if (row.state !== to) {
-      const body = { user_id: userId, online: to === 'online', payment_id: latest.paymentId };
+      const body = { userId, online: to === 'online', paymentId: latest.paymentId };
       follow(toBus(listingsSwitched, body));
     }
     return true;

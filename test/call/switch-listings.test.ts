@@ -174,8 +174,8 @@ test('an event says that they were switched, and only when they were', async () 
   const paid = { user_id: owner, topped_up_at: '2026-11-20 12:00:00', balance: 1 };
   expect(await switchListings(deps, paid)).toMatchObject({ outcome: 'online' });
   expect(sent).toEqual([
-    ['event:call/listings-switched', { user_id: owner, online: false, payment_id: first }],
-    ['event:call/listings-switched', { user_id: owner, online: true, payment_id: '820000000002' }],
+    ['event:call/listings-switched', { userId: owner, online: false, paymentId: first }],
+    ['event:call/listings-switched', { userId: owner, online: true, paymentId: '820000000002' }],
   ]);
 });
 

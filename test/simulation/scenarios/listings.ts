@@ -132,7 +132,7 @@ async function unannounced(
   for (const { user_id, state: ours } of rows as Row[])
     if ((users[user_id]?.online ?? true) !== (ours === 'online'))
       return `Owner ${user_id} is not ${ours}, as our row says.`;
-  const heard = events.map(({ body }) => JSON.parse(body).user_id);
+  const heard = events.map(({ body }) => JSON.parse(body).userId);
   const gone = Object.keys(users).find((id) => !users[id]?.online && !heard.includes(id));
   return gone && `Nobody heard that owner ${gone} went offline.`;
 }

@@ -1,8 +1,13 @@
 /** Tells callers' programs what the API offers, from the same values that routes and checks are made of. */
+import * as call from '../../lib/call/routes.ts';
 import { answer, anyone } from '../../lib/platform/answer.ts';
 import { openApi, routesIn } from '../../lib/platform/openapi.ts';
 import * as platform from '../../lib/platform/routes.ts';
 
-const described = { status: 200, outcome: 'described', body: openApi(routesIn(platform)) } as const;
+const described = {
+  status: 200,
+  outcome: 'described',
+  body: openApi(routesIn(platform, call)),
+} as const;
 
 export const handler = answer(platform.serveOpenapi, anyone, () => described);

@@ -1,9 +1,11 @@
 import { Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
+import { explainCall } from '../../lib/call/routes.ts';
 import { watchOutcome } from '../constructs/alarms.ts';
 import { byHand, drain, every } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
+import { route } from '../constructs/routes.ts';
 import type { Domain } from '../constructs/site.ts';
 
 /** What follows a charge: listings, income, contracts, and the proof that all books agree. */
@@ -51,5 +53,10 @@ export function accounting(stack: Domain): void {
     uses: [mysql('mysql'), settings('call'), secret('payment')],
     timeout: Duration.minutes(2),
     harm: 'A wrong charge cannot be taken back.',
+  });
+  route(stack, explainCall, {
+    atOnce: 5,
+    timeout: Duration.seconds(10),
+    harm: 'Support cannot tell an owner why a call was charged.',
   });
 }

@@ -14,6 +14,7 @@ const deps = {
   mysql: mysql<AccountingTables>('mysql'),
   payments: payments(callSettings, secret('payment', PaymentAccount)),
   k3: k3(callSettings),
+  settings: callSettings,
 };
 
 export const handler = byHand(ReconcileDays, (days, hand) => reconcile(deps, days, hand));

@@ -7,10 +7,13 @@ import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { secret } from '../../lib/platform/secret.ts';
+import { switches } from '../../lib/platform/switches.ts';
 
+const db = mysql<AccountingTables>('mysql');
 const deps = {
-  mysql: mysql<AccountingTables>('mysql'),
+  mysql: db,
   payments: payments(settings('call', CallSettings), secret('payment', PaymentAccount)),
+  stopped: switches({ mysql: db }),
 };
 
 export const handler = byHand(ReverseCharge, (asked) => reverseCharge(deps, asked));

@@ -1,9 +1,9 @@
 /** Finds out, every five minutes, what became of charges whose answer was lost, and ends what was left open. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { PaymentAccount, payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { settleCharges } from '../../lib/call/settlement.ts';
-import type { CallTables } from '../../lib/call/tables.ts';
 import { bus } from '../../lib/platform/bus.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
@@ -12,7 +12,7 @@ import { schedule } from '../../lib/platform/schedule.ts';
 import { secret } from '../../lib/platform/secret.ts';
 import { switches } from '../../lib/platform/switches.ts';
 
-const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSettings)];
+const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
 const deps = {
   mysql: db,
   settings: document,

@@ -54,6 +54,11 @@ export function accounting(stack: Domain): void {
     timeout: Duration.minutes(2),
     harm: 'A wrong charge cannot be taken back.',
   });
+  byHand(stack, 'call/import-history', {
+    uses: [mysql('mysql'), settings('call')],
+    timeout: Duration.minutes(10),
+    harm: 'The old system cannot be replaced.',
+  });
   route(stack, explainCall, {
     atOnce: 5,
     timeout: Duration.seconds(10),

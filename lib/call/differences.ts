@@ -41,8 +41,7 @@ const ofDays: Readonly<Record<string, Query>> = {
   'valid call without charge': (span) => sql`
     select concat('call ', c.call_id) subject, null ours, null theirs from ${calls} c
     left join ${payments} p on p.call_log_id = c.id
-    where ${within('c.created_at', span)} and c.filter_rule = 1 and p.id is null
-      and not ${inShadow}`,
+    where ${within('c.created_at', span)} and c.filter_rule = 1 and p.id is null`,
   'charge without valid call': (span) => sql`
     select concat('payment ', p.id) subject, p.amount_fen ours,
       if(c.id is null, null, concat('call ', c.call_id, ' has rule ', coalesce(c.filter_rule, 'none')))
@@ -76,9 +75,6 @@ const ofDays: Readonly<Record<string, Query>> = {
     from ${income} i join ${payments} p on p.id = i.payment_id
     where ${within('i.created_at', span)} and p.user_id <> i.user_id`,
 };
-
-/** What was decided in shadow mode is charged by the old system (docs/runbooks/cut-over.md). */
-const inShadow = sql`coalesce(json_extract(c.decision, '$.shadow'), false)`;
 
 /** What contracts, their income and what was posted of them say of each other: always all of them. */
 const ofContracts: Readonly<Record<string, Query>> = {

@@ -1,12 +1,12 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import * as z from 'zod';
 import { audit, Who, Why } from '../platform/audit.ts';
-import { PartnerAway } from '../platform/errors.ts';
+import { PartnerAway, textOf } from '../platform/errors.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
-import { heldFromNow, isHeld } from './in-hand.ts';
+import { heldFromNow, isHeld, type Stopped } from './in-hand.ts';
 import type { Payments, TradeAnswer } from './payments.ts';
 
 export const ReverseCharge = z.strictObject({
@@ -19,6 +19,7 @@ export type ReverseCharge = z.infer<typeof ReverseCharge>;
 export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly payments: Pick<Payments, 'refund'>;
+  readonly stopped: Stopped;
 }
 
 type Trx = Transaction<AccountingTables>;
@@ -41,8 +42,10 @@ interface InHand {
  * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. Whoever
  * starts it again goes on with the same row; a reversal that was made is not made again.
  */
-export async function reverseCharge({ mysql, payments }: ReversalDeps, asked: ReverseCharge) {
-  const { payment_id } = asked;
+export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
+  const [{ mysql, payments, stopped }, { payment_id }] = [deps, asked];
+  const off = await stopped('partner/payment');
+  if (off) return { outcome: `${off} is off`, payment_id };
   const begun = await inTransaction(mysql, (trx) => begin(trx, asked));
   if ('outcome' in begun) return { ...begun, payment_id };
   const { id: tradeId, chargeId: originalTradeId, amountFen } = begun;
@@ -60,7 +63,10 @@ const rowsMax = 100;
 /** A refund and what follows from it must end before the time-out. */
 const endMs = 30_000;
 
-/** Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. */
+/**
+ * Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. One that fails keeps no
+ * other from it.
+ */
 export async function resumeReversals(
   deps: ReversalDeps,
   { remaining }: Pick<Tick, 'remaining'>,
@@ -76,12 +82,19 @@ export async function resumeReversals(
     .orderBy('id')
     .limit(rowsMax)
     .execute();
+  const failures: unknown[] = [];
   let resumed = 0;
   for (const { reverses_id: payment_id, reason: why } of open) {
     if (payment_id === null || remaining() < endMs) break;
-    await reverseCharge(deps, { payment_id, by: 'call/settle-unknown-charges', why: why ?? '' });
-    resumed += 1;
+    try {
+      await reverseCharge(deps, { payment_id, by: 'call/settle-unknown-charges', why: why ?? '' });
+      resumed += 1;
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  if (failures.length)
+    throw new Error(`${failures.length} reversals: ${textOf(failures[0])}`, { cause: failures[0] });
   return resumed;
 }
 
@@ -135,7 +148,7 @@ async function insert(
     .executeTakeFirstOrThrow();
   const id = String(insertId);
   const detail = { payment_id: chargeId, reversal_id: id, amount_fen: amountFen };
-  await audit(trx as never, { who: by, what: 'charge/reverse', why, detail });
+  await audit(trx, { who: by, what: 'charge/reverse', why, detail });
   return { id, epoch: 1 };
 }
 
@@ -169,7 +182,7 @@ async function note(
   if (state === 'charged')
     await post(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
   const detail = { payment_id: chargeId, reversal_id: id };
-  await audit(trx as never, { who: by, what: `charge/${outcomeVerb[state]}`, why, detail });
+  await audit(trx, { who: by, what: `charge/${outcomeVerb[state]}`, why, detail });
   return outcome;
 }
 

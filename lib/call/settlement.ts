@@ -16,6 +16,7 @@ import {
 import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
 import { charged } from './events.ts';
 import { callsToCharge } from './queues.ts';
+import { type ReversalDeps, resumeReversals } from './reversals.ts';
 import { compareShadow } from './shadow.ts';
 import type { CallTables } from './tables.ts';
 
@@ -35,7 +36,10 @@ const hourlyAsks = 24;
  * charges whose answer was lost, and intents that no message is under way for. Announces what was charged.
  * `charging stopped` as long as a stop is set.
  */
-export async function settleCharges(deps: ChargeDeps, { remaining }: Pick<Tick, 'remaining'>) {
+export async function settleCharges(
+  deps: ChargeDeps & ReversalDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+) {
   const { mysql, settings, stopped } = deps;
   const { stuckAfterMinutes, shadow } = await settings();
   const decided = await decideOpen(deps, remaining);
@@ -43,6 +47,7 @@ export async function settleCharges(deps: ChargeDeps, { remaining }: Pick<Tick, 
   await doubtStuck(mysql, stuckAfterMinutes);
   const partnerOff = (await stopped('partner/payment')) !== undefined;
   const settled = partnerOff ? {} : await askDue(deps, remaining);
+  const reversals = partnerOff ? 0 : await resumeReversals(deps, { remaining });
   const nudged = (await stopped(...chargingSwitches))
     ? 0
     : await nudgeIntents(deps, stuckAfterMinutes);
@@ -50,7 +55,7 @@ export async function settleCharges(deps: ChargeDeps, { remaining }: Pick<Tick, 
   const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
   return {
     outcome: stops.length ? 'charging stopped' : 'settled',
-    ...{ decided, settled, nudged, announced, stops: stops.length },
+    ...{ decided, settled, reversals, nudged, announced, stops: stops.length },
   };
 }
 

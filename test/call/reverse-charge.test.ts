@@ -2,7 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { signedContracts } from '../../lib/call/queues.ts';
-import { resumeReversals } from '../../lib/call/reversals.ts';
+import { ReverseCharge, resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -166,6 +166,7 @@ test('a reversal that nobody goes on with is gone on with by itself', async () =
   const deps = {
     mysql: mysql<AccountingTables>('mysql'),
     payments: payments(async () => settings, account),
+    stopped: async () => undefined,
   };
   expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(1);
   expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(0);
@@ -180,6 +181,18 @@ test('only what was charged is reversed, and no reversal', async () => {
   await run('update user_prop_db.sublessor_call_payment_log_201409 set reverses_id = 1');
   expect(await reverse()).toMatchObject({ outcome: 'a reversal itself' });
   expect(await trail()).toEqual([]);
+});
+
+test('a kill switch keeps it from the payment centre', async () => {
+  await charged();
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    payments: payments(async () => settings, account),
+    stopped: async () => 'partner/payment',
+  };
+  const outcome = 'partner/payment is off';
+  expect(await reverseCharge(deps, ReverseCharge.parse(wrong))).toMatchObject({ outcome });
+  expect(await reversals()).toEqual([]);
 });
 
 test('a charge that the payment centre has never seen is not given back', async () => {

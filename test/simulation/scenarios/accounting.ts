@@ -190,7 +190,8 @@ const reverser = (
   everySeconds: 90,
   timeoutSeconds: 55,
   run: async (worker, remaining) => {
-    const deps = { mysql: mysqlOf<AccountingTables>(databases, world, worker), payments: centre };
+    const mysql = mysqlOf<AccountingTables>(databases, world, worker);
+    const deps = { mysql, payments: centre, stopped: async () => undefined };
     for (const payment_id of wanted)
       await reverseCharge(deps, { payment_id, by: 'lena', why: 'wrong' });
     await resumeReversals(deps, { remaining });

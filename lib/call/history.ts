@@ -178,8 +178,8 @@ const orNull = (value: string | number | null | undefined) =>
   value == null ? null : String(value);
 
 /**
- * What the old system decided stands, also where shadow mode has seen the call and decided otherwise. A call keeps its
- * id unless one of shadow mode has it.
+ * What the old system decided stands, also where we have decided the call ourselves, and otherwise. A call
+ * keeps its id unless one of ours has it.
  */
 const copyCalls: Copy = async (trx, page) => {
   const known = await trx
@@ -203,33 +203,32 @@ const copyCalls: Copy = async (trx, page) => {
   const taken = new Set(known.map(({ id }) => id));
   const here = new Set(known.map(({ call_id }) => call_id));
   let copied = 0;
-  for (const row of page) {
-    const call_id = text(row['call_id']);
-    const decided = {
-      filter_rule: Number(row['filter_rule']),
-      decided_at: text(row['created_at']),
-    };
-    const decision = JSON.stringify({ imported: true });
-    if (here.has(call_id)) {
-      const { numChangedRows = 0n } = await trx
-        .updateTable(calls)
-        .set({ ...decided, decision })
-        .where('call_id', '=', call_id)
-        .executeTakeFirst();
-      copied += Number(numChangedRows > 0n);
-      continue;
-    }
-    const id = taken.has(row.key) ? {} : { id: row.key };
-    await trx
-      .insertInto(calls)
-      .values({ ...id, ...callOf(row), call_id, ...decided, decision })
-      .execute();
-    copied += 1;
-  }
-  return copied;
+  for (const row of page.filter((one) => here.has(text(one['call_id']))))
+    copied += await decideAsOld(trx, row);
+  const absent = page.filter((one) => !here.has(text(one['call_id'])));
+  const free = absent
+    .filter(({ key }) => !taken.has(key))
+    .map((row) => ({ id: row.key, ...callOf(row) }));
+  // After those that keep their ids: else a new one could be an id that is still to come.
+  const others = absent.filter(({ key }) => taken.has(key)).map(callOf);
+  if (free.length) await trx.insertInto(calls).values(free).execute();
+  if (others.length) await trx.insertInto(calls).values(others).execute();
+  return copied + absent.length;
 };
 
+async function decideAsOld(trx: Trx, row: OldRow): Promise<number> {
+  const { filter_rule, decided_at, decision } = callOf(row);
+  const { numUpdatedRows } = await trx
+    .updateTable(calls)
+    .set({ filter_rule, decided_at, decision })
+    .where('call_id', '=', text(row['call_id']))
+    .where(sql<boolean>`not filter_rule <=> ${filter_rule}`)
+    .executeTakeFirst();
+  return Number(numUpdatedRows);
+}
+
 const callOf = (row: OldRow) => ({
+  call_id: text(row['call_id']),
   user_id: text(row['user_id']),
   caller: text(row['caller']),
   callee: text(row['callee']),
@@ -239,6 +238,9 @@ const callOf = (row: OldRow) => ({
   call_type: Number(row['call_type'] ?? 1),
   created_at: text(row['created_at']),
   caller_digits: digitsOf(text(row['caller'])),
+  filter_rule: Number(row['filter_rule']),
+  decided_at: text(row['created_at']),
+  decision: JSON.stringify({ imported: true }),
 });
 
 /** Contracts come with what the old system has left of them, and as what it has posted. */

@@ -80,11 +80,11 @@ test('imported twice, and again after more has come: each row once', async () =>
   expect(await paid()).toHaveLength(3);
 });
 
-test('what shadow mode has logged gets the decision of the old system, and its charge', async () => {
+test('what we have logged ourselves gets the decision of the old system, and its charge', async () => {
   await history();
   await run(`insert into user_prop_db.sublessor_call_log_201409
     (id, call_id, user_id, caller, callee, status, started_at, duration, filter_rule, caller_digits)
-    values (5001, 'shadow-only', 7001, '139', '400', 1, now(), 60, 1, '139'),
+    values (5001, 'ours-only', 7001, '139', '400', 1, now(), 60, 1, '139'),
       (5002, 'old-1', 7001, '139', '400', 1, now(), 60, 4, '139')`);
   await start(calls);
   await start(money);
@@ -95,7 +95,7 @@ test('what shadow mode has logged gets the decision of the old system, and its c
       ['old-2', 1],
       ['old-3', 1],
       ['old-4', 3],
-      ['shadow-only', 1],
+      ['ours-only', 1],
     ],
   ]);
   const idOf = new Map(rows.map(({ call_id, id }) => [call_id, id]));

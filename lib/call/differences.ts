@@ -17,7 +17,7 @@ export interface Span {
 }
 
 /** More of one kind are not listed: something is broken, and the first ones say what. */
-export const perKindMax = 1_000;
+const perKindMax = 1_000;
 
 const calls = sql.table('user_prop_db.sublessor_call_log_201409');
 const payments = sql.table('user_prop_db.sublessor_call_payment_log_201409');

@@ -22,21 +22,22 @@ export async function createHistory(): Promise<void> {
       amount_fen bigint, created_at datetime)`);
 }
 
-const at = '2026-10-01 10:00:00';
+/** When all of the old system happened. */
+export const oldTime = { at: '2026-10-01 10:00:00' };
 
 /** A call as the old system has logged and, if `rule` is given, decided it. */
 export const oldCall = (id: number, callId: string, rule: number | null = 1, userId = 7001) =>
   run(
     `insert into ${schema}.sublessor_call_log_201409
      values (?, ?, ?, '+86 139-0000-0001', '4008001234', 1, ?, 60, 1, ?, ?)`,
-    [id, callId, userId, at, rule, at],
+    [id, callId, userId, oldTime.at, rule, oldTime.at],
   );
 
 export const oldPayment = (id: number, callLogId: number, state = 'charged', userId = 7001) =>
   run(
     `insert into ${schema}.sublessor_call_payment_log_201409
      values (?, ?, null, ?, 4000, 1, ?, 96000, null, ?, ?)`,
-    [id, callLogId, userId, state, at, at],
+    [id, callLogId, userId, state, oldTime.at, oldTime.at],
   );
 
 export const oldContract = (id: number, amountFen: number, balanceFen: number, userId = 7001) =>
@@ -52,5 +53,5 @@ export const oldIncome = (
   userId = 7001,
 ) =>
   run(`insert into ${schema}.sublessor_accounting_income_201409 values (?, ?, ?, ?, 4000, ?)`, [
-    ...[id, paymentId, contractId, userId, at],
+    ...[id, paymentId, contractId, userId, oldTime.at],
   ]);

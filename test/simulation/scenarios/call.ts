@@ -34,6 +34,7 @@ const settingsOf = (exact: boolean): CallSettings => ({
   chargesPerMinutePerOwnerMax: exact ? 20 : 2,
   stuckAfterMinutes: 10,
   shadow: false,
+  history_schema: 'sublessor_history',
   safetyLagSeconds: 5,
   overlapSeconds: 600,
   pageRowsMax: 1000,

@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { CompiledQuery, type Kysely, sql, type Transaction } from 'kysely';
 import { filterRules } from './filter.ts';
 import type { ValidCall } from './queues.ts';
 import { before, type ChargeState } from './states.ts';
@@ -39,7 +39,7 @@ export const notStopped = (user: string) => sql<boolean>`not exists (
   select 1 from user_prop_db.charge_stop where scope in ('all', concat('owner:', ${sql.ref(user)})))`;
 
 /** Those of the last minute, the gate's row in `gate` and the call's in `this`; a correlated read comes after its lock. */
-const lastMinute = sql`row_of_it.created_at >= now(3) - interval 60 second
+const lastMinute = `row_of_it.created_at >= now(3) - interval 60 second
   and row_of_it.id > gate.counted_after_id and row_of_it.call_log_id is not null`;
 
 /**
@@ -56,33 +56,41 @@ export async function begin(
   amountFen: number,
   { perMinuteMax, perMinutePerOwnerMax }: ChargeLimits,
 ): Promise<{ readonly id: string } | 'held' | 'known'> {
-  const statement = sql`
-    insert into ${log} (call_log_id, user_id, amount_fen, call_type, state, sent_at, in_hand_until, announced)
-    select this.id, this.user_id, ${amountFen}, this.call_type, 'sent', now(3),
-      now(3) + interval ${sql.lit(inHandSeconds)} second, 0
-    from user_prop_db.charge_gate gate straight_join ${sql.table(callLog)} this
-    where gate.scope = 'all' and this.id = ${callLogId} and this.user_id = ${userId}
-      and this.filter_rule = ${sql.lit(filterRules.valid)}
-      and ${notStopped('this.user_id')}
-      and ((select max(id) from ${log} last_of_all where id > gate.counted_after_id)
-          - coalesce((select id from ${log} before_it
-              where created_at < now(3) - interval ${sql.lit(minuteAndWaitSeconds)} second
-              order by created_at desc limit 1), (select min(id) - 1 from ${log} first_of_all))
-          < ${Math.min(perMinuteMax, perMinutePerOwnerMax)}
-        or (select count(*) from ${log} row_of_it where ${lastMinute}) < ${perMinuteMax}
-          and (select count(*) from ${log} row_of_it where ${lastMinute}
-              and row_of_it.user_id = this.user_id and row_of_it.id > coalesce((
-                select counted_after_id from user_prop_db.charge_gate
-                where scope = concat('owner:', this.user_id)), 0)) < ${perMinutePerOwnerMax})
-    for update`;
+  const least = Math.min(perMinuteMax, perMinutePerOwnerMax);
+  const values = [amountFen, callLogId, userId, least, perMinuteMax, perMinutePerOwnerMax];
   try {
-    const { insertId, numAffectedRows } = await statement.execute(mysql);
+    const { insertId, numAffectedRows } = await mysql.executeQuery(
+      CompiledQuery.raw(beginning, values),
+    );
     return numAffectedRows ? { id: String(insertId) } : 'held';
   } catch (error) {
     if (isDuplicate(error)) return 'known';
     throw error;
   }
 }
+
+/** Written out, for it is sent as it stands: to put it together anew would take longer than to send it. */
+const beginning = `
+  insert into ${payments}
+    (call_log_id, user_id, amount_fen, call_type, state, sent_at, in_hand_until, announced)
+  select this.id, this.user_id, ?, this.call_type, 'sent', now(3),
+    now(3) + interval ${inHandSeconds} second, 0
+  from user_prop_db.charge_gate gate straight_join ${callLog} this
+  where gate.scope = 'all' and this.id = ? and this.user_id = ?
+    and this.filter_rule = ${filterRules.valid}
+    and not exists (select 1 from user_prop_db.charge_stop
+      where scope in ('all', concat('owner:', this.user_id)))
+    and ((select max(id) from ${payments} last_of_all where id > gate.counted_after_id)
+        - coalesce((select id from ${payments} before_it
+            where created_at < now(3) - interval ${minuteAndWaitSeconds} second
+            order by created_at desc limit 1), (select min(id) - 1 from ${payments} first_of_all))
+        < ?
+      or (select count(*) from ${payments} row_of_it where ${lastMinute}) < ?
+        and (select count(*) from ${payments} row_of_it where ${lastMinute}
+            and row_of_it.user_id = this.user_id and row_of_it.id > coalesce((
+              select counted_after_id from user_prop_db.charge_gate
+              where scope = concat('owner:', this.user_id)), 0)) < ?)
+  for update`;
 
 export const isDuplicate = (error: unknown): boolean =>
   error instanceof Error && 'errno' in error && error.errno === duplicateEntry;
@@ -97,7 +105,7 @@ export async function countLastMinute(
       select counted_after_id from user_prop_db.charge_gate
       where scope = concat('owner:', ${userId})), 0)), 0) this_owner
     from user_prop_db.charge_gate gate join ${log} row_of_it
-    where gate.scope = 'all' and ${lastMinute}`.execute(trx);
+    where gate.scope = 'all' and ${sql.raw(lastMinute)}`.execute(trx);
   const [counts] = rows;
   return { all: Number(counts?.all_owners), owner: Number(counts?.this_owner) };
 }
@@ -169,14 +177,16 @@ export async function finish(
     readonly reason?: string | null;
   },
 ): Promise<boolean> {
-  const { numUpdatedRows } = await mysql
-    .updateTable(payments)
-    .set({ state, balance_fen: balanceFen, reason, in_hand_until: null, ask_at: null })
-    .where('id', '=', id)
-    .where('state', 'in', before(state))
-    .executeTakeFirst();
-  return numUpdatedRows > 0n;
+  const { numAffectedRows } = await mysql.executeQuery(
+    CompiledQuery.raw(ending(state), [state, balanceFen, reason, id]),
+  );
+  return numAffectedRows === 1n;
 }
+
+/** Written out like `beginning`. */
+const ending = (state: 'charged' | 'refused'): string => `
+  update ${payments} set state = ?, balance_fen = ?, reason = ?, in_hand_until = null, ask_at = null
+  where id = ? and state in (${before(state).map((from) => `'${from}'`)})`;
 
 /**
  * Writes that what was sent has no final answer, unless the row is not as it was sent any more. Without a time it is

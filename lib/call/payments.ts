@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import * as z from 'zod';
+import { PartnerAway } from '../platform/errors.ts';
 import { type Exchange, overPool } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
 import type { ReadSecret } from '../platform/secret.ts';
@@ -58,6 +59,8 @@ export interface Payments {
   readonly statementOf: (day: string) => Promise<readonly StatementTrade[]>;
 }
 
+const name = 'the payment centre';
+
 /** Part of what a trade's id stands for: with another text the same id would be refused. */
 const reasons = { deduct: 'sublessor 400 call', refund: 'sublessor 400 call reversed' } as const;
 
@@ -72,7 +75,7 @@ export function payments(
 ): Payments {
   const ask = partner(
     {
-      name: 'the payment centre',
+      name,
       baseUrl: async () => (await settings()).payment_base_api_url,
       timeoutMs: async () => (await settings()).payment_api_timeout,
       retry: { attemptsMax: 1, delayMs: 0 },
@@ -85,7 +88,11 @@ export function payments(
     const body = { app, trade_id: tradeId, ...values, reason: reasons[kind] };
     const json = { ...body, sign: signatureOf(body, key) };
     const path = `/trade/${kind}`;
-    return await ask({ method: 'POST', path, json, answer: answerFor(tradeId) });
+    const answer = await ask({ method: 'POST', path, json, answer: Answer });
+    // One that is about another trade says nothing about this one.
+    if (answer.is === 'done' && answer.tradeId !== tradeId)
+      throw new PartnerAway(name, 'possible', `it answered for trade ${answer.tradeId}`);
+    return answer;
   };
   return {
     deduct: ({ tradeId, userId, amountFen }) =>
@@ -112,10 +119,14 @@ export function signatureOf(body: Readonly<Record<string, unknown>>, key: string
 const Fen = z.int();
 const Id = z.union([z.string(), z.number()]).transform(String);
 
-const Code = z.union([
+const Answer = z.union([
   z
     .object({ code: z.literal(0), trade_id: Id, balance: Fen })
-    .transform(({ trade_id, balance }) => ({ is: 'done' as const, trade_id, balanceFen: balance })),
+    .transform(({ trade_id, balance }) => ({
+      is: 'done' as const,
+      tradeId: trade_id,
+      balanceFen: balance,
+    })),
   z
     .object({ code: z.literal([4001, 4002, 4003]), balance: Fen.optional() })
     .transform(({ code, balance }) => ({ is: 'refused' as const, code, balanceFen: balance })),
@@ -123,10 +134,6 @@ const Code = z.union([
   z.object({ code: z.literal(4009) }).transform(() => ({ is: 'conflict' as const })),
   z.object({ code: z.literal(5000) }).transform(() => ({ is: 'later' as const })),
 ]);
-
-/** An answer that is about another trade says nothing about this one. */
-const answerFor = (tradeId: string): z.ZodType<TradeAnswer> =>
-  Code.refine((answer) => answer.is !== 'done' || answer.trade_id === tradeId, 'another trade_id');
 
 const StateAnswer = z.union([
   z

@@ -41,7 +41,7 @@ test('a body is signed over its compact JSON, keys sorted, without the signature
 
 test('the same trade again has the same answer, with other values it is a conflict', async () => {
   await account(42, 10_000);
-  const answer = { is: 'done', trade_id: one.tradeId, balanceFen: 6_000 };
+  const answer = { is: 'done', tradeId: one.tradeId, balanceFen: 6_000 };
   expect(await deduct(one)).toEqual(answer);
   expect(await deduct(one)).toEqual(answer);
   expect(await deduct({ ...one, amountFen: 4_001 })).toEqual({ is: 'conflict' });

@@ -3,7 +3,7 @@ import type { PlatformTables } from '../platform/schema.ts';
 import type { ChargeState } from './states.ts';
 
 /**
- * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql and 0008-charging.sql explain the
+ * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql and 0009-charging.sql explain the
  * columns.
  */
 export interface CallTables extends PlatformTables {

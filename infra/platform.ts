@@ -4,7 +4,7 @@ import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { serveDocs, serveOpenapi } from '../lib/platform/routes.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
-import { allQueues, bus, mysql, settings } from './constructs/resources.ts';
+import { allQueues, bus, mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
@@ -55,9 +55,9 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
 export function delivery(stack: Domain): void {
   every(stack, 'platform/deliver-due', {
     schedule: Schedule.rate(Duration.minutes(1)),
-    uses: [mysql('mysql'), settings('platform'), bus, allQueues],
+    uses: [mysql('mysql'), settings('platform'), bus, allQueues, redis],
     timeout: Duration.seconds(65),
-    harm: 'What was postponed, or not sent at once, is not sent at all.',
+    harm: 'What was postponed, or not sent at once, is not sent at all; the site shows old profiles.',
   });
 }
 

@@ -8,6 +8,7 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { schedule } from '../../lib/platform/schedule.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { switches } from '../../lib/platform/switches.ts';
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),
@@ -15,5 +16,6 @@ const deps = {
   settings: settings('broker', BrokerSettings),
   deliver: deliverBy(queues(brokerEvents)),
 };
+const off = switches(deps);
 
-export const handler = schedule((tick) => publishBaseChanges(deps, tick));
+export const handler = schedule((tick) => publishBaseChanges({ ...deps, off }, tick));

@@ -84,6 +84,32 @@ export function watchRelease(
   ]);
 }
 
+/** What a function measures itself (`measured` of its outcome), under the service of its id. */
+export interface Measure {
+  readonly kind: string;
+  readonly name: string;
+  readonly thresholdSeconds: number;
+  /** Long enough to hold a measurement: the alarm takes none for good. */
+  readonly period: Duration;
+}
+
+export function watchMeasures(
+  stack: Domain,
+  id: string,
+  harm: string,
+  measures: readonly Measure[],
+): void {
+  const watches = measures.map(({ kind, name, thresholdSeconds, period: every }) => ({
+    kind,
+    metric: new Metric({
+      ...{ namespace: 'signalbox', metricName: name, dimensionsMap: { service: id } },
+      ...{ statistic: 'max', period: every },
+    }),
+    threshold: thresholdSeconds,
+  }));
+  watch(stack, id, harm, watches);
+}
+
 export function watchQueue(
   stack: Domain,
   id: string,

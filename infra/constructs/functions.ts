@@ -1,5 +1,5 @@
 import { CustomResource, type Duration, RemovalPolicy, Tags, Validations } from 'aws-cdk-lib';
-import { Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
+import { EventField, Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction, SqsQueue as SqsQueueTarget } from 'aws-cdk-lib/aws-events-targets';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Code, Function as Lambda, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
@@ -15,7 +15,7 @@ import {
   startedTag,
 } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
-import { watchFunction, watchQueue } from './alarms.ts';
+import { type Measure, watchFunction, watchMeasures, watchQueue } from './alarms.ts';
 import { live } from './live.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
 import type { Use } from './resources.ts';
@@ -30,6 +30,8 @@ export interface Common {
   readonly timeout: Duration;
   /** Who suffers how when it fails: the first sentence of its alarms. */
   readonly harm: string;
+  /** What it measures itself, each with an alarm. */
+  readonly measures?: readonly Measure[];
 }
 
 const memoryMb = 512;
@@ -51,6 +53,50 @@ export function every(stack: Domain, id: Id, { schedule, byHandToo, ...common }:
     schedule,
     targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2 })],
   });
+}
+
+/** A function of `byHand` that a schedule (UTC) starts, too, with an input of its own. */
+export function everyAndByHand(
+  stack: Domain,
+  id: Id,
+  {
+    schedule,
+    input,
+    ...common
+  }: Common & { readonly schedule: Schedule; readonly input: Readonly<Record<string, unknown>> },
+): void {
+  const made = functionIn(stack, id, common, scheduleInstances);
+  Tags.of(made).add(startedTag, startedByHand);
+  const event = RuleTargetInput.fromObject(input);
+  new Rule(stack, `${id}/schedule`, {
+    ruleName: resourceName(id),
+    schedule,
+    targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2, event })],
+  });
+}
+
+/** A function that several schedules (UTC) start, each with an input of its own; they are told apart by name. */
+export function everyOf(
+  stack: Domain,
+  id: Id,
+  { schedules, ...common }: Common & { readonly schedules: Readonly<Record<string, Timed>> },
+): void {
+  const names = Object.keys(schedules);
+  const made = functionIn(stack, id, common, scheduleInstances * names.length);
+  const target = live(stack, id, made);
+  for (const [name, { schedule, input }] of Object.entries(schedules)) {
+    const event = RuleTargetInput.fromObject({ time: EventField.time, input });
+    new Rule(stack, `${id}/schedule/${name}`, {
+      ruleName: resourceName(`${id}/${name}`),
+      schedule,
+      targets: [new LambdaFunction(target, { retryAttempts: 2, event })],
+    });
+  }
+}
+
+interface Timed {
+  readonly schedule: Schedule;
+  readonly input: Readonly<Record<string, unknown>>;
 }
 
 interface Drain extends Common {
@@ -134,7 +180,7 @@ export function byHand(stack: Domain, id: Id, common: Common): void {
 export function functionIn(
   stack: Domain,
   id: Id,
-  { uses = [], sends = [], timeout, harm }: Common,
+  { uses = [], sends = [], timeout, harm, measures = [] }: Common,
   instances: number,
   { reserved }: { readonly reserved?: number } = {},
 ): Lambda {
@@ -185,6 +231,7 @@ export function functionIn(
     sendsTo(made, queue, queueIn(stack, queue));
   }
   watchFunction(stack, id, harm, made, timeout);
+  watchMeasures(stack, id, harm, measures);
   return made;
 }
 

@@ -1,9 +1,10 @@
 import { type Kysely, sql } from 'kysely';
-import { type Deliver, type FollowUp, toQueue } from '../platform/outbox.ts';
-import { type Page, type Stamped, scan } from '../platform/scan.ts';
+import type { Deliver } from '../platform/outbox.ts';
+import { type Page, type Scanned, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
-import { brokerEvents, flags, idsPerMessageMax, sources } from './queues.ts';
+import { messagesFor } from './messages.ts';
+import { type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
 import type { UpstreamTables } from './tables.ts';
 
@@ -12,43 +13,91 @@ export interface ChangeDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
   readonly deliver: Deliver;
+  /** The first of these kill switches that is off: a producer has its own id as one. */
+  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
 }
 
-type ScannedTable = 'anjuke_db.ajk_broker' | 'anjuke_db.ajk_brokerextend';
+interface Scanning {
+  /** The function that scans, and its kill switch. */
+  readonly by: string;
+  readonly table: keyof UpstreamTables;
+  readonly key: string;
+  readonly source: Source;
+}
+
+const base = { by: 'broker/publish-base-changes', key: 'BrokerId', source: sources.base };
+const scans = {
+  brokers: { ...base, table: 'anjuke_db.ajk_broker' },
+  extensions: { ...base, table: 'anjuke_db.ajk_brokerextend' },
+  companies: {
+    by: 'broker/publish-company-changes',
+    table: 'anjuke_db.ajk_company',
+    key: 'CompanyId',
+    source: sources.company,
+  },
+  stores: {
+    by: 'broker/publish-store-changes',
+    table: 'anjuke_db.ajk_store',
+    key: 'StoreId',
+    source: sources.store,
+  },
+} as const satisfies Record<string, Scanning>;
+
+type Remaining = Pick<Tick, 'remaining'>;
 
 /** Publishes the brokers whose row, or whose telephone number in the extension table, changed since the last run. */
-export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Pick<Tick, 'remaining'>) {
-  const brokers = await publishFrom(deps, 'anjuke_db.ajk_broker', remaining);
-  const extensions = await publishFrom(deps, 'anjuke_db.ajk_brokerextend', remaining);
-  const changed = brokers.published + extensions.published;
-  return { outcome: changed ? 'published' : 'nothing new', changed, brokers, extensions };
+export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Remaining) {
+  return await unlessOff(deps, base.by, async () => {
+    const brokers = await publishFrom(deps, scans.brokers, remaining);
+    const extensions = await publishFrom(deps, scans.extensions, remaining);
+    const changed = brokers.published + extensions.published;
+    return { outcome: changed ? 'published' : 'nothing new', changed, brokers, extensions };
+  });
+}
+
+/** Publishes the companies that changed since the last run. */
+export async function publishCompanyChanges(deps: ChangeDeps, { remaining }: Remaining) {
+  const { companies } = scans;
+  return await unlessOff(deps, companies.by, async () => ({
+    ...(await publishFrom(deps, companies, remaining)),
+  }));
+}
+
+/** Publishes the stores that changed since the last run. */
+export async function publishStoreChanges(deps: ChangeDeps, { remaining }: Remaining) {
+  const { stores } = scans;
+  return await unlessOff(deps, stores.by, async () => ({
+    ...(await publishFrom(deps, stores, remaining)),
+  }));
+}
+
+/** Under a switch the cursor stays where it is: what changes meanwhile is found when it is lifted. */
+async function unlessOff<Result extends { readonly outcome: string }>(
+  { off }: ChangeDeps,
+  name: string,
+  publish: () => Promise<Result>,
+) {
+  const stopped = await off(name);
+  return stopped ? { outcome: 'switched off', switch: stopped } : await publish();
 }
 
 async function publishFrom(
   { mysql, upstream, settings, deliver }: ChangeDeps,
-  table: ScannedTable,
+  { by, table, key, source }: Scanning,
   remaining: () => number,
-) {
-  const source = {
-    name: `broker/publish-base-changes:${table}`,
+): Promise<Scanned> {
+  const rows = {
+    name: `${by}:${table}`,
     now: () => clock(upstream),
-    read: (page: Page) => read(upstream, table, page),
+    read: (page: Page) => read(upstream, table, key, page),
   };
   const limits = await settings();
-  return await scan({ mysql, deliver }, source, limits, remaining, (rows) =>
-    messagesFor(rows.map(({ id }) => id)),
+  return await scan({ mysql, deliver }, rows, limits, remaining, (changed) =>
+    messagesFor(
+      source,
+      changed.map(({ id }) => id),
+    ),
   );
-}
-
-/** Ids in as few messages as they fit. */
-function messagesFor(ids: readonly string[]): FollowUp[] {
-  const messages: FollowUp[] = [];
-  for (let start = 0; start < ids.length; start += idsPerMessageMax) {
-    const broker_ids = ids.slice(start, start + idsPerMessageMax).join(',');
-    const body = { broker_ids, flag: flags.updated, source: sources.base };
-    messages.push(toQueue(brokerEvents, body));
-  }
-  return messages;
 }
 
 async function clock(upstream: Kysely<UpstreamTables>): Promise<string> {
@@ -61,12 +110,13 @@ async function clock(upstream: Kysely<UpstreamTables>): Promise<string> {
 /** Whole rows, so that any change of one within the same second gives it another hash. */
 async function read(
   upstream: Kysely<UpstreamTables>,
-  table: ScannedTable,
+  table: string,
+  key: string,
   { time, id, upTo, limit }: Page,
 ): Promise<Stamped[]> {
   const { rows } = await sql<Stamped>`
-    select row_of_it.*, BrokerId id, updated_datetime stamp from ${sql.table(table)} row_of_it
-    where updated_datetime between ${time} and ${upTo} and (updated_datetime > ${time} or BrokerId > ${id})
-    order by updated_datetime, BrokerId limit ${limit}`.execute(upstream);
+    select row_of_it.*, ${sql.ref(key)} id, updated_datetime stamp from ${sql.table(table)} row_of_it
+    where updated_datetime between ${time} and ${upTo} and (updated_datetime > ${time} or ${sql.ref(key)} > ${id})
+    order by updated_datetime, ${sql.ref(key)} limit ${limit}`.execute(upstream);
   return rows;
 }

@@ -10,7 +10,8 @@ export const sources = {
   store: 100,
   company: 101,
 } as const;
-const sourceNumbers = [0, ...Object.values(sources)];
+export type Source = (typeof sources)[keyof typeof sources];
+const sourceNumbers = [0 as const, ...Object.values(sources)];
 
 export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 
@@ -18,13 +19,17 @@ export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 export const idsPerMessageMax = 100;
 const bigintMax = 2n ** 63n - 1n;
 
+/** Whether a text is an id as upstream writes it: a positive BIGINT. */
+export const isId = (text: string): boolean =>
+  /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= bigintMax;
+
 const Ids = z.string().transform((text, context) => {
   const problem = (message: string) => {
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   };
   const ids = text.split(',');
-  const wrong = ids.findIndex((id) => !/^[1-9]\d{0,18}$/.test(id) || BigInt(id) > bigintMax);
+  const wrong = ids.findIndex((id) => !isId(id));
   if (wrong >= 0)
     return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
   if (ids.length > idsPerMessageMax)
@@ -32,10 +37,10 @@ const Ids = z.string().transform((text, context) => {
   return [...new Set(ids)];
 });
 
-const Source = z
+const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
-const known = (source: z.infer<typeof Source>) =>
+const known = (source: z.infer<typeof Sent>) =>
   source === '' || source == null ? undefined : source === 0 ? sources.base : source;
 
 const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(flags).join(', ')}`);
@@ -45,7 +50,7 @@ const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(fl
  * Read as `{ids, flag, source}` with each id once and base as source 1. `source_type` is another name of `source`.
  */
 export const BrokerEvent = z
-  .object({ broker_ids: Ids, flag: Flag, source: Source, source_type: Source })
+  .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
   .transform(({ broker_ids: ids, flag, source, source_type }, context) => {
     const given = known(source);
     const alias = known(source_type);

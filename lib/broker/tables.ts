@@ -1,3 +1,5 @@
+import type { PlatformTables } from '../platform/schema.ts';
+
 /** Upstream tables (schema `anjuke_db`), as far as we read them. They are another system's. */
 export interface UpstreamTables {
   'anjuke_db.ajk_broker': {
@@ -15,10 +17,41 @@ export interface UpstreamTables {
     UserMobile: string | null;
     updated_datetime: string | null;
   };
+  'anjuke_db.ajk_company': {
+    CompanyId: string;
+    CompanyName: string | null;
+    ShortName: string | null;
+    Status: number | null;
+    updated_datetime: string | null;
+  };
+  'anjuke_db.ajk_store': {
+    StoreId: string;
+    CompanyId: string | null;
+    StoreName: string | null;
+    Address: string | null;
+    Status: number | null;
+    updated_datetime: string | null;
+  };
+  'anjuke_db.ajk_wechat_talent': {
+    BrokerId: string;
+    IsTalent: number | null;
+    Level: number | null;
+    updated_datetime: string | null;
+  };
+  'anjuke_db.ajk_star_agent': {
+    BrokerId: string;
+    IsStar: number | null;
+    Stars: number | null;
+  };
+  'anjuke_db.ajk_star_agent_state': {
+    BrokerId: string;
+    Day: string;
+    Updated: number | null;
+  };
 }
 
-/** What the user-facing site reads (schema `user_prop_db`). */
-export interface ProfileTables {
+/** What the user-facing site reads (schema `user_prop_db`), beside what the platform keeps. */
+export interface ProfileTables extends PlatformTables {
   'user_prop_db.broker_base': {
     broker_id: string;
     true_name: string | null;
@@ -30,5 +63,47 @@ export interface ProfileTables {
     is_deleted: number;
     source_updated_at: string | null;
     mobile_updated_at: string | null;
+  };
+  'user_prop_db.broker_ext_profile': {
+    broker_id: string;
+    weidian_name: string | null;
+    wechat_name: string | null;
+    weidian_qrcode: string | null;
+    is_wechat_talent: number;
+    talent_level: number | null;
+    is_star_agent: number;
+    stars: number | null;
+    is_deleted: number;
+    weidian_asked_at: string | null;
+    weidian_failures: number;
+    talent_updated_at: string | null;
+  };
+  'user_prop_db.broker_company': {
+    company_id: string;
+    name: string | null;
+    is_deleted: number;
+    source_updated_at: string | null;
+  };
+  'user_prop_db.broker_store': {
+    store_id: string;
+    company_id: string | null;
+    name: string | null;
+    address: string | null;
+    is_deleted: number;
+    source_updated_at: string | null;
+  };
+}
+
+/** How far producers have come that publish everything there is. */
+export interface WalkTables extends ProfileTables {
+  'signalbox.broker_walk': {
+    name: string;
+    run: number;
+    day: string;
+    at_id: string;
+    published: string;
+    total: string;
+    ended: number;
+    began_at: string;
   };
 }

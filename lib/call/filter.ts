@@ -36,7 +36,7 @@ export interface FilterLimits {
 }
 
 /** One rule, what it looked at and whether the call falls under it. */
-export interface Judged {
+interface Judged {
   readonly rule: Exclude<FilterRule, 1>;
   readonly input: Readonly<Record<string, unknown>>;
   readonly applies: boolean;

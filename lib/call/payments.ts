@@ -16,13 +16,13 @@ interface PaymentSettings {
 }
 
 /** A trade is what its id says, for ever: the same id is asked with the same values, however often. */
-export interface Deduction {
+interface Deduction {
   readonly tradeId: string;
   readonly userId: string;
   readonly amountFen: number;
 }
 
-export interface Refund {
+interface Refund {
   readonly tradeId: string;
   readonly originalTradeId: string;
   readonly amountFen: number;
@@ -40,7 +40,7 @@ export type TradeAnswer =
   | { readonly is: 'later' };
 
 /** What has become of a trade. */
-export type TradeState =
+type TradeState =
   | { readonly is: 'done' | 'refused'; readonly balanceFen: number | undefined }
   | { readonly is: 'never seen' };
 

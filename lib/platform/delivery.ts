@@ -10,8 +10,11 @@ const lookEveryMs = 2_000;
 const leaseSeconds = 10;
 /** With less than this left no further look is begun: a look's sending must end before the time-out. */
 const endMs = 5_000;
-/** How long a row that was taken stays out of sight, should its sender die. */
-const takenSeconds = 30;
+/**
+ * How long a row that was taken stays out of sight, should its sender die or be refused. An invalidation must have
+ * been made within ten seconds of the cache's being back.
+ */
+const takenSeconds = { invalidations: 4, others: 30 } as const;
 const rowsPerTakeMax = 500;
 const takesPerLookMax = 100;
 
@@ -22,7 +25,7 @@ export interface DeliveryDeps {
   readonly pause: (ms: number) => Promise<void>;
 }
 
-type Kind = 'invalidations' | 'others';
+type Kind = keyof typeof takenSeconds;
 
 /**
  * Sends what is due in the outbox until the next run takes over: what a writer could not send itself, and what was
@@ -76,8 +79,10 @@ async function deliverKind({ mysql, deliver }: DeliveryDeps, kind: Kind, max: nu
     const limit = Math.min(rowsPerTakeMax, max - taken);
     const rows = await take(mysql, kind, limit);
     taken += rows.length;
-    if (rows.length) delivered += await deliverRows(mysql, deliver, rows);
-    if (rows.length < limit) break;
+    const sent = rows.length ? await deliverRows(mysql, deliver, rows) : 0;
+    delivered += sent;
+    // Where nothing of it was taken the other side is away: the next look will do, and costs one time-out.
+    if (rows.length < limit || !sent) break;
   }
   return { delivered, failed: taken - delivered };
 }
@@ -103,7 +108,7 @@ async function take(
     if (rows.length)
       await trx
         .updateTable('signalbox.outbox')
-        .set({ due_at: sql<string>`now(3) + interval ${takenSeconds} second` })
+        .set({ due_at: sql<string>`now(3) + interval ${takenSeconds[kind]} second` })
         .where(
           'id',
           'in',

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { type RefusalCode, refusalStatuses } from './refusal.ts';
+import { formMedia } from './request.ts';
 import type { Route } from './route.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -109,7 +110,7 @@ function operationOf(route: Route, schemas: Record<string, Json>): Operation {
       ...parametersOf(schemas, 'query', route.query),
     ],
     ...(route.body && {
-      requestBody: { required: true, ...contentOf(schemas, route.body, route.bodyMedia) },
+      requestBody: { required: true, content: bodyOf(schemas, route, route.body) },
     }),
     responses: { ...Object.fromEntries(good), ...refusalsOf(route) },
   };
@@ -123,6 +124,15 @@ const contentOf = (
   typeof answer === 'string'
     ? { content: { [answer]: { schema: { type: 'string' } } } }
     : { content: { [media]: { schema: schemaOf(answer, schemas) } } };
+
+function bodyOf(
+  schemas: Record<string, Json>,
+  { bodyMedia, form }: Route,
+  body: z.ZodType,
+): Content['content'] {
+  const { content } = contentOf(schemas, body, bodyMedia);
+  return form ? { ...content, ...contentOf(schemas, body, formMedia).content } : content;
+}
 
 /**
  * As it stands on the wire: what the schema reads, not what it makes of it. Schemas that have an id are put among

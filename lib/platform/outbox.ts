@@ -11,15 +11,17 @@ import type { PlatformTables } from './schema.ts';
 import { queueUrlOf, sendEntries } from './send.ts';
 import { wallTimeMs } from './time.ts';
 
-/** `queue:<id>` or `event:<name>`. */
-type Destination = `queue:${string}` | `event:${string}`;
+/** `queue:<id>`, `event:<name>`, or `invalidate` for the cache (lib/platform/invalidation.ts). */
+type Destination = `queue:${string}` | `event:${string}` | 'invalidate';
 
 /** Something that must follow a commit. */
 export interface FollowUp {
   readonly destination: Destination;
   readonly body: string;
-  /** Not before this; at once where it is not given. */
+  /** Not before this; at once where neither is given. */
   readonly dueAt?: Date;
+  /** The same, counted from the commit by the database's clock. */
+  readonly afterSeconds?: number;
 }
 
 /** A message that must follow a commit. */
@@ -83,16 +85,16 @@ async function write(
     const { insertId = 0n } = await trx
       .insertInto('signalbox.outbox')
       .values(
-        part.map(({ destination, body, dueAt }) => ({
+        part.map(({ destination, body, dueAt, afterSeconds = ownSeconds }) => ({
           destination,
           body,
-          due_at: dueAt ? wallTimeMs(dueAt) : sql<string>`now(3) + interval ${ownSeconds} second`,
+          due_at: dueAt ? wallTimeMs(dueAt) : sql<string>`now(3) + interval ${afterSeconds} second`,
         })),
       )
       .executeTakeFirstOrThrow();
     // InnoDB numbers the rows of one such statement without gaps, whatever its auto-increment mode.
-    for (const [index, { destination, body, dueAt }] of part.entries())
-      if (!dueAt)
+    for (const [index, { destination, body, dueAt, afterSeconds }] of part.entries())
+      if (!dueAt && afterSeconds === undefined)
         rows.push({ id: String(insertId + BigInt(index)), destination, body, version: 1 });
   }
   return rows;

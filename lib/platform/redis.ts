@@ -27,13 +27,19 @@ export type Cache = <Answer>(
 interface Options {
   readonly clock?: () => number;
   readonly timeoutMs?: number;
+  /** 0: it is asked each time, for who would rather wait than go on without an answer. */
+  readonly pauseMs?: number;
 }
 
 /**
  * Upstash Redis over HTTPS, from the secret `redis` `{"url", "token"}`. Questions of one moment are one request.
  * What the cache refuses (a command for another type of value) says nothing of its health, and is `undefined`, too.
  */
-export function cache({ clock = Date.now, timeoutMs = callTimeoutMs }: Options = {}): Cache {
+export function cache({
+  clock = Date.now,
+  timeoutMs = callTimeoutMs,
+  pauseMs: quietMs = pauseMs,
+}: Options = {}): Cache {
   const access = secret('redis', Access);
   let opened: Promise<Redis> | undefined;
   let failures = 0;
@@ -43,7 +49,7 @@ export function cache({ clock = Date.now, timeoutMs = callTimeoutMs }: Options =
   function mayAsk(): boolean {
     if (failures < failuresInARowMax) return true;
     if (clock() < quietUntil) return false;
-    quietUntil = clock() + pauseMs;
+    quietUntil = clock() + quietMs;
     return true;
   }
 
@@ -67,7 +73,7 @@ export function cache({ clock = Date.now, timeoutMs = callTimeoutMs }: Options =
       if (isRefusal(error)) failures = 0;
       else {
         failures += 1;
-        quietUntil = clock() + pauseMs;
+        quietUntil = clock() + quietMs;
       }
       reportFailure(isRefusal(error) ? 'cache refused' : 'cache away', {}, told(error));
       return undefined;

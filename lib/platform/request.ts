@@ -38,18 +38,21 @@ export function rawRequestOf(event: APIGatewayProxyEventV2): RawRequest {
 export function inputsOf(
   route: Route,
   event: APIGatewayProxyEventV2,
-  { body }: RawRequest,
+  { body, headers }: RawRequest,
 ): Pick<Request, 'body' | 'query' | 'parameters'> {
   const parameters = route.parameters?.safeParse(event.pathParameters ?? {});
   if (parameters?.error) throw new Refused('not_found', 'Nothing has such an address.');
   return {
     parameters: parameters?.data,
     query: route.query && parsed(route.query, event.queryStringParameters ?? {}, 'query'),
-    body: route.body && parsed(route.body, contentOf(route, body), 'body'),
+    body: route.body && parsed(route.body, contentOf(route, body, headers['content-type']), 'body'),
   };
 }
 
-function contentOf(route: Route, body: Buffer): unknown {
+/** https://url.spec.whatwg.org/#application/x-www-form-urlencoded */
+export const formMedia = 'application/x-www-form-urlencoded';
+
+function contentOf(route: Route, body: Buffer, media = ''): unknown {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(body);
@@ -57,6 +60,8 @@ function contentOf(route: Route, body: Buffer): unknown {
     throw new Refused('invalid_body', 'The body is not UTF-8.');
   }
   if (route.bodyMedia) return text;
+  if (route.form && media.toLowerCase().startsWith(formMedia))
+    return route.form(new URLSearchParams(text));
   try {
     return JSON.parse(text);
   } catch {

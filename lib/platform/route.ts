@@ -29,6 +29,8 @@ interface Shape extends Omit<RouteName, 'who'> {
   readonly body?: z.ZodType;
   /** The media type of a body that is not JSON: its schema then gets the text. */
   readonly bodyMedia?: string;
+  /** Makes of a form's fields what `body` reads, where callers may send a form instead of JSON. */
+  readonly form?: (fields: URLSearchParams) => unknown;
   /** By status: the schema of a JSON body, or the media type of a text. */
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
   /** The codes that the handler itself refuses with; those of the platform come by themselves. */

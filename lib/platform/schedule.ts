@@ -10,15 +10,27 @@ export interface Tick {
   readonly remaining: () => number;
 }
 
-const ScheduledEvent = z.object({ time: z.iso.datetime({ offset: true }) });
+const ScheduledEvent = z.object({
+  time: z.iso.datetime({ offset: true }),
+  input: z.unknown().optional(),
+});
 
 /** Makes the handler of a schedule. Errors get out: EventBridge tries again and the function's alarm goes off. */
 export function schedule(work: (tick: Tick) => Promise<Outcome>) {
+  return scheduleOf(z.unknown(), work);
+}
+
+/** The same for a function that several schedules start, each with an `input` of its own. */
+export function scheduleOf<Input>(
+  schema: z.ZodType<Input>,
+  work: (tick: Tick & { readonly input: Input }) => Promise<Outcome>,
+) {
   return middy<{ readonly time: string }, void>()
     .use(observed)
     .handler(async (event: unknown, context: Context): Promise<void> => {
-      const { time } = ScheduledEvent.parse(event);
-      const tick = { at: new Date(time), remaining: () => context.getRemainingTimeInMillis() };
-      report(await work(tick), { at: time });
+      const { time, input: given } = ScheduledEvent.parse(event);
+      const input = schema.parse(given);
+      const remaining = () => context.getRemainingTimeInMillis();
+      report(await work({ at: new Date(time), remaining, input }), { at: time });
     });
 }

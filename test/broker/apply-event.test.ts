@@ -151,13 +151,6 @@ test('ten bad records: ten set aside, each with what is wrong with it', async ()
   expect(await bases()).toEqual([]);
 });
 
-test('a source that is not applied yet is set aside, to be redriven', async () => {
-  await apply(sqsEvent({ broker_ids: '1', flag: 2, source: 100 }));
-  expect(await takeDead(dead)).toMatchObject([
-    { reason: 'source: 100 cannot be applied yet; redrive it when it can' },
-  ]);
-});
-
 test('where a row cannot be written the message comes again, and is set aside at its third delivery', async () => {
   await upstreamBroker(1, { name: '名'.repeat(64) });
   await run('alter table user_prop_db.broker_base modify true_name varchar(3)');

@@ -8,6 +8,7 @@ import { jobsDone } from './jobs.ts';
 import { listings } from './listings.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
+import { profileReads, profileReadsAway } from './profile-reads.ts';
 
 export const scenarios: readonly Scenario[] = [
   accounting,
@@ -18,6 +19,8 @@ export const scenarios: readonly Scenario[] = [
   outbox,
   http,
   postponed,
+  profileReads,
+  profileReadsAway,
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),

@@ -1,17 +1,18 @@
 import { publishBaseChanges } from '../../../lib/broker/changes.ts';
-import { applyEvent } from '../../../lib/broker/profiles.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import type { BrokerSettings } from '../../../lib/broker/settings.ts';
-import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
-import { consume } from '../../../lib/platform/consume.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import { applier, broker_weidian_api, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
 /** Small pages, so that few rows already need several. */
-const settings: BrokerSettings = { safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 };
+const settings: BrokerSettings = {
+  ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
+  ...{ driftGraceSeconds: 180, canaryBrokerId: 0, broker_weidian_api },
+};
 const lateSecondsMax = 300;
 const swarmChanges = 14;
 const swarmSeconds = 600;
@@ -19,8 +20,8 @@ const swarmSeconds = 600;
 const bad = [
   { body: '{"broker_ids": "1"', reason: 'The body is not JSON.' },
   {
-    body: '{"broker_ids":"1","flag":2,"source":100}',
-    reason: 'source: 100 cannot be applied yet; redrive it when it can',
+    body: '{"broker_ids":"1","flag":2,"source":4}',
+    reason: 'source: Expected one of 0, 1, 2, 3, 99, 100, 101',
   },
 ] as const;
 
@@ -32,32 +33,26 @@ export const broker: Scenario = {
     ...['user_prop_db.broker_base', 'anjuke_db.ajk_broker', 'anjuke_db.ajk_brokerextend'],
   ],
   begin: (stage) => {
-    const { databases, world, faults, queues } = stage;
+    const { faults, queues } = stage;
     const upstream = upstreamOf(stage);
     const queue = queues.open(brokerEvents);
     const dead = queues.dead(brokerEvents);
+    const follow = followers(stage);
     const send = (body: string) => queues.put(queue, body);
     return {
-      consumers: [
-        {
-          queue: brokerEvents,
-          timeoutSeconds: 10,
-          handlerOf: (worker) => {
-            const deps = {
-              mysql: mysqlOf<ProfileTables>(databases, world, worker),
-              upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
-            };
-            return consume(brokerEvents, (event) => applyEvent(deps, event));
-          },
-        },
-      ],
-      schedules: [publisher(stage), deliverer(stage)],
+      consumers: [applier(stage, follow)],
+      schedules: [publisher(stage), deliverer(stage, follow)],
       script: (faults.exact ? fixedScript : chanceScript)(stage, upstream, send),
-      safety: async (injected) =>
-        (await upstream.wrongOnSite()) ??
-        wrongDead(dead.sent) ??
-        (faults.exact ? upstream.publishedTooOften(queue.sent, injected) : undefined),
-      unsettled: async () => (await upstream.missingOnSite()) ?? missingDead(dead.sent, queue.sent),
+      safety: async (injected) => {
+        await follow.look();
+        return (
+          (await upstream.wrongOnSite()) ??
+          wrongDead(dead.sent) ??
+          (faults.exact ? upstream.publishedTooOften(queue.sent, injected) : undefined)
+        );
+      },
+      unsettled: async () =>
+        (await upstream.missingOnSite()) ?? missingDead(dead.sent, queue.sent) ?? follow.missing(),
     };
   },
 };
@@ -74,6 +69,7 @@ function publisher({ databases, world }: Stage): Scheduled {
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => settings,
           deliver: deliverBy(queuesOf(brokerEvents)),
+          off: async () => undefined,
         },
         { remaining },
       ),

@@ -1,7 +1,7 @@
 import { bus } from '../../../lib/platform/bus.ts';
 import { deliverDue } from '../../../lib/platform/delivery.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
-import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
+import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
 
@@ -13,9 +13,17 @@ process.env[busVariable] ??= 'simulated';
  */
 export function deliverer(
   { databases, world }: Stage,
-  { timeoutSeconds = 6, deliveriesPerMinuteMax = 6_000 } = {},
+  {
+    timeoutSeconds = 6,
+    deliveriesPerMinuteMax = 6_000,
+    channels = [],
+  }: {
+    timeoutSeconds?: number;
+    deliveriesPerMinuteMax?: number;
+    /** Where more than queues is written to. */
+    channels?: readonly Channel[];
+  } = {},
 ): Scheduled {
-  process.env[busVariable] = 'simulated';
   return {
     name: 'deliver-due',
     everySeconds: 60,
@@ -24,7 +32,7 @@ export function deliverer(
       deliverDue(
         {
           mysql: mysqlOf(databases, world, worker),
-          deliver: deliverBy(anyQueue(), bus()),
+          deliver: deliverBy(anyQueue(), bus(), ...channels),
           settings: async () => ({ deliveriesPerMinuteMax }),
           pause: (ms) => new Promise((done) => setTimeout(done, ms)),
         },

@@ -1,6 +1,7 @@
 import { wallTime } from '../../../lib/platform/time.ts';
 import type { Stage } from '../play.ts';
 import type { Letter } from '../queues.ts';
+import { newHistory } from './history.ts';
 
 export type Upstream = ReturnType<typeof upstreamOf>;
 
@@ -8,8 +9,7 @@ const gone = '(deleted)';
 
 /** The upstream tables, with all that ever stood in them: what the site may show, and in which order. */
 export function upstreamOf({ databases: { admin }, world }: Stage) {
-  const history = new Map<string, string[]>();
-  const shownUpTo = new Map<string, number>();
+  const { remember, movesOn, all } = newHistory(gone);
   const stamps = new Map<string, string>();
   let versions = 0;
 
@@ -19,18 +19,6 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
     const [, stamp = own] = [own, stamps.get(key) ?? own].toSorted();
     stamps.set(key, stamp);
     return stamp;
-  };
-  const remember = (key: string, value: string) =>
-    history.set(key, [...(history.get(key) ?? []), value]);
-
-  /** Whether `value` is what was shown last, or something that came after it; then that is what was shown last. */
-  const movesOn = (key: string, value: string): boolean => {
-    const from = shownUpTo.get(key);
-    const all = history.get(key) ?? [];
-    if (value === (from === undefined ? gone : all[from])) return true;
-    const at = all.indexOf(value, (from ?? -1) + 1);
-    if (at >= 0) shownUpTo.set(key, at);
-    return at >= 0;
   };
 
   return {
@@ -65,9 +53,9 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
       for (const { broker_id, is_deleted, true_name, mobile } of rows as Record<string, string>[]) {
         const name = is_deleted ? gone : String(true_name);
         if (!movesOn(`name ${broker_id}`, name))
-          return `Broker ${broker_id} is ${name} on the site, of ${history.get(`name ${broker_id}`)}.`;
+          return `Broker ${broker_id} is ${name} on the site, of ${all(`name ${broker_id}`)}.`;
         if (mobile && !movesOn(`mobile ${broker_id}`, mobile))
-          return `Broker ${broker_id} has ${mobile}, of ${history.get(`mobile ${broker_id}`)}.`;
+          return `Broker ${broker_id} has ${mobile}, of ${all(`mobile ${broker_id}`)}.`;
       }
       return undefined;
     },

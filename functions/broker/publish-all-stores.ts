@@ -1,0 +1,23 @@
+/** Publishes all stores once, when a person asks for it, so that the site equals upstream whatever was missed. */
+import { PublishAll, publishAllStores } from '../../lib/broker/everything.ts';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { switches } from '../../lib/platform/switches.ts';
+import { pause } from '../../lib/platform/time.ts';
+
+const ours = mysql<WalkTables>('mysql');
+const deps = {
+  mysql: ours,
+  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  settings: settings('broker', BrokerSettings),
+  deliver: deliverBy(queues(brokerEvents)),
+  off: switches({ mysql: ours }),
+  pause,
+};
+
+export const handler = byHand(PublishAll, (input, hand) => publishAllStores(deps, input, hand));

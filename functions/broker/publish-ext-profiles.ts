@@ -1,0 +1,21 @@
+/** Synchronises extended profiles (micro-shops, WeChat talents, star agents), in the mode that its schedule names. */
+import { Input, publishExtProfiles } from '../../lib/broker/extensions.ts';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { scheduleOf } from '../../lib/platform/schedule.ts';
+import { switches } from '../../lib/platform/switches.ts';
+
+const ours = mysql<WalkTables>('mysql');
+const deps = {
+  mysql: ours,
+  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  settings: settings('broker', BrokerSettings),
+  deliver: deliverBy(queues(brokerEvents)),
+  off: switches({ mysql: ours }),
+};
+
+export const handler = scheduleOf(Input, (tick) => publishExtProfiles(deps, tick));

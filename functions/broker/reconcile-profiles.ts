@@ -1,0 +1,20 @@
+/** Finds, every day, where the site differs from upstream though nothing is on its way, and has it made equal. */
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { Reconcile, type RoundTables, reconcileProfiles } from '../../lib/broker/reconciliation.ts';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { UpstreamTables } from '../../lib/broker/tables.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { pause } from '../../lib/platform/time.ts';
+
+const deps = {
+  mysql: mysql<RoundTables>('mysql'),
+  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  deliver: deliverBy(queues(brokerEvents)),
+  settings: settings('broker', BrokerSettings),
+  pause,
+};
+
+export const handler = byHand(Reconcile, (input, hand) => reconcileProfiles(deps, input, hand));

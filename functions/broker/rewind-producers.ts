@@ -1,0 +1,16 @@
+/** Publishes once more what changed upstream since a time, for who has to make up for a loss. */
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { Rewind, rewindProducers } from '../../lib/broker/rewind.ts';
+import type { UpstreamTables } from '../../lib/broker/tables.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+
+const deps = {
+  mysql: mysql<PlatformTables>('mysql'),
+  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  deliver: deliverBy(queues(brokerEvents)),
+};
+
+export const handler = byHand(Rewind, (input, hand) => rewindProducers(deps, input, hand));

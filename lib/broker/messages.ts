@@ -1,0 +1,12 @@
+import { type FollowUp, toQueue } from '../platform/outbox.ts';
+import { brokerEvents, flags, idsPerMessageMax, type Source } from './queues.ts';
+
+/** Ids in as few messages as they fit. */
+export function messagesFor(source: Source, ids: readonly string[]): FollowUp[] {
+  const messages: FollowUp[] = [];
+  for (let start = 0; start < ids.length; start += idsPerMessageMax) {
+    const broker_ids = ids.slice(start, start + idsPerMessageMax).join(',');
+    messages.push(toQueue(brokerEvents, { broker_ids, flag: flags.updated, source }));
+  }
+  return messages;
+}

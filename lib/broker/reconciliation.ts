@@ -1,0 +1,302 @@
+import { type Generated, type Kysely, sql, type Transaction } from 'kysely';
+import * as z from 'zod';
+import type { Hand } from '../platform/by-hand.ts';
+import { type Claim, claim, underClaim } from '../platform/claim.ts';
+import { inTransaction } from '../platform/mysql.ts';
+import { commit, type Deliver } from '../platform/outbox.ts';
+import {
+  compareIds,
+  compareRange,
+  type Difference,
+  type Kind,
+  kinds,
+  sourceOf,
+} from './comparison.ts';
+import { messagesFor } from './messages.ts';
+import { idsPerMessageMax } from './queues.ts';
+import type { BrokerSettings } from './settings.ts';
+import type { ProfileTables, UpstreamTables } from './tables.ts';
+
+export const Reconcile = z.strictObject({
+  /** Publishes what differs, so that it is applied; otherwise it is only reported. */
+  repair: z.boolean().default(true),
+  /** As the schedule says it: begins no second round on a day. */
+  daily: z.boolean().default(false),
+  /** How far the invocation came whose answer asked for this one. */
+  at: z.string().optional(),
+});
+type Reconcile = z.infer<typeof Reconcile>;
+
+/** What it keeps itself, beside what it compares. */
+export interface RoundTables extends ProfileTables {
+  'user_prop_db.broker_round': {
+    round: Generated<string>;
+    started_at: Generated<string>;
+    ended_at: string | null;
+    kind: string;
+    after_id: string;
+    compared: string;
+  };
+  'user_prop_db.broker_drift': {
+    kind: string;
+    subject_id: string;
+    state: 'suspect' | 'drift';
+    upstream_hash: string | null;
+    found_at: string;
+  };
+}
+
+export interface ReconcileDeps {
+  readonly mysql: Kysely<RoundTables>;
+  readonly upstream: Kysely<UpstreamTables>;
+  readonly deliver: Deliver;
+  readonly settings: () => Promise<Pick<BrokerSettings, 'driftGraceSeconds'>>;
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+/** What one step needs: the dependencies, and the claim under which all is written. */
+interface Work extends ReconcileDeps {
+  readonly held: Claim;
+  readonly hand: Hand;
+}
+
+const leaseSeconds = 120;
+/** With less than this left no further step is begun. */
+const endMs = 15_000;
+const rangeRowsMax = 2_000;
+const shownIdsMax = 100;
+const pauseMsMax = 30_000;
+
+/**
+ * Compares all that the site shows with upstream, by ranges of keys. A row that differs is a suspect: its change may
+ * be on its way. It is drift if it differs still when upstream has not changed it for `driftGraceSeconds`; then it is
+ * published to be applied. A round that is ended by its time-out, or dies, is gone on with by the next invocation.
+ */
+export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, hand: Hand) {
+  const held = await claim(deps.mysql, 'broker/reconcile-profiles', leaseSeconds);
+  if (!held) return { outcome: 'another reconciles' };
+  const work: Work = { ...deps, held, hand };
+  try {
+    const round = await roundFor(work, input);
+    if (round === undefined) return { outcome: 'done before' };
+    const done = (await compareAll(work, round)) && (await recheckAll(work, input.repair));
+    if (done) await endRound(work, round);
+    return {
+      ...(await reportOf(work, round, done)),
+      ...(done ? {} : await rest(work, round, input)),
+    };
+  } finally {
+    await held.release();
+  }
+}
+
+/** The round that is to be gone on with, or a new one; none where all is done that was asked for. */
+async function roundFor(
+  { mysql, held }: Work,
+  { daily, at }: Reconcile,
+): Promise<string | undefined> {
+  return await inTransaction(mysql, async (trx) => {
+    await underClaim(trx, held);
+    const last = await trx
+      .selectFrom('user_prop_db.broker_round')
+      .select(['round', 'ended_at'])
+      .select(sql<number | string>`date(started_at) = date(now())`.as('today'))
+      .orderBy('round', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    if (last && last.ended_at === null) return last.round;
+    if (last && (at !== undefined || (daily && Number(last.today)))) return undefined;
+    await trx.deleteFrom('user_prop_db.broker_drift').execute();
+    const { insertId } = await trx
+      .insertInto('user_prop_db.broker_round')
+      .values({ kind: kinds[0] ?? '', after_id: '0', compared: '0' })
+      .executeTakeFirstOrThrow();
+    return String(insertId);
+  });
+}
+
+const roundIn = (mysql: Kysely<RoundTables>, round: string) =>
+  mysql
+    .selectFrom('user_prop_db.broker_round')
+    .selectAll()
+    .where('round', '=', round)
+    .executeTakeFirstOrThrow();
+
+/**
+ * Notes suspects range by range, each in one transaction with the cursor; false where time runs out, after one range
+ * at the earliest.
+ */
+async function compareAll({ mysql, upstream, held, hand }: Work, round: string): Promise<boolean> {
+  let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
+  while (kind) {
+    await held.renew();
+    const now = kind as Kind;
+    const sides = { mysql, upstream };
+    const { upTo, compared, differences } = await compareRange(sides, now, after, rangeRowsMax);
+    const next = upTo === undefined ? (kinds[kinds.indexOf(now) + 1] ?? '') : now;
+    total = String(BigInt(total) + BigInt(compared));
+    const moved = { kind: next, after_id: upTo ?? '0', compared: total };
+    await inTransaction(mysql, async (trx) => {
+      await underClaim(trx, held);
+      if (differences.length) await suspect(trx, now, differences);
+      await trx
+        .updateTable('user_prop_db.broker_round')
+        .set(moved)
+        .where('round', '=', round)
+        .execute();
+    });
+    hand.progress(Number(total), undefined, now);
+    kind = next;
+    after = moved.after_id;
+    if (kind && hand.remaining() < endMs) return false;
+  }
+  return true;
+}
+
+/** Seen once more, after a crash before the cursor was moved or because upstream changed it, its time begins anew. */
+async function suspect(
+  trx: Transaction<RoundTables>,
+  kind: Kind,
+  differences: readonly Difference[],
+): Promise<void> {
+  await trx
+    .insertInto('user_prop_db.broker_drift')
+    .values(
+      differences.map(({ id, upstreamHash }) => ({
+        ...{ kind, subject_id: id, state: 'suspect' as const, upstream_hash: upstreamHash },
+        found_at: sql<string>`now(3)`,
+      })),
+    )
+    .onDuplicateKeyUpdate({
+      upstream_hash: sql`values(upstream_hash)`,
+      found_at: sql`values(found_at)`,
+    })
+    .execute();
+}
+
+/** Looks at suspects again when their time has come; false where time runs out. */
+async function recheckAll(work: Work, repair: boolean): Promise<boolean> {
+  const { mysql, held, hand, settings, pause } = work;
+  const { driftGraceSeconds } = await settings();
+  for (;;) {
+    await held.renew();
+    const wait = await nextSuspectMs(mysql, driftGraceSeconds);
+    if (wait === undefined) return true;
+    if (hand.remaining() < endMs + wait) return false;
+    if (wait > 0) await pause(Math.min(wait, pauseMsMax));
+    else await recheck(work, driftGraceSeconds, repair);
+  }
+}
+
+/** How long until the oldest suspect's time has come; undefined where there is none. */
+async function nextSuspectMs(
+  mysql: Kysely<RoundTables>,
+  graceSeconds: number,
+): Promise<number | undefined> {
+  const { wait } = await mysql
+    .selectFrom('user_prop_db.broker_drift')
+    .select(
+      sql<string | null>`timestampdiff(microsecond, now(3),
+        min(found_at) + interval ${graceSeconds} second) / 1000`.as('wait'),
+    )
+    .where('state', '=', 'suspect')
+    .executeTakeFirstOrThrow();
+  return wait === null ? undefined : Math.max(0, Math.ceil(Number(wait)));
+}
+
+async function recheck(work: Work, graceSeconds: number, repair: boolean): Promise<void> {
+  const { mysql, upstream, deliver, held } = work;
+  const due = await mysql
+    .selectFrom('user_prop_db.broker_drift')
+    .select(['kind', 'subject_id', 'upstream_hash'])
+    .where('state', '=', 'suspect')
+    .where('found_at', '<=', sql<string>`now(3) - interval ${graceSeconds} second`)
+    .orderBy('found_at')
+    .limit(idsPerMessageMax)
+    .execute();
+  for (const [kind, rows] of Map.groupBy(due, (row) => row.kind as Kind)) {
+    const before = new Map(rows.map((row) => [row.subject_id, row.upstream_hash]));
+    const still = await compareIds({ mysql, upstream }, kind, [...before.keys()]);
+    const differing = new Set(still.map(({ id }) => id));
+    const equal = [...before.keys()].filter((id) => !differing.has(id));
+    const changed = still.filter(({ id, upstreamHash }) => before.get(id) !== upstreamHash);
+    const drift = still.filter((one) => !changed.includes(one)).map(({ id }) => id);
+    await commit({ mysql, deliver }, async (trx, follow) => {
+      await underClaim(trx, held);
+      await forget(trx, kind, equal);
+      if (changed.length) await suspect(trx, kind, changed);
+      await confirm(trx, kind, drift);
+      if (repair) follow(...messagesFor(sourceOf(kind), drift));
+    });
+  }
+}
+
+async function forget(
+  trx: Transaction<RoundTables>,
+  kind: Kind,
+  ids: readonly string[],
+): Promise<void> {
+  if (!ids.length) return;
+  await trx
+    .deleteFrom('user_prop_db.broker_drift')
+    .where('kind', '=', kind)
+    .where('subject_id', 'in', ids)
+    .execute();
+}
+
+async function confirm(
+  trx: Transaction<RoundTables>,
+  kind: Kind,
+  ids: readonly string[],
+): Promise<void> {
+  if (!ids.length) return;
+  await trx
+    .updateTable('user_prop_db.broker_drift')
+    .set({ state: 'drift' })
+    .where('kind', '=', kind)
+    .where('subject_id', 'in', ids)
+    .execute();
+}
+
+async function endRound({ mysql, held }: Work, round: string): Promise<void> {
+  await inTransaction(mysql, async (trx) => {
+    await underClaim(trx, held);
+    await trx
+      .updateTable('user_prop_db.broker_round')
+      .set({ ended_at: sql<string>`now(3)` })
+      .where('round', '=', round)
+      .execute();
+  });
+}
+
+/** The rows that have drifted apart in this round: how many of each kind, and the first by id. */
+async function reportOf({ mysql }: Work, round: string, done: boolean) {
+  const { compared } = await roundIn(mysql, round);
+  const drift: Record<string, { rows: number; ids: string[] }> = {};
+  for (const kind of kinds) {
+    const all = mysql
+      .selectFrom('user_prop_db.broker_drift')
+      .where('kind', '=', kind)
+      .where('state', '=', 'drift');
+    const { rows } = await all
+      .select(({ fn }) => fn.countAll<string>().as('rows'))
+      .executeTakeFirstOrThrow();
+    if (!Number(rows)) continue;
+    const first = await all.select('subject_id').orderBy('subject_id').limit(shownIdsMax).execute();
+    drift[kind] = { rows: Number(rows), ids: first.map(({ subject_id }) => subject_id) };
+  }
+  const word = Object.keys(drift).length ? 'drift found' : 'no drift';
+  return { outcome: done ? word : 'unfinished', round, compared: Number(compared), drift };
+}
+
+/** What the person who asked has to ask for next. */
+async function rest({ mysql }: Work, round: string, { repair, daily }: Reconcile) {
+  const { kind, after_id } = await roundIn(mysql, round);
+  const { left } = await mysql
+    .selectFrom('user_prop_db.broker_drift')
+    .select(({ fn }) => fn.countAll<string>().as('left'))
+    .where('state', '=', 'suspect')
+    .executeTakeFirstOrThrow();
+  const at = kind ? `${round}: ${kind} ${after_id}` : `${round}: ${left} to be looked at again`;
+  return { suspects: Number(left), resume: { repair, daily, at } };
+}

@@ -1,0 +1,168 @@
+import { type Kysely, sql } from 'kysely';
+import * as z from 'zod';
+import { audit, Who, Why } from '../platform/audit.ts';
+import type { Hand } from '../platform/by-hand.ts';
+import { commit, type Deliver } from '../platform/outbox.ts';
+import type { PlatformTables } from '../platform/schema.ts';
+import { dateOf, type WallTime, wallTime } from '../platform/time.ts';
+import { messagesFor } from './messages.ts';
+import { idsPerMessageMax, sources } from './queues.ts';
+import type { UpstreamTables } from './tables.ts';
+
+/** Where upstream says when a row changed, and which `source` its message has. */
+interface Part {
+  readonly source: number;
+  readonly table: keyof UpstreamTables;
+  readonly key: string;
+  readonly stamp: string;
+  /** The stamp is a day: all of the day on which `since` lies counts. */
+  readonly daily?: true;
+  readonly only?: string;
+}
+
+const stamp = 'updated_datetime';
+const parts = {
+  brokers: { source: sources.base, table: 'anjuke_db.ajk_broker', key: 'BrokerId', stamp },
+  extensions: { source: sources.base, table: 'anjuke_db.ajk_brokerextend', key: 'BrokerId', stamp },
+  talents: {
+    ...{ source: sources.talentAndStar, table: 'anjuke_db.ajk_wechat_talent' },
+    ...{ key: 'BrokerId', stamp },
+  },
+  stars: {
+    ...{ source: sources.talentAndStar, table: 'anjuke_db.ajk_star_agent_state' },
+    ...{ key: 'BrokerId', stamp: 'Day', daily: true, only: 'Updated = 1' },
+  },
+  companies: { source: sources.company, table: 'anjuke_db.ajk_company', key: 'CompanyId', stamp },
+  stores: { source: sources.store, table: 'anjuke_db.ajk_store', key: 'StoreId', stamp },
+} as const satisfies Record<string, Part>;
+type PartName = keyof typeof parts;
+const names = Object.keys(parts) as readonly PartName[];
+
+const shanghai = z
+  .string()
+  .regex(
+    /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/,
+    'Expected 2026-11-21 08:00:00, or a time with its zone',
+  )
+  .refine((time) => !Number.isNaN(dateOf(time).getTime()), 'There is no such time');
+
+const rewindable = [...new Set(names.map((name) => parts[name].source))];
+
+export const Rewind = z
+  .strictObject({
+    /** In Shanghai, unless its zone is given. */
+    since: z.union([z.iso.datetime({ offset: true }).transform(wallTimeOf), shanghai]),
+    /** Only says how much it would be. */
+    dryRun: z.boolean().default(true),
+    /** Nothing else is published; the micro-shop does not say what changed. */
+    source: z.literal(rewindable, `Expected one of ${rewindable.join(', ')}`).optional(),
+    by: Who.optional(),
+    why: Why.optional(),
+    /** Where the last invocation stopped. */
+    from: z.strictObject({ part: z.enum(names), time: z.string(), id: z.string() }).optional(),
+    published: z.int().min(0).default(0),
+  })
+  .refine(({ dryRun, by, why }) => dryRun || (by && why), {
+    path: ['by'],
+    message: 'Without dryRun it needs `by` and `why`, for the audit trail',
+  });
+type Rewind = z.infer<typeof Rewind>;
+
+function wallTimeOf(time: string): WallTime {
+  return wallTime(new Date(time));
+}
+
+export interface RewindDeps {
+  readonly mysql: Kysely<PlatformTables>;
+  readonly upstream: Kysely<UpstreamTables>;
+  readonly deliver: Deliver;
+}
+
+const endMs = 15_000;
+const pageRowsMax = 5_000;
+
+/**
+ * Publishes once more what upstream says has changed since a time: after a loss, say, that is older than the scans
+ * look back. Each page is one transaction with its entry in the audit trail. What is published twice does no harm.
+ */
+export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Hand) {
+  const chosen = names.filter((name) => !input.source || parts[name].source === input.source);
+  if (input.dryRun) return await counted(deps, chosen, input.since);
+  let { published, from } = input;
+  for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
+    for (;;) {
+      const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
+      const rows = await pageOf(deps.upstream, parts[name], at);
+      const last = rows.at(-1);
+      if (!last) break;
+      await publish(deps, input, name, rows);
+      published += rows.length;
+      hand.progress(published, undefined, name);
+      from = { part: name, time: last.time, id: last.id };
+      if (hand.remaining() < endMs)
+        return { outcome: 'unfinished', published, resume: { ...input, from, published } };
+      if (rows.length < pageRowsMax) break;
+    }
+    from = undefined;
+  }
+  return { outcome: 'published again', since: input.since, published };
+}
+
+/** Days compare with days. */
+const sinceOf = (name: PartName, { since }: Pick<Rewind, 'since'>): string =>
+  'daily' in parts[name] ? since.slice(0, 10) : since;
+
+interface Changed {
+  readonly id: string;
+  readonly time: string;
+}
+
+async function pageOf(
+  upstream: Kysely<UpstreamTables>,
+  { table, key, stamp: column, only = 'true' }: Part,
+  { time, id }: Omit<Changed, 'source'>,
+): Promise<Changed[]> {
+  const { rows } = await sql<Changed>`
+    select ${sql.ref(key)} id, ${sql.ref(column)} time from ${sql.table(table)}
+    where ${sql.ref(column)} >= ${time} and (${sql.ref(column)} > ${time} or ${sql.ref(key)} > ${id})
+      and ${sql.raw(only)}
+    order by ${sql.ref(column)}, ${sql.ref(key)} limit ${pageRowsMax}`.execute(upstream);
+  return rows;
+}
+
+async function publish(
+  deps: RewindDeps,
+  { since, by = '', why = '' }: Rewind,
+  part: PartName,
+  rows: readonly Changed[],
+): Promise<void> {
+  await commit(deps, async (trx, follow) => {
+    const [first, last] = [rows[0], rows.at(-1)];
+    const detail = { since, part, rows: rows.length, first, last };
+    await audit(trx, { who: by, what: 'producers/rewind', why, detail });
+    follow(
+      ...messagesFor(
+        parts[part].source,
+        rows.map(({ id }) => id),
+      ),
+    );
+  });
+}
+
+async function counted({ upstream }: RewindDeps, chosen: readonly PartName[], since: WallTime) {
+  const changed: Partial<Record<PartName, number>> = {};
+  for (const name of chosen) {
+    const { table, stamp: column, only = 'true' }: Part = parts[name];
+    const { rows } = await sql<{ rows: string }>`
+      select count(*) \`rows\` from ${sql.table(table)}
+      where ${sql.ref(column)} >= ${sinceOf(name, { since })} and ${sql.raw(only)}`.execute(
+      upstream,
+    );
+    changed[name] = Number(rows[0]?.rows);
+  }
+  const messages = Object.values(changed).map((rows) => Math.ceil(rows / idsPerMessageMax));
+  return {
+    ...{ outcome: 'dry run', since, changed },
+    messagesAtLeast: messages.reduce((sum, some) => sum + some, 0),
+  };
+}

@@ -1,0 +1,34 @@
+import { sql } from 'kysely';
+import { storeKey } from './keys.ts';
+import { type Kind, withDeletion } from './kinds.ts';
+import { sources } from './queues.ts';
+import type { ProfileTables } from './tables.ts';
+
+const table = 'user_prop_db.broker_store';
+
+interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
+  readonly status: number | null;
+}
+
+export const stores: Kind<typeof table> = {
+  source: sources.store,
+  mirror: {
+    table,
+    key: 'store_id',
+    guards: {
+      company_id: 'source_updated_at',
+      name: 'source_updated_at',
+      address: 'source_updated_at',
+      is_deleted: 'source_updated_at',
+    },
+    forgets: ['source_updated_at'],
+  },
+  read: async (upstream, ids) => {
+    const { rows } = await sql<Row>`
+      select StoreId store_id, CompanyId company_id, StoreName name, Address address, Status status,
+        nullif(updated_datetime, '0000-00-00 00:00:00') source_updated_at
+      from anjuke_db.ajk_store where StoreId in (${ids}) order by StoreId`.execute(upstream);
+    return rows.map(withDeletion);
+  },
+  cacheKey: storeKey,
+};

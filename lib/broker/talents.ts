@@ -1,0 +1,48 @@
+import { sql } from 'kysely';
+import { profileKey } from './keys.ts';
+import { type Kind, withDeletion } from './kinds.ts';
+import { sources } from './queues.ts';
+
+const table = 'user_prop_db.broker_ext_profile';
+
+interface Row {
+  readonly broker_id: string;
+  readonly is_wechat_talent: number;
+  readonly talent_level: number | null;
+  readonly is_star_agent: number;
+  readonly stars: number | null;
+  readonly talent_updated_at: string | null;
+  readonly status: number | null;
+}
+
+/**
+ * WeChat talents and star agents. Whether a star agent changed today is the producer's business: here nothing reads
+ * ajk_star_agent_state. An extended profile is there as long as its broker is.
+ */
+export const talents: Kind<typeof table> = {
+  source: sources.talentAndStar,
+  mirror: {
+    table,
+    key: 'broker_id',
+    guards: {
+      is_wechat_talent: 'talent_updated_at',
+      talent_level: 'talent_updated_at',
+      is_star_agent: null,
+      stars: null,
+      is_deleted: null,
+    },
+    forgets: ['talent_updated_at'],
+  },
+  read: async (upstream, ids) => {
+    const { rows } = await sql<Row>`
+      select broker.BrokerId broker_id, coalesce(IsTalent, 0) is_wechat_talent, Level talent_level,
+        coalesce(IsStar, 0) is_star_agent, Stars stars, Status status,
+        nullif(talent.updated_datetime, '0000-00-00 00:00:00') talent_updated_at
+      from anjuke_db.ajk_broker broker
+        left join anjuke_db.ajk_wechat_talent talent on talent.BrokerId = broker.BrokerId
+        left join anjuke_db.ajk_star_agent star on star.BrokerId = broker.BrokerId
+      where broker.BrokerId in (${ids}) order by broker.BrokerId`.execute(upstream);
+    return rows.map(withDeletion);
+  },
+  cacheKey: profileKey,
+};

@@ -1,0 +1,227 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+import { brokerEvents, sources } from '../../lib/broker/queues.ts';
+import { until } from '../../local/processes.ts';
+import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+import { simulatorOf } from '../support/simulators.ts';
+
+const dead = await testDeadLetterQueue(brokerEvents);
+const { handler } = await import('../../functions/broker/apply-event.ts');
+const weishop = simulatorOf('weishop');
+
+const apply = async (event: Parameters<typeof handler>[0]) =>
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+const message = (ids: string, source: number) => ({ broker_ids: ids, flag: 2, source });
+const extended = (ids: string) => apply(sqsEvent(message(ids, sources.talentAndStar)));
+const shops = (ids: string) => apply(sqsEvent(message(ids, sources.weidian)));
+const rows = () => rowsOf('select * from user_prop_db.broker_ext_profile order by broker_id');
+const shop = (name: string) => ({
+  weidian_name: `${name}的微店`,
+  wechat_name: name,
+  qrcode: `https://weidian/${name}.png`,
+});
+const open = (shopsOf: Record<string, unknown>) => weishop.post('/__shops', shopsOf);
+const shownShop = (name: string) => ({
+  weidian_name: `${name}的微店`,
+  wechat_name: name,
+  weidian_qrcode: `https://weidian/${name}.png`,
+});
+const isAsked = async () => ((await weishop.state())['asked'] as unknown[]).length > 0;
+const noShop = { weidian_name: null, wechat_name: null, weidian_qrcode: null };
+/** What waits for the micro-shop, and for how many minutes. */
+const waiting = () =>
+  rowsOf(`select body, held_by, round(timestampdiff(second, now(3), due_at) / 60) minutes
+    from signalbox.outbox where destination = 'queue:broker/apply-event'`);
+
+beforeEach(async () => {
+  await resetDatabases();
+  await weishop.reset();
+  await take(dead);
+});
+
+test('talent and star are those of upstream', async () => {
+  for (const id of [1001, 1002, 1003]) await upstreamBroker(id);
+  await run(`insert into anjuke_db.ajk_wechat_talent values (1001, 1, 3, '2026-11-20 10:00:00');
+    insert into anjuke_db.ajk_star_agent values (1001, 1, 5), (1002, 0, null)`);
+  await apply(eventOf('broker/apply-event', 'talent-and-star'));
+  const none = { is_wechat_talent: 0, talent_level: null, is_star_agent: 0, stars: null };
+  expect(await rows()).toMatchObject([
+    { broker_id: '1001', is_wechat_talent: 1, talent_level: 3, is_star_agent: 1, stars: 5 },
+    { broker_id: '1002', ...none, is_deleted: 0 },
+    { broker_id: '1003', ...none, is_deleted: 0 },
+  ]);
+});
+
+test('the state of the day does not matter to the consumer', async () => {
+  await upstreamBroker(1);
+  await run(`insert into anjuke_db.ajk_star_agent values (1, 1, 5);
+    insert into anjuke_db.ajk_star_agent_state values (1, '2026-11-21', 0)`);
+  await run('rename table anjuke_db.ajk_star_agent_state to anjuke_db.hidden');
+  try {
+    await extended('1');
+  } finally {
+    await run('rename table anjuke_db.hidden to anjuke_db.ajk_star_agent_state');
+  }
+  expect(await rows()).toMatchObject([{ is_star_agent: 1, stars: 5 }]);
+});
+
+test('an extended profile goes with its base row, and comes back with it', async () => {
+  await upstreamBroker(1);
+  await upstreamBroker(2);
+  await run("insert into anjuke_db.ajk_wechat_talent values (1, 1, 3, '2026-11-20 10:00:00')");
+  await extended('1,2');
+  await run('delete from anjuke_db.ajk_broker where BrokerId = 1');
+  await run('update anjuke_db.ajk_broker set Status = 0 where BrokerId = 2');
+  await extended('1,2');
+  expect((await rows()).map(({ is_deleted }) => is_deleted)).toEqual([1, 1]);
+  await upstreamBroker(1);
+  await run("replace into anjuke_db.ajk_wechat_talent values (1, 1, 2, '2020-01-01 00:00:00')");
+  await extended('1');
+  expect((await rows())[0]).toMatchObject({ is_deleted: 0, talent_level: 2 });
+});
+
+test('a talent of an older stamp is passed over, one that is no longer there is none', async () => {
+  await upstreamBroker(1);
+  await run("insert into anjuke_db.ajk_wechat_talent values (1, 1, 3, '2026-11-20 10:00:00')");
+  await extended('1');
+  await run("replace into anjuke_db.ajk_wechat_talent values (1, 1, 2, '2026-11-20 09:00:00')");
+  await extended('1');
+  expect(await rows()).toMatchObject([{ is_wechat_talent: 1, talent_level: 3 }]);
+  await run('delete from anjuke_db.ajk_wechat_talent');
+  await extended('1');
+  expect(await rows()).toMatchObject([{ is_wechat_talent: 0, talent_level: null }]);
+});
+
+test('the micro-shop is asked for fifty at a time, and once more alone for who is missing', async () => {
+  const ids = Array.from({ length: 60 }, (_, index) => String(index + 1));
+  for (const id of ids) await upstreamBroker(id);
+  await open(Object.fromEntries(ids.slice(1).map((id) => [id, shop(`店${id}`)])));
+  await weishop.post('/__forget', { broker_ids: ['60'], times: 2 });
+  await shops(ids.join(','));
+  const { asked } = await weishop.state();
+  expect((asked as string[][]).map(({ length }) => length).toSorted()).toEqual([1, 1, 10, 50]);
+  const [first, second] = await rows();
+  expect([first, second]).toMatchObject([noShop, shownShop('店2')]);
+  expect((await rows()).at(-1)).toMatchObject({ broker_id: '60', ...shownShop('店60') });
+});
+
+test('who is missing twice has no shop any more', async () => {
+  await upstreamBroker(1);
+  await open({ 1: shop('王芳') });
+  await apply(eventOf('broker/apply-event', 'weidian'));
+  expect((await rows())[0]).toMatchObject(shownShop('王芳'));
+  await open({ 1: null });
+  await shops('1');
+  expect((await rows())[0]).toMatchObject({ ...noShop, is_deleted: 0 });
+});
+
+test.each(['lose_answer', 'error', 'refuse'])(
+  'an answer that is %s changes nothing; the message waits, each time for longer',
+  async (mode) => {
+    await upstreamBroker(1);
+    await open({ 1: shop('王芳') });
+    await shops('1');
+    await open({ 1: null });
+    for (const minutes of ['1', '2', '4', '8', '16', '30', '30']) {
+      await run('delete from signalbox.outbox');
+      await weishop.fault(mode, mode === 'refuse' ? 1 : 2);
+      await shops('1');
+      expect(await waiting()).toMatchObject([
+        { body: '{"broker_ids":"1","flag":2,"source":2}', minutes },
+      ]);
+      expect((await rows())[0]).toMatchObject({ ...shownShop('王芳'), is_deleted: 0 });
+    }
+    await run('delete from signalbox.outbox');
+    await shops('1');
+    expect((await rows())[0]).toMatchObject({ ...noShop, weidian_failures: 0 });
+    expect(await waiting()).toEqual([]);
+    expect(await takeDead(dead)).toEqual([]);
+  },
+);
+
+test('of two answers the one that was asked for later stays', async () => {
+  await upstreamBroker(1);
+  await open({ 1: shop('旧') });
+  await weishop.post('/__hold');
+  const early = shops('1');
+  await until('it is asked', isAsked);
+  await open({ 1: shop('新') });
+  await shops('1');
+  expect((await rows())[0]).toMatchObject(shownShop('新'));
+  await weishop.post('/__release');
+  await early;
+  expect((await rows())[0]).toMatchObject(shownShop('新'));
+});
+
+test('no row is locked while the micro-shop is asked', async () => {
+  await upstreamBroker(1);
+  await open({ 1: shop('王芳') });
+  await weishop.post('/__hold');
+  const asking = shops('1');
+  await until('it is asked', isAsked);
+  await extended('1');
+  expect(await rows()).toMatchObject([{ is_deleted: 0, ...noShop }]);
+  await weishop.post('/__release');
+  await asking;
+  expect(await rows()).toMatchObject([{ is_deleted: 0, ...shownShop('王芳') }]);
+});
+
+test('a switch holds what needs the micro-shop, and nothing else', async () => {
+  await upstreamBroker(1);
+  await run(
+    "insert into signalbox.switch values ('partner/weishop', 'off', 'test', 'test', now())",
+  );
+  const { handler: fresh } = await freshHandler();
+  const event = sqsEvent(message('1', sources.all));
+  expect(redelivered(event, await fresh(event, contextOf()))).toEqual([]);
+  expect(await waiting()).toMatchObject([{ held_by: 'partner/weishop' }]);
+  expect((await weishop.state())['asked']).toEqual([]);
+  expect(await rowsOf('select is_deleted from user_prop_db.broker_base')).toEqual([
+    { is_deleted: 0 },
+  ]);
+});
+
+test('everything: base, talent and star, and micro-shop; no company and no store', async () => {
+  await upstreamBroker(1);
+  await run(`insert into anjuke_db.ajk_wechat_talent values (1, 1, 3, '2026-11-20 10:00:00');
+    insert into anjuke_db.ajk_company values (1, '长', '短', 1, now());
+    insert into anjuke_db.ajk_store values (1, 1, '店', '路', 1, now())`);
+  await open({ 1: shop('王芳') });
+  await apply(eventOf('broker/apply-event', 'everything'));
+  expect(await rowsOf('select is_deleted from user_prop_db.broker_base')).toEqual([
+    { is_deleted: 0 },
+  ]);
+  expect(await rows()).toMatchObject([{ is_wechat_talent: 1, ...shownShop('王芳') }]);
+  for (const table of ['company', 'store'])
+    expect(await rowsOf(`select * from user_prop_db.broker_${table}`)).toEqual([]);
+});
+
+test('several at once, of all kinds, leave each field right', async () => {
+  const ids = Array.from({ length: 20 }, (_, index) => String(index + 1));
+  for (const id of ids) await upstreamBroker(id);
+  await run(`insert into anjuke_db.ajk_star_agent select BrokerId, 1, 4 from anjuke_db.ajk_broker`);
+  await open(Object.fromEntries(ids.map((id) => [id, shop(`店${id}`)])));
+  const kinds = [sources.weidian, sources.talentAndStar, sources.all, sources.base];
+  const event = sqsEvent(
+    ...kinds.flatMap((source) => [
+      message(ids.join(','), source),
+      message(ids.toReversed().join(','), source),
+    ]),
+  );
+  await Promise.all([apply(event), apply(event)]);
+  expect(await waiting()).toEqual([]);
+  for (const row of await rows())
+    expect(row).toMatchObject({
+      is_star_agent: 1,
+      stars: 4,
+      ...shownShop(`店${row['broker_id']}`),
+    });
+  expect(await rows()).toHaveLength(20);
+});
+
+/** Switches are read when the module is first used, and then for ten seconds. */
+async function freshHandler() {
+  vi.resetModules();
+  return await import('../../functions/broker/apply-event.ts');
+}

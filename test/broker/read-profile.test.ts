@@ -1,0 +1,126 @@
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { companyKey, profileKey, storeKey } from '../../lib/broker/keys.ts';
+import { leaseOf } from '../../lib/platform/cached.ts';
+import { invalidation } from '../../lib/platform/invalidation.ts';
+import { pauseMs } from '../../lib/platform/redis.ts';
+import { resetDatabases, run } from '../support/databases.ts';
+import { ask, httpEvent, refused, signed } from '../support/http.ts';
+import { eventOf } from '../support/lambda.ts';
+import { patientCache } from '../support/redis.ts';
+
+const id = 'broker/read-profile';
+const cache = await patientCache();
+const { handler } = await import('../../functions/broker/read-profile.ts');
+
+const keys = [profileKey('7'), companyKey('101'), storeKey('1001')];
+const read = (broker = '7') =>
+  signed(httpEvent({ path: `/brokers/${broker}`, parameters: { id: broker } }));
+const kept = (name: string) => cache((redis) => redis.get(name));
+
+beforeEach(async () => {
+  await resetDatabases();
+  await cache((redis) => Promise.all(keys.map((key) => redis.del(key, leaseOf(key)))));
+  await run(`
+    insert into user_prop_db.broker_base (broker_id, true_name, city_id, company_id, store_id, photo, mobile, is_deleted, source_updated_at)
+      values (7, '王芳', 11, 101, 1001, 'photo.jpg', '13800000001', 0, '2026-11-20 10:00:00'), (8, '李', 11, null, null, null, null, 1, null);
+    insert into user_prop_db.broker_ext_profile (broker_id, weidian_name, wechat_name, weidian_qrcode, is_wechat_talent, talent_level, is_star_agent, stars, is_deleted)
+      values (7, '芳芳的店', 'fang', 'qr.png', 1, 3, 0, null, 0);
+    insert into user_prop_db.broker_company (company_id, name, is_deleted) values (101, '链家', 0);
+    insert into user_prop_db.broker_store (store_id, company_id, name, address, is_deleted) values (1001, 101, '人民广场店', '西藏中路1号', 0);`);
+});
+
+const profile = {
+  broker_id: '7',
+  true_name: '王芳',
+  city_id: 11,
+  company_id: '101',
+  company_name: '链家',
+  store_id: '1001',
+  store_name: '人民广场店',
+  store_address: '西藏中路1号',
+  photo: 'photo.jpg',
+  mobile: '13800000001',
+  weidian_name: '芳芳的店',
+  wechat_name: 'fang',
+  weidian_qrcode: 'qr.png',
+  is_wechat_talent: true,
+  talent_level: 3,
+  is_star_agent: false,
+  stars: null,
+  updated_at: '2026-11-20 10:00:00',
+};
+
+test('a profile with its extended part and the names of company and store', async () => {
+  const event = signed(eventOf<APIGatewayProxyEventV2>(id, 'get'));
+  expect(await ask(handler, event)).toMatchObject({ status: 200, body: profile });
+});
+
+test('the second reading comes from the cache; an invalidation of each key shows what is new', async () => {
+  await vi.waitUntil(async () => {
+    await ask(handler, read()); // The first call of the cache may take longer than one is allowed to.
+    return (await Promise.all(keys.map(kept))).every((value) => value !== null);
+  }, pauseMs + 10_000);
+  await run(`update user_prop_db.broker_base set true_name = '新';
+    update user_prop_db.broker_company set name = '新链家'; update user_prop_db.broker_store set name = '新店'`);
+  // The cache may be slow for a moment: then a reading comes from MySQL, and the cache is left alone for a while.
+  const isShown = (expected: unknown) =>
+    vi.waitFor(async () => expect((await ask(handler, read())).body).toEqual(expected), {
+      timeout: pauseMs + 10_000,
+    });
+  await isShown(profile);
+  const expected: Record<string, unknown> = { ...profile };
+  for (const [key, change] of [
+    [keys[0], { true_name: '新' }],
+    [keys[1], { company_name: '新链家' }],
+    [keys[2], { store_name: '新店' }],
+  ] as const) {
+    await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
+    Object.assign(expected, change);
+    await isShown(expected);
+  }
+}, 120_000);
+
+test('without company, store and extended profile', async () => {
+  await run(`update user_prop_db.broker_base set company_id = null;
+    update user_prop_db.broker_store set is_deleted = 1;
+    update user_prop_db.broker_ext_profile set is_deleted = 1`);
+  expect((await ask(handler, read())).body).toMatchObject({
+    ...{ true_name: '王芳', company_id: null, company_name: null, store_id: '1001' },
+    ...{ store_name: null, store_address: null, weidian_name: null, is_wechat_talent: false },
+  });
+});
+
+test.each(['8', '9', '9223372036854775807'])('%s is deleted or unknown: 404', async (broker) => {
+  expect(await refused(handler, read(broker))).toEqual([404, 'not_found']);
+  expect(await kept(profileKey(broker))).toBeNull();
+});
+
+test.each(['abc', '0', '-7', '07', '7,8', '7.0', '9223372036854775808', '7%20', ''])(
+  '%j is no id: 400',
+  async (broker) => {
+    expect(await refused(handler, read(broker))).toEqual([400, 'invalid_body']);
+  },
+);
+
+test('who does not sign sees nothing', async () => {
+  const event = httpEvent({ path: '/brokers/7', parameters: { id: '7' } });
+  expect(await refused(handler, event)).toEqual([401, 'unauthenticated']);
+});
+
+test('without the cache it reads MySQL, each time what is true', async () => {
+  vi.resetModules();
+  vi.stubEnv('SECRET_REDIS', 'test/no-such-secret');
+  const other = await import('../../functions/broker/read-profile.ts');
+  vi.unstubAllEnvs();
+  for (const name of ['甲', '乙', '丙']) {
+    await run('update user_prop_db.broker_base set true_name = ?', [name]);
+    const answer = await ask(other.handler, read());
+    expect(answer).toMatchObject({ status: 200, body: { true_name: name } });
+  }
+});
+
+test('what an older release has kept in another form is read anew', async () => {
+  await cache((redis) => redis.set(profileKey('7'), { name: 'of an older release' }));
+  expect((await ask(handler, read())).body).toEqual(profile);
+});

@@ -1,0 +1,148 @@
+import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { type CanaryTables, sendCanary } from '../../lib/broker/canary.ts';
+import { profileKey } from '../../lib/broker/keys.ts';
+import { brokerEvents } from '../../lib/broker/queues.ts';
+import { profileOf } from '../../lib/broker/readings.ts';
+import { leaseOf } from '../../lib/platform/cached.ts';
+import { invalidation } from '../../lib/platform/invalidation.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { settingsVariable } from '../../lib/platform/names.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { clientOptions } from '../../local/stack.ts';
+import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
+import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
+import { patientCache } from '../support/redis.ts';
+
+const id = 'broker/send-canary';
+const queue = await testQueue(brokerEvents);
+await testDeadLetterQueue(brokerEvents);
+const { handler } = await import('../../functions/broker/send-canary.ts');
+const { handler: apply } = await import('../../functions/broker/apply-event.ts');
+const cache = await patientCache();
+
+const canaryBrokerId = 77;
+const key = profileKey(String(canaryBrokerId));
+const deps = {
+  mysql: mysql<CanaryTables>('mysql'),
+  cache,
+  deliver: deliverBy(queues(brokerEvents), invalidation(cache)),
+  settings: async () => ({ canaryBrokerId }),
+  pause: (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
+};
+const send = (ms: number, with_ = deps) => {
+  const end = Date.now() + 5_000 + ms;
+  return sendCanary(with_, { remaining: () => end - Date.now() });
+};
+
+/** Applies what is published, and forgets what the cache holds of it, as the outbox does. */
+async function applyPublished(): Promise<number> {
+  const messages = await take(queue);
+  for (const { Body = '' } of messages) await apply(sqsEvent(JSON.parse(Body)), contextOf());
+  if (messages.length)
+    await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
+  return messages.length;
+}
+const stamp = async () =>
+  (await rowsOf('select source_updated_at from user_prop_db.broker_base'))[0]?.[
+    'source_updated_at'
+  ];
+
+beforeEach(async () => {
+  await resetDatabases();
+  await take(queue);
+  await cache((redis) => redis.del(key, leaseOf(key)));
+  await upstreamBroker(canaryBrokerId, { name: '金丝雀', stamp: '2026-11-20 10:00:00' });
+  await apply(sqsEvent({ broker_ids: String(canaryBrokerId), flag: 2, source: 1 }), contextOf());
+  await take(queue);
+});
+
+test('measures how long a change takes until it is applied and until it is read', async () => {
+  const sent = send(20_000);
+  await vi.waitUntil(async () => (await applyPublished()) > 0, { timeout: 10_000 });
+  const { outcome, appliedSeconds, readableSeconds, measured } = await sent;
+  expect(outcome).toBe('canary arrived');
+  expect(measured).toMatchObject({ 'scan lag': 0, 'canary age': readableSeconds });
+  expect(appliedSeconds).toBeGreaterThan(0);
+  expect(readableSeconds).toBeGreaterThanOrEqual(Number(appliedSeconds));
+  expect(await stamp()).toBe('2026-11-20 10:00:00');
+});
+
+test('one that is not applied is on its way; it is sent again, keeps its age, and arrives', async () => {
+  expect(await send(300)).toMatchObject({ outcome: 'canary on its way', appliedSeconds: null });
+  expect(await take(queue)).toHaveLength(1);
+  await run(
+    'update user_prop_db.broker_canary set published_at = published_at - interval 700 second',
+  );
+  const again = await send(300);
+  expect(again).toMatchObject({ outcome: 'canary on its way' });
+  expect(again.measured['canary age']).toBeGreaterThan(700);
+  expect(await applyPublished()).toBe(1);
+  expect(await send(2_000)).toMatchObject({ outcome: 'canary arrived' });
+  expect(await stamp()).toBe('2026-11-20 10:00:00');
+});
+
+test('one that is applied but not read is on its way: its invalidation has been lost', async () => {
+  const { pause } = deps;
+  const looks: number[] = [];
+  const counted = async (ms: number) => {
+    looks.push(ms);
+    await pause(ms);
+  };
+  const sent = send(1_500, { ...deps, pause: counted });
+  await vi.waitUntil(() => looks.length > 1);
+  const [message] = await take(queue);
+  await apply(sqsEvent(JSON.parse(message?.Body ?? '')), contextOf());
+  // Whatever was invalidated, the cache holds what is old again.
+  const { profile } = await profileOf({ mysql: deps.mysql, cache: async () => undefined }, '77');
+  const row = { ...profile, updated_at: '2026-11-20 09:59:59' };
+  await cache((redis) => redis.set(key, row));
+  expect(await sent).toMatchObject({
+    outcome: 'canary on its way',
+    ...{ appliedSeconds: expect.any(Number), readableSeconds: null },
+  });
+});
+
+test('a canary that the site does not have, or without a time, is said to be missing', async () => {
+  await run('update user_prop_db.broker_base set source_updated_at = null');
+  expect(await send(300)).toMatchObject({ outcome: 'canary not on the site' });
+  await run('update user_prop_db.broker_base set is_deleted = 1');
+  expect(await send(300)).toMatchObject({ outcome: 'canary not on the site' });
+  expect(await take(queue)).toEqual([]);
+});
+
+test('without a canary it still measures how far scans and outbox are behind', async () => {
+  await run(`insert into signalbox.scan_cursor values ('broker/a', now() - interval 100 second, null, now(), '0', 1),
+      ('broker/b', now() - interval 900 second, null, now(), '0', 1), ('call/c', '2020-01-01', null, now(), '0', 1);
+    insert into signalbox.outbox (destination, body, due_at, created_at)
+      values ('queue:broker/apply-event', '{}', now(3) + interval 1 hour, now(3) - interval 300 second)`);
+  const none = { ...deps, settings: async () => ({ canaryBrokerId: 0 }) };
+  const { outcome, measured } = await send(300, none);
+  expect(outcome).toBe('no canary');
+  expect(measured['scan lag']).toBeGreaterThanOrEqual(900);
+  expect(measured['scan lag']).toBeLessThan(910);
+  expect(measured['unapplied age']).toBeGreaterThanOrEqual(300);
+});
+
+test('as it is deployed there is none; with one in the document it is sent', async () => {
+  await handler(eventOf(id, 'five-minutes'), contextOf(6_000));
+  expect(await take(queue)).toEqual([]);
+  const Name = `/signalbox/test-canary-${process.pid}`;
+  const { default: document } = await import('../../config/broker.json', {
+    with: { type: 'json' },
+  });
+  const Value = JSON.stringify({ ...document, canaryBrokerId });
+  await new SSMClient(clientOptions(inject('emulator'))).send(
+    new PutParameterCommand({ Name, Value, Type: 'String' }),
+  );
+  vi.resetModules();
+  vi.stubEnv(settingsVariable('broker'), Name);
+  const other = await import('../../functions/broker/send-canary.ts');
+  vi.unstubAllEnvs();
+  const sent = other.handler(eventOf(id, 'five-minutes'), contextOf(25_000));
+  await vi.waitUntil(async () => (await applyPublished()) > 0, { timeout: 10_000 });
+  await sent;
+  const [row] = await rowsOf('select readable_at from user_prop_db.broker_canary');
+  expect(row?.['readable_at']).not.toBeNull();
+});

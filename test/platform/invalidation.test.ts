@@ -1,0 +1,137 @@
+import { beforeEach, expect, test } from 'vitest';
+import { leaseOf } from '../../lib/platform/cached.ts';
+import { deliverDue } from '../../lib/platform/delivery.ts';
+import { invalidation } from '../../lib/platform/invalidation.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { commit, deliverBy } from '../../lib/platform/outbox.ts';
+import type { Cache } from '../../lib/platform/redis.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { until } from '../../local/processes.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf } from '../support/lambda.ts';
+import { patientCache } from '../support/redis.ts';
+
+const { handler } = await import('../../functions/platform/deliver-due.ts');
+const db = mysql<PlatformTables>('mysql');
+const cache = await patientCache();
+const named = (n: number) => `test:invalidation:${process.pid}:${n}`;
+const bodyOf = (...those: number[]) => JSON.stringify({ keys: those.map(named) });
+const left = async () =>
+  Number((await rowsOf('select count(*) n from signalbox.outbox'))[0]?.['n']);
+
+async function put(count: number): Promise<void> {
+  await cache((redis) =>
+    Promise.all(
+      Array.from({ length: count }, async (_, n) => {
+        await redis.set(named(n), 'old');
+        await redis.set(leaseOf(named(n)), 'a reader');
+      }),
+    ),
+  );
+}
+const there = async (count: number): Promise<number> => {
+  const names = Array.from({ length: count }, (_, n) => [named(n), leaseOf(named(n))]).flat();
+  const held = await cache((redis) => Promise.all(names.map((name) => redis.exists(name))));
+  return (held ?? []).reduce((sum, one) => sum + one, 0);
+};
+
+beforeEach(resetDatabases);
+
+test('deletes the keys and breaks the leases, of several slots and rows', async () => {
+  await put(120);
+  const bodies = Array.from({ length: 60 }, (_, n) => bodyOf(n, n + 60));
+  const errors = await invalidation(cache).send('invalidate', bodies);
+  expect(errors).toEqual(bodies.map(() => undefined));
+  expect(await there(120)).toBe(0);
+});
+
+test('takes nothing but invalidations', () => {
+  const { takes } = invalidation(cache);
+  expect(['invalidate', 'queue:a/b', 'event:a/b'].map(takes)).toEqual([true, false, false]);
+});
+
+test('while the cache does not answer no row counts as delivered, and it is asked once', async () => {
+  let asked = 0;
+  const away: Cache = async () => {
+    asked += 1;
+    return undefined;
+  };
+  const bodies = Array.from({ length: 200 }, (_, n) => bodyOf(n));
+  const errors = await invalidation(away).send('invalidate', bodies);
+  expect(errors).toHaveLength(200);
+  expect(errors.every((error) => error instanceof Error)).toBe(true);
+  expect(asked).toBe(1);
+});
+
+test('a row that cannot be read harms no other', async () => {
+  await put(2);
+  const errors = await invalidation(cache).send('invalidate', [bodyOf(0), '{}', bodyOf(1)]);
+  expect(errors.map((error) => error instanceof Error)).toEqual([false, true, false]);
+  expect(await there(2)).toBe(0);
+});
+
+test('the writer invalidates after its commit; the repetition stays for later', async () => {
+  await put(1);
+  const deliver = deliverBy(invalidation(cache));
+  await commit({ mysql: db, deliver }, async (_, follow) => {
+    const row = { destination: 'invalidate', body: bodyOf(0) } as const;
+    follow(row, { ...row, afterSeconds: 8 });
+    expect(await there(1)).toBe(2);
+  });
+  expect(await there(1)).toBe(0);
+  const rows = await rowsOf(
+    'select timestampdiff(microsecond, created_at, due_at) / 1e6 seconds from signalbox.outbox',
+  );
+  expect(rows.map(({ seconds }) => Number(seconds))).toEqual([expect.closeTo(8, 1)]);
+});
+
+test('deliver-due invalidates what is due', async () => {
+  await put(3);
+  await run(
+    "insert into signalbox.outbox (destination, body, due_at) values ('invalidate', ?, now(3)), ('invalidate', ?, now(3) + interval 1 hour)",
+    [bodyOf(0, 1), bodyOf(2)],
+  );
+  await until('the first two are gone', async () => {
+    await handler(eventOf('platform/deliver-due', 'minute'), contextOf(6_000));
+    return (await there(3)) === 2;
+  });
+  expect(await left()).toBe(1);
+});
+
+test('the cache is away for ten minutes: nothing is lost, and all is invalidated within ten seconds of its return', async () => {
+  const count = 700;
+  await put(count);
+  for (let start = 0; start < count; start += 100)
+    await run('insert into signalbox.outbox (destination, body, due_at) values ?', [
+      Array.from({ length: 100 }, (_, n) => ['invalidate', bodyOf(start + n), '2020-01-01']),
+    ]);
+  let nowMs = 0;
+  const backMs = 600_000;
+  let asked = 0;
+  const timeoutMs = 3_000;
+  const ask: Cache = async (question) => {
+    if (nowMs >= backMs) return await cache(question);
+    asked += 1;
+    nowMs += timeoutMs;
+    return undefined;
+  };
+  // MySQL's clock cannot be moved here: what a pause takes is taken off the rows' times instead.
+  const later = async (ms: number) => {
+    nowMs += ms;
+    await run('update signalbox.outbox set due_at = due_at - interval ? microsecond', [ms * 1000]);
+  };
+  const deps = {
+    mysql: db,
+    deliver: deliverBy(invalidation(ask)),
+    settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+    pause: later,
+  };
+  while (await left()) {
+    const endMs = nowMs + 60_000;
+    await deliverDue(deps, { remaining: () => endMs - nowMs });
+    if (nowMs >= backMs + 60_000) break;
+  }
+  expect(await left()).toBe(0);
+  expect(await there(count)).toBe(0);
+  expect(asked).toBeGreaterThan(60);
+}, 60_000);

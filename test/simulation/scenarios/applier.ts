@@ -1,0 +1,108 @@
+import { brokerApplied } from '../../../lib/broker/events.ts';
+import { applyEvent } from '../../../lib/broker/profiles.ts';
+import { brokerEvents } from '../../../lib/broker/queues.ts';
+import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
+import { weishop } from '../../../lib/broker/weishop.ts';
+import { bus } from '../../../lib/platform/bus.ts';
+import { consume } from '../../../lib/platform/consume.ts';
+import type { Exchange } from '../../../lib/platform/exchange.ts';
+import { busVariable } from '../../../lib/platform/names.ts';
+import { type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
+import { mysqlOf } from '../database.ts';
+import type { Consumer, Stage } from '../play.ts';
+import { cross, lostConnection } from '../world.ts';
+
+export const broker_weidian_api = 'http://weishop.simulated';
+
+/** Without micro-shops: who asks for one is a mistake of the scenario. */
+const nobody: Exchange = () => Promise.reject(new Error('No micro-shop is played.'));
+
+/** broker/apply-event. `cache` is where its invalidations go. */
+export function applier(
+  { databases, world }: Stage,
+  { channels, exchange = nobody }: { channels: readonly Channel[]; exchange?: Exchange },
+): Consumer {
+  return {
+    queue: brokerEvents,
+    timeoutSeconds: 20,
+    handlerOf: (worker) => {
+      const mysql = mysqlOf<ProfileTables>(databases, world, worker);
+      const deps = {
+        mysql,
+        upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
+        deliver: deliverBy(...channels),
+        weishop: weishop(async () => ({ broker_weidian_api }), exchange),
+        off: async () => undefined,
+      };
+      return consume(brokerEvents, (event) => applyEvent(deps, event), { mysql });
+    },
+  };
+}
+
+const shownTables = {
+  broker_base: 'broker_id',
+  broker_ext_profile: 'broker_id',
+} as const;
+
+/**
+ * Follows what must follow each change of a profile: two invalidations of its key, and an event. `look` is called
+ * after each write, so that it sees every change before anything can follow it.
+ */
+export function followers({ databases: { admin }, queues }: Stage) {
+  process.env[busVariable] ??= 'simulated';
+  const forgotten = new Map<string, number>();
+  const changes = new Map<string, { row: string; forgotten: number; events: number }>();
+
+  /** The cache, as a way out of the outbox; how it behaves when it is away is tried elsewhere. */
+  const cache: Channel = {
+    takes: (destination) => destination === 'invalidate',
+    send: (_, bodies) =>
+      cross('send', `forget ${bodies.length}`, {
+        fail: async () => lostConnection(),
+        run: async (fault) => {
+          const refused = fault === 'part' ? 1 : 0;
+          for (const key of bodies
+            .slice(refused)
+            .flatMap((body): string[] => JSON.parse(body).keys))
+            forgotten.set(key, (forgotten.get(key) ?? 0) + 1);
+          return bodies.map((_, index) => (index < refused ? new Error('refused') : undefined));
+        },
+      }),
+  };
+  const countOf = (id: string) => forgotten.get(`broker:profile:${id}`) ?? 0;
+
+  return {
+    channels: [bus(), cache],
+
+    look: async (): Promise<void> => {
+      for (const [table, key] of Object.entries(shownTables)) {
+        const [rows] = await admin.query(`select * from user_prop_db.${table}`);
+        for (const { weidian_asked_at: _, weidian_failures: __, ...row } of rows as Row[]) {
+          const shown = row['is_deleted'] ? '' : JSON.stringify(row);
+          const id = String(row[key]);
+          const at = `${table} ${id}`;
+          if ((changes.get(at)?.row ?? '') === shown) continue;
+          const events = queues.events.length;
+          changes.set(at, { row: shown, forgotten: countOf(id), events });
+        }
+      }
+    },
+
+    /** A change that not all has followed yet. */
+    missing: (): string | undefined => {
+      for (const [at, change] of changes) {
+        const [, id = ''] = at.split(' ');
+        if (countOf(id) < change.forgotten + 2)
+          return `The cache was told ${countOf(id) - change.forgotten} times of the change of ${at}.`;
+        const told = queues.events
+          .slice(change.events)
+          .some(({ name, body }) => name === brokerApplied.event && idsOf(body).includes(id));
+        if (!told) return `No event told of the change of ${at}.`;
+      }
+      return undefined;
+    },
+  };
+}
+
+type Row = Record<string, unknown>;
+const idsOf = (body: string): string[] => JSON.parse(body).ids;

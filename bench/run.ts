@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { benchBundles } from './bundles.ts';
+import { benchCharge } from './charge.ts';
 import { benchConsume } from './consume.ts';
 import { benchCost } from './cost.ts';
 import { benchPropagate } from './propagate.ts';
@@ -13,6 +14,7 @@ try {
   console.log(`${await benchConsume()}\n`);
   console.log(`${await benchSend(dir)}\n`);
   console.log(`${await benchPropagate(dir)}\n`);
+  console.log(`${await benchCharge(dir)}\n`);
   console.log(`${await benchBundles(dir)}\n`);
   console.log(await benchCost());
 } finally {

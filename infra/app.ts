@@ -1,6 +1,7 @@
 import { App } from 'aws-cdk-lib';
 import { backing } from './backing.ts';
 import { broker } from './broker.ts';
+import { call } from './call.ts';
 import { dashboard } from './constructs/dashboards.ts';
 import { Site } from './constructs/site.ts';
 import { delivery, platform } from './platform.ts';
@@ -10,7 +11,7 @@ export function signalbox(app: App): App {
   const site = new Site(app);
   const base = backing(app, site);
   const first = platform(app, site, base);
-  const domains = [broker].map((domain) => domain(app, site, base));
+  const domains = [broker, call].map((domain) => domain(app, site, base));
   for (const domain of domains) domain.addStackDependency(first);
   delivery(first);
   for (const domain of [first, ...domains]) dashboard(domain);

@@ -21,6 +21,7 @@ const firstStatements = [
   ),
   `grant all on *.* to '${users.admin.username}'@'%' with grant option;`,
   ...ours.map((schema) => `grant all on \`${schema}\`.* to '${users.signalbox.username}'@'%';`),
+  `grant select on sublessor_history.* to '${users.signalbox.username}'@'%';`,
   `grant select on anjuke_db.* to '${users.upstream.username}'@'%';`,
   `grant select on order_db.* to '${users.order.username}'@'%';`,
   `grant replication slave, replication client on *.* to '${users.order.username}'@'%';`,

@@ -6,7 +6,7 @@ import { users } from './mysql.ts';
 export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' } as const;
 
 /** Our application at the payment centre, and the key it signs with. */
-const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
+export const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
 
 /** The secrets that name a MySQL server, each with the user that it is for. */
 export const mysqlUsers = {

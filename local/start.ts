@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { showBroker } from './broker.ts';
+import { showCall } from './call.ts';
 import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
 import { type SimulatorName, simulators } from './simulators/all.ts';
@@ -71,7 +72,8 @@ try {
   const progress = progressOn(process.stdout);
   console.log(styleText('bold', 'Signalbox'));
   stack = await startStack(join(root, '.local'), ports, progress);
-  const arrived = await showBroker(stack, progress);
+  const shown = [await showBroker(stack, progress), await showCall(stack, progress)];
+  const arrived = shown.every((one) => one);
   if (once) await end(arrived ? 0 : 1);
   showAddresses(stack);
 } catch (error) {

@@ -1,5 +1,6 @@
 /** Tells people what the API offers: every route, who may call it, what it takes and answers. */
 import * as broker from '../../lib/broker/routes.ts';
+import * as call from '../../lib/call/routes.ts';
 import { answer, anyone } from '../../lib/platform/answer.ts';
 import { docsPage } from '../../lib/platform/docs.ts';
 import { openApi, routesIn } from '../../lib/platform/openapi.ts';
@@ -8,7 +9,7 @@ import * as platform from '../../lib/platform/routes.ts';
 const described = {
   status: 200,
   outcome: 'described',
-  body: docsPage(openApi(routesIn(platform, broker))),
+  body: docsPage(openApi(routesIn(platform, broker, call))),
 } as const;
 
 export const handler = answer(platform.serveDocs, anyone, () => described);

@@ -1,5 +1,6 @@
 /** Tells callers' programs what the API offers, from the same values that routes and checks are made of. */
 import * as broker from '../../lib/broker/routes.ts';
+import * as call from '../../lib/call/routes.ts';
 import { answer, anyone } from '../../lib/platform/answer.ts';
 import { openApi, routesIn } from '../../lib/platform/openapi.ts';
 import * as platform from '../../lib/platform/routes.ts';
@@ -7,7 +8,7 @@ import * as platform from '../../lib/platform/routes.ts';
 const described = {
   status: 200,
   outcome: 'described',
-  body: openApi(routesIn(platform, broker)),
+  body: openApi(routesIn(platform, broker, call)),
 } as const;
 
 export const handler = answer(platform.serveOpenapi, anyone, () => described);

@@ -126,6 +126,22 @@ export function watchQueue(
   stack.watched.queues.push({ id, queue, dead });
 }
 
+/** An alarm for a word among a function's outcomes. */
+export function watchOutcome(
+  stack: Domain,
+  id: string,
+  { kind, outcome, harm }: { kind: string; outcome: string; harm: string },
+): void {
+  const metric = new Metric({
+    namespace: 'signalbox',
+    metricName: outcome,
+    dimensionsMap: { service: id },
+    statistic: 'sum',
+    period,
+  });
+  watch(stack, id, harm, [{ kind, metric, threshold: 1 }]);
+}
+
 function watch(stack: Domain, id: string, harm: string, watches: readonly Watch[]): Alarm[] {
   const made = watches.map((each) => alarm(stack, stack.backing.alarms, id, harm, each));
   stack.watched.alarms.push(...made);

@@ -38,13 +38,16 @@ const memoryMb = 512;
 /** A schedule's run may overlap the next one. */
 const scheduleInstances = 2;
 
+interface Every extends Common {
+  readonly schedule: Schedule;
+  /** A person may start it, too, with `npm run ops -- run <id>`. */
+  readonly byHandToo?: true;
+}
+
 /** A function that a schedule (UTC) starts. */
-export function every(
-  stack: Domain,
-  id: Id,
-  { schedule, ...common }: Common & { readonly schedule: Schedule },
-): void {
+export function every(stack: Domain, id: Id, { schedule, byHandToo, ...common }: Every): void {
   const made = functionIn(stack, id, common, scheduleInstances);
+  if (byHandToo) Tags.of(made).add(startedTag, startedByHand);
   new Rule(stack, `${id}/schedule`, {
     ruleName: resourceName(id),
     schedule,

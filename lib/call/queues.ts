@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { queue } from '../platform/queue.ts';
+import { digitsOf } from './phones.ts';
 
 const bigintMax = 2n ** 63n - 1n;
 /** Ids are decimal strings within: some are beyond 2⁵³. */
@@ -18,18 +19,24 @@ const WallTime = z
   }, 'Expected a time that exists');
 
 const numberLengthMax = 32;
+const intMax = 2 ** 31 - 1;
+/** Calls of other centuries come from clocks that were never set. */
+const thisCentury = /^20/;
 const secondsMax = 86_400;
 
 /** A finished call, as the 400 service posts it. */
 export const FinishedCall = z.object({
   call_id: z.string().min(1).max(64),
   routing_key: z.string().min(1),
-  caller: z.string().min(1).max(numberLengthMax),
+  caller: z
+    .string()
+    .max(numberLengthMax)
+    .refine((caller) => digitsOf(caller) !== '', 'Expected a telephone number'),
   callee: z.string().min(1).max(numberLengthMax),
   user_id: Id,
   /** 1: the call was connected. */
-  status: z.int(),
-  started_at: WallTime,
+  status: z.int().min(-intMax).max(intMax),
+  started_at: WallTime.refine((time) => thisCentury.test(time), 'Expected a time of this century'),
   /** In seconds. */
   duration: z.int().nonnegative().max(secondsMax),
   /** 1 normal, 2 call-back (回拨). */

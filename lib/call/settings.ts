@@ -25,6 +25,8 @@ export const CallSettings = z.strictObject({
   stuckAfterMinutes: z.int().min(1).max(1_440),
   /** Decides and logs as if for real, but charges nothing (docs/runbooks/cut-over.md). */
   shadow: z.boolean(),
+  /** Where a copy of the old system's tables is, on our own server: call/import-history reads it. */
+  history_schema: z.string().regex(/^\w{1,64}$/),
   safetyLagSeconds: z.int().min(0).max(300),
   overlapSeconds: z.int().min(60).max(3_600),
   pageRowsMax: z.int().min(100).max(10_000),

@@ -2,30 +2,21 @@ import type { ColumnType, Generated } from 'kysely';
 import type { PlatformTables } from '../platform/schema.ts';
 import type { ChargeState } from './states.ts';
 
-/** Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql explains the columns. */
+/**
+ * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql and 0009-charging.sql explain the
+ * columns.
+ */
 export interface CallTables extends PlatformTables {
+  'user_prop_db.call_shadow_log': CallLog & {
+    compared: 'agrees' | 'differs' | 'missing' | null;
+  };
   'user_prop_db.broker_phone': {
     broker_id: string;
     phone: string;
     digits: string;
     updated_at: string | null;
   };
-  'user_prop_db.sublessor_call_log_201409': {
-    id: Generated<string>;
-    call_id: string;
-    user_id: string;
-    caller: string;
-    callee: string;
-    status: number;
-    started_at: string;
-    duration: number;
-    call_type: number;
-    filter_rule: number | null;
-    created_at: Generated<string>;
-    caller_digits: string;
-    decided_at: string | null;
-    decision: ColumnType<unknown, string | null, string | null>;
-  };
+  'user_prop_db.sublessor_call_log_201409': CallLog;
   'user_prop_db.call_pair': { user_id: string; caller_digits: string };
   'user_prop_db.sublessor_call_payment_log_201409': {
     id: Generated<string>;
@@ -44,6 +35,25 @@ export interface CallTables extends PlatformTables {
     epoch: Generated<number>;
     asked: Generated<number>;
     ask_at: string | null;
+    announced: Generated<number>;
   };
+  'user_prop_db.charge_gate': { scope: string; counted_after_id: Generated<string> };
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
+}
+
+interface CallLog {
+  id: Generated<string>;
+  call_id: string;
+  user_id: string;
+  caller: string;
+  callee: string;
+  status: number;
+  started_at: string;
+  duration: number;
+  call_type: number;
+  filter_rule: number | null;
+  created_at: Generated<string>;
+  caller_digits: string;
+  decided_at: string | null;
+  decision: ColumnType<unknown, string | null, string | null>;
 }

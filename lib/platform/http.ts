@@ -9,8 +9,8 @@ export interface PartnerOptions {
   readonly name: string;
   /** A function where a configuration document holds it. */
   readonly baseUrl: string | (() => Promise<string>);
-  /** For each attempt. */
-  readonly timeoutMs: number;
+  /** For each attempt; a function where a configuration document holds it. */
+  readonly timeoutMs: number | (() => Promise<number>);
   /** The first delay comes after the first attempt; each one after it is twice as long. */
   readonly retry: { readonly attemptsMax: number; readonly delayMs: number };
   readonly answerBytesMax?: number;
@@ -45,12 +45,16 @@ const answerBytesMaxByDefault = 4 << 20;
  * `exchange` is the one place where it touches the world.
  */
 export function partner(options: PartnerOptions, exchange: Exchange = overPool()): Partner {
-  const { baseUrl, retry } = options;
+  const { baseUrl, timeoutMs, retry } = options;
   return async (call) => {
     const url = urlOf(typeof baseUrl === 'string' ? baseUrl : await baseUrl(), call);
+    const limits = {
+      timeoutMs: typeof timeoutMs === 'number' ? timeoutMs : await timeoutMs(),
+      answerBytesMax: options.answerBytesMax ?? answerBytesMaxByDefault,
+    };
     for (let attempt = 1; ; attempt++) {
       try {
-        return await attempted(options, exchange, call, url);
+        return await attempted(options.name, limits, exchange, call, url);
       } catch (error) {
         if (!(error instanceof PartnerAway) || attempt >= retry.attemptsMax) throw error;
         const safe = call.method === 'GET' || call.repeatable || error.effect === 'none';
@@ -68,7 +72,8 @@ function urlOf(baseUrl: string, { path, query = {} }: Call<unknown>): URL {
 }
 
 async function attempted<Result>(
-  { name, timeoutMs, answerBytesMax = answerBytesMaxByDefault }: PartnerOptions,
+  name: string,
+  limits: Pick<Request, 'timeoutMs' | 'answerBytesMax'>,
   exchange: Exchange,
   { method, headers = {}, json, body, answer: schema }: Call<Result>,
   url: URL,
@@ -77,7 +82,7 @@ async function attempted<Result>(
     new PartnerAway(name, effect, mask(`${method} ${url}: ${why}`), { cause });
   const content = json === undefined ? body : { type: jsonType, content: JSON.stringify(json) };
   const request = {
-    ...{ method, url, timeoutMs, answerBytesMax },
+    ...{ method, url, ...limits },
     headers: { accept: jsonType, ...(content && { 'content-type': content.type }), ...headers },
     body: content?.content,
   };

@@ -49,7 +49,8 @@ const pageTimeMs = 10_000;
 
 /**
  * Publishes the rows that changed since the last run: what follows from them is written into the outbox in one
- * transaction with the cursor, so each version of a row is published once.
+ * transaction with the cursor, so each version of a row is published once. What `followUps` writes with `trx` is of
+ * that transaction, too.
  *
  * A run reads from `complete_to` − overlap up to the source's clock − safety lag, and remembers by hash what it has
  * published within the overlap: an equal row is passed over, one that changed within the same second is not. A run
@@ -63,7 +64,10 @@ export async function scan<Row extends Stamped>(
   source: Source<Row>,
   limits: ScanLimits,
   remaining: () => number,
-  followUps: (rows: readonly Row[]) => readonly FollowUp[],
+  followUps: (
+    rows: readonly Row[],
+    trx: Transaction<PlatformTables>,
+  ) => readonly FollowUp[] | Promise<readonly FollowUp[]>,
 ): Promise<Scanned> {
   const { mysql } = deps;
   const now = await source.now();
@@ -89,7 +93,8 @@ export async function scan<Row extends Stamped>(
       : completed(cursor, bound, limits.overlapSeconds);
     const moved = await commit(deps, async (trx, follow) => {
       if (!(await advance(trx, cursor, next, fresh))) return false;
-      if (fresh.length) follow(...followUps(fresh.map(({ row }) => row)));
+      const changed = fresh.map(({ row }) => row);
+      if (changed.length) follow(...(await followUps(changed, trx)));
       return true;
     });
     if (!moved) return scanned('overtaken');

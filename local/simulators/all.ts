@@ -1,10 +1,16 @@
 import type { Simulator } from './controls.ts';
 import { startIdentity } from './identity.ts';
+import { startK3 } from './k3.ts';
+import { startListing } from './listing.ts';
+import { startPayment } from './payment.ts';
 import { startWeishop } from './weishop.ts';
 
 /** Every partner that runs here; each starts on the port it is given (0: any free one). */
 export const simulators = {
   identity: startIdentity,
+  payment: startPayment,
+  listing: startListing,
+  k3: startK3,
   weishop: startWeishop,
 } satisfies Record<string, (port?: number) => Promise<Simulator>>;
 

@@ -1,19 +1,25 @@
 import type { Scenario } from '../play.ts';
+import { accounting } from './accounting.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
+import { call } from './call.ts';
 import { claimsOf } from './claims.ts';
 import { everything } from './everything.ts';
 import { extensions } from './extensions.ts';
 import { jobsDone } from './jobs.ts';
+import { listings } from './listings.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 import { profileReads, profileReadsAway } from './profile-reads.ts';
 
 export const scenarios: readonly Scenario[] = [
+  accounting,
   broker,
   extensions,
   everything,
+  call,
   jobsDone,
+  listings,
   outbox,
   http,
   postponed,

@@ -1,0 +1,14 @@
+/** Tells people of support why a call was charged or not, and what followed from it. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { explain } from '../../lib/call/explanation.ts';
+import { explainCall } from '../../lib/call/routes.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { respond } from '../../lib/platform/respond.ts';
+
+const deps = { mysql: mysql<AccountingTables>('mysql') };
+
+export const handler = respond(
+  explainCall,
+  ({ parameters: { call_id } }) => explain(deps, call_id),
+  deps,
+);

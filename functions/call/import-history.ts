@@ -1,0 +1,17 @@
+/** Copies the old system's rows before it is replaced, for who runs `npm run ops -- run call/import-history`. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { ImportHistory, importHistory } from '../../lib/call/history.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { switches } from '../../lib/platform/switches.ts';
+
+const db = mysql<AccountingTables>('mysql');
+const deps = {
+  mysql: db,
+  settings: settings('call', CallSettings),
+  stopped: switches({ mysql: db }),
+};
+
+export const handler = byHand(ImportHistory, (input, hand) => importHistory(deps, input, hand));

@@ -1,0 +1,20 @@
+/** Holds all books against each other, daily or for days that a person names, and names every difference. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { k3 } from '../../lib/call/k3.ts';
+import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { ReconcileDays, reconcile } from '../../lib/call/reconciliation.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { secret } from '../../lib/platform/secret.ts';
+
+const callSettings = settings('call', CallSettings);
+const deps = {
+  mysql: mysql<AccountingTables>('mysql'),
+  payments: payments(callSettings, secret('payment', PaymentAccount)),
+  k3: k3(callSettings),
+  settings: callSettings,
+};
+
+export const handler = byHand(ReconcileDays, (days, hand) => reconcile(deps, days, hand));

@@ -1,0 +1,24 @@
+/** Finds out, every five minutes, what became of charges whose answer was lost, and ends what was left open. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { settleCharges } from '../../lib/call/settlement.ts';
+import { bus } from '../../lib/platform/bus.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { schedule } from '../../lib/platform/schedule.ts';
+import { secret } from '../../lib/platform/secret.ts';
+import { switches } from '../../lib/platform/switches.ts';
+
+const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
+const deps = {
+  mysql: db,
+  settings: document,
+  payments: payments(document, secret('payment', PaymentAccount)),
+  deliver: deliverBy(queues(callsToCharge, listingSwitches), bus()),
+  stopped: switches({ mysql: db }),
+  now: () => new Date(),
+};
+export const handler = schedule((tick) => settleCharges(deps, tick));

@@ -1,0 +1,22 @@
+/** Takes an owner's listings offline when there is no money for calls, and shows them again after a top-up. */
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { listingService } from '../../lib/call/listing-service.ts';
+import { switchListings } from '../../lib/call/listings.ts';
+import { listingSwitches } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { bus } from '../../lib/platform/bus.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { consume } from '../../lib/platform/consume.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy } from '../../lib/platform/outbox.ts';
+import { switches } from '../../lib/platform/switches.ts';
+
+const db = mysql<AccountingTables>('mysql');
+const deps = {
+  mysql: db,
+  listings: listingService(settings('call', CallSettings)),
+  deliver: deliverBy(bus()),
+  stopped: switches({ mysql: db }),
+};
+
+export const handler = consume(listingSwitches, (one) => switchListings(deps, one), { mysql: db });

@@ -1,0 +1,67 @@
+import { Duration } from 'aws-cdk-lib';
+import { Schedule } from 'aws-cdk-lib/aws-events';
+import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
+import { explainCall } from '../../lib/call/routes.ts';
+import { watchOutcome } from '../constructs/alarms.ts';
+import { byHand, drain, every } from '../constructs/functions.ts';
+import { bus, mysql, secret, settings } from '../constructs/resources.ts';
+import { route } from '../constructs/routes.ts';
+import type { Domain } from '../constructs/site.ts';
+
+/** What follows a charge: listings, income, contracts, and the proof that all books agree. */
+export function accounting(stack: Domain): void {
+  drain(stack, listingSwitches, {
+    external: true,
+    batch: 10,
+    atOnce: 5,
+    uses: [mysql('mysql'), settings('call'), bus],
+    timeout: Duration.seconds(30),
+    harm: 'Owners without money get calls for nothing, or those who paid are not shown.',
+  });
+  every(stack, 'call/post-income', {
+    schedule: Schedule.rate(Duration.minutes(1)),
+    uses: [mysql('mysql'), settings('call')],
+    timeout: Duration.seconds(55),
+    harm: 'Charges are missing in the books, contracts show too much money.',
+  });
+  drain(stack, signedContracts, {
+    external: true,
+    batch: 10,
+    atOnce: 2,
+    uses: [mysql('mysql'), settings('call')],
+    timeout: Duration.seconds(30),
+    harm: 'New contracts pay for no calls and are missing in K3.',
+  });
+  watchOutcome(stack, 'call/post-contract', {
+    kind: 'contract-refused',
+    outcome: 'refused',
+    harm: 'K3 does not take a contract: somebody has to correct it and post it again.',
+  });
+  every(stack, 'call/reconcile', {
+    schedule: Schedule.cron({ minute: '30', hour: '19' }), // 03:30 in Shanghai.
+    byHandToo: true,
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    timeout: Duration.minutes(15),
+    harm: 'Nobody knows whether calls, money and books agree.',
+  });
+  watchOutcome(stack, 'call/reconcile', {
+    kind: 'reconcile-differences',
+    outcome: 'differences',
+    harm: 'Calls, money and books do not agree: somebody paid too much or too little.',
+  });
+  byHand(stack, 'call/reverse-charge', {
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    timeout: Duration.minutes(2),
+    harm: 'A wrong charge cannot be taken back.',
+  });
+  byHand(stack, 'call/import-history', {
+    uses: [mysql('mysql'), settings('call')],
+    timeout: Duration.minutes(10),
+    harm: 'The old system cannot be replaced.',
+  });
+  route(stack, explainCall, {
+    atOnce: 5,
+    timeout: Duration.seconds(10),
+    harm: 'Support cannot tell an owner why a call was charged.',
+  });
+}

@@ -1,0 +1,63 @@
+import { Duration } from 'aws-cdk-lib';
+import { Schedule } from 'aws-cdk-lib/aws-events';
+import { callsToCharge, finishedCalls, listingSwitches } from '../../lib/call/queues.ts';
+import { watchOutcome } from '../constructs/alarms.ts';
+import { byHand, drain, every } from '../constructs/functions.ts';
+import { bus, mysql, secret, settings } from '../constructs/resources.ts';
+import type { Domain } from '../constructs/site.ts';
+
+/** Which calls owners pay for, and that they pay for each once. */
+export function charging(stack: Domain): void {
+  every(stack, 'call/sync-broker-phones', {
+    schedule: Schedule.rate(Duration.minutes(5)),
+    uses: [mysql('mysql'), mysql('mysql-upstream'), settings('call')],
+    timeout: Duration.minutes(4),
+    harm: 'Owners pay for calls of brokers whose numbers are new.',
+  });
+  drain(stack, finishedCalls, {
+    external: true,
+    batch: 10,
+    atOnce: 10,
+    uses: [mysql('mysql'), settings('call')],
+    sends: [callsToCharge],
+    timeout: Duration.seconds(10),
+    harm: 'Calls are not charged.',
+  });
+  drain(stack, callsToCharge, {
+    batch: 10,
+    atOnce: 10,
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    sends: [listingSwitches],
+    // The payment centre may take 20 s, and ten calls are charged together.
+    timeout: Duration.seconds(40),
+    harm: 'Calls are not charged, and owners without money go on being shown.',
+  });
+  watchOutcome(stack, callsToCharge.id, {
+    kind: 'charging-stopped',
+    outcome: 'charging stopped',
+    harm: 'More charges than there may be in a minute: all charging has stopped.',
+  });
+  watchOutcome(stack, callsToCharge.id, {
+    kind: 'owner-stopped',
+    outcome: 'owner stopped',
+    harm: 'More charges for one owner than there may be in a minute: his have stopped.',
+  });
+  every(stack, 'call/settle-unknown-charges', {
+    schedule: Schedule.rate(Duration.minutes(5)),
+    uses: [mysql('mysql'), settings('call'), secret('payment'), bus],
+    sends: [callsToCharge, listingSwitches],
+    timeout: Duration.minutes(4),
+    harm: 'Nobody knows whether calls were charged whose answer was lost.',
+  });
+  watchOutcome(stack, 'call/settle-unknown-charges', {
+    kind: 'charging-stopped',
+    outcome: 'charging stopped',
+    harm: 'Charges wait: a stop is set, for all owners or for one.',
+  });
+  byHand(stack, 'call/resume-charging', {
+    uses: [mysql('mysql')],
+    sends: [callsToCharge],
+    timeout: Duration.minutes(5),
+    harm: 'A stop of charging cannot be lifted.',
+  });
+}

@@ -1,0 +1,69 @@
+import type { ColumnType, Generated } from 'kysely';
+import type { OutOfMoney } from './queues.ts';
+import type { CallTables } from './tables.ts';
+
+/** The tables of migrations/0006-call-accounting.sql, which explains them. */
+export interface AccountingTables extends CallTables {
+  'user_prop_db.sublessor_contract': {
+    contract_id: string;
+    contract_no: string;
+    user_id: string;
+    customer: string;
+    amount_fen: string;
+    balance_fen: string;
+    signed_at: string;
+    status: Generated<'open' | 'posted' | 'refused'>;
+    created_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_accounting_income_201409': {
+    id: Generated<string>;
+    payment_id: string;
+    contract_id: string | null;
+    user_id: string;
+    amount_fen: string;
+    created_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_account': { user_id: string };
+  'user_prop_db.sublessor_income_cursor': { log: string; posted_to: string };
+  'user_prop_db.sublessor_contract_posting': {
+    contract_id: string;
+    contract_no: string;
+    amount_fen: string;
+    bill_no: string | null;
+    message: string | null;
+    customers_before: ColumnType<string[] | null, string | null, string | null>;
+    epoch: Generated<number>;
+    held_until: string | null;
+    attempts: Generated<number>;
+    created_at: Generated<string>;
+    updated_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_listings': {
+    user_id: string;
+    cause_at: string | null;
+    cause_payment_id: string | null;
+    cause: OutOfMoney['why'] | null;
+    topped_up_at: string | null;
+    state: Generated<'online' | 'offline'>;
+    since: string | null;
+    request_id: string | null;
+    request_done: Generated<number>;
+    epoch: Generated<number>;
+    held_until: string | null;
+    attempts: Generated<number>;
+  };
+  'user_prop_db.sublessor_reconciliation': {
+    day: string;
+    verdict: 'balanced' | 'differences';
+    differences: number;
+    made_at: Generated<string>;
+  };
+  'user_prop_db.sublessor_difference': {
+    day: string;
+    kind: string;
+    subject: string;
+    ours: string | null;
+    theirs: string | null;
+  };
+  'user_prop_db.sublessor_import': { source: string; imported_to: string; imported: string };
+}

@@ -1,0 +1,56 @@
+import type { Kysely } from 'kysely';
+import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import { type Charge, finish } from './charge-rows.ts';
+import { listingSwitches, type OutOfMoney } from './queues.ts';
+import type { CallTables } from './tables.ts';
+
+interface AnswerDeps {
+  readonly mysql: Kysely<CallTables>;
+  readonly deliver: Deliver;
+}
+
+/** A final answer: to a trade, with the code that says why it was refused, or about one, without. */
+interface Final {
+  readonly is: 'done' | 'refused';
+  readonly code?: number;
+  readonly balanceFen?: number | undefined;
+}
+
+/** Why listings go offline, by the code with which a charge was refused; asked afterwards no code is given. */
+const whys: Readonly<Record<number, OutOfMoney['why']>> = {
+  4001: 'not enough money',
+  4002: 'account frozen',
+  4003: 'unknown account',
+};
+
+/**
+ * Writes down a final answer. Where the owner cannot or could not pay for another call, the message that takes his
+ * listings offline goes in the same transaction; any other answer is one statement.
+ */
+export async function record({ mysql, deliver }: AnswerDeps, charge: Charge, answer: Final) {
+  const { id, userId } = charge;
+  const state = answer.is === 'done' ? 'charged' : 'refused';
+  const { balanceFen } = answer;
+  const why = offlineBecause(answer);
+  const reason = answer.is === 'refused' ? reasonOf(answer) : null;
+  const written = why
+    ? await commit({ mysql, deliver }, async (trx, follow) => {
+        const first = await finish(trx, charge, state, { balanceFen, reason });
+        if (first) follow(toQueue(listingSwitches, { userId, paymentId: id, why }));
+        return first;
+      })
+    : await finish(mysql, charge, state, { balanceFen, reason });
+  return {
+    outcome: written ? state : 'settled before',
+    paymentId: id,
+    ...(why && { offline: why }),
+  };
+}
+
+function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
+  if (answer.is === 'refused') return reasonOf(answer);
+  return answer.balanceFen === 0 ? 'balance is 0' : undefined;
+}
+
+const reasonOf = (answer: Pick<Final, 'code'>): OutOfMoney['why'] =>
+  whys[answer.code ?? 0] ?? 'not enough money';

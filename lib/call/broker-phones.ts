@@ -1,0 +1,93 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Deliver } from '../platform/outbox.ts';
+import { type Page, type ScanLimits, type Stamped, scan } from '../platform/scan.ts';
+import type { Tick } from '../platform/schedule.ts';
+import { digitsOf } from './phones.ts';
+import type { CallTables } from './tables.ts';
+
+export interface BrokerPhoneDeps {
+  readonly mysql: Kysely<CallTables>;
+  readonly upstream: Kysely<UpstreamPhones>;
+  readonly settings: () => Promise<ScanLimits>;
+  readonly deliver: Deliver;
+}
+
+/** Another system's; as far as it is read here. */
+export interface UpstreamPhones {
+  'anjuke_db.ajk_brokerextend': {
+    BrokerId: string;
+    UserMobile: string | null;
+    updated_datetime: string | null;
+  };
+}
+
+interface Phone extends Stamped {
+  readonly phone: string | null;
+}
+
+/** Makes `broker_phone`, by which callers are known as brokers, equal to the telephone numbers that changed upstream. */
+export async function syncBrokerPhones(
+  { mysql, upstream, settings, deliver }: BrokerPhoneDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+) {
+  const source = {
+    name: 'call/sync-broker-phones:anjuke_db.ajk_brokerextend',
+    now: () => clock(upstream),
+    read: (page: Page) => read(upstream, page),
+  };
+  const platform = mysql as unknown as Parameters<typeof scan>[0]['mysql'];
+  const scanned = await scan(
+    { mysql: platform, deliver },
+    source,
+    await settings(),
+    remaining,
+    write,
+  );
+  return { ...scanned, outcome: scanned.outcome === 'published' ? 'synced' : scanned.outcome };
+
+  async function write(rows: readonly Phone[], trx: unknown) {
+    await apply(trx as Transaction<CallTables>, rows);
+    return []; // Nobody has to be told.
+  }
+}
+
+async function clock(upstream: Kysely<UpstreamPhones>): Promise<string> {
+  const { rows } = await sql<{ now: string }>`select now() now`.execute(upstream);
+  const [row] = rows;
+  if (!row) throw new Error('select now() gave no row');
+  return row.now;
+}
+
+async function read(
+  upstream: Kysely<UpstreamPhones>,
+  { time, id, upTo, limit }: Page,
+): Promise<Phone[]> {
+  const { rows } = await sql<Phone>`
+    select BrokerId id, updated_datetime stamp, UserMobile phone from anjuke_db.ajk_brokerextend
+    where updated_datetime between ${time} and ${upTo}
+      and (updated_datetime > ${time} or BrokerId > ${id})
+    order by updated_datetime, BrokerId limit ${limit}`.execute(upstream);
+  return rows;
+}
+
+/** A number that was taken away, or that has no digits, leaves no row: nobody is known by it. */
+async function apply(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
+  const known = rows.flatMap(({ id, stamp, phone }) => {
+    const digits = digitsOf(phone ?? '');
+    return phone && digits ? [{ broker_id: id, phone, digits, updated_at: stamp }] : [];
+  });
+  const ids = new Set(known.map(({ broker_id }) => broker_id));
+  const gone = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+  if (gone.length)
+    await trx.deleteFrom('user_prop_db.broker_phone').where('broker_id', 'in', gone).execute();
+  if (known.length)
+    await trx
+      .insertInto('user_prop_db.broker_phone')
+      .values(known)
+      .onDuplicateKeyUpdate({
+        phone: sql`values(phone)`,
+        digits: sql`values(digits)`,
+        updated_at: sql`values(updated_at)`,
+      })
+      .execute();
+}

@@ -1,0 +1,119 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { AccountingTables } from './accounting-tables.ts';
+
+/** Two sources say different things of one call, charge, trade or contract; null where one says nothing. */
+export interface Difference {
+  readonly kind: string;
+  readonly subject: string;
+  readonly ours: string | null;
+  readonly theirs: string | null;
+}
+
+/** Shanghai days, the first with its beginning and the last with its end, as wall times. */
+export interface Span {
+  readonly from: string;
+  /** Not part of it. */
+  readonly to: string;
+}
+
+/** More of one kind are not listed: something is broken, and the first ones say what. */
+const perKindMax = 1_000;
+
+const calls = sql.table('user_prop_db.sublessor_call_log_201409');
+const payments = sql.table('user_prop_db.sublessor_call_payment_log_201409');
+const income = sql.table('user_prop_db.sublessor_accounting_income_201409');
+const contracts = sql.table('user_prop_db.sublessor_contract');
+const postings = sql.table('user_prop_db.sublessor_contract_posting');
+
+type Rows = Omit<Difference, 'kind'>;
+
+/** One query for each kind: what it selects is a difference. */
+type Query = (span: Span) => RawBuilder<Rows>;
+
+const within = (column: string, { from, to }: Span) =>
+  sql`${sql.ref(column)} >= ${from} and ${sql.ref(column)} < ${to}`;
+
+/** What calls, charges and income of some days say of each other. */
+const ofDays: Readonly<Record<string, Query>> = {
+  'call not decided': (span) => sql`
+    select concat('call ', c.call_id) subject, null ours, null theirs from ${calls} c
+    where ${within('c.created_at', span)} and c.filter_rule is null`,
+  'valid call without charge': (span) => sql`
+    select concat('call ', c.call_id) subject, null ours, null theirs from ${calls} c
+    left join ${payments} p on p.call_log_id = c.id
+    where ${within('c.created_at', span)} and c.filter_rule = 1 and p.id is null`,
+  'charge without valid call': (span) => sql`
+    select concat('payment ', p.id) subject, p.amount_fen ours,
+      if(c.id is null, null, concat('call ', c.call_id, ' has rule ', coalesce(c.filter_rule, 'none')))
+        theirs
+    from ${payments} p left join ${calls} c on c.id = p.call_log_id
+    where ${within('p.created_at', span)} and p.reverses_id is null
+      and (c.id is null or c.filter_rule is null or c.filter_rule <> 1)`,
+  'charge of another owner': (span) => sql`
+    select concat('payment ', p.id) subject, p.user_id ours, c.user_id theirs
+    from ${payments} p join ${calls} c on c.id = p.call_log_id
+    where ${within('p.created_at', span)} and p.user_id <> c.user_id`,
+  'reversal without its charge': (span) => sql`
+    select concat('payment ', p.id) subject, p.amount_fen ours, -o.amount_fen theirs
+    from ${payments} p left join ${payments} o on o.id = p.reverses_id and o.state = 'charged'
+    where ${within('p.created_at', span)} and p.reverses_id is not null
+      and (o.id is null or o.amount_fen <> -p.amount_fen or o.user_id <> p.user_id)`,
+  'charge open': (span) => sql`
+    select concat('payment ', p.id) subject, p.state ours, null theirs from ${payments} p
+    where ${within('p.created_at', span)} and p.state not in ('charged', 'refused')`,
+  'charge and its income': (span) => sql`
+    select concat('payment ', p.id) subject, p.amount_fen ours, sum(i.amount_fen) theirs
+    from ${payments} p left join ${income} i on i.payment_id = p.id
+    where ${within('p.created_at', span)} and p.state = 'charged'
+    group by p.id, p.amount_fen having sum(i.amount_fen) is null or sum(i.amount_fen) <> p.amount_fen`,
+  'income without charge': (span) => sql`
+    select concat('income ', i.id) subject, null ours, i.amount_fen theirs
+    from ${income} i left join ${payments} p on p.id = i.payment_id and p.state = 'charged'
+    where ${within('i.created_at', span)} and p.id is null`,
+  'income of another owner': (span) => sql`
+    select concat('income ', i.id) subject, p.user_id ours, i.user_id theirs
+    from ${income} i join ${payments} p on p.id = i.payment_id
+    where ${within('i.created_at', span)} and p.user_id <> i.user_id`,
+};
+
+/** What contracts, their income and what was posted of them say of each other: always all of them. */
+const ofContracts: Readonly<Record<string, Query>> = {
+  'contract balance': () => sql`
+    select concat('contract ', c.contract_no) subject, c.balance_fen ours,
+      c.amount_fen - coalesce(i.allocated, 0) theirs
+    from ${contracts} c
+    left join (select contract_id, sum(amount_fen) allocated from ${income} group by contract_id) i
+      on i.contract_id = c.contract_id
+    where c.balance_fen <> c.amount_fen - coalesce(i.allocated, 0)`,
+  'income without contract': () => sql`
+    select concat('contract ', i.contract_id) subject, null ours, sum(i.amount_fen) theirs
+    from ${income} i left join ${contracts} c on c.contract_id = i.contract_id
+    where i.contract_id is not null and c.contract_id is null group by i.contract_id`,
+  'contract of another owner': () => sql`
+    select concat('income ', i.id) subject, c.user_id ours, i.user_id theirs
+    from ${income} i join ${contracts} c on c.contract_id = i.contract_id
+    where c.user_id <> i.user_id`,
+  'contract and its posting': () => sql`
+    select concat('contract ', coalesce(c.contract_no, p.contract_no)) subject,
+      c.amount_fen ours, p.amount_fen theirs
+    from ${postings} p left join ${contracts} c on c.contract_id = p.contract_id
+    where c.contract_id is null or c.amount_fen <> p.amount_fen or c.contract_no <> p.contract_no
+    union all
+    select concat('contract ', c.contract_no), c.amount_fen, null
+    from ${contracts} c left join ${postings} p on p.contract_id = c.contract_id
+    where p.contract_id is null`,
+};
+
+const found =
+  (queries: Readonly<Record<string, Query>>) =>
+  async (mysql: Kysely<AccountingTables>, span: Span): Promise<Difference[]> => {
+    const all: Difference[] = [];
+    for (const [kind, query] of Object.entries(queries)) {
+      const { rows } = await sql<Rows>`${query(span)} limit ${perKindMax}`.execute(mysql);
+      all.push(...rows.map((row) => ({ kind, ...row })));
+    }
+    return all;
+  };
+
+export const differencesOfDays = found(ofDays);
+export const differencesOfContracts = found(ofContracts);

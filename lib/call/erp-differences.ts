@@ -1,0 +1,82 @@
+import { type Kysely, sql } from 'kysely';
+import type { Partner } from '../platform/http.ts';
+import type { AccountingTables } from './accounting-tables.ts';
+import type { Difference, Span } from './differences.ts';
+import { type K3Contract, readFromK3 } from './k3.ts';
+
+const pageRowsMax = 500;
+const atOnceMax = 5;
+
+interface Deps {
+  readonly mysql: Kysely<AccountingTables>;
+  readonly k3: Partner;
+}
+
+/**
+ * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
+ * which is gone on our side is still compared.
+ */
+export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Difference[]> {
+  const found: Difference[] = [];
+  let after = '0';
+  for (;;) {
+    const page = await pageAfter(deps.mysql, after, to);
+    const waiting = page.values();
+    const lane = async () => {
+      for (const row of waiting) found.push(...(await compared(deps.k3, row)));
+    };
+    await Promise.all(Array.from({ length: atOnceMax }, lane));
+    const last = page.at(-1);
+    if (!last || page.length < pageRowsMax) return found.toSorted(bySubject);
+    after = last.contract_id;
+  }
+}
+
+const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
+
+/** Contracts that were taken in before the end of the days in question. */
+const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
+  mysql
+    .selectFrom('user_prop_db.sublessor_contract_posting as posting')
+    .leftJoin(
+      'user_prop_db.sublessor_contract as contract',
+      'contract.contract_id',
+      'posting.contract_id',
+    )
+    .select(['posting.contract_id', 'posting.contract_no', 'posting.amount_fen', 'message'])
+    .select(['customer', 'signed_at', 'status', sql<string>`contract.amount_fen`.as('now_fen')])
+    .where('posting.contract_id', '>', id)
+    .where('posting.created_at', '<', to)
+    .orderBy('posting.contract_id')
+    .limit(pageRowsMax)
+    .execute();
+
+type Row = Awaited<ReturnType<typeof pageAfter>>[number];
+
+async function compared(k3: Partner, row: Row): Promise<Difference[]> {
+  const subject = `contract ${row.contract_no}`;
+  const theirs = await readFromK3(k3, row.contract_no);
+  if (!theirs) {
+    const why = row.message ? `${row.status}: ${row.message}` : row.status;
+    return [
+      {
+        kind: 'contract not in K3',
+        subject,
+        ours: (why ?? row.amount_fen).slice(0, 200),
+        theirs: null,
+      },
+    ];
+  }
+  return [...between(subject, row, theirs)];
+}
+
+/** Names are not repeated here: reports travel further than tables. */
+function* between(subject: string, row: Row, theirs: K3Contract): Generator<Difference> {
+  const amount = row.now_fen ?? row.amount_fen;
+  if (BigInt(amount) !== BigInt(theirs.amount))
+    yield { kind: 'contract amount in K3', subject, ours: amount, theirs: String(theirs.amount) };
+  if (row.customer !== null && row.customer !== theirs.customer)
+    yield { kind: 'contract customer in K3', subject, ours: 'a name', theirs: 'another name' };
+  if (row.signed_at !== null && row.signed_at !== theirs.signed_at)
+    yield { kind: 'contract date in K3', subject, ours: row.signed_at, theirs: theirs.signed_at };
+}

@@ -1,0 +1,33 @@
+import { sql } from 'kysely';
+import { Postponed } from '../platform/errors.ts';
+import { dateOf } from '../platform/time.ts';
+
+/**
+ * How long a row is in hand: longer than its function may run, so that nobody takes over from one who is still
+ * waiting for a partner.
+ */
+const inHandSeconds = 60;
+
+export const heldFromNow = sql<string>`now(3) + interval ${sql.lit(inHandSeconds)} second`;
+
+/** Whether another has the row in hand: 1 or 0. */
+export const isHeld = (column: string) =>
+  sql<number | string>`coalesce(${sql.ref(column)} > now(3), 0)`;
+
+/** Puts off what needs a row that another has in hand. */
+export function unlessHeld(
+  { held, held_until }: { readonly held: number | string; readonly held_until: string | null },
+  what: string,
+): void {
+  if (held_until && Number(held) === 1)
+    throw new Postponed(dateOf(held_until), `${what} in hand until ${held_until}`);
+}
+
+/** The first of the kill switches named that is off. */
+export type Stopped = (...names: readonly string[]) => Promise<string | undefined>;
+
+/** Puts off, until it is lifted, what a kill switch stops. */
+export async function unlessOff(stopped: Stopped, name: string): Promise<void> {
+  const heldBy = await stopped(name);
+  if (heldBy) throw new Postponed(new Date(0), `${heldBy} is off`, { heldBy });
+}

@@ -1,0 +1,56 @@
+import * as z from 'zod';
+import type { Exchange } from '../platform/exchange.ts';
+import { type Partner, partner } from '../platform/http.ts';
+import type { CallSettings } from './settings.ts';
+
+/** A contract as K3 has it, or is to have it. The amount is in fen. */
+export const K3Contract = z.object({
+  number: z.string(),
+  customer: z.string(),
+  amount: z.int(),
+  signed_at: z.string(),
+});
+export type K3Contract = z.infer<typeof K3Contract>;
+
+const Refused = z.object({ success: z.literal(false), message: z.string() });
+const Posted = z.object({ success: z.literal(true), bill_no: z.string().min(1) });
+const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
+
+/**
+ * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
+ * more. Throws `PartnerAway`; a refusal is an answer.
+ */
+export async function postToK3(
+  k3: Partner,
+  KDAccount: string,
+  contract: K3Contract,
+): Promise<z.infer<typeof Posted> | z.infer<typeof Refused>> {
+  return await k3({
+    method: 'POST',
+    path: '/contracts',
+    json: { KDAccount, ...contract },
+    answer: z.union([Posted, Refused]),
+    repeatable: true,
+  });
+}
+
+/** What K3 has under a contract's number; undefined where it has nothing. */
+export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
+  const answer = z.union([Found, Refused]);
+  const path = `/contracts/${encodeURIComponent(number)}` as const;
+  const found = await k3({ method: 'GET', path, answer });
+  return found.success ? K3Contract.parse(found) : undefined;
+}
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** K3, at the address of the configuration document. */
+export const k3 = (
+  settings: () => Promise<Pick<CallSettings, 'k3_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    { name: 'K3', baseUrl: async () => (await settings()).k3_url, timeoutMs, retry },
+    exchange,
+  );

@@ -1,0 +1,45 @@
+import * as z from 'zod';
+import type { Exchange } from '../platform/exchange.ts';
+import { type Partner, partner } from '../platform/http.ts';
+import type { CallSettings } from './settings.ts';
+import type { Wanted } from './standing.ts';
+
+const Switched = z.object({ code: z.literal(0), listings: z.int().nonnegative() });
+
+/**
+ * Takes all of an owner's listings offline, or shows them again; answers how many there are. Under the same request id
+ * the service does it once, so a lost answer is asked for once more. Throws `PartnerAway`.
+ */
+export async function switchTo(
+  listings: Partner,
+  userId: string,
+  { to, requestId }: Wanted,
+  reason: string,
+): Promise<number> {
+  const { listings: count } = await listings({
+    method: 'POST',
+    path: `/users/${userId}/${to}`,
+    json: { request_id: requestId, reason },
+    answer: Switched,
+    repeatable: true,
+  });
+  return count;
+}
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** The listing service, at the address of the configuration document. */
+export const listingService = (
+  settings: () => Promise<Pick<CallSettings, 'listing_api_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    {
+      name: 'the listing service',
+      baseUrl: async () => (await settings()).listing_api_url,
+      timeoutMs,
+      retry,
+    },
+    exchange,
+  );

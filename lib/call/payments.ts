@@ -1,0 +1,161 @@
+import { createHmac } from 'node:crypto';
+import * as z from 'zod';
+import { PartnerAway } from '../platform/errors.ts';
+import { type Exchange, overPool } from '../platform/exchange.ts';
+import { type Partner, partner } from '../platform/http.ts';
+import type { ReadSecret } from '../platform/secret.ts';
+
+/** `account_key` of the old configuration: our application at the payment centre, and what it signs with. */
+export const PaymentAccount = z.object({ app: z.string().min(1), key: z.string().min(1) });
+export type PaymentAccount = z.infer<typeof PaymentAccount>;
+
+/** The fields of config/call.json that say where the payment centre is. */
+interface PaymentSettings {
+  readonly payment_base_api_url: string;
+  readonly payment_api_timeout: number;
+}
+
+/** A trade is what its id says, for ever: the same id is asked with the same values, however often. */
+interface Deduction {
+  readonly tradeId: string;
+  readonly userId: string;
+  readonly amountFen: number;
+}
+
+interface Refund {
+  readonly tradeId: string;
+  readonly originalTradeId: string;
+  readonly amountFen: number;
+}
+
+/** What the payment centre says to a trade, in its own form; everything else is `PartnerAway`. */
+export type TradeAnswer =
+  | { readonly is: 'done'; readonly balanceFen: number }
+  /** For good: not enough money, account frozen or unknown. */
+  | { readonly is: 'refused'; readonly code: number; readonly balanceFen?: number | undefined }
+  /** Of a refund: there is nothing to give back. */
+  | { readonly is: 'never seen' }
+  /** The id stands for other values: a mistake of our own. */
+  | { readonly is: 'conflict' }
+  | { readonly is: 'later' };
+
+/** What has become of a trade. */
+type TradeState =
+  | { readonly is: 'done' | 'refused'; readonly balanceFen: number | undefined }
+  | { readonly is: 'never seen' };
+
+export interface StatementTrade {
+  readonly tradeId: string;
+  readonly userId: string;
+  /** Of a refund negative. */
+  readonly amountFen: number;
+}
+
+export interface Payments {
+  readonly deduct: (deduction: Deduction) => Promise<TradeAnswer>;
+  readonly refund: (refund: Refund) => Promise<TradeAnswer>;
+  readonly tradeOf: (tradeId: string) => Promise<TradeState>;
+  /** All that was done on a day, `YYYY-MM-DD` in Shanghai. */
+  readonly statementOf: (day: string) => Promise<readonly StatementTrade[]>;
+}
+
+const name = 'the payment centre';
+
+/** Part of what a trade's id stands for: with another text the same id would be refused. */
+const reasons = { deduct: 'sublessor 400 call', refund: 'sublessor 400 call reversed' } as const;
+
+/** A day's statement with some 500,000 trades. */
+const statementBytesMax = 64 << 20;
+
+/** The payment centre. A request is made once: whoever gets no answer asks what has become of the trade. */
+export function payments(
+  settings: () => Promise<PaymentSettings>,
+  account: ReadSecret<PaymentAccount>,
+  exchange: Exchange = overPool(),
+): Payments {
+  const ask = partner(
+    {
+      name,
+      baseUrl: async () => (await settings()).payment_base_api_url,
+      timeoutMs: async () => (await settings()).payment_api_timeout,
+      retry: { attemptsMax: 1, delayMs: 0 },
+      answerBytesMax: statementBytesMax,
+    },
+    exchange,
+  );
+  const trade = async (kind: 'deduct' | 'refund', tradeId: string, values: object) => {
+    const { app, key } = await account();
+    const body = { app, trade_id: tradeId, ...values, reason: reasons[kind] };
+    const json = { ...body, sign: signatureOf(body, key) };
+    const path = `/trade/${kind}`;
+    const answer = await ask({ method: 'POST', path, json, answer: Answer });
+    // One that is about another trade says nothing about this one.
+    if (answer.is === 'done' && answer.tradeId !== tradeId)
+      throw new PartnerAway(name, 'possible', `it answered for trade ${answer.tradeId}`);
+    return answer;
+  };
+  return {
+    deduct: ({ tradeId, userId, amountFen }) =>
+      trade('deduct', tradeId, { user_id: idInJson(userId), amount: amountFen }),
+    refund: ({ tradeId, originalTradeId, amountFen }) =>
+      trade('refund', tradeId, { original_trade_id: originalTradeId, amount: amountFen }),
+    tradeOf: (tradeId) => ask({ method: 'GET', path: `/trade/${tradeId}`, answer: StateAnswer }),
+    statementOf: (day) => statementOf(ask, day),
+  };
+}
+
+/** Ids beyond 2⁵³ are text. */
+const idInJson = (id: string): number | string =>
+  Number.isSafeInteger(Number(id)) ? Number(id) : id;
+
+/** HMAC-SHA256 of the compact JSON of the body without `sign`, its keys sorted. */
+export function signatureOf(body: Readonly<Record<string, unknown>>, key: string): string {
+  const sorted = Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHmac('sha256', key)
+    .update(JSON.stringify(Object.fromEntries(sorted)))
+    .digest('hex');
+}
+
+const Fen = z.int();
+const Id = z.union([z.string(), z.number()]).transform(String);
+
+const Answer = z.union([
+  z
+    .object({ code: z.literal(0), trade_id: Id, balance: Fen })
+    .transform(({ trade_id, balance }) => ({
+      is: 'done' as const,
+      tradeId: trade_id,
+      balanceFen: balance,
+    })),
+  z
+    .object({ code: z.literal([4001, 4002, 4003]), balance: Fen.optional() })
+    .transform(({ code, balance }) => ({ is: 'refused' as const, code, balanceFen: balance })),
+  z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
+  z.object({ code: z.literal(4009) }).transform(() => ({ is: 'conflict' as const })),
+  z.object({ code: z.literal(5000) }).transform(() => ({ is: 'later' as const })),
+]);
+
+const StateAnswer = z.union([
+  z
+    .object({ code: z.literal(0), state: z.literal(['done', 'refused']), balance: Fen.optional() })
+    .transform(({ state, balance }) => ({ is: state, balanceFen: balance })),
+  z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
+]);
+
+const Statement = z.object({
+  code: z.literal(0),
+  trades: z.array(
+    z
+      .object({ trade_id: Id, user_id: Id, amount: Fen })
+      .transform(({ trade_id, user_id, amount }) => ({
+        tradeId: trade_id,
+        userId: user_id,
+        amountFen: amount,
+      })),
+  ),
+});
+
+async function statementOf(ask: Partner, day: string): Promise<readonly StatementTrade[]> {
+  const call = { method: 'GET', path: '/statement', query: { day }, answer: Statement } as const;
+  return (await ask(call)).trades;
+}

@@ -1,0 +1,194 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import * as z from 'zod';
+import { audit, Who, Why } from '../platform/audit.ts';
+import { PartnerAway, textOf } from '../platform/errors.ts';
+import { inTransaction } from '../platform/mysql.ts';
+import type { Tick } from '../platform/schedule.ts';
+import type { AccountingTables } from './accounting-tables.ts';
+import { lockAccount, post } from './accounts.ts';
+import { heldFromNow, isHeld, type Stopped } from './in-hand.ts';
+import type { Payments, TradeAnswer } from './payments.ts';
+
+export const ReverseCharge = z.strictObject({
+  payment_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of a payment'),
+  by: Who,
+  why: Why,
+});
+export type ReverseCharge = z.infer<typeof ReverseCharge>;
+
+export interface ReversalDeps {
+  readonly mysql: Kysely<AccountingTables>;
+  readonly payments: Pick<Payments, 'refund'>;
+  readonly stopped: Stopped;
+}
+
+type Trx = Transaction<AccountingTables>;
+
+const table = 'user_prop_db.sublessor_call_payment_log_201409';
+
+/** A reversal in hand: its own id, which is its trade at the payment centre for ever. */
+interface InHand {
+  readonly id: string;
+  readonly user_id: string;
+  readonly chargeId: string;
+  readonly amountFen: number;
+  readonly epoch: number;
+  readonly by: string;
+  readonly why: string;
+}
+
+/**
+ * Takes a wrong charge back, by new entries: the payment log's row, which fixes id and amount before the payment centre
+ * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. Whoever
+ * starts it again goes on with the same row; a reversal that was made is not made again.
+ */
+export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
+  const [{ mysql, payments, stopped }, { payment_id }] = [deps, asked];
+  const off = await stopped('partner/payment');
+  if (off) return { outcome: `${off} is off`, payment_id };
+  const begun = await inTransaction(mysql, (trx) => begin(trx, asked));
+  if ('outcome' in begun) return { ...begun, payment_id };
+  const { id: tradeId, chargeId: originalTradeId, amountFen } = begun;
+  const facts = { payment_id, reversal_id: tradeId };
+  const answer = await payments
+    .refund({ tradeId, originalTradeId, amountFen })
+    .catch((error): TradeAnswer | undefined => {
+      if (error instanceof PartnerAway) return undefined;
+      throw error;
+    });
+  return { outcome: await inTransaction(mysql, (trx) => note(trx, begun, answer)), ...facts };
+}
+
+const rowsMax = 100;
+/** A refund and what follows from it must end before the time-out. */
+const endMs = 30_000;
+
+/**
+ * Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. One that fails keeps no
+ * other from it.
+ */
+export async function resumeReversals(
+  deps: ReversalDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+): Promise<number> {
+  const open = await deps.mysql
+    .selectFrom(table)
+    .select(['reverses_id', 'reason'])
+    .where('reverses_id', 'is not', null)
+    .where('state', 'in', openStates)
+    .where(({ eb, or }) =>
+      or([eb('in_hand_until', 'is', null), eb('in_hand_until', '<', sql<string>`now(3)`)]),
+    )
+    .orderBy('id')
+    .limit(rowsMax)
+    .execute();
+  const failures: unknown[] = [];
+  let resumed = 0;
+  for (const { reverses_id: payment_id, reason: why } of open) {
+    if (payment_id === null || remaining() < endMs) break;
+    try {
+      await reverseCharge(deps, { payment_id, by: 'call/settle-unknown-charges', why: why ?? '' });
+      resumed += 1;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length)
+    throw new Error(`${failures.length} reversals: ${textOf(failures[0])}`, { cause: failures[0] });
+  return resumed;
+}
+
+const openStates = ['intent', 'sent', 'unknown'] as const;
+
+type Ended = { readonly outcome: string; readonly reversal_id?: string };
+
+async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<InHand | Ended> {
+  const charge = await trx
+    .selectFrom(table)
+    .selectAll()
+    .where('id', '=', payment_id)
+    .forUpdate()
+    .executeTakeFirst();
+  if (!charge) return { outcome: 'no such payment' };
+  if (charge.reverses_id !== null) return { outcome: 'a reversal itself' };
+  if (charge.state !== 'charged') return { outcome: 'not charged' };
+  const known = await trx
+    .selectFrom(table)
+    .select(['id', 'state', 'epoch', isHeld('in_hand_until').as('held')])
+    .where('reverses_id', '=', payment_id)
+    .forUpdate()
+    .executeTakeFirst();
+  const [user_id, amountFen] = [charge.user_id, Number(charge.amount_fen)];
+  const rest = { user_id, chargeId: payment_id, amountFen, by, why };
+  if (!known) return { ...rest, ...(await insert(trx, rest, charge.call_type)) };
+  const { id, state, held } = known;
+  if (state === 'charged') return { outcome: 'reversed before', reversal_id: id };
+  if (state === 'refused') return { outcome: 'refused before', reversal_id: id };
+  if (Number(held) === 1) return { outcome: 'in hand', reversal_id: id };
+  const epoch = known.epoch + 1;
+  await trx
+    .updateTable(table)
+    .set({ state: 'sent', epoch, in_hand_until: heldFromNow })
+    .where('id', '=', id)
+    .execute();
+  return { ...rest, id, epoch };
+}
+
+async function insert(
+  trx: Trx,
+  { user_id, chargeId, amountFen, by, why }: Omit<InHand, 'id' | 'epoch'>,
+  call_type: number,
+) {
+  const { insertId } = await trx
+    .insertInto(table)
+    .values({
+      ...{ reverses_id: chargeId, user_id, amount_fen: -amountFen, call_type },
+      ...{ state: 'sent', reason: why, epoch: 1, in_hand_until: heldFromNow },
+    })
+    .executeTakeFirstOrThrow();
+  const id = String(insertId);
+  const detail = { payment_id: chargeId, reversal_id: id, amount_fen: amountFen };
+  await audit(trx, { who: by, what: 'charge/reverse', why, detail });
+  return { id, epoch: 1 };
+}
+
+/** The word for the outcome, and the state of the row with it; undefined where it stays open. */
+function meaningOf(answer: TradeAnswer | undefined) {
+  if (answer?.is === 'done') return { outcome: 'reversed', state: 'charged' } as const;
+  if (answer?.is === 'refused' || answer?.is === 'never seen')
+    return { outcome: 'refused', state: 'refused' } as const;
+  if (answer?.is === 'conflict')
+    throw new Error('The payment centre knows this reversal with other values: reconcile first.');
+  return { outcome: 'open: start it again', state: answer ? 'intent' : 'unknown' } as const;
+}
+
+/** Writes the answer, and posts the reversal with it, unless another has taken the row in hand since. */
+async function note(
+  trx: Trx,
+  { id, user_id, epoch, by, why, chargeId, amountFen }: InHand,
+  answer: TradeAnswer | undefined,
+): Promise<string> {
+  const { outcome, state } = meaningOf(answer);
+  await lockAccount(trx, user_id);
+  const { numUpdatedRows } = await trx
+    .updateTable(table)
+    .set({ state, in_hand_until: null })
+    .set(answer?.is === 'done' ? { balance_fen: answer.balanceFen } : {})
+    .where('id', '=', id)
+    .where('epoch', '=', epoch)
+    .where('state', '=', 'sent')
+    .executeTakeFirst();
+  if (!numUpdatedRows) return 'overtaken';
+  if (state === 'charged')
+    await post(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
+  const detail = { payment_id: chargeId, reversal_id: id };
+  await audit(trx, { who: by, what: `charge/${outcomeVerb[state]}`, why, detail });
+  return outcome;
+}
+
+const outcomeVerb = {
+  charged: 'reversed',
+  refused: 'reversal-refused',
+  unknown: 'reversal-open',
+  intent: 'reversal-open',
+} as const;

@@ -1,0 +1,202 @@
+import { type Kysely, sql } from 'kysely';
+import { PartnerAway, Postponed, textOf } from '../platform/errors.ts';
+import { commit, toBus, toQueue } from '../platform/outbox.ts';
+import type { Tick } from '../platform/schedule.ts';
+import { record } from './answers.ts';
+import { decideCall, minutesAgo, undecidedCalls } from './calls.ts';
+import {
+  type Charge,
+  charges,
+  messageOf,
+  notStopped,
+  payments,
+  read,
+  takeToSend,
+} from './charge-rows.ts';
+import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
+import { charged } from './events.ts';
+import { callsToCharge } from './queues.ts';
+import { type ReversalDeps, resumeReversals } from './reversals.ts';
+import { compareShadow } from './shadow.ts';
+import type { CallTables } from './tables.ts';
+
+const rowsMax = 500;
+const asksAtOnce = 4;
+/** The payment centre is away: who asks on only waits. */
+const awaysMax = 3;
+/** An ask and what follows from it must end before the time-out. */
+const endMs = 50_000;
+
+const stepSeconds = { hour: 3_600, day: 86_400 } as const;
+/** So many times hourly, then daily. */
+const hourlyAsks = 24;
+
+/**
+ * Brings to an end what nobody has in hand: calls that were written down and not decided, charges whose sender died,
+ * charges whose answer was lost, and intents that no message is under way for. Announces what was charged.
+ * `charging stopped` as long as a stop is set.
+ */
+export async function settleCharges(
+  deps: ChargeDeps & ReversalDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+) {
+  const { mysql, settings, stopped } = deps;
+  const { stuckAfterMinutes, shadow } = await settings();
+  const decided = await decideOpen(deps, remaining);
+  if (shadow) return { ...(await compareShadow(mysql, stuckAfterMinutes)), decided };
+  await doubtStuck(mysql, stuckAfterMinutes);
+  const partnerOff = (await stopped('partner/payment')) !== undefined;
+  const settled = partnerOff ? {} : await askDue(deps, remaining);
+  const reversals = partnerOff ? 0 : await resumeReversals(deps, { remaining });
+  const nudged = (await stopped(...chargingSwitches))
+    ? 0
+    : await nudgeIntents(deps, stuckAfterMinutes);
+  const announced = await announce(deps, remaining);
+  const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
+  return {
+    outcome: stops.length ? 'charging stopped' : 'settled',
+    ...{ decided, settled, reversals, nudged, announced, stops: stops.length },
+  };
+}
+
+async function decideOpen(deps: ChargeDeps, remaining: () => number): Promise<number> {
+  let decided = 0;
+  for (const id of await undecidedCalls(deps, rowsMax)) {
+    if (remaining() < endMs) break;
+    await decideCall(deps, id);
+    decided += 1;
+  }
+  return decided;
+}
+
+/** Whoever sent these has died: whether they were carried out is to be asked, from now on. */
+async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number): Promise<void> {
+  await mysql
+    .updateTable(payments)
+    .set({
+      state: 'unknown',
+      epoch: sql<number>`epoch + 1`,
+      in_hand_until: null,
+      ask_at: sql<string>`now(3)`,
+    })
+    .where('state', '=', 'sent')
+    .where('call_log_id', 'is not', null)
+    .where('updated_at', '<', minutesAgo(stuckAfterMinutes))
+    .limit(rowsMax)
+    .execute();
+}
+
+/** Asks about what is due, several at once; gives how many ended how. */
+async function askDue(deps: ChargeDeps, remaining: () => number) {
+  const { mysql } = deps;
+  const rows = await charges(mysql)
+    .where('state', '=', 'unknown')
+    .where('ask_at', '<=', sql<string>`now(3)`)
+    .orderBy('ask_at')
+    .limit(rowsMax)
+    .execute();
+  const due = read(rows).values();
+  const counts: Record<string, number> = {};
+  const failures: unknown[] = [];
+  const lane = async () => {
+    for (const charge of due) {
+      if (remaining() < endMs || (counts['no answer'] ?? 0) >= awaysMax) return;
+      try {
+        const word = await settle(deps, charge);
+        counts[word] = (counts[word] ?? 0) + 1;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: asksAtOnce }, lane));
+  if (failures.length)
+    throw new Error(`${failures.length} charges: ${textOf(failures[0])}`, { cause: failures[0] });
+  return counts;
+}
+
+/** Asks what became of a charge. One that the payment centre has never seen goes out again, the same as before. */
+async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
+  if (!(await takeToAsk(deps.mysql, charge))) return 'asked by another';
+  try {
+    const trade = await deps.payments.tradeOf(charge.id);
+    if (trade.is !== 'never seen') return (await record(deps, charge, trade)).outcome;
+    if (await deps.stopped(...chargingSwitches)) return 'waits';
+    const taken = await takeToSend(deps.mysql, charge);
+    return taken ? (await send(deps, taken)).outcome : 'waits';
+  } catch (error) {
+    if (error instanceof PartnerAway) return 'no answer';
+    if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
+    throw error;
+  }
+}
+
+/** The next ask is set before this one is made: two runs do not ask about one charge. */
+async function takeToAsk(
+  mysql: Kysely<CallTables>,
+  { id, epoch, asked }: Charge,
+): Promise<boolean> {
+  const seconds = asked < hourlyAsks ? stepSeconds.hour : stepSeconds.day;
+  const { numUpdatedRows } = await mysql
+    .updateTable(payments)
+    .set({ asked: asked + 1, ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second` })
+    .where('id', '=', id)
+    .where('state', '=', 'unknown')
+    .where('epoch', '=', epoch)
+    .where('asked', '=', asked)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+/** Messages for intents that wait for nothing: no stop, no "try later" whose time has not come. */
+async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
+  const long = minutesAgo(stuckAfterMinutes);
+  return await commit(deps, async (trx, follow) => {
+    const rows = await charges(trx)
+      .where('state', '=', 'intent')
+      .where('updated_at', '<', long)
+      .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', long)]))
+      .where(notStopped('user_id'))
+      .limit(rowsMax)
+      .forUpdate()
+      .skipLocked()
+      .execute();
+    const waiting = read(rows);
+    if (!waiting.length) return 0;
+    follow(...waiting.map((charge) => toQueue(callsToCharge, messageOf(charge))));
+    const ids = waiting.map(({ id }) => id);
+    // Nudged now: not again by the next run.
+    const nudged = { ask_at: sql<string>`now(3)` };
+    await trx.updateTable(payments).set(nudged).where('id', 'in', ids).execute();
+    return waiting.length;
+  });
+}
+
+/** Tells the other domains, once a page is written; its rows say so in the same transaction. */
+async function announce(deps: ChargeDeps, remaining: () => number): Promise<number> {
+  let announced = 0;
+  while (remaining() > endMs) {
+    const page = await commit(deps, async (trx, follow) => {
+      const rows = await charges(trx)
+        .where('announced', '=', 0)
+        .where('state', '=', 'charged')
+        .limit(rowsMax)
+        .forUpdate()
+        .skipLocked()
+        .execute();
+      const paid = read(rows);
+      if (!paid.length) return 0;
+      const ids = paid.map(({ id }) => id);
+      await trx.updateTable(payments).set({ announced: 1 }).where('id', 'in', ids).execute();
+      follow(
+        ...paid.map(({ id: paymentId, callLogId, userId, amountFen }) =>
+          toBus(charged, { paymentId, callLogId, userId, amountFen }),
+        ),
+      );
+      return paid.length;
+    });
+    announced += page;
+    if (page < rowsMax) break;
+  }
+  return announced;
+}

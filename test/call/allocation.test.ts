@@ -1,0 +1,55 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { allocated } from '../../lib/call/allocation.ts';
+
+const sum = (amounts: readonly bigint[]) => amounts.reduce((total, one) => total + one, 0n);
+const funds = fc
+  .array(fc.bigInt({ min: 0n, max: 9_000n }), { maxLength: 6 })
+  .map((balances) =>
+    balances.map((balance_fen, index) => ({ contract_id: String(index), balance_fen })),
+  );
+const charge = fc.bigInt({ min: 1n, max: 20_000n });
+
+test('the oldest pays first, the next what is left, and the rest waits for a contract', () => {
+  const contracts = [
+    { contract_id: '7', balance_fen: 1_500n },
+    { contract_id: '3', balance_fen: 0n },
+    { contract_id: '9', balance_fen: 2_000n },
+  ];
+  expect(allocated(4_000n, contracts)).toEqual([
+    { contract_id: '7', amount_fen: 1_500n },
+    { contract_id: '9', amount_fen: 2_000n },
+    { contract_id: null, amount_fen: 500n },
+  ]);
+  expect(allocated(1_500n, contracts)).toEqual([{ contract_id: '7', amount_fen: 1_500n }]);
+  expect(allocated(1n, [])).toEqual([{ contract_id: null, amount_fen: 1n }]);
+});
+
+test('parts add up, none is empty, no balance falls below 0', () => {
+  fc.assert(
+    fc.property(charge, funds, (amountFen, contracts) => {
+      const parts = allocated(amountFen, contracts);
+      expect(sum(parts.map(({ amount_fen }) => amount_fen))).toBe(amountFen);
+      for (const { contract_id, amount_fen } of parts) {
+        expect(amount_fen > 0n).toBe(true);
+        const of = contracts.find((one) => one.contract_id === contract_id);
+        if (of) expect(amount_fen <= of.balance_fen).toBe(true);
+      }
+      expect(new Set(parts.map(({ contract_id }) => contract_id)).size).toBe(parts.length);
+    }),
+  );
+});
+
+test('a contract pays only when all before it are empty, and nothing waits while one has money', () => {
+  fc.assert(
+    fc.property(charge, funds, (amountFen, contracts) => {
+      const parts = allocated(amountFen, contracts);
+      const paid = (id: string | null) =>
+        sum(parts.filter((part) => part.contract_id === id).map((part) => part.amount_fen));
+      const left = contracts.map((one) => one.balance_fen - paid(one.contract_id));
+      const last = contracts.findLastIndex((one) => paid(one.contract_id) > 0n);
+      expect(left.slice(0, Math.max(last, 0)).every((balance) => balance === 0n)).toBe(true);
+      if (paid(null) > 0n) expect(sum(left)).toBe(0n);
+    }),
+  );
+});

@@ -1,0 +1,94 @@
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import { beforeEach, expect, inject, test } from 'vitest';
+import { judge } from '../../lib/call/filter.ts';
+import { callLog, contract, owner, payment } from '../support/accounting.ts';
+import { resetDatabases, run } from '../support/databases.ts';
+import { ask, refused } from '../support/http.ts';
+import { contextOf, eventOf } from '../support/lambda.ts';
+
+const { handler } = await import('../../functions/call/explain-call.ts');
+const { handler: postIncome } = await import('../../functions/call/post-income.ts');
+
+const { support, operator } = inject('endpoints').credentials;
+const id = '820000000001';
+const event = (token = support): APIGatewayProxyEventV2 => ({
+  ...eventOf<APIGatewayProxyEventV2>('call/explain-call', 'charged'),
+  headers: { authorization: `Bearer ${token}` },
+});
+
+/** Decides as call/filter-call does. */
+async function decided(durationSeconds: number): Promise<void> {
+  const judgement = judge(
+    { status: 1, durationSeconds, startedAt: '2026-11-20 09:58:00' },
+    { connectedBeforeAt: '2026-11-19 09:57:59', validAfterAt: null, isBroker: true },
+    { durationSeconds: 8, apartSeconds: 86_400 },
+  );
+  await callLog(id, judgement.filterRule);
+  await run('update user_prop_db.sublessor_call_log_201409 set decision = ?, duration = ?', [
+    ...[JSON.stringify(judgement), durationSeconds],
+  ]);
+}
+
+beforeEach(resetDatabases);
+
+test('every rule with its input and outcome, the caller masked', async () => {
+  await decided(8);
+  const { status, body } = await ask(handler, event());
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    ...{ call_id: `call-${id}`, user_id: owner, caller: '139****0001', callee: '400****1234' },
+    ...{ filter_rule: 3, charge: null, reversal: null, income: [], listings: null },
+  });
+  expect(body.rules).toEqual([
+    { rule: 2, name: 'notConnected', input: { status: 1 }, outcome: 'does not apply' },
+    {
+      ...{ rule: 3, name: 'tooShort', outcome: 'applies' },
+      input: { durationSeconds: 8, limitSeconds: 8 },
+    },
+    {
+      ...{ rule: 4, name: 'calledBefore', outcome: 'does not apply' },
+      input: {
+        ...{ startedAt: '2026-11-20 09:58:00', connectedBeforeAt: '2026-11-19 09:57:59' },
+        ...{ validAfterAt: null, apartSeconds: 86_400 },
+      },
+    },
+    { rule: 5, name: 'broker', input: { isBroker: true }, outcome: 'applies' },
+  ]);
+});
+
+test('what followed: the charge with its times, its reversal, income, listings', async () => {
+  await callLog(id);
+  await contract('11', 3_000);
+  await payment({ id });
+  await payment({ id: '820000000002', callLogId: null, amountFen: -4_000 });
+  await run(`update user_prop_db.sublessor_call_payment_log_201409
+    set reverses_id = ${id}, state = 'sent' where id = 820000000002`);
+  await run(`insert into user_prop_db.sublessor_listings (user_id, state, since, cause, cause_payment_id)
+    values (${owner}, 'offline', '2026-11-20 10:00:01', 'balance is 0', ${id})`);
+  await postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  const { body } = await ask(handler, event());
+  expect(body).toMatchObject({
+    charge: { payment_id: id, amount_fen: 4_000, state: 'charged' },
+    reversal: { payment_id: '820000000002', amount_fen: -4_000, state: 'sent' },
+    income: [
+      { payment_id: id, contract_no: 'C-11', amount_fen: 3_000 },
+      { payment_id: id, contract_no: null, amount_fen: 1_000 },
+    ],
+    listings: { state: 'offline', cause: 'balance is 0', payment_id: id },
+  });
+  expect(body.charge.sent_at).toBe('2026-11-20 10:00:00.000');
+});
+
+test('of a call that was imported the rule is known, and nothing else', async () => {
+  await callLog(id, 4);
+  const { body } = await ask(handler, event());
+  expect(body.rules.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+    ...['not known', 'not known', 'applies', 'not known'],
+  ]);
+});
+
+test('only for support, and only what is there', async () => {
+  expect(await refused(handler, event())).toEqual([404, 'not_found']);
+  expect(await refused(handler, event(operator))).toEqual([403, 'forbidden']);
+  expect(await refused(handler, { ...event(), headers: {} })).toEqual([401, 'unauthenticated']);
+});

@@ -1,0 +1,219 @@
+import type { SQSEvent } from 'aws-lambda';
+import fc from 'fast-check';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
+import { resetCalls } from '../support/calls.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
+
+const dead = await testDeadLetterQueue(finishedCalls);
+const valid = await testQueue(callsToCharge);
+const { handler } = await import('../../functions/call/filter-call.ts');
+
+const filter = async (event: SQSEvent) => redelivered(event, await handler(event, contextOf()));
+let calls = 0;
+const call = (changed: Record<string, unknown> = {}) => {
+  calls += 1;
+  return {
+    ...{ call_id: `c${calls}`, routing_key: 'postcallinfo_dyz' },
+    ...{ caller: '13812345678', callee: '4008208820', user_id: 42 },
+    ...{ status: 1, started_at: '2026-11-20 10:00:00', duration: 61, ...changed },
+  };
+};
+const logged = () => rowsOf('select * from user_prop_db.sublessor_call_log_201409 order by id');
+const rules = async () => (await logged()).map(({ filter_rule }) => filter_rule);
+const charged = async () =>
+  (await take(valid)).map(({ Body = '' }) => JSON.parse(Body).callLogId).toSorted();
+const broker = (phone: string, digits: string) =>
+  run('insert into user_prop_db.broker_phone (broker_id, phone, digits) values (7, ?, ?)', [
+    phone,
+    digits,
+  ]);
+
+/** Each in a batch of its own, so that the order of their decisions is known. */
+async function filterInOrder(...ones: readonly Record<string, unknown>[]) {
+  for (const one of ones) expect(await filter(sqsEvent(one))).toEqual([]);
+}
+
+beforeEach(async () => {
+  await resetCalls();
+  await take(dead);
+  await take(valid);
+});
+
+test('writes the call down with its rule, and why; a valid one goes on', async () => {
+  await filter(eventOf('call/filter-call', 'valid'));
+  const [row] = await logged();
+  expect(row).toMatchObject({
+    call_id: '400-20261120-000001',
+    user_id: '42',
+    caller: '13812345678',
+    callee: '4008208820',
+    status: 1,
+    started_at: '2026-11-20 10:00:00',
+    duration: 61,
+    call_type: 1,
+    filter_rule: 1,
+    caller_digits: '13812345678',
+  });
+  expect(row?.['decision']).toMatchObject({ filterRule: 1, rules: { length: 4 } });
+  expect((await take(valid)).map(({ Body }) => Body)).toEqual([
+    `{"callLogId":"${row?.['id']}","userId":"42"}`,
+  ]);
+});
+
+test('a call-back goes the same way, with its type', async () => {
+  await filter(eventOf('call/filter-call', 'call-back'));
+  expect(await logged()).toMatchObject([{ call_type: 2, filter_rule: 1 }]);
+});
+
+test('each wrong field is named, and nothing of the call is written', async () => {
+  await filter(eventOf('call/filter-call', 'ten-bad'));
+  expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual([
+    'call_id: Too small: expected string to have >=1 characters',
+    'call_type: Invalid option: expected one of 1|2',
+    'callee: Too small: expected string to have >=1 characters',
+    'caller: Expected a telephone number',
+    'duration: Too small: expected number to be >=0',
+    'routing_key: another is none of ours',
+    'started_at: Expected a time of this century',
+    'started_at: Expected a time that exists',
+    'status: Invalid input: expected number, received string',
+    'user_id: Too small: expected number to be >0',
+  ]);
+  expect(await logged()).toEqual([]);
+});
+
+test('unconnected, too short, called before and broker each have their rule, in that order', async () => {
+  await broker('138-0000-0001', '13800000001');
+  const unique = (caller: string, changed = {}) => call({ caller, ...changed });
+  await filterInOrder(
+    unique('13800000002', { status: 0, duration: 0 }),
+    unique('13800000003', { duration: 8 }),
+    unique('13800000003', { duration: 60, started_at: '2026-11-20 10:00:05' }),
+    unique('+86 13800000001'),
+    unique('013800000001', { started_at: '2026-11-20 11:00:00' }),
+    unique('13800000001', { started_at: '2026-11-20 12:00:00', duration: 5 }),
+  );
+  expect(await rules()).toEqual([2, 3, 4, 5, 4, 3]);
+  expect(await charged()).toEqual([]);
+});
+
+test.each([
+  { seconds: 86_399, expected: [1, 4] },
+  { seconds: 86_400, expected: [1, 1] },
+  { seconds: 86_401, expected: [1, 1] },
+])(
+  'a second call after $seconds s: $expected, across the end of a month',
+  async ({ seconds, expected }) => {
+    const later = new Date(Date.parse('2026-11-30T20:00:00Z') + seconds * 1000);
+    const started_at = later.toISOString().slice(0, 19).replace('T', ' ');
+    await filterInOrder(call({ started_at: '2026-11-30 20:00:00' }), call({ started_at }));
+    expect(await rules()).toEqual(expected);
+  },
+);
+
+test('another owner, and another caller, are another pair', async () => {
+  await filterInOrder(call(), call({ user_id: 43 }), call({ caller: '13912345678' }));
+  expect(await rules()).toEqual([1, 1, 1]);
+});
+
+test('late arrivals: an earlier call finds the valid one after it, and a third between them its neighbours', async () => {
+  await filterInOrder(
+    call({ started_at: '2026-11-20 12:00:00' }),
+    call({ started_at: '2026-11-19 12:00:01' }),
+    call({ started_at: '2026-11-19 12:00:00' }),
+    call({ started_at: '2026-11-21 11:59:59' }),
+  );
+  // The third is exactly a day before the first, and before the second, which was not valid.
+  expect(await rules()).toEqual([1, 4, 1, 4]);
+});
+
+test('a number that is learnt to be a broker’s changes nothing that was decided', async () => {
+  await filterInOrder(call());
+  await broker('13812345678', '13812345678');
+  await filterInOrder(call({ started_at: '2026-11-25 10:00:00' }));
+  expect(await rules()).toEqual([1, 5]);
+});
+
+test('of two messages about one call the first stands, whatever the second says', async () => {
+  const first = call();
+  await filterInOrder(first, { ...first, duration: 1, user_id: 43 });
+  expect(await logged()).toMatchObject([{ duration: 61, user_id: '42', filter_rule: 1 }]);
+  expect(await charged()).toHaveLength(1);
+});
+
+test('the same message ten times at once is one call, charged once', async () => {
+  const one = call();
+  await filter(sqsEvent(...Array.from({ length: 10 }, () => one)));
+  expect(await rules()).toEqual([1]);
+  expect(await charged()).toHaveLength(1);
+});
+
+test('ten calls of one pair at once, at the same instant and within a day: one is valid', async () => {
+  const ones = Array.from({ length: 10 }, (_, index) =>
+    call({
+      started_at: `2026-11-20 1${index % 5}:00:00`,
+      caller: index % 2 ? '13812345678' : '8613812345678',
+    }),
+  );
+  expect(await filter(sqsEvent(...ones))).toEqual([]);
+  const all = await rules();
+  expect(all.filter((rule) => rule === 1)).toHaveLength(1);
+  expect(all.filter((rule) => rule === 4)).toHaveLength(9);
+  expect(await charged()).toHaveLength(1);
+});
+
+test('a call that was written and not decided is decided by its next message', async () => {
+  const one = call();
+  await run('rename table user_prop_db.broker_phone to user_prop_db.away');
+  try {
+    expect(await filter(sqsEvent(one))).toEqual([0]);
+    expect(await rules()).toEqual([null]);
+  } finally {
+    await run('rename table user_prop_db.away to user_prop_db.broker_phone');
+  }
+  await filterInOrder(one);
+  expect(await rules()).toEqual([1]);
+  expect(await charged()).toHaveLength(1);
+});
+
+test('an undecided call is nobody’s neighbour', async () => {
+  await filterInOrder(call({ started_at: '2026-11-20 09:00:00' }));
+  await run('update user_prop_db.sublessor_call_log_201409 set filter_rule = null');
+  await filterInOrder(call());
+  expect(await rules()).toEqual([null, 1]);
+});
+
+test('on the real tables, too, both sentences hold for calls in any order', async () => {
+  vi.setConfig({ testTimeout: 60_000 });
+  const arrival = fc.record({
+    hours: fc.integer({ min: 0, max: 80 }),
+    status: fc.constantFrom(1, 1, 1, 0),
+    duration: fc.constantFrom(8, 9),
+    caller: fc.constantFrom('13812345678', '+86 138 1234 5678', '013812345678'),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(arrival, { minLength: 2, maxLength: 8 }), async (arrivals) => {
+      await run('delete from user_prop_db.sublessor_call_log_201409');
+      for (const { hours, ...rest } of arrivals) {
+        const at = new Date(Date.UTC(2026, 10, 29) + hours * 3_600_000);
+        const started_at = at.toISOString().slice(0, 19).replace('T', ' ');
+        await filter(sqsEvent(call({ started_at, ...rest })));
+      }
+      const [violation] = await rowsOf(`
+        select one.id from user_prop_db.sublessor_call_log_201409 one
+        where one.filter_rule is null
+          or one.filter_rule = 1 and exists (select 1 from user_prop_db.sublessor_call_log_201409 two
+            where two.id <> one.id and two.filter_rule = 1
+              and abs(timestampdiff(second, one.started_at, two.started_at)) < 86400)
+          or one.status = 1 and one.duration > 8 and one.filter_rule <> 1 and not exists (
+            select 1 from user_prop_db.sublessor_call_log_201409 two where two.id < one.id
+              and (two.status = 1 and timestampdiff(second, two.started_at, one.started_at) between 0 and 86399
+                or two.filter_rule = 1 and timestampdiff(second, one.started_at, two.started_at) between 0 and 86399))`);
+      expect(violation).toBeUndefined();
+    }),
+    { numRuns: 25 },
+  );
+});

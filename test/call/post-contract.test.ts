@@ -1,0 +1,136 @@
+import type { SQSEvent } from 'aws-lambda';
+import { beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { postContract } from '../../lib/call/contracts.ts';
+import { k3 as k3Client } from '../../lib/call/k3.ts';
+import { SignedContract, signedContracts } from '../../lib/call/queues.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { accountSet } from '../../local/simulators/k3.ts';
+import { balances, income, payment } from '../support/accounting.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { partnerOf } from '../support/partners.ts';
+import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+
+const dead = await testDeadLetterQueue(signedContracts);
+const { handler } = await import('../../functions/call/post-contract.ts');
+const { handler: postIncome } = await import('../../functions/call/post-income.ts');
+
+const k3 = partnerOf('k3');
+const signed = eventOf<SQSEvent>('call/post-contract', 'signed');
+const body: Record<string, unknown> = JSON.parse(signed.Records[0]?.body ?? '');
+const handle = (event: SQSEvent) => handler(event, contextOf());
+const changed = (change: object) => handle(sqsEvent({ ...body, ...change }));
+
+interface Held {
+  readonly contracts: Record<string, { customer: string; amount: number; KDAccount: string }>;
+}
+const inK3 = async () => Object.values((await k3.state<Held>()).contracts);
+const ours = async () =>
+  (
+    await rowsOf(`select c.customer, c.status, p.bill_no, p.message
+      from user_prop_db.sublessor_contract c join user_prop_db.sublessor_contract_posting p
+      using (contract_id)`)
+  )[0];
+const free = () => run('update user_prop_db.sublessor_contract_posting set held_until = null');
+
+beforeEach(async () => {
+  await resetDatabases();
+  await k3.reset();
+  await take(dead);
+});
+
+test('the same contract twice, and two at once, is one contract and one bill', async () => {
+  await Promise.all([handle(signed), handle(signed)]);
+  await handle(signed);
+  expect(await ours()).toMatchObject({ status: 'posted', bill_no: 'XSHT000001' });
+  expect(await inK3()).toMatchObject([{ amount: 1_000_000, KDAccount: accountSet }]);
+  expect(await balances()).toEqual([1_000_000]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('what waited for a contract is paid from it, in the order of the charges', async () => {
+  for (const id of ['101', '102', '103']) await payment({ id });
+  await postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  await changed({ amount_fen: 9_000 });
+  expect(await income()).toEqual([
+    ['101', '501', 4_000],
+    ['102', '501', 4_000],
+    ['103', '501', 1_000],
+    ['103', null, 3_000],
+  ]);
+  expect(await balances()).toEqual([0]);
+  await changed({ contract_id: 502, contract_no: 'DYZ-2026-0502', amount_fen: 5_000 });
+  expect((await income()).at(-1)).toEqual(['103', '502', 3_000]);
+  expect(await balances()).toEqual([0, 2_000]);
+  await handle(signed);
+  expect(await balances()).toEqual([0, 2_000]);
+});
+
+test('a lost answer: posted again, the same bill', async () => {
+  await k3.fault('lose_answer', 2);
+  await handle(signed);
+  expect(await ours()).toMatchObject({ status: 'open', bill_no: null });
+  await free();
+  await handle(signed);
+  expect(await ours()).toMatchObject({ status: 'posted', bill_no: 'XSHT000001' });
+  expect(await inK3()).toHaveLength(1);
+});
+
+test('K3 away: put off, nothing is set aside, the contract pays already', async () => {
+  await k3.fault('error', 2);
+  const result = await handle(signed);
+  expect(redelivered(signed, result)).toEqual([]);
+  expect(await rowsOf('select destination from signalbox.outbox')).toEqual([
+    { destination: 'queue:call/post-contract' },
+  ]);
+  expect(await balances()).toEqual([1_000_000]);
+});
+
+test('K3 refuses: it waits for a person, who sends it again with the right customer', async () => {
+  await k3.fault('refuse', 1);
+  await handle(signed);
+  expect(await ours()).toMatchObject({ status: 'refused', message: '客户不存在' });
+  expect(await rowsOf('select * from signalbox.outbox')).toEqual([]);
+  await changed({ customer: '上海大业置业（集团）有限公司' });
+  expect(await ours()).toMatchObject({
+    status: 'posted',
+    customer: '上海大业置业（集团）有限公司',
+  });
+  await handle(signed); // The first message once more, weeks later.
+  expect(await inK3()).toMatchObject([{ customer: '上海大业置业（集团）有限公司' }]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('put right in K3 itself, the same message posts it', async () => {
+  await k3.fault('refuse', 1);
+  await handle(signed);
+  await handle(signed);
+  expect(await ours()).toMatchObject({ status: 'posted', message: null });
+});
+
+test('a wrong account set is refused, byte for byte', async () => {
+  const url = async () => ({ k3_url: k3.url });
+  const deps = { mysql: mysql<AccountingTables>('mysql'), k3: k3Client(url) };
+  const outcomeOf = async (KDAccount: string) =>
+    await postContract(
+      { ...deps, settings: async () => ({ KDAccount }), stopped: async () => undefined },
+      SignedContract.parse(body),
+    );
+  expect(await outcomeOf('瑞庭(上海)1117 aaa')).toMatchObject({ outcome: 'refused' });
+  expect(await ours()).toMatchObject({ message: '账套不存在：瑞庭(上海)1117 aaa' });
+  expect(await outcomeOf('瑞庭（上海）1117 aaa')).toMatchObject({ outcome: 'posted' });
+});
+
+test('other content under the same id, or another id under the same number, is set aside', async () => {
+  await handle(signed);
+  await changed({ amount_fen: 1_000_001 });
+  await changed({ customer: '别的公司' });
+  await changed({ contract_id: 502 });
+  expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual([
+    'Contract 501 is known otherwise: amount_fen is 1000000, not 1000001',
+    'Contract 501 is known otherwise: customer is 上海大业置业有限公司, not 别的公司',
+    'Contract 502 is known otherwise: contract_id is 501, not 502',
+  ]);
+  expect(await balances()).toEqual([1_000_000]);
+});

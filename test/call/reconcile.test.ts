@@ -1,0 +1,219 @@
+import { beforeEach, expect, test } from 'vitest';
+import { payments } from '../../lib/call/payments.ts';
+import { accountSet } from '../../local/simulators/k3.ts';
+import { callLog, contract, day, owner, payment } from '../support/accounting.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf } from '../support/lambda.ts';
+import { partnerOf } from '../support/partners.ts';
+
+const { handler } = await import('../../functions/call/reconcile.ts');
+const { handler: postIncome } = await import('../../functions/call/post-income.ts');
+
+const [centre, k3] = [partnerOf('payment'), partnerOf('k3')];
+const account = async () => ({ app: 'signalbox', key: 'payment-local-key' });
+const settings = { payment_base_api_url: centre.url, payment_api_timeout: 2_000 };
+const { deduct } = payments(async () => settings, account);
+const ids = ['820000000001', '820000000002', '820000000003'];
+
+/** Today, as the payment centre's statement has it. */
+let today = day;
+const reconcile = () => handler({ from: today }, contextOf(600_000));
+const found = async () =>
+  (
+    await rowsOf(
+      'select kind, subject, ours, theirs from user_prop_db.sublessor_difference order by kind, subject',
+    )
+  ).map((row) => Object.values(row));
+
+const postedToK3 = (number: string, amount: number) =>
+  k3.ask('/contracts', {
+    ...{ KDAccount: accountSet, number, customer: '客户', amount },
+    signed_at: '2026-11-01 10:00:00',
+  });
+
+/** Three calls, charged, posted, and a contract that is in K3: everything agrees. */
+async function balanced(): Promise<void> {
+  const [row] = await rowsOf('select current_date d');
+  today = String(row?.['d']);
+  await centre.ask('/__accounts', { user_id: owner, balance: 100_000 });
+  await contract('11', 50_000);
+  await postedToK3('C-11', 50_000);
+  await run("update user_prop_db.sublessor_contract set status = 'posted'");
+  for (const id of ids) {
+    await callLog(id);
+    await payment({ id });
+    await deduct({ tradeId: id, userId: owner, amountFen: 4_000 });
+  }
+  await callLog('820000000009', 2);
+  await postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  for (const table of ['call_log_201409', 'call_payment_log_201409', 'accounting_income_201409'])
+    await run(`update user_prop_db.sublessor_${table} set created_at = concat(?, ' 00:00:01')`, [
+      today,
+    ]);
+}
+
+beforeEach(async () => {
+  await resetDatabases();
+  await Promise.all([centre.reset(), k3.reset()]);
+  await balanced();
+});
+
+test('everything agrees', async () => {
+  expect(await reconcile()).toMatchObject({ outcome: 'balanced', differences: 0 });
+  expect(await rowsOf('select verdict from user_prop_db.sublessor_reconciliation')).toEqual([
+    { verdict: 'balanced' },
+  ]);
+});
+
+const log = 'user_prop_db.sublessor_call_payment_log_201409';
+const income = 'user_prop_db.sublessor_accounting_income_201409';
+const second = 'payment 820000000002';
+
+test.each([
+  [
+    'a call that is not in the call log',
+    'delete from user_prop_db.sublessor_call_log_201409 where id = 820000000002',
+    [['charge without valid call', second, '4000', null]],
+  ],
+  [
+    'a call that is not valid',
+    'update user_prop_db.sublessor_call_log_201409 set filter_rule = 5 where id = 820000000002',
+    [['charge without valid call', second, '4000', 'call call-820000000002 has rule 5']],
+  ],
+  [
+    'a charge that is not in the payment log',
+    `delete from ${log} where id = 820000000002`,
+    [
+      ['income without charge', expect.stringMatching(/^income \d+$/), null, '4000'],
+      ['trade without charge', second, null, '4000'],
+      ['valid call without charge', 'call call-820000000002', null, null],
+    ],
+  ],
+  [
+    'a fen more in the payment log',
+    `update ${log} set amount_fen = 4001 where id = 820000000002`,
+    [
+      ['charge and its income', second, '4001', '4000'],
+      ['charge and its trade', second, '4001', '4000'],
+    ],
+  ],
+  [
+    'a charge that is still open',
+    `update ${log} set state = 'unknown' where id = 820000000002`,
+    [
+      ['charge open', second, 'unknown', null],
+      ['income without charge', expect.stringMatching(/^income \d+$/), null, '4000'],
+      ['trade without charge', second, 'unknown', '4000'],
+    ],
+  ],
+  [
+    'a fen less in the income',
+    `update ${income} set amount_fen = 3999 where payment_id = 820000000002`,
+    [
+      ['charge and its income', second, '4000', '3999'],
+      ['contract balance', 'contract C-11', '38000', '38001'],
+    ],
+  ],
+  [
+    'no income',
+    `delete from ${income} where payment_id = 820000000002`,
+    [
+      ['charge and its income', second, '4000', null],
+      ['contract balance', 'contract C-11', '38000', '42000'],
+    ],
+  ],
+  [
+    'a fen less in the balance',
+    'update user_prop_db.sublessor_contract set balance_fen = 37999',
+    [['contract balance', 'contract C-11', '37999', '38000']],
+  ],
+  [
+    'a fen more in the contract',
+    'update user_prop_db.sublessor_contract set amount_fen = 50001',
+    [
+      ['contract amount in K3', 'contract C-11', '50001', '50000'],
+      ['contract and its posting', 'contract C-11', '50001', '50000'],
+      ['contract balance', 'contract C-11', '38000', '38001'],
+    ],
+  ],
+  [
+    'no contract',
+    'delete from user_prop_db.sublessor_contract',
+    [
+      ['contract and its posting', 'contract C-11', null, '50000'],
+      ['income without contract', 'contract 11', null, '12000'],
+    ],
+  ],
+  [
+    'another customer',
+    "update user_prop_db.sublessor_contract set customer = '别的'",
+    [['contract customer in K3', 'contract C-11', 'a name', 'another name']],
+  ],
+])('finds %s', async (_, injected, expected) => {
+  await run(injected);
+  expect(await reconcile()).toMatchObject({ outcome: 'differences', differences: expected.length });
+  expect(await found()).toEqual(expected);
+});
+
+test('finds a trade that is not ours, one that is missing, and one of another amount', async () => {
+  await deduct({ tradeId: '820000000007', userId: owner, amountFen: 4_000 });
+  await callLog('820000000004');
+  await payment({ id: '820000000004', at: `${today} 00:00:02` });
+  await callLog('820000000005');
+  await payment({ id: '820000000005', at: `${today} 00:00:02` });
+  await deduct({ tradeId: '820000000005', userId: owner, amountFen: 3_999 });
+  await postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  await reconcile();
+  expect(await found()).toEqual([
+    ['charge and its trade', 'payment 820000000005', '4000', '3999'],
+    ['charge without trade', 'payment 820000000004', '4000', null],
+    ['trade without charge', 'payment 820000000007', null, '4000'],
+  ]);
+});
+
+test('finds a contract that K3 does not have, or with a fen more', async () => {
+  await contract('12', 1_000);
+  await contract('13', 1_000);
+  await postedToK3('C-13', 1_001);
+  await reconcile();
+  expect(await found()).toEqual([
+    ['contract amount in K3', 'contract C-13', '1000', '1001'],
+    ['contract not in K3', 'contract C-12', 'open', null],
+  ]);
+});
+
+test('a charge near midnight stands in the statement of the other day', async () => {
+  await run(
+    `update ${log} set created_at = concat(date_sub(?, interval 1 day), ' 23:59:59'), updated_at = now()`,
+    [today],
+  );
+  const [row] = await rowsOf('select date_sub(?, interval 1 day) d', [today]);
+  const result = await handler({ from: row?.['d'], to: today }, contextOf(600_000));
+  expect(result).toMatchObject({ outcome: 'balanced' });
+});
+
+test('reconciled again, what was mended is gone', async () => {
+  await run(`update ${income} set amount_fen = 3999 where payment_id = 820000000002`);
+  await reconcile();
+  await run(`update ${income} set amount_fen = 4000 where payment_id = 820000000002`);
+  expect(await reconcile()).toMatchObject({ outcome: 'balanced' });
+  expect(await found()).toEqual([]);
+});
+
+test('the schedule means the day before, in Shanghai', async () => {
+  expect(await handler(eventOf('call/reconcile', 'daily'), contextOf(600_000))).toMatchObject({
+    from: '2026-11-20',
+    to: '2026-11-20',
+  });
+});
+
+test('with little time it says where to go on', async () => {
+  const result = await handler(eventOf('call/reconcile', 'by-hand'), contextOf(60_000));
+  expect(result).toMatchObject({ resume: { from: '2026-11-20', to: '2026-11-20' } });
+});
+
+test('days in the wrong order, or too many, are refused', async () => {
+  const one = (input: object) => handler(input, contextOf());
+  await expect(one({ from: '2026-11-21', to: '2026-11-20' })).rejects.toThrow(/no later/);
+  await expect(one({ from: '2020-11-21', to: '2026-11-20' })).rejects.toThrow(/400 days/);
+});

@@ -1,0 +1,127 @@
+import { beforeEach, expect, test, vi } from 'vitest';
+import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import {
+  account,
+  chargeRows,
+  chargeStates,
+  decidedCall,
+  ledger,
+  resetCalls,
+} from '../support/calls.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
+import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
+
+await testDeadLetterQueue(callsToCharge);
+const queue = await testQueue(callsToCharge);
+await testQueue(listingSwitches);
+const { handler } = await import('../../functions/call/resume-charging.ts');
+const { handler: charge } = await import('../../functions/call/charge-call.ts');
+
+const resume = (name: string) => handler(eventOf('call/resume-charging', name), contextOf(200_000));
+const stops = () => rowsOf('select scope, why from user_prop_db.charge_stop order by scope');
+const states = async () => Object.groupBy(await chargeStates(), ([state]) => String(state));
+
+/** Lets the messages that lie on the queue be consumed. */
+async function consumeAll(): Promise<void> {
+  const messages = await take(queue);
+  for (let start = 0; start < messages.length; start += 10)
+    await charge(
+      sqsEvent(...messages.slice(start, start + 10).map(({ Body = '' }) => JSON.parse(Body))),
+      contextOf(),
+    );
+}
+
+async function chargeMany(userId: number, count: number): Promise<void> {
+  const calls: Awaited<ReturnType<typeof decidedCall>>[] = [];
+  for (let n = 0; n < count; n++) calls.push(await decidedCall(userId));
+  await Promise.all(
+    Array.from({ length: Math.ceil(count / 10) }, (_, n) =>
+      charge(sqsEvent(...calls.slice(n * 10, n * 10 + 10)), contextOf()),
+    ),
+  );
+}
+
+beforeEach(async () => {
+  await resetCalls();
+  await take(queue);
+});
+
+test('more than 20 charges of one owner in a minute stop his, exactly then; others go on', async () => {
+  await account(42, 1_000_000);
+  await account(43, 1_000_000);
+  await chargeMany(42, 45);
+  expect(await stops()).toEqual([{ scope: 'owner:42', why: 'more than 20 charges in a minute' }]);
+  const { charged, intent } = await states();
+  expect([charged?.length, intent?.length]).toEqual([20, 25]);
+  await chargeMany(43, 3);
+  expect((await states())['charged']).toHaveLength(23);
+  expect((await ledger()).trades).toHaveLength(23);
+});
+
+test('resumed, all that waited is charged, none twice, and new charges do not stop it again at once', async () => {
+  await account(42, 1_000_000);
+  await chargeMany(42, 30);
+  expect(await resume('owner')).toMatchObject({ outcome: 'lifted', nudged: 10 });
+  expect(await stops()).toEqual([]);
+  await consumeAll();
+  expect(Object.keys(await states())).toEqual(['charged']);
+  await chargeMany(42, 5);
+  expect(await stops()).toEqual([]);
+  expect((await ledger()).accounts['42']?.balance).toBe(1_000_000 - 35 * 4_000);
+  expect(await rowsOf('select who, what, why from signalbox.audit')).toEqual([
+    { who: 'lena', what: 'charging/resume', why: 'a promotion: the calls are real' },
+  ]);
+});
+
+test('lifted again it nudges what is left and notes nothing', async () => {
+  await account(42, 1_000_000);
+  await chargeMany(42, 22);
+  await resume('owner');
+  await take(queue);
+  expect(await resume('owner')).toMatchObject({ outcome: 'not set', nudged: 2 });
+  await consumeAll();
+  expect(Object.keys(await states())).toEqual(['charged']);
+  expect(await rowsOf('select 1 from signalbox.audit')).toHaveLength(1);
+});
+
+test('all owners resumed, who is stopped himself stays so', async () => {
+  await account(42, 1_000_000);
+  await account(43, 1_000_000);
+  await run(
+    "insert into user_prop_db.charge_stop (scope, why) values ('all', 'test'), ('owner:42', 'test')",
+  );
+  await chargeMany(42, 2);
+  await chargeMany(43, 2);
+  expect(await resume('all')).toMatchObject({ outcome: 'lifted', nudged: 2 });
+  await consumeAll();
+  expect((await chargeRows()).map(({ user_id, state }) => [user_id, state]).toSorted()).toEqual([
+    ['42', 'intent'],
+    ['42', 'intent'],
+    ['43', 'charged'],
+    ['43', 'charged'],
+  ]);
+});
+
+test('more than 600 charges in a minute stop all, exactly then', async () => {
+  vi.setConfig({ testTimeout: 60_000 });
+  const owners = Array.from({ length: 40 }, (_, n) => 100 + n);
+  for (const owner of owners) await account(owner, 1_000_000);
+  // 590 of the last minute, as other instances have begun them.
+  await run(`insert into user_prop_db.sublessor_call_payment_log_201409 (call_log_id, user_id, amount_fen, state)
+    with recursive n as (select 1 id union all select id + 1 from n where id < 590)
+    select -id, -id, 4000, 'charged' from n`);
+  for (const owner of owners) await chargeMany(owner, 1);
+  expect(await stops()).toEqual([{ scope: 'all', why: 'more than 600 charges in a minute' }]);
+  const { charged, intent } = await states();
+  expect([charged?.length, intent?.length]).toEqual([600, 30]);
+  await resume('all');
+  await consumeAll();
+  expect((await states())['charged']).toHaveLength(630);
+});
+
+test('a scope that is none is refused', async () => {
+  await expect(handler({ scope: 'owner:x', by: 'lena', why: 'test' }, contextOf())).rejects.toThrow(
+    /scope/,
+  );
+});

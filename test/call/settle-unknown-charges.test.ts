@@ -1,0 +1,243 @@
+import { beforeEach, expect, test } from 'vitest';
+import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { settleCharges } from '../../lib/call/settlement.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import type { OutboxRow } from '../../lib/platform/outbox.ts';
+import {
+  account,
+  age,
+  busy,
+  chargeRows,
+  chargeStates,
+  decidedCall,
+  fault,
+  ledger,
+  resetCalls,
+} from '../support/calls.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
+import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
+
+await testDeadLetterQueue(callsToCharge);
+const nudges = await testQueue(callsToCharge);
+const offline = await testQueue(listingSwitches);
+const { handler } = await import('../../functions/call/settle-unknown-charges.ts');
+const { handler: charge } = await import('../../functions/call/charge-call.ts');
+
+const settle = () =>
+  handler(eventOf('call/settle-unknown-charges', 'five-minutes'), contextOf(200_000));
+const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => JSON.parse(Body));
+const payments = 'user_prop_db.sublessor_call_payment_log_201409';
+
+/** A charge whose answer was lost, with its effect or without it. */
+async function unknownCharge(mode: 'lose_answer' | 'error') {
+  const call = await decidedCall();
+  await fault(mode);
+  await charge(sqsEvent(call), contextOf());
+  return call;
+}
+
+beforeEach(async () => {
+  await resetCalls();
+  await take(nudges);
+  await take(offline);
+});
+
+test('a charge whose answer was lost is not asked about before five minutes are over', async () => {
+  await account(42, 10_000);
+  await unknownCharge('lose_answer');
+  await settle();
+  expect(await chargeStates()).toEqual([['unknown', null]]);
+  await age(5);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await ledger()).accounts['42']?.balance).toBe(6_000);
+});
+
+test('one that the payment centre has never seen goes out again with the same id and amount', async () => {
+  await account(42, 10_000);
+  await unknownCharge('error');
+  await run('update user_prop_db.sublessor_call_payment_log_201409 set amount_fen = 3900'); // The price has changed since.
+  await age(5);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6100']]);
+  expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 3900 }]);
+  expect(await take(offline)).toEqual([]);
+});
+
+test('found refused, or with nothing left, the listings go offline; never before it is known', async () => {
+  await account(42, 4_000);
+  await unknownCharge('lose_answer');
+  await unknownCharge('lose_answer');
+  expect(await bodies(offline)).toEqual([]);
+  await age(5);
+  await settle();
+  expect((await chargeStates()).map(([state]) => state)).toEqual(['charged', 'refused']);
+  expect((await bodies(offline)).map(({ why }) => why).toSorted()).toEqual([
+    'balance is 0',
+    'not enough money',
+  ]);
+});
+
+test('asked after five minutes, then hourly, then daily, while there is no answer', async () => {
+  await account(42, 10_000);
+  await unknownCharge('lose_answer');
+  await age(5);
+  const next = async () => {
+    const [row] = await rowsOf(
+      `select asked, round(timestampdiff(second, now(3), ask_at) / 60) minutes from ${payments}`,
+    );
+    return [row?.['asked'], Number(row?.['minutes'])];
+  };
+  await fault('error', { path: '/trade/8', times: 3 });
+  await settle();
+  expect(await next()).toEqual([1, 60]);
+  await settle();
+  expect(await next()).toEqual([1, 60]);
+  await age(60);
+  await settle();
+  expect(await next()).toEqual([2, 60]);
+  await run(`update ${payments} set asked = 24`);
+  await age(60);
+  await settle();
+  expect(await next()).toEqual([25, 1440]);
+  await age(1_440);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+});
+
+test('a charge whose sender died is asked about after ten minutes', async () => {
+  await account(42, 10_000);
+  const call = await decidedCall();
+  await run(
+    `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'sent', 0)`,
+    [call.callLogId],
+  );
+  await settle();
+  expect((await chargeStates())[0]?.[0]).toBe('sent');
+  await age(11);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+});
+
+test('two runs at once, and a message beside them, settle a charge once', async () => {
+  await account(42, 10_000);
+  const call = await unknownCharge('error');
+  await age(5);
+  await Promise.all([settle(), settle(), charge(sqsEvent(call), contextOf())]);
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await ledger()).trades).toHaveLength(1);
+});
+
+test('an intent that nothing is under way for is nudged once in ten minutes, with the message that it came from', async () => {
+  const call = await decidedCall();
+  await run(
+    `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'intent', 0)`,
+    [call.callLogId],
+  );
+  await settle();
+  expect(await take(nudges)).toEqual([]);
+  await age(11);
+  await settle();
+  await settle();
+  expect((await take(nudges)).map(({ Body }) => Body)).toEqual([JSON.stringify(call)]);
+});
+
+test('an intent under a stop, or put off until later, is left alone', async () => {
+  const [one, two] = [await decidedCall(42), await decidedCall(43)];
+  for (const { callLogId, userId } of [one, two])
+    await run(
+      `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced, ask_at)
+       values (?, ?, 4000, 'intent', 0, if(? = 43, now() + interval 20 minute, null))`,
+      [callLogId, userId, userId],
+    );
+  await run("insert into user_prop_db.charge_stop (scope, why) values ('owner:42', 'test')");
+  await age(11);
+  await settle();
+  expect(await take(nudges)).toEqual([]);
+  await age(20);
+  await settle();
+  expect(await bodies(nudges)).toEqual([two]);
+});
+
+test('5000 for an hour: the charge waits, and is made when the payment centre can', async () => {
+  await account(42, 10_000);
+  await busy(100);
+  const call = await decidedCall();
+  await charge(sqsEvent(call), contextOf());
+  for (let minute = 0; minute < 60; minute += 12) {
+    await age(12);
+    await settle();
+    for (const nudge of await bodies(nudges)) await charge(sqsEvent(nudge), contextOf());
+    expect((await chargeStates())[0]?.[0]).toBe('intent');
+  }
+  await busy(0);
+  await charge(sqsEvent(call), contextOf());
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await chargeRows())[0]?.['epoch']).toBeGreaterThan(3);
+});
+
+test('a call that was written and never decided is decided, and goes on', async () => {
+  const call = await decidedCall(42, { rule: null });
+  await settle();
+  expect(await take(nudges)).toEqual([]);
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
+  );
+  await settle();
+  expect(await bodies(nudges)).toEqual([call]);
+});
+
+test('what was charged is announced once, in one transaction with its row', async () => {
+  await account(42, 10_000);
+  const { callLogId } = await decidedCall();
+  await charge(sqsEvent({ callLogId, userId: '42' }), contextOf());
+  const announced: OutboxRow[] = [];
+  const deps = {
+    mysql: mysql<CallTables>('mysql'),
+    settings: settings('call', CallSettings),
+    stopped: async () => undefined,
+    deliver: async (rows: readonly OutboxRow[]) => {
+      announced.push(...rows);
+      return [...rows];
+    },
+  };
+  const settleHere = () => settleCharges(deps as never, { remaining: () => 200_000 });
+  await run('rename table signalbox.outbox to signalbox.outbox_away');
+  await expect(settleHere()).rejects.toThrow(/outbox/);
+  await run('rename table signalbox.outbox_away to signalbox.outbox');
+  expect((await chargeRows())[0]?.['announced']).toBe(0);
+  await settleHere();
+  await settleHere();
+  expect((await chargeRows())[0]?.['announced']).toBe(1);
+  expect(announced.map(({ destination, body }) => [destination, JSON.parse(body)])).toEqual([
+    ['event:call/charged', { paymentId: '820000000000', callLogId, userId: '42', amountFen: 4000 }],
+  ]);
+});
+
+test('what is sent again and arrives twice is one trade', async () => {
+  await account(42, 10_000);
+  await unknownCharge('error');
+  await age(5);
+  await fault('duplicate');
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await ledger()).trades).toHaveLength(1);
+});
+
+test('while a stop is set the run says so, and sends nothing again', async () => {
+  await account(42, 10_000);
+  await unknownCharge('error');
+  await run("insert into user_prop_db.charge_stop (scope, why) values ('all', 'test')");
+  await age(5);
+  await settle();
+  expect(await chargeStates()).toEqual([['unknown', null]]);
+  expect((await ledger()).trades).toEqual([]);
+  await run('delete from user_prop_db.charge_stop');
+  await age(60);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+});

@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type Cause, laterOf, type Standing, wanted } from '../../lib/call/standing.ts';
+
+const at = (second: number) => `2026-11-20 10:00:${String(second).padStart(2, '0')}.000`;
+const broke = (second: number, paymentId: string): Cause => ({
+  ...{ at: at(second), paymentId, cause: 'used up', endsWithMoney: true },
+});
+const frozen = (second: number, paymentId: string): Cause => ({
+  ...{ at: at(second), paymentId, cause: 'frozen', endsWithMoney: false },
+});
+
+test('a top-up counts only if it is newer than the cause, and only where money was missing', () => {
+  const to = (latest: Cause, second?: number) =>
+    wanted({ latest, toppedUpAt: second === undefined ? undefined : at(second) });
+  expect(to(broke(5, '1'))).toEqual({ to: 'offline', requestId: 'offline-1' });
+  expect(to(broke(5, '1'), 4)).toEqual({ to: 'offline', requestId: 'offline-1' });
+  expect(to(broke(5, '1'), 5)).toEqual({ to: 'offline', requestId: 'offline-1' });
+  expect(to(broke(5, '1'), 6)).toEqual({ to: 'online', requestId: 'online-1' });
+  expect(to(frozen(5, '1'), 6)).toEqual({ to: 'offline', requestId: 'offline-1' });
+  expect(wanted({ latest: undefined, toppedUpAt: at(6) })).toBeUndefined();
+});
+
+const cause = fc
+  .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 30 }), fc.boolean())
+  .map(([second, id, money]) => (money ? broke : frozen)(second, String(id)));
+const causes = fc.uniqueArray(cause, { selector: ({ paymentId }) => paymentId, minLength: 1 });
+
+test('in any order, and twice, causes leave the same standing', () => {
+  const last = (order: readonly Cause[]) =>
+    order.reduce<Cause | undefined>((latest, one) => laterOf(latest, one), undefined);
+  fc.assert(
+    fc.property(
+      causes.chain((all) =>
+        fc.tuple(
+          fc.constant(all),
+          fc.shuffledSubarray([...all, ...all], { minLength: all.length * 2 }),
+        ),
+      ),
+      fc.option(fc.integer({ min: 0, max: 9 }), { nil: undefined }),
+      ([all, shuffled], second) => {
+        const toppedUpAt = second === undefined ? undefined : at(second);
+        const standing = (latest: Cause | undefined): Standing => ({ latest, toppedUpAt });
+        expect(wanted(standing(last(shuffled)))).toEqual(wanted(standing(last(all))));
+      },
+    ),
+  );
+});

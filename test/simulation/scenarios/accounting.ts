@@ -1,0 +1,264 @@
+import type { AccountingTables } from '../../../lib/call/accounting-tables.ts';
+import { postContract } from '../../../lib/call/contracts.ts';
+import { postIncome } from '../../../lib/call/income.ts';
+import { k3 as k3Client } from '../../../lib/call/k3.ts';
+import { payments } from '../../../lib/call/payments.ts';
+import { signedContracts } from '../../../lib/call/queues.ts';
+import { resumeReversals, reverseCharge } from '../../../lib/call/reversals.ts';
+import { consume } from '../../../lib/platform/consume.ts';
+import { wallTimeMs } from '../../../lib/platform/time.ts';
+import { paymentAccount } from '../../../local/secrets.ts';
+import { accountSet, k3 } from '../../../local/simulators/k3.ts';
+import { paymentCentre } from '../../../local/simulators/payment.ts';
+import { mysqlOf } from '../database.ts';
+import { exchangeOf } from '../partners.ts';
+import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import { deliverer } from './deliverer.ts';
+
+const [log, income, contracts] = [
+  'user_prop_db.sublessor_call_payment_log_201409',
+  'user_prop_db.sublessor_accounting_income_201409',
+  'user_prop_db.sublessor_contract',
+];
+const owners = ['7001', '7002'];
+const priceFen = 4_000;
+const firstId = 820_000_000_001n;
+const swarmCharges = 10;
+const swarmSeconds = 600;
+/** A charge may be settled so long after it was made. */
+const lateSecondsMax = 900;
+const settings = {
+  payment_base_api_url: 'https://payment.simulated',
+  payment_api_timeout: 1_000,
+  k3_url: 'https://k3.simulated',
+  KDAccount: accountSet,
+  pageRowsMax: 3,
+};
+
+/** What the world outside does: ids are given at one time, seen at another, settled at a third. */
+interface Charging {
+  readonly id: string;
+  readonly userId: string;
+  readonly seenSeconds: number;
+  readonly settledSeconds: number;
+  readonly refused: boolean;
+  readonly reversed: boolean;
+}
+
+/** Charges appear in any order and late; contracts come before and after them; wrong charges are taken back. */
+export const accounting: Scenario = {
+  name: 'accounting',
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit', log, income, contracts],
+    ...['contract_posting', 'income_cursor', 'account'].map(
+      (name) => `user_prop_db.sublessor_${name}`,
+    ),
+  ],
+  begin: (stage) => {
+    const { databases, world, queues } = stage;
+    const now = () => new Date(world.nowMs);
+    const partners = { centre: paymentCentre(now), erp: k3() };
+    const exchange = { centre: exchangeOf(partners.centre), erp: exchangeOf(partners.erp) };
+    const centre = payments(
+      async () => settings,
+      async () => paymentAccount,
+      exchange.centre,
+    );
+    const [charges, signed] = plan(stage);
+    const queue = queues.open(signedContracts);
+    const dead = queues.dead(signedContracts);
+    const wanted = new Set<string>();
+    for (const user_id of owners)
+      partners.centre.controls?.['/__accounts']?.({ user_id, balance: 10_000_000 });
+    return {
+      consumers: [
+        {
+          queue: signedContracts,
+          timeoutSeconds: 30,
+          handlerOf: (worker) => {
+            const mysql = mysqlOf<AccountingTables>(databases, world, worker);
+            const deps = {
+              ...{ mysql, k3: k3Client(async () => settings, exchange.erp), clock: now },
+              ...{ settings: async () => settings, stopped: async () => undefined },
+            };
+            return consume(signedContracts, (one) => postContract(deps, one), {
+              mysql: mysql as never,
+            });
+          },
+        },
+      ],
+      schedules: [poster(stage), reverser(stage, centre, wanted), deliverer(stage)],
+      script: [
+        ...charges.flatMap((charge) => acts(stage, centre, charge, wanted)),
+        ...signed.map(({ atSeconds, body }) => ({
+          atSeconds,
+          act: () => queues.put(queue, JSON.stringify(body)),
+        })),
+      ],
+      safety: async () =>
+        (await wrongBooks(stage)) ??
+        wrongRefunds(partners.centre.state()) ??
+        (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
+      unsettled: async () =>
+        (await missing(stage, wanted)) ?? notInK3(partners.erp.state(), signed),
+    };
+  },
+};
+
+interface Signed {
+  readonly atSeconds: number;
+  readonly body: { readonly contract_no: string } & Record<string, unknown>;
+}
+
+function plan({ faults: { exact, random } }: Stage): [Charging[], Signed[]] {
+  const count = exact ? 3 : swarmCharges;
+  const between = (most: number) => (exact ? 0 : random.between(0, most));
+  const charges = Array.from({ length: count }, (_, index) => {
+    const seenSeconds = exact ? (index === 0 ? 5 : 0) : between(swarmSeconds);
+    return {
+      id: String(firstId + BigInt(index)),
+      userId: (exact ? owners[0] : owners[random.between(0, 1)]) ?? '',
+      seenSeconds,
+      settledSeconds: seenSeconds + (exact ? (index === 0 ? 70 : 0) : between(lateSecondsMax)),
+      refused: !exact && random.happens(0.1),
+      reversed: exact ? index === 1 : random.happens(0.3),
+    };
+  });
+  const signed = Array.from({ length: exact ? 1 : 4 }, (_, index) => ({
+    atSeconds: exact ? 65 : between(swarmSeconds),
+    body: {
+      ...{ contract_id: 501 + index, contract_no: `C-${501 + index}`, customer: '客户' },
+      user_id: exact ? owners[0] : owners[random.between(0, 1)],
+      amount_fen: exact ? 6_000 : random.between(1, 30_000),
+      signed_at: `2026-02-${String(1 + between(20)).padStart(2, '0')} 10:00:00`,
+    },
+  }));
+  return [charges, signed];
+}
+
+/** Its row is there, perhaps after that of a higher id; later its answer is. Then a person may want it back. */
+function acts(
+  { databases: { admin }, world }: Stage,
+  centre: ReturnType<typeof payments>,
+  { id, userId, seenSeconds, settledSeconds, refused, reversed }: Charging,
+  wanted: Set<string>,
+): Act[] {
+  const at = () => wallTimeMs(new Date(world.nowMs));
+  return [
+    {
+      atSeconds: seenSeconds,
+      act: async () => {
+        await admin.query(
+          `insert into ${log} (id, call_log_id, user_id, amount_fen, state, created_at, updated_at)
+           values (?, ?, ?, ?, 'sent', ?, ?)`,
+          [id, id, userId, priceFen, at(), at()],
+        );
+      },
+    },
+    {
+      atSeconds: settledSeconds,
+      act: async () => {
+        if (!refused) await centre.deduct({ tradeId: id, userId, amountFen: priceFen });
+        const state = refused ? 'refused' : 'charged';
+        await admin.query(`update ${log} set state = ?, updated_at = ? where id = ?`, [
+          ...[state, at(), id],
+        ]);
+        if (reversed && !refused) wanted.add(id);
+      },
+    },
+  ];
+}
+
+const poster = ({ databases, world }: Stage): Scheduled => ({
+  name: 'post-income',
+  everySeconds: 60,
+  timeoutSeconds: 55,
+  run: (worker, remaining) =>
+    postIncome(
+      { mysql: mysqlOf(databases, world, worker), settings: async () => settings },
+      { remaining },
+    ),
+});
+
+/** A person starts each reversal once more as long as it is not made; and call/settle-unknown-charges goes on, too. */
+const reverser = (
+  { databases, world }: Stage,
+  centre: ReturnType<typeof payments>,
+  wanted: ReadonlySet<string>,
+): Scheduled => ({
+  name: 'reverse-charge',
+  everySeconds: 90,
+  timeoutSeconds: 55,
+  run: async (worker, remaining) => {
+    const mysql = mysqlOf<AccountingTables>(databases, world, worker);
+    const deps = { mysql, payments: centre, stopped: async () => undefined };
+    for (const payment_id of wanted)
+      await reverseCharge(deps, { payment_id, by: 'lena', why: 'wrong' });
+    await resumeReversals(deps, { remaining });
+  },
+});
+
+type Row = Record<string, unknown>;
+
+async function first({ databases: { admin } }: Stage, sql: string): Promise<Row | undefined> {
+  const [rows] = await admin.query(`${sql} limit 1`);
+  return (rows as Row[])[0];
+}
+
+/** What of the books is wrong at any moment, however little is posted. */
+const rules = {
+  'A balance is not its contract less its income': `select c.* from ${contracts} c
+    where c.balance_fen < 0 or c.balance_fen <> c.amount_fen -
+      coalesce((select sum(i.amount_fen) from ${income} i where i.contract_id = c.contract_id), 0)`,
+  'A payment is posted with another amount': `select p.id, p.amount_fen, sum(i.amount_fen) posted
+    from ${log} p join ${income} i on i.payment_id = p.id group by p.id
+    having sum(i.amount_fen) <> p.amount_fen`,
+  'Income of what was not charged': `select i.* from ${income} i
+    left join ${log} p on p.id = i.payment_id and p.state = 'charged' where p.id is null`,
+  'The cursor passed a charge': `select p.id, p.state from ${log} p
+    join user_prop_db.sublessor_income_cursor on p.id <= posted_to
+    where p.state not in ('charged', 'refused') or p.state = 'charged' and not exists
+      (select 1 from ${income} i where i.payment_id = p.id)`,
+} as const;
+
+async function wrongBooks(stage: Stage): Promise<string | undefined> {
+  for (const [rule, sql] of Object.entries(rules)) {
+    const found = await first(stage, sql);
+    if (found) return `${rule}: ${JSON.stringify(found)}`;
+  }
+  return undefined;
+}
+
+function wrongRefunds(state: unknown): string | undefined {
+  const { trades } = state as { trades: { original_trade_id?: string }[] };
+  const refunded = trades.flatMap(({ original_trade_id }) => original_trade_id ?? []);
+  const twice = refunded.find((id, index) => refunded.indexOf(id) !== index);
+  return twice && `Payment ${twice} was given back twice.`;
+}
+
+/** What has to be so once all is done. */
+async function missing(stage: Stage, wanted: ReadonlySet<string>): Promise<string | undefined> {
+  const open = await first(
+    stage,
+    `select p.id, p.state from ${log} p where p.state not in ('charged', 'refused')
+      or p.state = 'charged' and not exists (select 1 from ${income} i where i.payment_id = p.id)`,
+  );
+  if (open) return `Payment ${open['id']} is ${open['state']} and not posted.`;
+  for (const id of wanted)
+    if (!(await first(stage, `select 1 from ${log} where reverses_id = ${id}`)))
+      return `Payment ${id} is not reversed.`;
+  const idle = await first(
+    stage,
+    `select i.payment_id, c.contract_id from ${income} i
+     join ${contracts} c on c.user_id = i.user_id and c.balance_fen > 0
+     where i.contract_id is null and i.amount_fen > 0
+       and not exists (select 1 from ${log} r where r.reverses_id = i.payment_id)`,
+  );
+  return idle && `A charge waits while a contract has money: ${JSON.stringify(idle)}`;
+}
+
+function notInK3(state: unknown, signed: readonly Signed[]): string | undefined {
+  const posted = Object.keys((state as { contracts: object }).contracts);
+  const absent = signed.find(({ body }) => !posted.includes(body.contract_no));
+  return absent && `Contract ${absent.body.contract_no} is not in K3.`;
+}

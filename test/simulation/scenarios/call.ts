@@ -1,0 +1,220 @@
+import { filterCall } from '../../../lib/call/calls.ts';
+import { chargeCall } from '../../../lib/call/charges.ts';
+import { payments } from '../../../lib/call/payments.ts';
+import { callsToCharge, finishedCalls, listingSwitches } from '../../../lib/call/queues.ts';
+import type { CallSettings } from '../../../lib/call/settings.ts';
+import { settleCharges } from '../../../lib/call/settlement.ts';
+import { resumeCharging } from '../../../lib/call/stops.ts';
+import type { CallTables } from '../../../lib/call/tables.ts';
+import { bus } from '../../../lib/platform/bus.ts';
+import { consume } from '../../../lib/platform/consume.ts';
+import { busVariable } from '../../../lib/platform/names.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { wallTime } from '../../../lib/platform/time.ts';
+import { paymentAccount } from '../../../local/secrets.ts';
+import { paymentCentre } from '../../../local/simulators/payment.ts';
+import { mysqlOf } from '../database.ts';
+import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
+import { exchangeWith, startMs, type Worker } from '../world.ts';
+import { booksOf } from './books.ts';
+import { deliverer } from './deliverer.ts';
+
+const settingsOf = (exact: boolean): CallSettings => ({
+  '400_postcallinfo_dyz': { routing_keys: ['simulated'] },
+  filter_call_time_rule_threshold: 8,
+  filter_last_call_time_rule_threshold: 86_400,
+  payment_price_per_call: 40,
+  payment_base_api_url: 'https://payment.simulated',
+  payment_api_timeout: 5_000,
+  listing_api_url: 'https://listing.simulated',
+  k3_url: 'https://k3.simulated',
+  KDAccount: 'simulated',
+  chargesPerMinuteMax: 600,
+  // So few that a swarm stops owners; a person lets them go on.
+  chargesPerMinutePerOwnerMax: exact ? 20 : 2,
+  stuckAfterMinutes: 10,
+  shadow: false,
+  history_schema: 'sublessor_history',
+  safetyLagSeconds: 5,
+  overlapSeconds: 600,
+  pageRowsMax: 1000,
+});
+
+const priceFen = 4_000;
+const swarmCalls = 9;
+const swarmSeconds = 400;
+const daySeconds = 86_400;
+
+/** Calls are filtered and charged while everything goes wrong, and at the end all books agree to the fen. */
+export const call: Scenario = {
+  name: 'call',
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', 'user_prop_db.call_pair'],
+    ...['user_prop_db.sublessor_call_log_201409', 'user_prop_db.charge_stop'],
+    ...['user_prop_db.sublessor_call_payment_log_201409', 'user_prop_db.broker_phone'],
+  ],
+  begin: (stage) => {
+    const { world, faults, queues } = stage;
+    process.env[busVariable] = 'simulated';
+    const centre = paymentCentre(() => new Date(world.nowMs));
+    const settings = settingsOf(faults.exact);
+    const depsOf = depsWith(stage, centre, settings);
+    const opened = [finishedCalls, callsToCharge, listingSwitches].map(queues.open);
+    const [calls] = opened;
+    if (!calls) throw new Error('There is no queue of calls.');
+    const send = (body: string) => queues.put(calls, body);
+    const books = booksOf(stage, centre, priceFen);
+    return {
+      consumers: consumersOf(depsOf),
+      schedules: [settler(depsOf), resumer(stage, depsOf), deliverer(stage)],
+      script: (faults.exact ? fixedScript : chanceScript)(stage, centre, send),
+      safety: async () => await books.wrong(),
+      unsettled: async () => await books.open(),
+    };
+  },
+};
+
+type Centre = ReturnType<typeof paymentCentre>;
+type DepsOf = ReturnType<typeof depsWith>;
+
+function depsWith({ databases, world }: Stage, centre: Centre, settings: CallSettings) {
+  const exchange = exchangeWith(async ({ method, url, body }) => {
+    const text = String(body ?? '');
+    const { pathname: path, searchParams: query } = url;
+    const asked = { method, path, query, headers: {}, text, body: text && JSON.parse(text) };
+    const reply = await centre.handle(asked);
+    const status = reply?.status ?? (reply ? 200 : 404);
+    return { status, body: Buffer.from(JSON.stringify(reply?.body ?? {})) };
+  });
+  const document = async () => settings;
+  return (worker: Worker) => ({
+    mysql: mysqlOf<CallTables>(databases, world, worker),
+    settings: document,
+    payments: payments(document, async () => paymentAccount, exchange),
+    deliver: deliverBy(queuesOf(callsToCharge, listingSwitches), bus()),
+    stopped: async () => undefined,
+    now: () => new Date(world.nowMs + worker.skewMs),
+  });
+}
+
+function consumersOf(depsOf: DepsOf): Consumer[] {
+  return [
+    {
+      queue: finishedCalls,
+      timeoutSeconds: 10,
+      handlerOf: (worker) => {
+        const deps = depsOf(worker);
+        return consume(finishedCalls, (one) => filterCall(deps, one));
+      },
+    },
+    {
+      queue: callsToCharge,
+      timeoutSeconds: 40,
+      handlerOf: (worker) => {
+        const deps = depsOf(worker);
+        return consume(callsToCharge, (one) => chargeCall(deps, one), {
+          mysql: deps.mysql as never,
+        });
+      },
+    },
+    // What switches listings is another scenario's; here it is only looked at what was asked for.
+    {
+      queue: listingSwitches,
+      timeoutSeconds: 10,
+      handlerOf: () => consume(listingSwitches, async () => 'seen'),
+    },
+  ];
+}
+
+const settler = (depsOf: DepsOf): Scheduled => ({
+  name: 'settle-unknown-charges',
+  everySeconds: 300,
+  timeoutSeconds: 240,
+  run: (worker, remaining) => settleCharges(depsOf(worker), { remaining }),
+});
+
+/** A person who looks every half hour whether something is stopped, and lets it go on. */
+const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
+  name: 'resume-charging',
+  everySeconds: 1_800,
+  timeoutSeconds: 240,
+  run: async (worker, remaining) => {
+    const [stops] = await databases.admin.query('select scope from user_prop_db.charge_stop');
+    for (const { scope } of stops as { scope: string }[]) {
+      const input = { scope, by: 'a person', why: 'simulated', after: '0' };
+      await resumeCharging(depsOf(worker), input, { remaining, progress: () => {} });
+    }
+  },
+});
+
+const callNamed = (id: number, changed: Record<string, unknown>) =>
+  JSON.stringify({
+    ...{ call_id: `call-${id}`, routing_key: 'simulated', caller: '13800000001' },
+    ...{ callee: '4008208820', user_id: 1, status: 1, duration: 60, ...changed },
+  });
+
+const startedAt = (secondsAgo: number) => wallTime(new Date(startMs - secondsAgo * 1000));
+const setAccount = (centre: Centre, user_id: number, balance: number, frozen = false) =>
+  void centre.controls?.['/__accounts']?.({ user_id, balance, frozen });
+
+type Script = (stage: Stage, centre: Centre, send: (body: string) => void) => Act[];
+
+/** One owner whose money is used up by the call, one whose call is too near another, one who has none. */
+const fixedScript: Script = (_, centre, send) => [
+  {
+    atSeconds: 0,
+    act: () => {
+      setAccount(centre, 1, priceFen);
+      const first = callNamed(1, { started_at: startedAt(3_600) });
+      send(first);
+      send(first);
+      send(callNamed(2, { started_at: startedAt(3_600), user_id: 2 }));
+    },
+  },
+  {
+    atSeconds: 30,
+    act: () => send(callNamed(3, { started_at: startedAt(3_600 + daySeconds - 1) })),
+  },
+];
+
+const chanceScript: Script = ({ faults: { random }, databases }, centre, send) => {
+  const callers = ['13800000001', '+86 138-0000-0001', '13900000002', '013900000002'];
+  const edges = [0, 1, daySeconds - 1, daySeconds, daySeconds + 1, 2 * daySeconds];
+  const script: Act[] = [
+    {
+      atSeconds: 0,
+      act: () => {
+        setAccount(centre, 1, priceFen * random.between(0, 5) + random.between(0, 1));
+        setAccount(centre, 2, priceFen * random.between(1, 9));
+        // The third owner has no account.
+      },
+    },
+    {
+      atSeconds: random.between(0, swarmSeconds),
+      act: () => void centre.controls?.['/__busy']?.({ times: random.between(0, 4) }),
+    },
+    {
+      atSeconds: random.between(0, swarmSeconds),
+      act: async () => {
+        await databases.admin.query(
+          "replace into user_prop_db.broker_phone values (7, '139-0000-0002', '13900000002', null)",
+        );
+      },
+    },
+  ];
+  for (let id = 1; id <= swarmCalls; id++) {
+    const seconds = edges[random.between(0, edges.length - 1)] ?? 0;
+    const body = callNamed(id, {
+      caller: callers[random.between(0, callers.length - 1)],
+      user_id: random.happens(0.1) ? 3 : random.between(1, 2),
+      status: random.happens(0.1) ? 0 : 1,
+      duration: random.happens(0.2) ? 8 : 60,
+      started_at: startedAt(seconds + (random.happens(0.5) ? 0 : random.between(0, daySeconds))),
+      call_type: random.between(1, 2),
+    });
+    const copies = random.happens(0.3) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++)
+      script.push({ atSeconds: random.between(0, swarmSeconds), act: () => send(body) });
+  }
+  return script;
+};

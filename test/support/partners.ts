@@ -1,0 +1,23 @@
+import { inject } from 'vitest';
+import type { SimulatorName } from '../../local/simulators/all.ts';
+
+type Json = Record<string, unknown>;
+
+/** A partner's simulator of this worker, with its controls in hand. */
+export function partnerOf(name: SimulatorName) {
+  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
+  const url = inject('simulators')[worker - 1]?.[name];
+  if (!url) throw new Error(`No simulator ${name} was started for worker ${worker}.`);
+  const ask = async (path: string, body?: unknown): Promise<Json> => {
+    const post = body !== undefined && { method: 'POST', body: JSON.stringify(body) };
+    const response = await fetch(url + path, post || {});
+    return (await response.json()) as Json;
+  };
+  return {
+    url,
+    ask,
+    state: async <State>() => (await ask('/__state')) as State,
+    reset: () => ask('/__reset', {}),
+    fault: (mode: string, times = 1, path = '/') => ask('/__faults', { path, mode, times }),
+  };
+}

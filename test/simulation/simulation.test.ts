@@ -10,10 +10,12 @@ import { crashInPairs, crashSingly, swarms } from './campaigns.ts';
 import { openDatabases } from './database.ts';
 import { planned } from './faults.ts';
 import { type Played, play } from './play.ts';
+import { accounting } from './scenarios/accounting.ts';
 import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
 import { claimsOf } from './scenarios/claims.ts';
 import { jobsDone } from './scenarios/jobs.ts';
+import { listings } from './scenarios/listings.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
 
@@ -45,6 +47,8 @@ test.each([
   { scenario: http, every: 5 },
   { scenario: postponed, every: 5 },
   { scenario: broker, every: 7 },
+  { scenario: accounting, every: 11 },
+  { scenario: listings, every: 5 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -58,6 +62,8 @@ test.each([
 
 test.each([
   { scenario: broker, seeds: 4 },
+  { scenario: accounting, seeds: 3 },
+  { scenario: listings, seeds: 4 },
   { scenario: jobsDone, seeds: 6 },
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },

@@ -10,12 +10,14 @@ import { crashInPairs, crashSingly, swarms } from './campaigns.ts';
 import { openDatabases } from './database.ts';
 import { planned } from './faults.ts';
 import { type Played, play } from './play.ts';
+import { accounting } from './scenarios/accounting.ts';
 import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
 import { claimsOf } from './scenarios/claims.ts';
 import { everything } from './scenarios/everything.ts';
 import { extensions } from './scenarios/extensions.ts';
 import { jobsDone } from './scenarios/jobs.ts';
+import { listings } from './scenarios/listings.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
 import { profileReads, profileReadsAway } from './scenarios/profile-reads.ts';
@@ -51,6 +53,8 @@ test.each([
   { scenario: profileReads, every: 13 },
   { scenario: extensions, every: 23 },
   { scenario: everything, every: 11 },
+  { scenario: accounting, every: 11 },
+  { scenario: listings, every: 5 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -66,6 +70,8 @@ test.each([
   { scenario: broker, seeds: 4 },
   { scenario: extensions, seeds: 2 },
   { scenario: everything, seeds: 3 },
+  { scenario: accounting, seeds: 3 },
+  { scenario: listings, seeds: 4 },
   { scenario: jobsDone, seeds: 6 },
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },

@@ -20,7 +20,8 @@ const swarmOrders = 4;
 const swarmChanges = 20;
 const swarmSeconds = 800;
 const hourMs = 3_600_000;
-/** The clock of the order system may be ahead of ours. */
+/** The clock of the order system may be ahead of ours: a push then grows old late. */
+const aheadMsMin = 1.6 * hourMs;
 const aheadMsMax = 2 * hourMs;
 /** When the answers of one order are lost for over a day: the time in which nothing new happens. */
 const leap = { fromMs: startMs + 3 * hourMs, toMs: startMs + 22.5 * hourMs };
@@ -38,7 +39,8 @@ export const pushes: Scenario = {
     const queue = queues.open(pushesToSend);
     const orders = ordersOf(stage);
     const service = singerOf(stage, swarmOrders);
-    const aheadMs = !exact && random.happens(0.5) ? random.between(0, aheadMsMax) : 0;
+    const ahead = !exact && (service.losesForLong || random.happens(0.2));
+    const aheadMs = ahead ? random.between(aheadMsMin, aheadMsMax) : 0;
     const nudge = (order: number) => queues.put(queue, JSON.stringify({ order_id: `${order}` }));
     const script = exact
       ? fixedScript(orders, nudge)

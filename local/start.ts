@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { showBroker } from './broker.ts';
+import { showOrders } from './order.ts';
 import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
 import { type SimulatorName, simulators } from './simulators/all.ts';
@@ -71,7 +72,8 @@ try {
   const progress = progressOn(process.stdout);
   console.log(styleText('bold', 'Signalbox'));
   stack = await startStack(join(root, '.local'), ports, progress);
-  const arrived = await showBroker(stack, progress);
+  const brokers = await showBroker(stack, progress);
+  const arrived = (await showOrders(stack, progress)) && brokers;
   if (once) await end(arrived ? 0 : 1);
   showAddresses(stack);
 } catch (error) {

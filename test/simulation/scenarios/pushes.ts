@@ -24,7 +24,7 @@ const hourMs = 3_600_000;
 const aheadMsMin = 1.6 * hourMs;
 const aheadMsMax = 2 * hourMs;
 /** When the answers of one order are lost for over a day: the time in which nothing new happens. */
-const leap = { fromMs: startMs + 3 * hourMs, toMs: startMs + 22.5 * hourMs };
+const leap = { fromMs: startMs + hourMs, toMs: startMs + 22.9 * hourMs };
 
 /** Changes of orders reach the push service: each once, in their order, or it is said why not. */
 export const pushes: Scenario = {

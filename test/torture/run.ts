@@ -24,6 +24,7 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
+import { killedReaders } from './order.ts';
 import { killedConsumers, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
@@ -83,6 +84,7 @@ async function real(): Promise<void> {
   for (const one of [
     await killedStart(join(dir, 'copy')),
     await killedConsumers(join(dir, 'stack'), Date.now()),
+    await killedReaders(join(dir, 'orders'), Date.now()),
   ]) {
     console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
     if (one.good) counts.passed += 1;

@@ -122,7 +122,7 @@ async function delays(
   told: readonly (readonly Told[])[],
 ): Promise<Map<number, number[]>> {
   const [rows] = await admin.query<RowDataPacket[]>(`
-    select order_id, unix_timestamp(logged_at) * 1000 sentAtMs
+    select push.order_id, unix_timestamp(logged_at) * 1000 sentAtMs
     from push_db.push join push_db.push_log using (push_id)
     where outcome = 'sent' order by sequence`);
   const seconds = new Map<number, number[]>();

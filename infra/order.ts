@@ -11,7 +11,7 @@ export function order(app: App, site: Site, backing: Backing): Domain {
 
   drain(stack, pushesToSend, {
     batch: 10,
-    atOnce: 10,
+    atOnce: 5,
     uses: [mysql('mysql'), settings('order'), bus],
     sends: [pushesToSend],
     timeout: Duration.seconds(60),

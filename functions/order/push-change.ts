@@ -2,7 +2,7 @@
 import { pushChange } from '../../lib/order/pushes.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
-import { singer } from '../../lib/order/singer.ts';
+import { singerAt } from '../../lib/order/singer.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
 import { bus } from '../../lib/platform/bus.ts';
 import { settings } from '../../lib/platform/config.ts';
@@ -14,7 +14,8 @@ import { switches } from '../../lib/platform/switches.ts';
 const ours = mysql<PushTables>('mysql');
 const deps = {
   mysql: ours,
-  singer: singer(settings('order', OrderSettings)),
+  settings: settings('order', OrderSettings),
+  singerAt: singerAt(),
   deliver: deliverBy(queues(pushesToSend), bus()),
   stopped: switches({ mysql: ours as never }),
 };

@@ -4,6 +4,7 @@ import { inTransaction } from '../platform/mysql.ts';
 import { dateOf } from '../platform/time.ts';
 import { verdictOf } from './lateness.ts';
 import { logFailure } from './push-log.ts';
+import { scenarioNumbered } from './scenarios.ts';
 import { openStates, type PushState } from './states.ts';
 import { scenarioSwitch, singerSwitch } from './stops.ts';
 import type { PushTables } from './tables.ts';
@@ -91,7 +92,7 @@ async function take(
     .executeTakeFirstOrThrow();
   if (push.state !== 'unsent' && push.state !== 'in hand') return 'changed';
   throwIfInHand({ ...push, now });
-  const verdict = verdictOf(push, dateOf(now), await seenOf(trx, push.order_id));
+  const verdict = verdictOf(push, dateOf(now), await seenOf(trx, push));
   if (verdict !== 'send') {
     await end(trx, push, verdict, now);
     return { state: verdict, push };
@@ -111,7 +112,12 @@ async function take(
   return { state: 'in hand', push, epoch, attempts, now };
 }
 
-async function seenOf(trx: Transaction<PushTables>, order_id: string): Promise<string | undefined> {
+/** The last status of the push's order that was seen; only of an urgent one does it matter. */
+async function seenOf(
+  trx: Transaction<PushTables>,
+  { order_id, scenario }: Push,
+): Promise<string | undefined> {
+  if (!scenarioNumbered(scenario).urgent) return undefined;
   const row = await trx
     .selectFrom('push_db.order_seen')
     .select('status')

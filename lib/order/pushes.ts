@@ -15,12 +15,14 @@ import {
 } from './in-hand.ts';
 import { logFailure, logSuccess } from './push-log.ts';
 import { type OrderPushes, pushesToSend } from './queues.ts';
+import type { OrderSettings } from './settings.ts';
 import type { Singer, SingerAnswer, SingerPush } from './singer.ts';
 import type { PushState } from './states.ts';
 import type { Success } from './success.ts';
 
 export interface PushDeps extends TakeDeps {
-  readonly singer: Singer;
+  readonly settings: () => Promise<Pick<OrderSettings, 'singer_url'>>;
+  readonly singerAt: (baseUrl: string) => Singer;
   readonly deliver: Deliver;
 }
 
@@ -40,13 +42,17 @@ interface Done {
  * push service is away or says "later": the later ones wait with it.
  */
 export async function pushChange(deps: PushDeps, { order_id }: OrderPushes) {
+  // Before anything is in hand: what cannot be sent for want of an address was never sent.
+  const singer = deps.singerAt((await deps.settings()).singer_url);
   const done: Done[] = [];
   for (let turn = 0; turn < pushesPerMessageMax; turn++) {
     const taken = await takeNext(deps, order_id);
     if (taken === 'none left') return summaryOf(done);
     if (taken === 'changed') continue;
     const { state, push } = taken;
-    done.push(state === 'in hand' ? await send(deps, taken) : { scenario: push.scenario, state });
+    done.push(
+      state === 'in hand' ? await send(deps, singer, taken) : { scenario: push.scenario, state },
+    );
   }
   await commit(deps, async (_, follow) => follow(toQueue(pushesToSend, { order_id })));
   return summaryOf(done);
@@ -63,10 +69,10 @@ function summaryOf(done: readonly Done[]) {
 }
 
 /** No transaction is open while the push service is asked. */
-async function send(deps: PushDeps, taken: Taken): Promise<Done> {
+async function send(deps: PushDeps, singer: Singer, taken: Taken): Promise<Done> {
   let answer: SingerAnswer;
   try {
-    answer = await deps.singer(messageOf(taken.push));
+    answer = await singer(messageOf(taken.push));
   } catch (error) {
     if (!(error instanceof PartnerAway)) throw error;
     return await putBack(deps, taken, error);

@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import { type Exchange, overPool } from '../platform/exchange.ts';
-import { type Partner, partner } from '../platform/http.ts';
-import type { OrderSettings } from './settings.ts';
+import { partner } from '../platform/http.ts';
 
 /** What the push service shows to somebody; ids are numbers, beyond 2⁵³ decimal strings. */
 export interface SingerPush {
@@ -36,23 +35,21 @@ export type Singer = (push: SingerPush) => Promise<SingerAnswer>;
  */
 const options = { name: 'Singer', timeoutMs: 4_000, retry: { attemptsMax: 1, delayMs: 0 } };
 
-/** The client of the push service that the order system calls Singer. */
-export function singer(
-  settings: () => Promise<Pick<OrderSettings, 'singer_url'>>,
-  exchange: Exchange = overPool(),
-): Singer {
-  const baseUrl = async () => (await settings()).singer_url;
-  const ask: Partner = partner({ ...options, baseUrl }, exchange);
-  return async (push) => {
-    const call = { method: 'POST', path: '/push', json: push, answer: Answer } as const;
-    const answer = await ask(call);
-    switch (answer.code) {
-      case 0:
-        return { said: 'sent', messageId: answer.message_id };
-      case 4101:
-        return { said: 'unknown receiver' };
-      case 5000:
-        return { said: 'later' };
-    }
+/** The client of the push service that the order system calls Singer, by its address. */
+export function singerAt(exchange: Exchange = overPool()): (baseUrl: string) => Singer {
+  return (baseUrl) => {
+    const ask = partner({ ...options, baseUrl }, exchange);
+    return async (push) => {
+      const call = { method: 'POST', path: '/push', json: push, answer: Answer } as const;
+      const answer = await ask(call);
+      switch (answer.code) {
+        case 0:
+          return { said: 'sent', messageId: answer.message_id };
+        case 4101:
+          return { said: 'unknown receiver' };
+        case 5000:
+          return { said: 'later' };
+      }
+    };
   };
 }

@@ -2,7 +2,7 @@ import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
-import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
 import { controlSinger, shown, writePush } from '../support/pushes.ts';
 import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
@@ -267,6 +267,18 @@ test('a crash at any write leaves nothing twice: the push in hand is taken again
     expect(await shownIds()).toEqual([push_id]);
     expect(await rowsOf("select 1 from push_db.push_log where outcome = 'sent'")).toHaveLength(1);
   }
+});
+
+test('while its settings cannot be read a message comes again, and no push was in hand', async () => {
+  await writePush({ scenario: 8 });
+  vi.stubEnv('SETTINGS_ORDER', '/signalbox/nowhere/config/order');
+  const { handler: other } = await fresh();
+  vi.unstubAllEnvs();
+  const event: SQSEvent = { Records: [sqsRecord({ order_id: 7001 }, 9)] };
+  expect(redelivered(event, await other(event, contextOf()))).toEqual([0]);
+  expect(await rowsOf('select state, attempts, perhaps_sent_at from push_db.push')).toEqual([
+    { state: 'unsent', attempts: 0, perhaps_sent_at: null },
+  ]);
 });
 
 test('an order without pushes, and one whose pushes are sent, have nothing to send', async () => {

@@ -1,6 +1,6 @@
 import { pushChange } from '../../../lib/order/pushes.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
-import { singer } from '../../../lib/order/singer.ts';
+import { singerAt } from '../../../lib/order/singer.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { bus } from '../../../lib/platform/bus.ts';
 import { consume } from '../../../lib/platform/consume.ts';
@@ -66,7 +66,8 @@ function pusher({ databases, world }: Stage, { exchange }: SimulatedSinger): Con
       const platform = mysqlOf<PlatformTables>(databases, world, worker);
       const deps = {
         mysql,
-        singer: singer(async () => ({ singer_url }), exchange),
+        settings: async () => ({ singer_url }),
+        singerAt: singerAt(exchange),
         deliver: deliverBy(queuesOf(pushesToSend), bus()),
         stopped: switches({ mysql: platform }, () => world.nowMs),
       };

@@ -9,7 +9,7 @@ import type { Random } from '../simulation/random.ts';
 type Connection = Awaited<ReturnType<typeof connect>>;
 
 /** What must be shown of a change, unless it is withheld. */
-export interface Expected {
+interface Expected {
   readonly scenario: number;
   readonly content: string;
   readonly receiver: { readonly type: string; readonly id: number | string | null };

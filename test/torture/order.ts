@@ -14,7 +14,6 @@ import { live, newOrders, type Order } from './order-lives.ts';
 import type { Figures } from './real.ts';
 
 const orderCount = 2_000;
-const changes = 20_000;
 const lanes = 4;
 const restarts = ['SIGTERM', 'SIGKILL'] as const;
 const standsMs = 180_000;
@@ -34,7 +33,7 @@ interface Run {
  * with -9, the push service loses answers and refuses, the log is rotated, and MySQL is ended, then killed: per order
  * the push service shows exactly the pushes of its history, in order.
  */
-export async function killedReaders(dir: string, seed: number): Promise<Figures> {
+export async function killedReaders(dir: string, seed: number, changes = 20_000): Promise<Figures> {
   const stack = await startStack(dir, {}, progressOn(process.stdout), { search: false });
   try {
     await until('the reader stands', () => standing(stack), { timeoutMs: standsMs, pollMs: 500 });
@@ -42,7 +41,7 @@ export async function killedReaders(dir: string, seed: number): Promise<Figures>
     const began = Date.now();
     const run: Run = { kept: 0, going: true, killed: 0 };
     const harm = Promise.all([
-      restarting(stack, dir, run),
+      restarting(stack, dir, run, changes),
       killing(stack, randomOf(seed + 1), run),
       disturbing(stack, randomOf(seed + 2), run),
     ]);
@@ -64,7 +63,7 @@ export async function killedReaders(dir: string, seed: number): Promise<Figures>
     const wrong = await differences(stack, orders);
     const seconds = Math.round((Date.now() - began) / 1000);
     return {
-      title: 'readers, pushers and MySQL killed under 20,000 changes of orders',
+      title: `readers, pushers and MySQL killed under ${changes.toLocaleString('en')} changes of orders`,
       facts: `${run.kept} changes, ${run.killed} workers killed, ${wrong.facts}, ${seconds} s`,
       good: !wrong.differences.length && run.killed > 0,
     };
@@ -89,7 +88,12 @@ const standing = async (stack: Stack): Promise<boolean> =>
 const pause = (ms: number) => new Promise((done) => setTimeout(done, ms));
 
 /** Ends MySQL after a third of the changes, and kills it after the second. */
-async function restarting({ processes, mysql }: Stack, dir: string, run: Run): Promise<void> {
+async function restarting(
+  { processes, mysql }: Stack,
+  dir: string,
+  run: Run,
+  changes: number,
+): Promise<void> {
   let { pid } = mysql;
   for (const [index, signal] of restarts.entries()) {
     const due = ((index + 1) * changes) / (restarts.length + 1);

@@ -17,7 +17,7 @@ const orderCount = 2_000;
 const lanes = 4;
 const restarts = ['SIGTERM', 'SIGKILL'] as const;
 const standsMs = 180_000;
-const settleMs = 1_200_000;
+const patience = { timeoutMs: 1_200_000, pollMs: 2_000 };
 /** Comes when all else is done: once it is seen, everything before it was read. */
 const lastOrder = 900_001;
 
@@ -57,9 +57,11 @@ export async function killedReaders(dir: string, seed: number, changes = 20_000)
         });
       }),
     );
+    await changeLast(stack);
+    await until('all changes are read', () => isLastSeen(stack), patience);
     run.going = false;
     await harm;
-    await settled(stack);
+    await until('every push has ended', () => isNoneOpen(stack), patience);
     const wrong = await differences(stack, orders);
     const seconds = Math.round((Date.now() - began) / 1000);
     return {
@@ -142,23 +144,29 @@ async function disturbing(stack: Stack, random: Random, run: Run): Promise<void>
   }
 }
 
-/** Once the reader has seen what came last, and no push is open. */
-async function settled(stack: Stack): Promise<void> {
-  await asked(
-    stack,
-    'insert into order_db.`order` (order_id, patient_id, status, changed_by) values (?, 1, ?, ?)',
-    [lastOrder, 'PAYING', 'patient'],
-  );
-  const isSettled = async () => {
-    const [row] = await asked(
+/** It needs a server that answers, which may just have been ended. */
+async function changeLast(stack: Stack): Promise<void> {
+  const changed = () =>
+    asked(
       stack,
-      `select (select count(*) from push_db.order_seen where order_id = ?) seen,
-        (select count(*) from push_db.push where state in ('unsent', 'in hand')) open`,
-      [lastOrder],
+      'replace into order_db.`order` (order_id, patient_id, status, changed_by) values (?, 1, ?, ?)',
+      [lastOrder, 'PAYING', 'patient'],
+    ).then(
+      () => true,
+      () => false,
     );
-    return Number(row?.['seen']) === 1 && Number(row?.['open']) === 0;
-  };
-  await until('every push has ended', isSettled, { timeoutMs: settleMs, pollMs: 2_000 });
+  await until('the last order is changed', changed, { pollMs: 500 });
+}
+
+const isLastSeen = (stack: Stack): Promise<boolean> =>
+  asked(stack, 'select 1 from push_db.order_seen where order_id = ?', [lastOrder]).then(
+    (rows) => rows.length > 0,
+    () => false,
+  );
+
+async function isNoneOpen(stack: Stack): Promise<boolean> {
+  const open = "select 1 from push_db.push where state in ('unsent', 'in hand') limit 1";
+  return (await asked(stack, open)).length === 0;
 }
 
 const State = z.object({

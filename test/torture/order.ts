@@ -176,7 +176,7 @@ const State = z.object({
       order_id: z.number(),
       content: z.string(),
       receiver: z.unknown(),
-      data: z.unknown(),
+      data: z.unknown().optional(),
     }),
   ),
 });

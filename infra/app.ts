@@ -4,6 +4,7 @@ import { broker } from './broker.ts';
 import { call } from './call.ts';
 import { dashboard } from './constructs/dashboards.ts';
 import { Site } from './constructs/site.ts';
+import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 
 /** The whole product. Stage `local` and `cloud` are made from the same pages. */
@@ -11,7 +12,7 @@ export function signalbox(app: App): App {
   const site = new Site(app);
   const base = backing(app, site);
   const first = platform(app, site, base);
-  const domains = [broker, call].map((domain) => domain(app, site, base));
+  const domains = [broker, call, order].map((domain) => domain(app, site, base));
   for (const domain of domains) domain.addStackDependency(first);
   delivery(first);
   for (const domain of [first, ...domains]) dashboard(domain);

@@ -81,12 +81,20 @@ export async function startMysql(
   };
   const lines = Object.entries(options).map(([key, value]) => `${key}=${value}`);
   writeFileSync(file('my.cnf'), ['[mysqld]', ...lines, ''].join('\n'));
-  const pid = await processes.start(
-    name,
-    [join(home, 'bin/mysqld'), `--defaults-file=${file('my.cnf')}`],
-    () => accepts({ host, port }),
-  );
-  return { host, port, pid };
+  return await startMysqlAgain(processes, dir, { host, port }, name);
+}
+
+/** Starts a server on what it has left in `dir`, where it has ended. */
+export async function startMysqlAgain(
+  processes: Processes,
+  dir: string,
+  server: { readonly host: string; readonly port: number },
+  name = 'mysql',
+): Promise<Mysql> {
+  const mysqld = join(await mysqlHome(), 'bin/mysqld');
+  const command = [mysqld, `--defaults-file=${join(dir, 'my.cnf')}`] as const;
+  const pid = await processes.start(name, command, () => accepts(server));
+  return { host: server.host, port: server.port, pid };
 }
 
 async function accepts(server: { host: string; port: number }): Promise<boolean> {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { showBroker } from './broker.ts';
 import { showCall } from './call.ts';
+import { showOrders } from './order.ts';
 import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
 import { type SimulatorName, simulators } from './simulators/all.ts';
@@ -72,7 +73,11 @@ try {
   const progress = progressOn(process.stdout);
   console.log(styleText('bold', 'Signalbox'));
   stack = await startStack(join(root, '.local'), ports, progress);
-  const shown = [await showBroker(stack, progress), await showCall(stack, progress)];
+  const shown = [
+    await showBroker(stack, progress),
+    await showCall(stack, progress),
+    await showOrders(stack, progress),
+  ];
   const arrived = shown.every((one) => one);
   if (once) await end(arrived ? 0 : 1);
   showAddresses(stack);

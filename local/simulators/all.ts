@@ -3,6 +3,7 @@ import { startIdentity } from './identity.ts';
 import { startK3 } from './k3.ts';
 import { startListing } from './listing.ts';
 import { startPayment } from './payment.ts';
+import { startSinger } from './singer.ts';
 import { startWeishop } from './weishop.ts';
 
 /** Every partner that runs here; each starts on the port it is given (0: any free one). */
@@ -12,6 +13,7 @@ export const simulators = {
   listing: startListing,
   k3: startK3,
   weishop: startWeishop,
+  singer: startSinger,
 } satisfies Record<string, (port?: number) => Promise<Simulator>>;
 
 export type SimulatorName = keyof typeof simulators;

@@ -21,6 +21,7 @@ import { listings } from './scenarios/listings.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
 import { profileReads, profileReadsAway } from './scenarios/profile-reads.ts';
+import { pushes } from './scenarios/pushes.ts';
 
 const databases = await openDatabases(serverOfWorker());
 afterAll(databases.close);
@@ -55,6 +56,7 @@ test.each([
   { scenario: everything, every: 11 },
   { scenario: accounting, every: 11 },
   { scenario: listings, every: 5 },
+  { scenario: pushes, every: 7 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -77,6 +79,7 @@ test.each([
   { scenario: http, seeds: 4 },
   { scenario: postponed, seeds: 10 },
   { scenario: profileReads, seeds: 3 },
+  { scenario: pushes, seeds: 6 },
   { scenario: claimsOf(2), seeds: 10 },
   { scenario: claimsOf(20), seeds: 1 },
 ])(

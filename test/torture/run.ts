@@ -24,6 +24,7 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
+import { killedReaders } from './order.ts';
 import { killedConsumers, killedFullRun, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
@@ -84,6 +85,7 @@ async function real(): Promise<void> {
     await killedStart(join(dir, 'copy')),
     await killedConsumers(join(dir, 'stack'), Date.now()),
     await killedFullRun(join(dir, 'full')),
+    await killedReaders(join(dir, 'orders'), Date.now()),
   ]) {
     console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
     if (one.good) counts.passed += 1;

@@ -11,6 +11,7 @@ import { listings } from './listings.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 import { profileReads, profileReadsAway } from './profile-reads.ts';
+import { pushes } from './pushes.ts';
 
 export const scenarios: readonly Scenario[] = [
   accounting,
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   postponed,
   profileReads,
   profileReadsAway,
+  pushes,
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),

@@ -1,0 +1,10 @@
+import * as z from 'zod';
+import { event } from '../platform/event.ts';
+
+/** The push service has taken a push. */
+const OrderPushed = z.object({
+  push_id: z.string(),
+  order_id: z.string(),
+  scenario: z.int(),
+});
+export const orderPushed = event('order/pushed', OrderPushed);

@@ -11,7 +11,7 @@ create table if not exists push_db.push (
   receiver_id bigint null comment 'null where nobody is there to receive it',
   channel varchar(10) character set ascii not null comment 'wechat or app',
   content varchar(200) not null,
-  data json null,
+  data varchar(200) null comment 'JSON',
   status_after varchar(32) character set ascii not null comment 'what the order became',
   changed_at datetime(3) not null comment 'when it became that',
   late_from datetime(3) not null comment 'what its age is counted from: changed_at, or when a person had it sent again',

@@ -1,5 +1,6 @@
 import type { Insertable } from 'kysely';
 import { wallTimeMs } from '../platform/time.ts';
+import { jsonId } from './ids.ts';
 import { type Scenario, scenarioOf } from './scenarios.ts';
 import type { PushTables } from './tables.ts';
 
@@ -56,7 +57,8 @@ function receiverOf(
   return { type: receiver, id: nurse_id };
 }
 
-/** Who is told that a nurse has accepted is told which; ids keep every digit. */
+/** Who is told that a nurse has accepted is told which. */
 function dataOf({ number }: Scenario, { nurse_id }: OrderChange): string | null {
-  return number === accepted ? `{"nurse_id":${nurse_id}}` : null;
+  if (number !== accepted) return null;
+  return JSON.stringify({ nurse_id: nurse_id === null ? null : jsonId(nurse_id) });
 }

@@ -1,0 +1,12 @@
+import * as z from 'zod';
+import { event } from '../platform/event.ts';
+
+/** The push service has taken a push. */
+export const OrderPushed = z.object({
+  push_id: z.string(),
+  order_id: z.string(),
+  scenario: z.int(),
+});
+export type OrderPushed = z.infer<typeof OrderPushed>;
+
+export const orderPushed = event('order/pushed', OrderPushed);

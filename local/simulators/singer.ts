@@ -1,0 +1,69 @@
+import * as z from 'zod';
+import { type Partner, type Simulator, startSimulator } from './controls.ts';
+
+const Id = z.union([z.int().positive(), z.string().regex(/^\d+$/)]);
+
+const Push = z.strictObject({
+  push_id: z.string().min(1).max(100),
+  channel: z.enum(['wechat', 'app']),
+  receiver: z.strictObject({ type: z.enum(['patient', 'nurse', 'nurse_group']), id: Id }),
+  content: z.string().min(1),
+  order_id: Id,
+  data: z.record(z.string(), z.unknown()).optional(),
+});
+type Push = z.infer<typeof Push>;
+
+const rememberedMs = 24 * 3_600_000;
+/** How many pushes it shows at the most; the oldest go first. */
+const shownMax = 1_000_000;
+
+export const startSinger = (port = 0): Promise<Simulator> =>
+  startSimulator(singerPartner(Date.now), port);
+
+/**
+ * The push service. Controls of its own: `POST /__unknown` `{"type", "id"}` makes a receiver one
+ * that it does not know, `POST /__known` takes that back.
+ */
+export function singerPartner(now: () => number): Partner {
+  const pushes: Push[] = [];
+  /** By push id. What comes after a day is forgotten and shown once more: the receiver gets it twice. */
+  const sent = new Map<string, { readonly message_id: string; readonly atMs: number }>();
+  const unknown = new Set<string>();
+  const keyOf = ({ type, id }: Push['receiver']) => `${type} ${id}`;
+  let messages = 0;
+
+  const push = (given: Push) => {
+    if (unknown.has(keyOf(given.receiver))) return { code: 4101 };
+    const before = sent.get(given.push_id);
+    if (before && now() - before.atMs < rememberedMs)
+      return { code: 0, message_id: before.message_id };
+    messages += 1;
+    const message_id = `singer-${messages}`;
+    sent.delete(given.push_id); // So that the map stays in the order of time.
+    sent.set(given.push_id, { message_id, atMs: now() });
+    pushes.push(given);
+    if (pushes.length > shownMax) pushes.shift();
+    return { code: 0, message_id };
+  };
+  const receiver = (body: unknown) => keyOf(Push.shape.receiver.parse(body));
+
+  return {
+    handle: ({ method, path, body }) => {
+      if (method !== 'POST' || path !== '/push') return undefined;
+      const given = Push.safeParse(body);
+      if (given.success) return { body: push(given.data) };
+      return { status: 400, body: { code: 4000, message: z.prettifyError(given.error) } };
+    },
+    refuse: () => ({ body: { code: 5000 } }),
+    state: () => ({ pushes }),
+    reset: () => {
+      pushes.length = 0;
+      sent.clear();
+      unknown.clear();
+    },
+    controls: {
+      '/__unknown': (body) => void unknown.add(receiver(body)),
+      '/__known': (body) => void unknown.delete(receiver(body)),
+    },
+  };
+}

@@ -3,6 +3,7 @@ import { backing } from './backing.ts';
 import { broker } from './broker.ts';
 import { dashboard } from './constructs/dashboards.ts';
 import { Site } from './constructs/site.ts';
+import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 
 /** The whole product. Stage `local` and `cloud` are made from the same pages. */
@@ -10,7 +11,7 @@ export function signalbox(app: App): App {
   const site = new Site(app);
   const base = backing(app, site);
   const first = platform(app, site, base);
-  const domains = [broker].map((domain) => domain(app, site, base));
+  const domains = [broker, order].map((domain) => domain(app, site, base));
   for (const domain of domains) domain.addStackDependency(first);
   delivery(first);
   for (const domain of [first, ...domains]) dashboard(domain);

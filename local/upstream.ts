@@ -7,7 +7,8 @@ type Server = { readonly host: string; readonly port: number };
 /** Makes the tables of the systems outside. */
 export async function createUpstream(server: Server): Promise<void> {
   const admin = await connect(server);
-  await admin.query(readFileSync(join(import.meta.dirname, 'upstream.sql'), 'utf8'));
+  for (const file of ['upstream.sql', 'order.sql'])
+    await admin.query(readFileSync(join(import.meta.dirname, file), 'utf8'));
   await admin.end();
 }
 

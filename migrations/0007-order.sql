@@ -25,7 +25,7 @@ create table if not exists push_db.push (
   created_at datetime(3) not null default current_timestamp(3),
   updated_at datetime(3) not null default current_timestamp(3) on update current_timestamp(3),
   unique key by_sequence (sequence),
-  key by_order (order_id, state, sequence),
+  key by_order (order_id, sequence),
   key by_state (state, created_at)
 );
 

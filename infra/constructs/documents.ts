@@ -4,12 +4,14 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
+import { OrderSettings } from '../../lib/order/settings.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
 
 /** The configuration documents and what each must look like: checked here, at synth, and by each function. */
 const schemas: Record<string, z.ZodType> = {
   broker: BrokerSettings,
   call: CallSettings,
+  order: OrderSettings,
   platform: PlatformSettings,
 };
 

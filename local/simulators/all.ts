@@ -1,9 +1,11 @@
 import type { Simulator } from './controls.ts';
 import { startIdentity } from './identity.ts';
+import { startSinger } from './singer.ts';
 
 /** Every partner that runs here; each starts on the port it is given (0: any free one). */
 export const simulators = {
   identity: startIdentity,
+  singer: startSinger,
 } satisfies Record<string, (port?: number) => Promise<Simulator>>;
 
 export type SimulatorName = keyof typeof simulators;

@@ -4,7 +4,7 @@ import { connect, type Mysql } from '../../local/mysql.ts';
 
 type Admin = Awaited<ReturnType<typeof connect>>;
 
-const schemas = ['signalbox', 'user_prop_db', 'anjuke_db'];
+const schemas = ['signalbox', 'user_prop_db', 'push_db', 'anjuke_db', 'order_db'];
 let admin: Admin | undefined;
 
 /** This worker's own MySQL. */

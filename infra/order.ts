@@ -1,0 +1,21 @@
+import { type App, Duration } from 'aws-cdk-lib';
+import { pushesToSend } from '../lib/order/queues.ts';
+import { drain } from './constructs/functions.ts';
+import { bus, mysql, settings } from './constructs/resources.ts';
+import { type Backing, Domain, type Site } from './constructs/site.ts';
+
+/** Patients and nurses hear of changes of their orders. */
+export function order(app: App, site: Site, backing: Backing): Domain {
+  const stack = new Domain(app, 'order', site, backing);
+
+  drain(stack, pushesToSend, {
+    batch: 10,
+    atOnce: 10,
+    uses: [mysql('mysql'), settings('order'), bus],
+    sends: [pushesToSend],
+    timeout: Duration.seconds(60),
+    harm: 'Patients and nurses do not hear of what happens to their orders.',
+  });
+
+  return stack;
+}

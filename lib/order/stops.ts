@@ -1,0 +1,5 @@
+/** The kill switch of everything that goes to the push service. */
+export const singerSwitch = 'order/singer';
+
+/** The kill switch of one scenario: its pushes wait, and those after them of the same orders. */
+export const scenarioSwitch = (number: number): string => `order/scenario-${number}`;

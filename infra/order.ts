@@ -1,6 +1,6 @@
 import { type App, Duration } from 'aws-cdk-lib';
 import { pushesToSend } from '../lib/order/queues.ts';
-import { drain } from './constructs/functions.ts';
+import { byHand, drain } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
@@ -15,6 +15,12 @@ export function order(app: App, site: Site, backing: Backing): Domain {
     sends: [pushesToSend],
     timeout: Duration.seconds(60),
     harm: 'Patients and nurses do not hear of what happens to their orders.',
+  });
+  byHand(stack, 'order/resend-push', {
+    uses: [mysql('mysql')],
+    sends: [pushesToSend],
+    timeout: Duration.seconds(30),
+    harm: 'What the push service refused cannot be sent again.',
   });
 
   return stack;

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { event } from '../platform/event.ts';
 
 /** The push service has taken a push. */
-export const OrderPushed = z.object({
+const OrderPushed = z.object({
   push_id: z.string(),
   order_id: z.string(),
   scenario: z.int(),

@@ -7,6 +7,4 @@ const OrderPushed = z.object({
   order_id: z.string(),
   scenario: z.int(),
 });
-export type OrderPushed = z.infer<typeof OrderPushed>;
-
 export const orderPushed = event('order/pushed', OrderPushed);

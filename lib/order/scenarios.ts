@@ -18,7 +18,7 @@ export const orderStatuses = {
 } as const;
 export type OrderStatus = keyof typeof orderStatuses;
 
-export type ChangedBy = 'patient' | 'nurse' | 'system' | 'support';
+type ChangedBy = 'patient' | 'nurse' | 'system' | 'support';
 
 const channels = { 微信内推送: 'wechat', App提醒: 'app' } as const;
 

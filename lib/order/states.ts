@@ -12,17 +12,15 @@
  * - `too old`, `overtaken`: withheld, nobody would want it any more
  * - `no receiver`: there was nobody to hear of it
  */
-export const pushStates = [
-  'unsent',
-  'in hand',
-  'sent',
-  'unknown',
-  'refused',
-  'too old',
-  'overtaken',
-  'no receiver',
-] as const;
-export type PushState = (typeof pushStates)[number];
+export type PushState =
+  | 'unsent'
+  | 'in hand'
+  | 'sent'
+  | 'unknown'
+  | 'refused'
+  | 'too old'
+  | 'overtaken'
+  | 'no receiver';
 
 /** Pushes that keep the later ones of their order waiting. */
 export const openStates = ['unsent', 'in hand'] as const satisfies PushState[];

@@ -16,6 +16,7 @@ import { claimsOf } from './scenarios/claims.ts';
 import { jobsDone } from './scenarios/jobs.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
+import { pushes } from './scenarios/pushes.ts';
 
 const databases = await openDatabases(serverOfWorker());
 afterAll(databases.close);
@@ -44,6 +45,7 @@ test.each([
   { scenario: outbox, every: 5 },
   { scenario: http, every: 5 },
   { scenario: postponed, every: 5 },
+  { scenario: pushes, every: 7 },
   { scenario: broker, every: 7 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
@@ -62,6 +64,7 @@ test.each([
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },
   { scenario: postponed, seeds: 10 },
+  { scenario: pushes, seeds: 6 },
   { scenario: claimsOf(2), seeds: 10 },
   { scenario: claimsOf(20), seeds: 1 },
 ])(

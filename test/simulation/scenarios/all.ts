@@ -5,6 +5,7 @@ import { claimsOf } from './claims.ts';
 import { jobsDone } from './jobs.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
+import { pushes } from './pushes.ts';
 
 export const scenarios: readonly Scenario[] = [
   broker,
@@ -12,6 +13,7 @@ export const scenarios: readonly Scenario[] = [
   outbox,
   http,
   postponed,
+  pushes,
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),

@@ -1,7 +1,11 @@
+import { bus } from '../../../lib/platform/bus.ts';
 import { deliverDue } from '../../../lib/platform/delivery.ts';
+import { busVariable } from '../../../lib/platform/names.ts';
 import { anyQueue, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../play.ts';
+
+process.env[busVariable] ??= 'simulated';
 
 /**
  * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
@@ -19,7 +23,7 @@ export function deliverer(
       deliverDue(
         {
           mysql: mysqlOf(databases, world, worker),
-          deliver: deliverBy(anyQueue()),
+          deliver: deliverBy(anyQueue(), bus()),
           settings: async () => ({ deliveriesPerMinuteMax }),
           pause: (ms) => new Promise((done) => setTimeout(done, ms)),
         },

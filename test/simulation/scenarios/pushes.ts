@@ -1,0 +1,118 @@
+import { pushChange } from '../../../lib/order/pushes.ts';
+import { pushesToSend } from '../../../lib/order/queues.ts';
+import { singer } from '../../../lib/order/singer.ts';
+import type { PushTables } from '../../../lib/order/tables.ts';
+import { bus } from '../../../lib/platform/bus.ts';
+import { consume } from '../../../lib/platform/consume.ts';
+import { setSwitch } from '../../../lib/platform/kill-switch.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { switches } from '../../../lib/platform/switches.ts';
+import { mysqlOf } from '../database.ts';
+import type { Act, Consumer, Scenario, Stage } from '../play.ts';
+import { startMs, type Worker } from '../world.ts';
+import { deliverer } from './deliverer.ts';
+import { type Orders, ordersOf } from './orders.ts';
+import { promisesOf } from './push-promises.ts';
+import { type SimulatedSinger, singerOf } from './simulated-singer.ts';
+
+const swarmOrders = 4;
+const swarmChanges = 20;
+const swarmSeconds = 800;
+const hourMs = 3_600_000;
+/** The clock of the order system may be ahead of ours. */
+const aheadMsMax = 2 * hourMs;
+/** When the answers of one order are lost for over a day: the time in which nothing new happens. */
+const leap = { fromMs: startMs + 3 * hourMs, toMs: startMs + 22.5 * hourMs };
+
+/** Changes of orders reach the push service: each once, in their order, or it is said why not. */
+export const pushes: Scenario = {
+  name: 'pushes',
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.switch', 'signalbox.audit'],
+    ...['push_db.push', 'push_db.order_seen', 'push_db.push_log'],
+  ],
+  begin: (stage) => {
+    const { faults, queues } = stage;
+    const { random, exact } = faults;
+    const queue = queues.open(pushesToSend);
+    const orders = ordersOf(stage);
+    const service = singerOf(stage, swarmOrders);
+    const aheadMs = !exact && random.happens(0.5) ? random.between(0, aheadMsMax) : 0;
+    const nudge = (order: number) => queues.put(queue, JSON.stringify({ order_id: `${order}` }));
+    const script = exact
+      ? fixedScript(orders, nudge)
+      : [...chanceScript(stage, orders, nudge, aheadMs), ...switchActs(stage)];
+    const promises = promisesOf(stage, orders, service);
+    return {
+      consumers: [pusher(stage, service)],
+      schedules: [deliverer(stage)],
+      script,
+      ...(service.losesForLong && { leap }),
+      ...promises,
+    };
+  },
+};
+
+function pusher({ databases, world }: Stage, { exchange }: SimulatedSinger): Consumer {
+  const singer_url = 'https://singer.simulated';
+  return {
+    queue: pushesToSend,
+    timeoutSeconds: 60,
+    handlerOf: (worker) => {
+      const mysql = mysqlOf<PushTables>(databases, world, worker);
+      const platform = mysqlOf<PlatformTables>(databases, world, worker);
+      const deps = {
+        mysql,
+        singer: singer(async () => ({ singer_url }), exchange),
+        deliver: deliverBy(queuesOf(pushesToSend), bus()),
+        stopped: switches({ mysql: platform }, () => world.nowMs),
+      };
+      return consume(pushesToSend, (message) => pushChange(deps, message), { mysql: platform });
+    },
+  };
+}
+
+/** Two changes at once, each with its message. */
+const fixedScript = (orders: Orders, nudge: (order: number) => void): Act[] =>
+  [8, 13].map((scenario) => ({
+    atSeconds: 0,
+    act: async () => {
+      await orders.happens(1, scenario);
+      nudge(1);
+    },
+  }));
+
+function chanceScript(
+  { faults: { random } }: Stage,
+  orders: Orders,
+  nudge: (order: number) => void,
+  aheadMs: number,
+): Act[] {
+  return Array.from({ length: swarmChanges }, () => {
+    const order = random.between(1, swarmOrders);
+    return {
+      atSeconds: random.between(0, swarmSeconds),
+      act: async () => {
+        await orders.goesOn(order, aheadMs);
+        nudge(order);
+      },
+    };
+  });
+}
+
+/** In some plays everything, or one scenario, is stopped for a while. */
+function switchActs({ databases, world, faults: { random } }: Stage): Act[] {
+  if (random.happens(0.6)) return [];
+  const name = random.happens(0.5) ? 'order/singer' : `order/scenario-${random.between(1, 15)}`;
+  const nobody = { connections: new Set() } as unknown as Worker;
+  const mysql = mysqlOf<PlatformTables>(databases, world, nobody);
+  const turned = (state: 'off' | 'on') => async () => {
+    await setSwitch({ mysql }, { name, state, by: 'simulation', why: 'to see what waits' });
+  };
+  const offSeconds = random.between(0, swarmSeconds);
+  return [
+    { atSeconds: offSeconds, act: turned('off') },
+    { atSeconds: offSeconds + random.between(1, 1_800), act: turned('on') },
+  ];
+}

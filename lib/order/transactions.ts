@@ -1,0 +1,161 @@
+import { GtidSet } from '@vlasky/zongji';
+import type { Checkpoint } from './checkpoints.ts';
+import type { LogEvent, RowChange } from './log-events.ts';
+
+/** A change and where it stands in the binlog: `<transaction>:<ordinal of the order row in it>`. */
+export interface PlacedChange extends RowChange {
+  readonly place: string;
+  /** It is only prepared, by the XA transaction of this name. */
+  readonly prepared?: string;
+}
+
+/** What is to be written together. */
+export interface Batch {
+  readonly changes: readonly PlacedChange[];
+  /** XA transactions of which nothing needs to be kept any longer. */
+  readonly finished: readonly string[];
+  readonly checkpoint: Checkpoint;
+}
+
+/** What was read since the last batch. */
+export interface Reading {
+  readonly take: (event: LogEvent) => void;
+  /** Order rows that wait to be written, those of a transaction that has not ended among them. */
+  readonly rows: () => number;
+  readonly inTransaction: () => boolean;
+  /** Of the open transaction there are order rows beyond those that were written before. */
+  readonly progressed: () => boolean;
+  readonly place: () => Pick<Checkpoint, 'file' | 'position'>;
+  /** The name of the XA transaction that is open. */
+  readonly xid: () => string | undefined;
+  /** All whole transactions; undefined where the place has not moved since the last batch. */
+  readonly whole: () => Batch | undefined;
+  /** The open transaction too, as far as it was read: for one too large to be kept in memory. */
+  readonly all: () => Batch;
+}
+
+interface Open {
+  readonly gtid: string | null;
+  readonly name: string;
+  /** Order rows met so far, those that were written before among them. */
+  rows: number;
+  /** Between BEGIN and its end: a statement in it is none of its own. */
+  begun: boolean;
+  prepared: string | undefined;
+  readonly skip: number;
+}
+
+/**
+ * Puts the events that follow a checkpoint together into transactions. No I/O, no clock: the same
+ * events give the same changes with the same places, wherever the reading began.
+ *
+ * The place moves at the end of a transaction only, never at its beginning or within it.
+ */
+export function readingFrom(from: Checkpoint): Reading {
+  const gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
+  let { file, position, atMs } = from;
+  let resumed = from.open;
+  let open: Open | undefined;
+  let changes: PlacedChange[] = [];
+  /** How many of `changes` belong to transactions that have ended. */
+  let ended = 0;
+  let finished: string[] = [];
+  let moved = false;
+
+  function begin(gtid: string | null, at: number): void {
+    // Without GTIDs the end of the event that opens it names a transaction for ever.
+    const name = gtid ?? `${from.serverUuid}:${file}:${at}`;
+    const skip = resumed?.name === name ? resumed.rows : 0;
+    open = { gtid, name, rows: 0, begun: false, prepared: undefined, skip };
+  }
+
+  function current(what: string): Open {
+    if (open) return open;
+    throw new Error(
+      `The binlog has ${what} outside a transaction at ${file}:${position}: servers before MySQL 5.7 cannot be read.`,
+    );
+  }
+
+  function end(at: number, ms: number): void {
+    if (open?.gtid) gtids?.add(open.gtid);
+    open = undefined;
+    resumed = null;
+    position = at;
+    atMs = ms;
+    ended = changes.length;
+    moved = true;
+  }
+
+  function rows(images: readonly RowChange[]): void {
+    const of = current('rows');
+    for (const change of images) {
+      of.rows += 1;
+      if (of.rows <= of.skip) continue;
+      const place = change.place ?? `${of.name}:${of.rows}`;
+      // What has a place already is committed now.
+      const prepared = change.place === undefined && of.prepared;
+      changes.push({ ...change, place, ...(prepared && { prepared }) });
+    }
+  }
+
+  function take(event: LogEvent): void {
+    switch (event.kind) {
+      case 'file':
+        if (event.file !== file || event.position > position) moved = true;
+        file = event.file;
+        position = event.position;
+        return;
+      case 'header':
+        if (!open && event.position > position) position = event.position;
+        return;
+      case 'transaction':
+        return begin(event.gtid, event.position);
+      case 'begin':
+        current('BEGIN').begun = true;
+        return;
+      case 'rows':
+        return rows(event.changes);
+      case 'statement':
+        if (!open?.begun) end(event.position, event.atMs);
+        return;
+      case 'xa start': {
+        const of = current('XA START');
+        of.begun = true;
+        of.prepared = event.xid;
+        return;
+      }
+      case 'xa one phase':
+        finished.push(current('XA COMMIT').prepared ?? '');
+        return end(event.position, event.atMs);
+      case 'xa committed':
+      case 'xa rolled back':
+        finished.push(event.xid);
+        return end(event.position, event.atMs);
+      case 'xa prepared':
+      case 'end':
+        return end(event.position, event.atMs);
+    }
+  }
+
+  function batch(count: number, rowsOf: Checkpoint['open']): Batch {
+    const taken = { changes: changes.slice(0, count), finished };
+    changes = changes.slice(count);
+    ended = 0;
+    finished = [];
+    moved = false;
+    const gtidSet = gtids?.toString() ?? null;
+    const { serverUuid } = from;
+    return { ...taken, checkpoint: { serverUuid, gtidSet, file, position, open: rowsOf, atMs } };
+  }
+
+  return {
+    take,
+    rows: () => changes.length,
+    inTransaction: () => open !== undefined,
+    progressed: () => open !== undefined && open.rows > open.skip,
+    place: () => ({ file, position }),
+    xid: () => open?.prepared,
+    whole: () => (moved ? batch(ended, resumed) : undefined),
+    all: () => batch(changes.length, open ? { name: open.name, rows: open.rows } : resumed),
+  };
+}

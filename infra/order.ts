@@ -1,6 +1,7 @@
 import { type App, Duration } from 'aws-cdk-lib';
+import { Schedule } from 'aws-cdk-lib/aws-events';
 import { pushesToSend } from '../lib/order/queues.ts';
-import { byHand, drain } from './constructs/functions.ts';
+import { byHand, drain, every } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
@@ -8,6 +9,14 @@ import { type Backing, Domain, type Site } from './constructs/site.ts';
 export function order(app: App, site: Site, backing: Backing): Domain {
   const stack = new Domain(app, 'order', site, backing);
 
+  every(stack, 'order/tail-binlog', {
+    schedule: Schedule.rate(Duration.minutes(1)),
+    uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
+    sends: [pushesToSend],
+    // It yields when the next run asks, a minute later; the rest is for one that comes late.
+    timeout: Duration.seconds(120),
+    harm: 'Patients and nurses do not hear of what happens to their orders: nobody reads of it.',
+  });
   drain(stack, pushesToSend, {
     batch: 10,
     atOnce: 10,

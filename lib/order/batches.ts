@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Claim } from '../platform/claim.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import { type NewPush, pushRowsOf } from './changes.ts';
 import { underLease, writeCheckpoint } from './checkpoints.ts';
 import type { RowChange } from './log-events.ts';
-import { type NewPush, pushRowsOf } from './changes.ts';
 import { pushesToSend } from './queues.ts';
 import type { PushTables } from './tables.ts';
 import type { Batch, PlacedChange } from './transactions.ts';
@@ -138,7 +138,11 @@ export async function preparedRows(
     .orderBy('ordinal')
     .limit(limit)
     .execute();
-  const changes = rows.map(({ place, images }) => ({ ...(images as never as Images), atMs, place }));
+  const changes = rows.map(({ place, images }) => ({
+    ...(images as never as Images),
+    atMs,
+    place,
+  }));
   return { changes, last: rows.length === limit ? rows.at(-1)?.ordinal : undefined };
 }
 

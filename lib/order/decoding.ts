@@ -43,11 +43,17 @@ export function logEventsOf(event: AnyBinlogEvent): LogEvent[] {
   }
   if (is(event, 'WriteRows')) {
     const { tableMap } = checkedRows(event);
-    return rowsOf(event.rows.map((row) => ({ before: null, after: image(row, tableMap) })), atMs);
+    return rowsOf(
+      event.rows.map((row) => ({ before: null, after: image(row, tableMap) })),
+      atMs,
+    );
   }
   if (is(event, 'DeleteRows')) {
     const { tableMap } = checkedRows(event);
-    return rowsOf(event.rows.map((row) => ({ before: image(row, tableMap), after: null })), atMs);
+    return rowsOf(
+      event.rows.map((row) => ({ before: image(row, tableMap), after: null })),
+      atMs,
+    );
   }
   if (is(event, 'UpdateRows')) {
     const { tableMap } = checkedRows(event);
@@ -119,7 +125,9 @@ function checkTable(event: TableMapEvent): void {
   for (const column of map.columns ?? []) {
     const wanted = columns.some((name) => name === column.name);
     if (wanted && encodings.test(column.charset ?? ''))
-      throw new Error(`${tableName}.${column.name} has the charset ${column.charset}, not ASCII's.`);
+      throw new Error(
+        `${tableName}.${column.name} has the charset ${column.charset}, not ASCII's.`,
+      );
     // Of the texts that we look at all are ASCII; the others need no table of their charset.
     if (column.charset) column.charset = 'utf8mb4';
   }
@@ -137,7 +145,9 @@ function checkedRows(event: RowsEvent): Images {
     const index = tableMap.columnSchemas.findIndex(({ COLUMN_NAME }) => COLUMN_NAME === name);
     for (const bitmap of bitmaps)
       if (bitmap && !((bitmap[index >> 3] ?? 0) & (1 << (index & 7))))
-        throw new Error(`A change of ${tableName} came without ${name}: set binlog_row_image=FULL.`);
+        throw new Error(
+          `A change of ${tableName} came without ${name}: set binlog_row_image=FULL.`,
+        );
   }
   return { tableMap };
 }

@@ -4,8 +4,8 @@ import { isAway, Unavailable } from '../platform/errors.ts';
 import type { Deliver } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
-import type { Stream } from './binlog.ts';
 import { preparedRows, type WriteDeps, writeBatch } from './batches.ts';
+import type { Stream } from './binlog.ts';
 import { readCheckpoint, readerName } from './checkpoints.ts';
 import type { LogEvent } from './log-events.ts';
 import type { Found } from './server.ts';
@@ -63,7 +63,11 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
     const ended = await readOn(deps, claimed, remaining, done);
     const { changes, pushes, first, lostUpstream } = done;
     const facts = { ended, changes, pushes, nudged, ...(lostUpstream && { lostUpstream }) };
-    return { outcome: pushes ? 'pushed' : 'nothing new', ...facts, ...(first && { firstRun: first }) };
+    return {
+      outcome: pushes ? 'pushed' : 'nothing new',
+      ...facts,
+      ...(first && { firstRun: first }),
+    };
   } catch (error) {
     if (error instanceof ClaimLost) return { outcome: 'overtaken', changes: done.changes };
     throw error;
@@ -130,7 +134,8 @@ async function readOn(
     } catch (error) {
       if (!isAway(error) || remaining() < endMs + retryAfterMs) throw error;
       await deps.pause(retryAfterMs);
-      if (!(await claimed.renew())) throw new ClaimLost('The lease ended while nothing could be read.');
+      if (!(await claimed.renew()))
+        throw new ClaimLost('The lease ended while nothing could be read.');
     }
   }
 }
@@ -154,7 +159,8 @@ async function follow(deps: TailDeps, run: Run): Promise<Ended> {
     for (const event of events) await read(deps, run, reading, event);
     if (reading.rows() || idle()) await write(deps, run, reading.whole());
     await listen(events.length > 0);
-    if (renewing() && !(await claimed.renew())) throw new ClaimLost('The lease was taken by another.');
+    if (renewing() && !(await claimed.renew()))
+      throw new ClaimLost('The lease was taken by another.');
     const ended = await endedBy(deps, reading, remaining, looking);
     if (!ended) continue;
     // Of a transaction too large for one run a part is written: the next one goes on after it.

@@ -61,7 +61,8 @@ export function openBinlog(
         if (one.kind === 'rows') kept += one.changes.length;
       }
     } catch (error) {
-      return fail(error instanceof Error ? error : new Error(String(error)));
+      fail(error instanceof Error ? error : new Error(String(error)));
+      return;
     }
     if (kept >= keptMax && !paused) {
       paused = true;

@@ -1,6 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import type { Claim } from '../platform/claim.ts';
-import { underClaim } from '../platform/claim.ts';
+import { type Claim, underClaim } from '../platform/claim.ts';
 import type { PlatformTables } from '../platform/schema.ts';
 import { dateOf, wallTimeMs } from '../platform/time.ts';
 import type { PushTables } from './tables.ts';
@@ -13,9 +12,9 @@ export interface Checkpoint {
   readonly gtidSet: string | null;
   readonly file: string;
   readonly position: number;
-  /** Of the transaction that begins here: its name, and how many of its order rows are written already. */
+  /** Of the transaction that begins here: its name, and how many of its order rows are written. */
   readonly open: { readonly name: string; readonly rows: number } | null;
-  /** When the last transaction up to here was made, by its server's clock; null before there was one. */
+  /** When the last transaction up to here was made, by its server's clock. */
   readonly atMs: number | null;
 }
 

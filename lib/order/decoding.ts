@@ -104,9 +104,12 @@ function checkStatement(sql: string, schema: string): void {
   if (!changing.test(sql) || !namesTable.test(sql)) return;
   if (schema !== orderTable.schema && !namesSchema.test(sql)) return;
   throw new Error(
-    `${tableName} was changed by a statement in the binlog, not by rows: set binlog_format=ROW for the session that did it, then run order/repair-gap with a new start.`,
+    `${tableName} was changed by a statement, not by rows: let nobody set binlog_format for a session. ${howToPass}`,
   );
 }
+
+/** For what is in the binlog already and cannot be read. */
+const howToPass = 'Run order/repair-gap with "pass": true to go on behind it.';
 
 const encodings = /^(ucs2|utf16|utf16le|utf32)$/;
 
@@ -114,13 +117,13 @@ const encodings = /^(ucs2|utf16|utf16le|utf32)$/;
 function checkTable(event: TableMapEvent): void {
   if (!event.hasSelfDescribingMetadata())
     throw new Error(
-      `The binlog does not name the columns of ${tableName}: set binlog_row_metadata=FULL.`,
+      `The binlog does not name the columns of ${tableName}: set binlog_row_metadata=FULL. ${howToPass}`,
     );
   const map = event.tableMap[event.tableId];
   const missing = columns.filter((name) => !event.columnNames?.includes(name));
   if (!map || missing.length)
     throw new Error(
-      `${tableName} has no column ${missing.join(', ')} any more: dropped or renamed upstream.`,
+      `${tableName} has no column ${missing.join(', ')}: dropped or renamed upstream. ${howToPass}`,
     );
   for (const column of map.columns ?? []) {
     const wanted = columns.some((name) => name === column.name);

@@ -7,7 +7,7 @@ export interface OrderImage {
   readonly changed_by: string;
 }
 
-/** A row before and after a change: made where there is no `before`, deleted where there is no `after`. */
+/** A row before and after a change; one that was made has no `before`, a deleted one no `after`. */
 export interface RowChange {
   readonly before: OrderImage | null;
   readonly after: OrderImage | null;

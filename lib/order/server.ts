@@ -76,7 +76,8 @@ export class Purged extends Error {
 
   constructor(lost: string, why: string) {
     super(
-      `${why} Lost: ${lost}. Run order/repair-gap: it compares all orders with what was last seen of them, and then the reader goes on (docs/runbooks/binlog-purged.md).`,
+      `${why} Lost: ${lost}. Run order/repair-gap: it compares all orders with what was last seen of
+them, and then the reader goes on (docs/runbooks/binlog-lost.md).`.replaceAll(/\s+/g, ' '),
     );
     this.lost = lost;
   }
@@ -87,7 +88,7 @@ export const endOf = ({ uuid, file, position, gtids }: LogState): Checkpoint => 
   ...{ file, position, open: null, atMs: null },
 });
 
-/** Throws `Purged` where something between the checkpoint and the first event that is left is lost. */
+/** Throws `Purged` where something after the checkpoint is no longer there to be read. */
 export async function find(
   order: Kysely<OrderTables>,
   checkpoint: Checkpoint | undefined,
@@ -107,7 +108,7 @@ export async function find(
   if (!here)
     throw new Purged(
       `all since ${checkpoint.file}:${checkpoint.position}`,
-      `Another server answers (${state.uuid}, before ${checkpoint.serverUuid}), and without GTIDs the place is not known there.`,
+      `Another server answers (${state.uuid}), and without GTIDs the place is not known there.`,
     );
   if (!inFile)
     throw new Purged(
@@ -124,16 +125,15 @@ async function compare(
 ): Promise<Pick<Found, 'lostUpstream'>> {
   const { executed = '', purged = '' } = gtids ?? {};
   const { rows } = await sql<{ gone: string; unread: string }>`
-    select gtid_subtract(${read}, ${executed}) gone, gtid_subtract(${purged}, ${read}) unread`.execute(
-    order,
-  );
+    select gtid_subtract(${read}, ${executed}) gone,
+      gtid_subtract(${purged}, ${read}) unread`.execute(order);
   const [{ gone, unread } = { gone: '', unread: '' }] = rows;
   if (unread)
     throw new Purged(withoutSpace(unread), 'The binlog was purged before all of it was read.');
   if (gone.includes(uuid))
     throw new Purged(
       `all since the reset; the reader stands behind ${withoutSpace(gone)}`,
-      'The server does not know transactions of its own that were read: its binlog was reset, or it was restored from a backup.',
+      'The server does not know transactions of its own that were read: it was reset or restored.',
     );
   return gone ? { lostUpstream: withoutSpace(gone) } : {};
 }

@@ -72,7 +72,7 @@ export function readingFrom(from: Checkpoint): Reading {
   function current(what: string): Open {
     if (open) return open;
     throw new Error(
-      `The binlog has ${what} outside a transaction at ${file}:${position}: servers before MySQL 5.7 cannot be read.`,
+      `The binlog has ${what} outside a transaction after ${file}:${position}: MySQL before 5.7?`,
     );
   }
 
@@ -101,40 +101,35 @@ export function readingFrom(from: Checkpoint): Reading {
   function take(event: LogEvent): void {
     switch (event.kind) {
       case 'file':
-        if (event.file !== file || event.position > position) moved = true;
+        moved ||= event.file !== file || event.position > position;
         file = event.file;
         position = event.position;
-        return;
+        break;
       case 'header':
-        if (!open && event.position > position) position = event.position;
-        return;
+        if (!open) position = Math.max(position, event.position);
+        break;
       case 'transaction':
-        return begin(event.gtid, event.position);
+        begin(event.gtid, event.position);
+        break;
       case 'begin':
         current('BEGIN').begun = true;
-        return;
+        break;
+      case 'xa start':
+        Object.assign(current('XA START'), { begun: true, prepared: event.xid });
+        break;
       case 'rows':
-        return rows(event.changes);
-      case 'statement':
-        if (!open?.begun) end(event.position, event.atMs);
-        return;
-      case 'xa start': {
-        const of = current('XA START');
-        of.begun = true;
-        of.prepared = event.xid;
-        return;
-      }
-      case 'xa one phase':
-        finished.push(current('XA COMMIT').prepared ?? '');
-        return end(event.position, event.atMs);
-      case 'xa committed':
-      case 'xa rolled back':
-        finished.push(event.xid);
-        return end(event.position, event.atMs);
-      case 'xa prepared':
-      case 'end':
-        return end(event.position, event.atMs);
+        rows(event.changes);
+        break;
+      default:
+        over(event);
     }
+  }
+
+  function over(event: Extract<LogEvent, { readonly atMs: number }>): void {
+    if (event.kind === 'statement' && open?.begun) return;
+    if (event.kind === 'xa one phase') finished.push(current('XA COMMIT').prepared ?? '');
+    if (event.kind === 'xa committed' || event.kind === 'xa rolled back') finished.push(event.xid);
+    end(event.position, event.atMs);
   }
 
   function batch(count: number, rowsOf: Checkpoint['open']): Batch {

@@ -84,6 +84,32 @@ export function watchRelease(
   ]);
 }
 
+/** What a function measures itself (`measured` of its outcome), under the service of its id. */
+export interface Measure {
+  readonly kind: string;
+  readonly name: string;
+  readonly thresholdSeconds: number;
+  /** Long enough to hold a measurement: the alarm takes none for good. */
+  readonly period: Duration;
+}
+
+export function watchMeasures(
+  stack: Domain,
+  id: string,
+  harm: string,
+  measures: readonly Measure[],
+): void {
+  const watches = measures.map(({ kind, name, thresholdSeconds, period: every }) => ({
+    kind,
+    metric: new Metric({
+      ...{ namespace: 'signalbox', metricName: name, dimensionsMap: { service: id } },
+      ...{ statistic: 'max', period: every },
+    }),
+    threshold: thresholdSeconds,
+  }));
+  watch(stack, id, harm, watches);
+}
+
 export function watchQueue(
   stack: Domain,
   id: string,
@@ -98,6 +124,22 @@ export function watchQueue(
     { kind: 'dead-letters', metric: letters, threshold: 1 },
   ]);
   stack.watched.queues.push({ id, queue, dead });
+}
+
+/** An alarm for a word among a function's outcomes. */
+export function watchOutcome(
+  stack: Domain,
+  id: string,
+  { kind, outcome, harm }: { kind: string; outcome: string; harm: string },
+): void {
+  const metric = new Metric({
+    namespace: 'signalbox',
+    metricName: outcome,
+    dimensionsMap: { service: id },
+    statistic: 'sum',
+    period,
+  });
+  watch(stack, id, harm, [{ kind, metric, threshold: 1 }]);
 }
 
 function watch(stack: Domain, id: string, harm: string, watches: readonly Watch[]): Alarm[] {

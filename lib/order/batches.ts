@@ -32,9 +32,9 @@ export async function writeBatch(
     await underLease(trx, claimed);
     await addPushes(trx, pushes);
     await see(trx, counting);
-    await keepPrepared(trx, changes);
     if (finished.length)
       await trx.deleteFrom('push_db.prepared_row').where('xid', 'in', finished).execute();
+    await keepPrepared(trx, changes);
     await writeCheckpoint(trx, claimed, checkpoint);
     follow(...nudgesFor(pushes));
   });

@@ -47,6 +47,15 @@ async function statusOf(order: Kysely<OrderTables>): Promise<readonly Status[]> 
 /** MySQL breaks long sets into lines. */
 const withoutSpace = (set: string): string => set.replaceAll(/\s/g, '');
 
+/** `binlog.000009` comes before `binlog.000010`, and `binlog.999999` before `binlog.1000000`. */
+export const numberOf = (file: string): number => Number(file.slice(file.lastIndexOf('.') + 1));
+
+/** Whether a place of the same server is at or behind another. */
+export function isAt(place: Pick<LogState, 'file' | 'position'>, other: typeof place): boolean {
+  const files = numberOf(place.file) - numberOf(other.file);
+  return files > 0 || (files === 0 && place.position >= other.position);
+}
+
 export interface LogFile {
   readonly file: string;
   readonly bytes: number;

@@ -59,5 +59,6 @@ export interface OrderTables {
     nurse_id: string | null;
     status: string | null;
     changed_by: string | null;
+    updated_at: string | null;
   };
 }

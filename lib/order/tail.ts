@@ -1,12 +1,12 @@
-import { type Kysely, sql } from 'kysely';
-import { type Claim, ClaimLost, claim } from '../platform/claim.ts';
+import type { Kysely } from 'kysely';
+import { type Claim, ClaimLost } from '../platform/claim.ts';
 import { isAway, Unavailable } from '../platform/errors.ts';
 import type { Deliver } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
-import type { PlatformTables } from '../platform/schema.ts';
 import { preparedRows, type WriteDeps, writeBatch } from './batches.ts';
 import type { Stream } from './binlog.ts';
 import { readCheckpoint, readerName } from './checkpoints.ts';
+import { endMs, every, isAsked, renewEveryMs, takeOver } from './lease.ts';
 import type { LogEvent } from './log-events.ts';
 import type { Found } from './server.ts';
 import type { OrderSettings } from './settings.ts';
@@ -25,22 +25,14 @@ export interface TailDeps {
   readonly pause: (ms: number) => Promise<void>;
 }
 
-const leaseSeconds = 10;
-const renewEveryMs = 3_000;
-/** How soon a holder notices that it is asked to yield, and one who asks that it has. */
+/** How soon a holder notices that it is asked to yield. */
 const lookEveryMs = 250;
-const takeOverEveryMs = 100;
-/** With less than this left nothing further is read: what was read must still be written. */
-const endMs = 5_000;
 const retryAfterMs = 1_000;
 /** Without order rows the place is written this seldom: each writing is an event in our own binlog. */
 const idleWriteMs = 10_000;
 /** Silent for so long while the server has more: the connection is dead without saying so. */
 const silentMsMax = 15_000;
 const rowsPerWriteMax = 500;
-
-/** The lease of who waits for the reader's own: while it is held the reader is asked to yield. */
-const askerName = `${readerName}:next`;
 
 interface Done {
   changes: number;
@@ -74,39 +66,6 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
   } finally {
     await claimed.release();
   }
-}
-
-/** Asks who holds the lease to yield, and waits for it. One asks at a time; a second one leaves. */
-async function takeOver(
-  { mysql: own, pause }: TailDeps,
-  remaining: () => number,
-): Promise<Claim | undefined> {
-  const mysql = own as unknown as Kysely<PlatformTables>;
-  const free = await claim(mysql, readerName, leaseSeconds);
-  if (free) return free;
-  const asking = await claim(mysql, askerName, leaseSeconds);
-  if (!asking) return undefined;
-  try {
-    for (const renewing = every(remaining, renewEveryMs); remaining() > endMs; ) {
-      if (renewing() && !(await asking.renew())) return undefined;
-      const yielded = await claim(mysql, readerName, leaseSeconds);
-      if (yielded) return yielded;
-      await pause(takeOverEveryMs);
-    }
-    return undefined;
-  } finally {
-    await asking.release();
-  }
-}
-
-/** True once in so many milliseconds, told by the time that remains. */
-function every(remaining: () => number, ms: number): () => boolean {
-  let last = remaining();
-  return () => {
-    if (last - remaining() < ms) return false;
-    last = remaining();
-    return true;
-  };
 }
 
 type Ended = 'asked to yield' | 'out of time' | 'switched off';
@@ -213,16 +172,6 @@ async function endedBy(
   if (reading.inTransaction() && !reading.progressed()) return undefined;
   if (await off(readerName)) return 'switched off';
   return (await isAsked(mysql)) ? 'asked to yield' : undefined;
-}
-
-async function isAsked(mysql: Kysely<PushTables>): Promise<boolean> {
-  const asker = await mysql
-    .selectFrom('signalbox.claim')
-    .select('epoch')
-    .where('name', '=', askerName)
-    .where('held_until', '>', sql<string>`now(3)`)
-    .executeTakeFirst();
-  return asker !== undefined;
 }
 
 /** Throws where the server has had more for a while, and nothing of it has come. */

@@ -98,6 +98,14 @@ export function readingFrom(from: Checkpoint): Reading {
     }
   }
 
+  function prepare(xid: string): void {
+    const of = current('XA START');
+    of.begun = true;
+    of.prepared = xid;
+    // The name may have been used before; what is left of that would be committed with this.
+    if (!of.skip) finished.push(xid);
+  }
+
   function take(event: LogEvent): void {
     switch (event.kind) {
       case 'file':
@@ -115,7 +123,7 @@ export function readingFrom(from: Checkpoint): Reading {
         current('BEGIN').begun = true;
         break;
       case 'xa start':
-        Object.assign(current('XA START'), { begun: true, prepared: event.xid });
+        prepare(event.xid);
         break;
       case 'rows':
         rows(event.changes);
@@ -129,6 +137,7 @@ export function readingFrom(from: Checkpoint): Reading {
     if (event.kind === 'statement' && open?.begun) return;
     if (event.kind === 'xa one phase') finished.push(current('XA COMMIT').prepared ?? '');
     if (event.kind === 'xa committed' || event.kind === 'xa rolled back') finished.push(event.xid);
+    if (event.kind === 'xa rolled back') changes = changes.filter(notOf(event.xid));
     end(event.position, event.atMs);
   }
 
@@ -154,3 +163,8 @@ export function readingFrom(from: Checkpoint): Reading {
     all: () => batch(changes.length, open ? { name: open.name, rows: open.rows } : resumed),
   };
 }
+
+const notOf =
+  (xid: string) =>
+  ({ prepared }: PlacedChange): boolean =>
+    prepared !== xid;

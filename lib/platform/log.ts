@@ -6,17 +6,30 @@ import type { MiddlewareObj } from '@middy/core';
 import { mask, maskedValue } from './mask.ts';
 
 /** What a domain function returns: the word for what happened, with or without facts about it. */
-export type Outcome = string | ({ readonly outcome: string } & Readonly<Record<string, unknown>>);
+export type Outcome = string | ({ readonly outcome: string } & Facts);
+type Facts = Readonly<Record<string, unknown>> & {
+  /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes`. */
+  readonly measured?: Readonly<Record<string, number>>;
+};
 
 const logger = new Logger({ jsonReplacerFn: maskedValue });
 const metrics = new Metrics({ namespace: 'signalbox' });
 
 /** Writes one line and one count for a thing that was done. */
 export function report(result: Outcome, detail: Readonly<Record<string, unknown>>): void {
-  const { outcome, ...facts } = typeof result === 'string' ? { outcome: result } : result;
+  const { outcome, ...facts } = factsOf(result);
   metrics.addMetric(outcome, MetricUnit.Count, 1);
+  for (const [name, value] of Object.entries(facts.measured ?? {}))
+    metrics.addMetric(
+      name,
+      name.startsWith('bytes') ? MetricUnit.Bytes : MetricUnit.Seconds,
+      value,
+    );
   logger.info(outcome, { ...detail, ...facts });
 }
+
+const factsOf = (result: Outcome): { readonly outcome: string } & Facts =>
+  typeof result === 'string' ? { outcome: result } : result;
 
 /** Writes a line, and counts nothing, for work that goes on. */
 export function reportProgress(detail: Readonly<Record<string, unknown>>): void {

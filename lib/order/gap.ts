@@ -11,7 +11,7 @@ import { type Checkpoint, readCheckpoint, underLease, writeCheckpoint } from './
 import { type Earlier, earlierIn } from './earlier.ts';
 import { endMs, type LeaseDeps, takeOver } from './lease.ts';
 import type { OrderImage } from './log-events.ts';
-import { endOf, find, Purged } from './server.ts';
+import { endOf, Purged } from './server.ts';
 import type { Source } from './source.ts';
 import type { OrderTables, PushTables } from './tables.ts';
 

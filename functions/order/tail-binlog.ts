@@ -3,7 +3,7 @@ import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import { binlogOf } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { tailBinlog } from '../../lib/order/tail.ts';
+import { rowsPerWriteMax, tailBinlog } from '../../lib/order/tail.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
@@ -16,14 +16,11 @@ import { pause } from '../../lib/platform/time.ts';
 const own = mysql<PushTables>('mysql');
 const order = mysql<OrderTables>('mysql-order');
 const read = settings('order', OrderSettings);
-const binlog = binlogOf({ order, credentials: secret('mysql-order', Credentials), settings: read });
-const off = switches({ mysql: own as never });
+const credentials = secret('mysql-order', Credentials);
 const deps = {
-  mysql: own,
-  binlog,
-  settings: read,
-  off,
-  pause,
+  ...{ mysql: own, settings: read, pause, rowsPerWriteMax },
+  binlog: binlogOf({ order, credentials, settings: read }),
+  off: switches({ mysql: own as never }),
   deliver: deliverBy(queues(pushesToSend)),
 };
 

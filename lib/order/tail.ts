@@ -23,7 +23,11 @@ export interface TailDeps {
   /** The first of these kill switches that is off. */
   readonly off: (...names: readonly string[]) => Promise<string | undefined>;
   readonly pause: (ms: number) => Promise<void>;
+  /** Order rows that are written together, and kept in memory until then. */
+  readonly rowsPerWriteMax: number;
 }
+
+export const rowsPerWriteMax = 500;
 
 /** How soon a holder notices that it is asked to yield. */
 const lookEveryMs = 250;
@@ -32,7 +36,6 @@ const retryAfterMs = 1_000;
 const idleWriteMs = 10_000;
 /** Silent for so long while the server has more: the connection is dead without saying so. */
 const silentMsMax = 15_000;
-const rowsPerWriteMax = 500;
 
 interface Done {
   changes: number;
@@ -132,7 +135,7 @@ async function read(deps: TailDeps, run: Run, reading: Reading, event: LogEvent)
   if (event.kind === 'xa committed' || event.kind === 'xa one phase')
     await readPrepared(deps, run, reading, event);
   reading.take(event);
-  if (reading.rows() >= rowsPerWriteMax) await write(deps, run, reading.all());
+  if (reading.rows() >= deps.rowsPerWriteMax) await write(deps, run, reading.all());
 }
 
 /** The rows of an XA transaction count now that it is committed. */
@@ -146,7 +149,7 @@ async function readPrepared(
   // They may have come a moment ago: they must lie in the table before they are taken from it.
   if (reading.rows()) await write(deps, run, reading.all());
   for (let after: string | undefined = '0'; after !== undefined; ) {
-    const page = { after, atMs: event.atMs, limit: rowsPerWriteMax };
+    const page = { after, atMs: event.atMs, limit: deps.rowsPerWriteMax };
     const { changes, last } = await preparedRows(deps.mysql, xid, page);
     reading.take({ kind: 'rows', changes });
     if (last !== undefined) await write(deps, run, reading.all());

@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Checkpoint } from '../../lib/order/checkpoints.ts';
 import { type Batch, readingFrom } from '../../lib/order/transactions.ts';
-import { beginning, recordedOf, sentFrom, type Written } from '../support/log-events.ts';
+import {
+  beginning,
+  recordedOf,
+  sentFrom,
+  source,
+  type Writer,
+  type Written,
+} from '../support/log-events.ts';
 
 const statuses = ['PENDING_ACCEPT', 'PENDING_SERVICE', 'IN_SERVICE', 'REFUNDING'];
 const transactions: fc.Arbitrary<Written[]> = fc.array(
@@ -22,10 +29,12 @@ const placesOf = (batches: readonly Batch[]) =>
     changes.filter(({ prepared }) => prepared === undefined).map(({ place }) => place),
   );
 
+const anonymous: Writer = { ...source, gtids: false };
+
 /** All in one go. */
-function readWhole(written: readonly Written[], gtids: boolean): Batch[] {
-  const reading = readingFrom(beginning(gtids));
-  for (const event of sentFrom(recordedOf(written, gtids), beginning(gtids))) reading.take(event);
+function readWhole(written: readonly Written[], writer: Writer): Batch[] {
+  const reading = readingFrom(beginning(writer));
+  for (const event of sentFrom(recordedOf(written, writer), beginning(writer))) reading.take(event);
   const batch = reading.whole();
   return batch ? [batch] : [];
 }
@@ -34,14 +43,14 @@ test('however often the reader dies, each change is written once, in order, in t
   fc.assert(
     fc.property(
       transactions,
-      fc.boolean(),
+      fc.constantFrom(source, anonymous),
       fc.array(fc.record({ events: fc.integer({ min: 0, max: 12 }), all: fc.boolean() }), {
         maxLength: 20,
       }),
-      (written, gtids, deaths) => {
-        const recorded = recordedOf(written, gtids);
+      (written, writer, deaths) => {
+        const recorded = recordedOf(written, writer);
         const batches: Batch[] = [];
-        let from: Checkpoint = beginning(gtids);
+        let from: Checkpoint = beginning(writer);
         // Each reader takes some events, writes what it has, or dies without having written it.
         for (const [index, { events, all }] of deaths.entries()) {
           const reading = readingFrom(from);
@@ -54,7 +63,7 @@ test('however often the reader dies, each change is written once, in order, in t
         const last = readingFrom(from);
         for (const event of sentFrom(recorded, from)) last.take(event);
         batches.push(last.all());
-        expect(placesOf(batches)).toEqual(placesOf(readWhole(written, gtids)));
+        expect(placesOf(batches)).toEqual(placesOf(readWhole(written, writer)));
         expect(batches.at(-1)?.checkpoint).toMatchObject({ open: null });
       },
     ),
@@ -68,12 +77,12 @@ const [one, two] = [
 ] as const satisfies Written[];
 
 test('the place moves at the end of a transaction only', () => {
-  const recorded = recordedOf([one, two], true);
-  const reading = readingFrom(beginning(true));
+  const recorded = recordedOf([one, two], source);
+  const reading = readingFrom(beginning(source));
   for (const event of recorded) {
     const { open, position, gtidSet } = reading.all().checkpoint;
     const ends = [
-      beginning(true).position,
+      beginning(source).position,
       ...recorded.flatMap((each) => (each.kind === 'end' ? [each.position] : [])),
     ];
     expect(ends).toContain(position);
@@ -85,8 +94,8 @@ test('the place moves at the end of a transaction only', () => {
 });
 
 test('of a transaction that another server sends first nothing is passed over', () => {
-  const recorded = recordedOf([two, one], true);
-  const from = { ...beginning(true), open: { name: 'another:7', rows: 5 } };
+  const recorded = recordedOf([two, one], source);
+  const from = { ...beginning(source), open: { name: 'another:7', rows: 5 } };
   const reading = readingFrom(from);
   for (const event of recorded) reading.take(event);
   expect(reading.whole()?.changes).toHaveLength(8);
@@ -94,20 +103,20 @@ test('of a transaction that another server sends first nothing is passed over', 
 
 test('rows of a prepared transaction are marked, and those of one rolled back are gone', () => {
   const prepared: Written = { rows: two.rows, how: 'xa rolled back' };
-  const recorded = recordedOf([prepared], true);
-  const reading = readingFrom(beginning(true));
+  const recorded = recordedOf([prepared], source);
+  const reading = readingFrom(beginning(source));
   for (const event of recorded.slice(0, -2)) reading.take(event);
-  const first = readingFrom(beginning(true));
+  const first = readingFrom(beginning(source));
   for (const event of recorded) first.take(event);
-  expect(first.whole()).toMatchObject({ changes: [], finished: ["X'0',X'',1", "X'0',X'',1"] });
+  expect(first.whole()).toMatchObject({ changes: [], finished: ["X'1',X'',1", "X'1',X'',1"] });
   expect(new Set(reading.whole()?.changes.map((change) => change.prepared))).toEqual(
-    new Set(["X'0',X'',1"]),
+    new Set(["X'1',X'',1"]),
   );
 });
 
 test('without GTIDs a place names server and file, and rows outside a transaction are refused', () => {
-  const reading = readingFrom(beginning(false));
-  for (const event of recordedOf([{ ...one, rotates: true }, one], false)) reading.take(event);
+  const reading = readingFrom(beginning(anonymous));
+  for (const event of recordedOf([{ ...one, rotates: true }, one], anonymous)) reading.take(event);
   expect(reading.whole()?.changes.map(({ place }) => place)).toEqual([
     '11111111-1111-1111-1111-111111111111:binlog.000001:207:1',
     '11111111-1111-1111-1111-111111111111:binlog.000002:207:1',

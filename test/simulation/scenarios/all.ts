@@ -1,4 +1,5 @@
 import type { Scenario } from '../play.ts';
+import { binlog } from './binlog.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { claimsOf } from './claims.ts';
@@ -14,6 +15,7 @@ export const scenarios: readonly Scenario[] = [
   http,
   postponed,
   pushes,
+  binlog,
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),

@@ -11,8 +11,8 @@ import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
 import { type SimulatedServer, simulatedServer } from './simulated-binlog.ts';
 
-const swarmTransactions = 14;
-const swarmSeconds = 150;
+const swarmTransactions = 12;
+const swarmSeconds = 70;
 const orders = 4;
 const rowsPerWriteMax = 4;
 const largeRows = 11;

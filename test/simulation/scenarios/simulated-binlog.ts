@@ -23,8 +23,9 @@ export interface SimulatedServer {
   readonly failOver: () => void;
 }
 
-/** How long what is sent is under way. */
+/** How long what is sent is under way, and how much longer than asked a quiet server is waited for. */
 const wayMs = 20;
+const quietTimes = 4;
 
 /** The binlog of the order database, in memory; each asking of it is a boundary. */
 export function simulatedServer({ faults: { exact, random } }: Stage): SimulatedServer {
@@ -71,7 +72,9 @@ export function simulatedServer({ faults: { exact, random } }: Stage): Simulated
             sent += taken.length;
             return taken;
           });
-          await new Promise<void>((done) => setTimeout(done, events.length ? wayMs : waitMs));
+          await new Promise<void>((done) =>
+            setTimeout(done, events.length ? wayMs : waitMs * quietTimes),
+          );
           return events;
         };
         return { take, close: async () => {} };

@@ -71,8 +71,6 @@ export const nudgesFor = (pushes: readonly Pick<NewPush, 'order_id' | 'state'>[]
     (order_id) => toQueue(pushesToSend, { order_id }),
   );
 
-const statusLengthMax = 255;
-
 /** In the order of the ids, so that two who do this never wait for each other. */
 async function see(
   trx: Transaction<PushTables>,
@@ -81,7 +79,7 @@ async function see(
   const last = new Map<string, string | null>();
   for (const { before, after } of changes) {
     if (before && before.order_id !== after?.order_id) last.set(before.order_id, null);
-    if (after) last.set(after.order_id, after.status.slice(0, statusLengthMax));
+    if (after) last.set(after.order_id, after.status);
   }
   const ordered = [...last].toSorted(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1));
   const there = ordered.flatMap(([order_id, status]) =>
@@ -93,6 +91,8 @@ async function see(
     await trx.deleteFrom('push_db.order_seen').where('order_id', 'in', gone).execute();
 }
 
+const statusLengthMax = 255;
+
 export async function seeOrders(
   trx: Transaction<PushTables>,
   orders: readonly { readonly order_id: string; readonly status: string }[],
@@ -100,7 +100,12 @@ export async function seeOrders(
   if (!orders.length) return;
   await trx
     .insertInto('push_db.order_seen')
-    .values(orders)
+    .values(
+      orders.map(({ order_id, status }) => ({
+        order_id,
+        status: status.slice(0, statusLengthMax),
+      })),
+    )
     .onDuplicateKeyUpdate({ status: sql`values(status)` })
     .execute();
 }

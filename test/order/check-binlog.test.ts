@@ -4,7 +4,6 @@ import { type CheckDeps, checkBinlog } from '../../lib/order/check.ts';
 import { isServer } from '../../lib/order/endpoint.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { tailBinlog } from '../../lib/order/tail.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { users } from '../../local/mysql.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
@@ -15,8 +14,8 @@ import {
   checkpoint,
   orderDatabase,
   placed,
+  readAll,
   readerOf,
-  timeFor,
 } from '../support/orders.ts';
 import { testQueue } from '../support/queues.ts';
 
@@ -28,6 +27,7 @@ const servers: Server[] = [];
 afterAll(async () => {
   for (const server of servers) server.close();
   await own.destroy();
+  await reader.mysql.destroy();
   await order.destroy();
 });
 
@@ -39,11 +39,12 @@ const deps: CheckDeps = {
   pause: async () => {},
 };
 const check = (other: Partial<CheckDeps> = {}) => checkBinlog({ ...deps, ...other });
-const read = (ms = 300) => tailBinlog(readerOf(binlogAt()), timeFor(ms));
+const reader = readerOf(binlogAt());
+const read = () => readAll(reader);
 
 beforeEach(async () => {
   await resetDatabases();
-  await read(50);
+  await read();
 });
 
 test('through the handler: a server as ours is fit', async () => {

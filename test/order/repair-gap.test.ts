@@ -1,7 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { repairGap } from '../../lib/order/gap.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { tailBinlog } from '../../lib/order/tail.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import {
@@ -11,6 +10,7 @@ import {
   orderDatabase,
   placed,
   pushed,
+  readAll,
   readerOf,
   timeFor,
 } from '../support/orders.ts';
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const all = eventOf<{ by: string; why: string }>('order/repair-gap', 'all');
 const repair = (input: object = all, ms = 20_000) => handler(input, contextOf(5_000 + ms));
-const read = (ms = 300) => tailBinlog(reader, timeFor(ms));
+const read = () => readAll(reader);
 
 /** The binlog up to here is gone. */
 async function purge(): Promise<void> {
@@ -39,7 +39,7 @@ async function purge(): Promise<void> {
 beforeEach(async () => {
   await resetDatabases();
   await take(queue);
-  await read(50);
+  await read();
 });
 
 test('what a purged binlog lost is pushed, listed or noted, and the reader goes on', async () => {
@@ -105,7 +105,7 @@ test('changes while it runs belong to the reader: nothing is missed, nothing pus
   await run(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
     with recursive n as (select 1 id union all select id + 1 from n where id < ${count}) select id, id, 'PENDING_ACCEPT', 'patient' from n`);
-  await read(1_000);
+  await read();
   await run(
     "update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id <= 600",
   );
@@ -120,7 +120,7 @@ test('changes while it runs belong to the reader: nothing is missed, nothing pus
     await became(id, 'IN_SERVICE', 'nurse');
   }
   expect(await repairing).toMatchObject({ outcome: 'repaired', compared: count });
-  await read(2_000);
+  await read();
   const counts = await rowsOf(
     'select scenario, count(*) pushes, count(distinct order_id) orders from push_db.push group by scenario order by scenario',
   );
@@ -151,7 +151,7 @@ test('broken off, it goes on where it was', async () => {
   await run(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
     with recursive n as (select 1 id union all select id + 1 from n where id < ${count}) select id, id, 'PENDING_ACCEPT', 'patient' from n`);
-  await read(1_000);
+  await read();
   await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
   await purge();
   let pages = 0;

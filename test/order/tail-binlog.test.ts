@@ -12,6 +12,7 @@ import {
   dyingAfter,
   placed,
   pushed,
+  readAll,
   readerOf,
   timeFor,
 } from '../support/orders.ts';
@@ -22,15 +23,16 @@ const { handler } = await import('../../functions/order/tail-binlog.ts');
 const reader = readerOf(binlogAt());
 afterAll(() => reader.mysql.destroy());
 
-/** A run of the function that may read for so long. */
-const tick = (ms = 500) => handler(eventOf('order/tail-binlog', 'minute'), contextOf(5_000 + ms));
-/** The same, with what it returns. */
-const read = (ms = 400, deps = reader) => tailBinlog(deps, timeFor(ms));
+/** A run of the function that may read for so long; one that fails ends at once. */
+const tick = (ms = 2_000) => handler(eventOf('order/tail-binlog', 'minute'), contextOf(5_000 + ms));
+/** A run that reads all there is, and what it returns; one that may read for so long. */
+const read = (deps = reader) => readAll(deps);
+const readFor = (ms: number, deps = reader) => tailBinlog(deps, timeFor(ms));
 
 beforeEach(async () => {
   await resetDatabases();
   await take(queue);
-  expect(await read(50)).toMatchObject({ outcome: 'nothing new', firstRun: true });
+  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true });
 });
 
 test('a change that a scenario names becomes a push, with a nudge', async () => {
@@ -128,7 +130,7 @@ test('a reader that dies after any event, again and again: the same pushes, none
   await happen();
   for (let events = 1; events < 60; events += 1) {
     const dying = { ...reader, binlog: dyingAfter(events, binlogAt()) };
-    const outcome = await read(60, dying).catch((error) => error);
+    const outcome = await read(dying).catch((error) => error);
     if (!(outcome instanceof Died)) break;
   }
   await read();
@@ -137,9 +139,9 @@ test('a reader that dies after any event, again and again: the same pushes, none
 });
 
 test('two readers at once: one reads, the other takes over when it asks, nothing twice', async () => {
-  const first = read(15_000);
+  const first = readFor(15_000);
   await happen();
-  const second = read(3_000);
+  const second = readFor(3_000);
   expect(await first).toMatchObject({ ended: 'asked to yield' });
   await became(3, 'PENDING_SERVICE', 'nurse');
   expect(await second).toMatchObject({ ended: 'out of time' });
@@ -147,7 +149,7 @@ test('two readers at once: one reads, the other takes over when it asks, nothing
 });
 
 test('of three at once one leaves', async () => {
-  const outcomes = await Promise.all([read(1_500), read(1_500), read(1_500)]);
+  const outcomes = await Promise.all([readFor(1_500), readFor(1_500), readFor(1_500)]);
   expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('another reads');
 });
 
@@ -174,13 +176,13 @@ test('a transaction too large for a run: each run gets on, and nothing is pushed
     with recursive n as (select 1 id union all select id + 1 from n where id < ${count})
     select id, id, 'PENDING_ACCEPT', 'patient' from n;
     truncate push_db.binlog_checkpoint`);
-  await read(50);
+  await read();
   await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
   const counts = 'select count(*) pushes, count(distinct order_id) orders from push_db.push';
   const unsent = { ...reader, deliver: async () => [] };
   const done: number[] = [0];
   while (done.length < 20 && done.at(-1) !== count) {
-    await read(600, unsent);
+    await readFor(600, unsent);
     const [{ pushes } = { pushes: 0 }] = await rowsOf(counts);
     const { rows_done } = await checkpoint();
     if (Number(pushes) < count) expect(rows_done).toBe(pushes);
@@ -250,7 +252,7 @@ test.each([
 
 test('a connection that is killed is opened anew, from the checkpoint on', async () => {
   await placed(1, 'PENDING_ACCEPT');
-  const reading = read(6_000);
+  const reading = readFor(6_000);
   const dumps = () =>
     rowsOf("select id from information_schema.processlist where command like 'Binlog Dump%'");
   await until('the binlog is read', async () => (await dumps()).length > 0);
@@ -273,7 +275,7 @@ test('a purged binlog is an error that names what is lost', async () => {
 test('without order rows the place is seldom written, and still moves', async () => {
   const before = await checkpoint();
   await run("insert into order_db.order_log (order_id, what) values (1, 'seen')");
-  await read(600);
+  await readFor(600);
   expect((await checkpoint())['position']).not.toBe(before['position']);
   const writes = await rowsOf('select count(*) writes from signalbox.claim where epoch > 0');
   expect(writes).toHaveLength(1);
@@ -287,7 +289,7 @@ test('a push that is open for too long is named once more, one that was put off 
   await run(`update push_db.push set created_at = now(3) - interval 11 minute where order_id < 3;
     insert into signalbox.outbox (destination, body, due_at, dedupe_key) values ('queue:order/push-change',
       '{"order_id":"2"}', now(3) + interval 1 hour, unhex(sha2('queue:order/push-change\\n{"order_id":"2"}', 256)))`);
-  expect(await read(50)).toMatchObject({ nudged: 1 });
+  expect(await read()).toMatchObject({ nudged: 1 });
   expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
 });
 
@@ -295,7 +297,7 @@ test('a switch that is off stops the reader, and nothing is missed', async () =>
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
   const stopped = { ...reader, off: async () => 'order/tail-binlog' };
-  expect(await read(400, stopped)).toEqual({ outcome: 'switched off' });
+  expect(await read(stopped)).toEqual({ outcome: 'switched off' });
   expect(await pushed()).toEqual([]);
   await read();
   expect(await pushed()).toEqual([[1, 8]]);

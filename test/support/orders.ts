@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { Kysely, MysqlDialect } from 'kysely';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import type { Found } from '../../lib/order/server.ts';
+import { type Found, isAt } from '../../lib/order/server.ts';
 import { binlogOf, type Source } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { rowsPerWriteMax, type TailDeps } from '../../lib/order/tail.ts';
+import { rowsPerWriteMax, type TailDeps, tailBinlog } from '../../lib/order/tail.ts';
+import { readingFrom } from '../../lib/order/transactions.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { renewedPool } from '../../lib/platform/pool.ts';
@@ -72,6 +73,39 @@ export const timeFor = (ms: number) => {
   const end = Date.now() + 5_000 + ms;
   return { remaining: () => end - Date.now() };
 };
+
+const readMsMax = 30_000;
+/** By GTIDs the server passes over in silence what was read. */
+const silencesMax = 2;
+
+/** A run that ends when it has read all there is now, however long that takes. */
+export async function readAll(deps: TailDeps) {
+  const latest = Date.now() + readMsMax;
+  let done = false;
+  const open: Source['open'] = async (found, epoch) => {
+    const end = await deps.binlog.end();
+    const reading = readingFrom(found.from);
+    const stream = await deps.binlog.open(found, epoch);
+    let silences = 0;
+    return {
+      ...stream,
+      take: async (waitMs) => {
+        const events = await stream.take(waitMs);
+        for (const event of events) reading.take(event);
+        silences = events.length ? 0 : silences + 1;
+        done =
+          (isAt(reading.place(), end) && !reading.inTransaction()) ||
+          (found.by === 'gtids' && silences >= silencesMax);
+        return events;
+      },
+    };
+  };
+  const binlog = { ...deps.binlog, open };
+  return await tailBinlog(
+    { ...deps, binlog },
+    { remaining: () => (done ? 0 : latest - Date.now()) },
+  );
+}
 
 export class Died extends Error {}
 

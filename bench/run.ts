@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { benchBinlog } from './binlog.ts';
 import { benchBundles } from './bundles.ts';
 import { benchConsume } from './consume.ts';
 import { benchCost } from './cost.ts';
@@ -11,6 +12,7 @@ const dir = mkdtempSync(join(tmpdir(), 'signalbox-bench-'));
 try {
   console.log(`${await benchConsume()}\n`);
   console.log(`${await benchSend(dir)}\n`);
+  console.log(`${await benchBinlog(dir)}\n`);
   console.log(`${await benchBundles(dir)}\n`);
   console.log(await benchCost());
 } finally {

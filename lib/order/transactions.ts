@@ -160,7 +160,12 @@ export function readingFrom(from: Checkpoint): Reading {
     place: () => ({ file, position }),
     xid: () => open?.prepared,
     whole: () => (moved ? batch(ended, resumed) : undefined),
-    all: () => batch(changes.length, open ? { name: open.name, rows: open.rows } : resumed),
+    // While rows that were written before are passed over, the place does not go back to them.
+    all: () =>
+      batch(
+        changes.length,
+        open ? { name: open.name, rows: Math.max(open.rows, open.skip) } : resumed,
+      ),
   };
 }
 

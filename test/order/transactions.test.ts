@@ -101,6 +101,16 @@ test('of a transaction that another server sends first nothing is passed over', 
   expect(reading.whole()?.changes).toHaveLength(8);
 });
 
+test('while what was written is passed over, the place stays where it was', () => {
+  const recorded = recordedOf([two], source);
+  const [{ gtid } = { gtid: '' }] = recorded.flatMap((event) =>
+    event.kind === 'transaction' ? [event] : [],
+  );
+  const reading = readingFrom({ ...beginning(source), open: { name: String(gtid), rows: 5 } });
+  for (const event of recorded.slice(0, 3)) reading.take(event);
+  expect(reading.all()).toMatchObject({ changes: [], checkpoint: { open: { rows: 5 } } });
+});
+
 test('rows of a prepared transaction are marked, and those of one rolled back are gone', () => {
   const prepared: Written = { rows: two.rows, how: 'xa rolled back' };
   const recorded = recordedOf([prepared], source);

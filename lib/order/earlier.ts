@@ -28,6 +28,7 @@ export async function earlierIn(
   const reading = readingFrom(found.from);
   const before = new Map<string, OrderImage | null>();
   const prepared = new Map<string, RowChange[]>();
+  let heard = false;
 
   function note({ before: image, after }: RowChange): void {
     const id = (image ?? after)?.order_id ?? '';
@@ -36,10 +37,11 @@ export async function earlierIn(
 
   async function readOn(): Promise<void> {
     const end = await binlog.end();
-    for (let silences = 0; ; ) {
+    for (let silences = heard ? 0 : Number.NEGATIVE_INFINITY; ; ) {
       if (isAt(reading.place(), end) && !reading.inTransaction()) return;
       const events = await stream.take(takeMs);
       silences = events.length ? 0 : silences + 1;
+      heard ||= events.length > 0;
       if (silences >= silencesMax && found.by === 'gtids') return;
       for (const event of events) {
         reading.take(event);

@@ -110,11 +110,15 @@ test('changes while it runs belong to the reader: nothing is missed, nothing pus
     "update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id <= 600",
   );
   await purge();
+  // It pauses when it has chosen the place at which orders are compared.
+  const begun = Promise.withResolvers<void>();
+  const pause = async () => begun.resolve();
   const repairing = repairGap(
-    { ...deps, pause: async (ms) => await deps.pause(Math.min(ms, 100)) },
+    { ...deps, pause },
     { ...all, pass: false },
     { ...timeFor(20_000), progress: () => {} },
   );
+  await begun.promise;
   for (let id = 1; id <= 1_200; id += 7) {
     await became(id, 'PENDING_SERVICE', 'nurse');
     await became(id, 'IN_SERVICE', 'nurse');

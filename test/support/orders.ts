@@ -86,7 +86,7 @@ export async function readAll(deps: TailDeps) {
     const end = await deps.binlog.end();
     const reading = readingFrom(found.from);
     const stream = await deps.binlog.open(found, epoch);
-    let silences = 0;
+    let silences = Number.NEGATIVE_INFINITY; // The first events take as long as a connection.
     return {
       ...stream,
       take: async (waitMs) => {

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { benchBinlog } from './binlog.ts';
 import { benchBundles } from './bundles.ts';
 import { benchCharge } from './charge.ts';
 import { benchConsume } from './consume.ts';
@@ -15,6 +16,7 @@ try {
   console.log(`${await benchSend(dir)}\n`);
   console.log(`${await benchPropagate(dir)}\n`);
   console.log(`${await benchCharge(dir)}\n`);
+  console.log(`${await benchBinlog(dir)}\n`);
   console.log(`${await benchBundles(dir)}\n`);
   console.log(await benchCost());
 } finally {

@@ -32,7 +32,7 @@ create table if not exists push_db.push (
 -- The last status that the reader saw of each order.
 create table if not exists push_db.order_seen (
   order_id bigint not null primary key,
-  status varchar(32) character set ascii not null,
+  status varchar(255) not null comment 'one that we do not know, too',
   updated_at datetime(3) not null default current_timestamp(3) on update current_timestamp(3)
 );
 
@@ -43,9 +43,20 @@ create table if not exists push_db.binlog_checkpoint (
   gtid_set mediumtext character set ascii null comment 'null where the server gives no GTIDs',
   file varchar(255) not null,
   position bigint unsigned not null,
-  rows_done bigint unsigned not null default 0,
+  rows_of varchar(320) character set ascii null comment 'the transaction that begins here, if rows of it are written already',
+  rows_done bigint unsigned not null default 0 comment 'how many order rows of it are',
+  read_to datetime(3) null comment 'when the last transaction up to here was made',
   epoch bigint unsigned not null comment 'of the lease under which it was written',
   updated_at datetime(3) not null default current_timestamp(3) on update current_timestamp(3)
+);
+
+-- Order rows of XA transactions that are prepared, until they are committed (or rolled back).
+create table if not exists push_db.prepared_row (
+  xid varchar(320) character set ascii collate ascii_bin not null,
+  ordinal bigint unsigned not null,
+  place varchar(350) character set ascii not null comment 'in the binlog; the push id is made from it',
+  images json not null comment 'before and after',
+  primary key (xid, ordinal)
 );
 
 -- What became of each push, in the words the business asked for. Rows are only added.

@@ -34,10 +34,13 @@ export interface PushTables extends PlatformTables {
     gtid_set: string | null;
     file: string;
     position: string;
+    rows_of: string | null;
     rows_done: string;
+    read_to: string | null;
     epoch: string;
     updated_at: Generated<string>;
   };
+  'push_db.prepared_row': { xid: string; ordinal: string; place: string; images: string };
   'push_db.push_log': {
     id: Generated<string>;
     push_id: string;
@@ -45,5 +48,17 @@ export interface PushTables extends PlatformTables {
     outcome: string;
     entry: string;
     logged_at: Generated<string>;
+  };
+}
+
+/** Upstream (schema `order_db`), as far as we read it. It is another system's. */
+export interface OrderTables {
+  'order_db.order': {
+    order_id: string;
+    patient_id: string | null;
+    nurse_id: string | null;
+    status: string | null;
+    changed_by: string | null;
+    updated_at: string | null;
   };
 }

@@ -8,7 +8,7 @@ import { mask, maskedValue } from './mask.ts';
 /** What a domain function returns: the word for what happened, with or without facts about it. */
 export type Outcome = string | ({ readonly outcome: string } & Facts);
 type Facts = Readonly<Record<string, unknown>> & {
-  /** Metrics of their own, by name, in seconds: what alarms look at (`measures` in infra/). */
+  /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes`. */
   readonly measured?: Readonly<Record<string, number>>;
 };
 
@@ -19,8 +19,12 @@ const metrics = new Metrics({ namespace: 'signalbox' });
 export function report(result: Outcome, detail: Readonly<Record<string, unknown>>): void {
   const { outcome, ...facts } = factsOf(result);
   metrics.addMetric(outcome, MetricUnit.Count, 1);
-  for (const [name, seconds] of Object.entries(facts.measured ?? {}))
-    metrics.addMetric(name, MetricUnit.Seconds, seconds);
+  for (const [name, value] of Object.entries(facts.measured ?? {}))
+    metrics.addMetric(
+      name,
+      name.startsWith('bytes') ? MetricUnit.Bytes : MetricUnit.Seconds,
+      value,
+    );
   logger.info(outcome, { ...detail, ...facts });
 }
 

@@ -1,5 +1,6 @@
 import type { Scenario } from '../play.ts';
 import { accounting } from './accounting.ts';
+import { binlog } from './binlog.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { call } from './call.ts';
@@ -27,6 +28,7 @@ export const scenarios: readonly Scenario[] = [
   profileReads,
   profileReadsAway,
   pushes,
+  binlog,
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),

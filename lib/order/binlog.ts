@@ -1,0 +1,126 @@
+import ZongJi, { type AnyBinlogEvent, type BinlogEventName } from '@vlasky/zongji';
+import { Unavailable } from '../platform/errors.ts';
+import type { Credentials } from '../platform/pool.ts';
+import { typesOfValues } from '../platform/pool.ts';
+import type { Checkpoint } from './checkpoints.ts';
+import { logEventsOf, orderTable } from './decoding.ts';
+import type { LogEvent } from './log-events.ts';
+
+/** Events as they come, taken in portions. */
+export interface Stream {
+  /** What has come; waits for it up to `waitMs`, then it is empty. */
+  readonly take: (waitMs: number) => Promise<readonly LogEvent[]>;
+  readonly close: () => Promise<void>;
+}
+
+/** Row images that are kept while nobody takes them; then the server has to wait. */
+const keptMax = 4_000;
+const connectTimeoutMs = 5_000;
+
+const looked: readonly BinlogEventName[] = [
+  ...(['gtid', 'anonymousgtid', 'query', 'xid', 'xaprepare'] as const),
+  ...(['rotate', 'previousgtids'] as const),
+  ...(['tablemap', 'writerows', 'updaterows', 'deleterows'] as const),
+];
+
+/**
+ * The binlog of a server from a checkpoint on, with no end. `by` says how the place is found: by
+ * file and position where the files are still those of the checkpoint, which is quick, else by
+ * GTIDs, for which the server reads its files from their beginning.
+ */
+export function openBinlog(
+  { host, port, username, password, ssl }: Credentials,
+  serverId: number,
+  { gtidSet, file, position }: Checkpoint,
+  by: 'position' | 'gtids',
+): Stream {
+  const zongji = new ZongJi({
+    ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
+    ...(ssl && { ssl: {} }),
+    ...typesOfValues,
+  });
+  let events: LogEvent[] = [];
+  let kept = 0;
+  let paused = false;
+  let failure: Error | undefined;
+  let wake: (() => void) | undefined;
+  const arrived = () => {
+    wake?.();
+    wake = undefined;
+  };
+  const fail = (error: Error) => {
+    failure ??= explained(error);
+    arrived();
+  };
+
+  function take(event: AnyBinlogEvent): void {
+    if (failure) return;
+    try {
+      for (const one of logEventsOf(event)) {
+        events.push(one);
+        if (one.kind === 'rows') kept += one.changes.length;
+      }
+    } catch (error) {
+      fail(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    if (kept >= keptMax && !paused) {
+      paused = true;
+      zongji.connection?.pause();
+    }
+    // Not at once: what came in one piece is taken in one piece.
+    if (wake) setImmediate(arrived);
+  }
+
+  zongji.on('error', fail);
+  zongji.on('binlog', take);
+  const { schema, table } = orderTable;
+  zongji.start({
+    serverId,
+    ...(by === 'gtids' ? { gtidSet: gtidSet ?? '' } : { filename: file, position }),
+    includeSchema: { [schema]: [table] },
+    includeEvents: [...looked],
+  });
+
+  return {
+    take: async (waitMs) => {
+      if (!events.length && !failure) await arrival(waitMs);
+      if (!events.length && failure) throw failure;
+      const taken = events;
+      events = [];
+      kept = 0;
+      if (paused) {
+        paused = false;
+        zongji.connection?.resume();
+      }
+      return taken;
+    },
+    close: () =>
+      new Promise((closed) => {
+        zongji.removeAllListeners('binlog');
+        zongji.once('stopped', closed);
+        zongji.stop();
+      }),
+  };
+
+  function arrival(waitMs: number): Promise<void> {
+    return new Promise((done) => {
+      const timer = setTimeout(done, waitMs);
+      wake = () => {
+        clearTimeout(timer);
+        done();
+      };
+    });
+  }
+}
+
+/** errno of everything that is wrong with the place from which we want to read. */
+const cannotRead = 1236;
+
+function explained(error: Error): Error {
+  if ('errno' in error && error.errno === cannotRead)
+    return new Error(`The server does not give its binlog: ${error.message}`, { cause: error });
+  if (/Control connection unavailable/.test(error.message))
+    return new Unavailable('The connection to the binlog was lost.', { cause: error });
+  return error;
+}

@@ -1,0 +1,29 @@
+import { createConnection } from 'mysql2/promise';
+import type { Credentials } from '../platform/pool.ts';
+
+const connectTimeoutMs = 5_000;
+
+/**
+ * Whether the server itself answers. A proxy (RDS Proxy, ProxySQL, MySQL Router in some modes)
+ * greets with a connection number of its own, which the server behind it does not know; it gives no
+ * binlog, or one server's now and another's then.
+ */
+export async function isServer({
+  host,
+  port,
+  username,
+  password,
+  ssl,
+}: Credentials): Promise<boolean> {
+  const connection = await createConnection({
+    ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
+    ...(ssl && { ssl: {} }),
+  });
+  try {
+    const [rows] = await connection.query('select connection_id() id');
+    const [{ id } = { id: undefined }] = rows as { id?: number | string }[];
+    return Number(id) === connection.threadId;
+  } finally {
+    connection.destroy();
+  }
+}

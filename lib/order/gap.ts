@@ -1,0 +1,251 @@
+import type { Kysely } from 'kysely';
+import * as z from 'zod';
+import { audit, Who, Why } from '../platform/audit.ts';
+import type { Hand } from '../platform/by-hand.ts';
+import { type Claim, ClaimLost } from '../platform/claim.ts';
+import { commit, type Deliver } from '../platform/outbox.ts';
+import { dateOf } from '../platform/time.ts';
+import { addPushes, nudgesFor, pushIdOf, seeOrders } from './batches.ts';
+import { type NewPush, pushRowsOf } from './changes.ts';
+import { type Checkpoint, readCheckpoint, underLease, writeCheckpoint } from './checkpoints.ts';
+import { type Earlier, earlierIn } from './earlier.ts';
+import { endMs, type LeaseDeps, takeOver } from './lease.ts';
+import type { OrderImage } from './log-events.ts';
+import { endOf, Purged } from './server.ts';
+import type { Source } from './source.ts';
+import type { OrderTables, PushTables } from './tables.ts';
+
+const Place = z.strictObject({
+  serverUuid: z.string(),
+  gtidSet: z.string().nullable(),
+  file: z.string(),
+  position: z.int(),
+});
+
+export const RepairGap = z.strictObject({
+  by: Who,
+  why: Why,
+  /** Goes on behind the binlog's present end, whatever stands before it and cannot be read. */
+  pass: z.boolean().default(false),
+  /** As the answer before said it. */
+  resume: z
+    .strictObject({ after: z.string().regex(/^\d{1,19}$/), start: Place.optional() })
+    .optional(),
+});
+export type RepairGap = z.infer<typeof RepairGap>;
+
+export interface GapDeps extends LeaseDeps {
+  readonly mysql: Kysely<PushTables>;
+  readonly order: Kysely<OrderTables>;
+  readonly binlog: Source;
+  readonly deliver: Deliver;
+}
+
+const ordersPerPageMax = 500;
+const listedMax = 200;
+/** A change stands in the binlog a moment before it is seen in its table. */
+const visibleAfterMs = 2_000;
+
+interface Start {
+  readonly place: Checkpoint;
+  /** What was lost, where the reader must begin anew at this place. */
+  readonly lost: string | undefined;
+}
+
+interface Listed {
+  compared: number;
+  pushes: number;
+  lost: string | undefined;
+  readonly unseen: string[];
+  unseenCount: number;
+  readonly unexplained: { order_id: string; seen: string; is: string; by: string }[];
+  unexplainedCount: number;
+}
+
+/**
+ * Compares every order with what was last seen of it, and writes the pushes of what the binlog no
+ * longer says; what no scenario explains, and orders that were never seen, are listed. Then the
+ * reader goes on: from where it stood, or, where that is lost, from the binlog's end as it was when
+ * the comparison began.
+ *
+ * What changes while it runs is the reader's: an order is compared as it was at that place.
+ */
+export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, progress }: Hand) {
+  const claimed = await takeOver(deps, remaining);
+  if (!claimed) return { outcome: 'another reads', resume: input };
+  const listed: Listed = {
+    ...{ compared: 0, pushes: 0, lost: undefined },
+    ...{ unseen: [], unseenCount: 0, unexplained: [], unexplainedCount: 0 },
+  };
+  try {
+    const start = await startOf(deps, input);
+    listed.lost = start.lost;
+    const earlier = await earlierIn(deps, start.place, claimed.epoch);
+    try {
+      let after = input.resume?.after ?? '0';
+      while (remaining() > endMs) {
+        if (!(await claimed.renew())) throw new ClaimLost('The reader’s lease was taken.');
+        const last = await comparePage(deps, { input, claimed, start, earlier, listed }, after);
+        progress(listed.compared);
+        if (last === undefined) return await finished(deps, input, claimed, start, listed);
+        after = last;
+      }
+      return {
+        outcome: 'unfinished',
+        ...listed,
+        resume: { ...input, resume: resumeAt(after, start) },
+      };
+    } finally {
+      await earlier.close();
+    }
+  } finally {
+    await claimed.release();
+  }
+}
+
+const resumeAt = (after: string, { place, lost }: Start) => {
+  const { serverUuid, gtidSet, file, position } = place;
+  return { after, ...(lost !== undefined && { start: { serverUuid, gtidSet, file, position } }) };
+};
+
+/** Where the reader will go on, once all orders are compared as they were there. */
+async function startOf(
+  { mysql, binlog, pause }: GapDeps,
+  { pass, resume }: RepairGap,
+): Promise<Start> {
+  if (resume?.start) return { place: { ...resume.start, open: null, atMs: null }, lost: 'as said' };
+  const checkpoint = await readCheckpoint(mysql);
+  const lost = pass ? 'all that was passed over' : await lostSince(binlog, checkpoint);
+  if (checkpoint && lost === undefined) return { place: checkpoint, lost };
+  const place = endOf(await binlog.end());
+  await pause(visibleAfterMs);
+  return { place, lost: lost ?? 'nothing was read before' };
+}
+
+async function lostSince(
+  binlog: Source,
+  checkpoint: Checkpoint | undefined,
+): Promise<string | undefined> {
+  try {
+    await binlog.find(checkpoint);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Purged) return error.lost;
+    throw error;
+  }
+}
+
+interface Page {
+  readonly input: RepairGap;
+  readonly claimed: Claim;
+  readonly start: Start;
+  readonly earlier: Earlier;
+  readonly listed: Listed;
+}
+
+/** Returns the last id of the page, undefined after the last page. */
+async function comparePage(deps: GapDeps, page: Page, after: string): Promise<string | undefined> {
+  const { input, claimed, start, earlier, listed } = page;
+  const rows = await ordersAfter(deps.order, after);
+  await earlier.readOn();
+  const orders = rows.flatMap(({ updated_at, ...row }) => {
+    const image = earlier.of(row);
+    return image ? [{ ...image, updated_at }] : [];
+  });
+  const seen = await seenOf(deps.mysql, orders);
+  const pushes = orders.flatMap((order) => compare(order, seen.get(order.order_id), start, listed));
+  listed.compared += orders.length;
+  listed.pushes += pushes.length;
+  if (orders.length)
+    await commit(deps, async (trx, follow) => {
+      await underLease(trx, claimed);
+      await addPushes(trx, pushes);
+      await seeOrders(trx, orders);
+      follow(...nudgesFor(pushes));
+      const detail = { after, orders: orders.length, pushes: pushes.length };
+      if (pushes.length) await note(trx, input, 'order/repair', detail);
+    });
+  return rows.length < ordersPerPageMax ? undefined : rows.at(-1)?.order_id;
+}
+
+const note = (
+  trx: Parameters<Parameters<typeof commit<PushTables, void>>[1]>[0],
+  { by: who, why }: RepairGap,
+  what: string,
+  detail: Record<string, unknown>,
+) => audit(trx as never, { who, what, why, detail });
+
+type Order = OrderImage & { readonly updated_at: string | null };
+
+async function ordersAfter(order: Kysely<OrderTables>, after: string): Promise<Order[]> {
+  const rows = await order
+    .selectFrom('order_db.order')
+    .select(['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by', 'updated_at'])
+    .where('order_id', '>', after)
+    .orderBy('order_id')
+    .limit(ordersPerPageMax)
+    .execute();
+  return rows.map(({ patient_id, status, changed_by, ...row }) => ({
+    ...row,
+    ...{ patient_id: patient_id ?? '', status: status ?? '', changed_by: changed_by ?? '' },
+  }));
+}
+
+async function seenOf(
+  mysql: Kysely<PushTables>,
+  orders: readonly Order[],
+): Promise<Map<string, string>> {
+  if (!orders.length) return new Map();
+  const ids = orders.map(({ order_id }) => order_id);
+  const rows = await mysql
+    .selectFrom('push_db.order_seen')
+    .select(['order_id', 'status'])
+    .where('order_id', 'in', ids)
+    .execute();
+  return new Map(rows.map(({ order_id, status }) => [order_id, status]));
+}
+
+function compare(
+  order: Order,
+  seen: string | undefined,
+  { place }: Start,
+  listed: Listed,
+): NewPush[] {
+  const { order_id, patient_id, nurse_id, status, changed_by: by, updated_at } = order;
+  if (seen === status) return [];
+  if (seen === undefined) {
+    listed.unseenCount += 1;
+    if (listed.unseen.length < listedMax) listed.unseen.push(order_id);
+    return [];
+  }
+  const key = ['repair', place.serverUuid, place.file, place.position, order_id, seen, status];
+  const push = pushRowsOf({
+    ...{ pushId: pushIdOf(key.join(':')), order_id, patient_id, nurse_id },
+    ...{ before: seen, after: status, by },
+    // When it changed is lost; its own stamp is the best there is, and 1970 is too old for any push.
+    changedAt: updated_at === null ? new Date(0) : dateOf(updated_at),
+  });
+  if (push !== 'no scenario') return [push];
+  listed.unexplainedCount += 1;
+  if (listed.unexplained.length < listedMax)
+    listed.unexplained.push({ order_id, seen, is: status, by });
+  return [];
+}
+
+/** The reader may go on; where its place was lost, from the start of the comparison. */
+async function finished(
+  deps: GapDeps,
+  input: RepairGap,
+  claimed: Claim,
+  { place, lost }: Start,
+  listed: Listed,
+) {
+  const { compared, pushes, unseenCount, unexplainedCount } = listed;
+  const detail = { compared, pushes, unseenCount, unexplainedCount, ...(lost && { lost, place }) };
+  await commit(deps, async (trx) => {
+    await underLease(trx, claimed);
+    if (lost !== undefined) await writeCheckpoint(trx, claimed, place);
+    await note(trx, input, 'order/repair-end', detail);
+  });
+  return { outcome: 'repaired', ...listed };
+}

@@ -1,0 +1,312 @@
+import { afterAll, beforeEach, expect, test } from 'vitest';
+import { pushesToSend } from '../../lib/order/queues.ts';
+import { tailBinlog } from '../../lib/order/tail.ts';
+import { until } from '../../local/processes.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { contextOf, eventOf } from '../support/lambda.ts';
+import {
+  became,
+  binlogAt,
+  checkpoint,
+  Died,
+  dyingAfter,
+  placed,
+  pushed,
+  readAll,
+  readerOf,
+  timeFor,
+} from '../support/orders.ts';
+import { take, testQueue } from '../support/queues.ts';
+
+const queue = await testQueue(pushesToSend);
+const { handler } = await import('../../functions/order/tail-binlog.ts');
+const reader = readerOf(binlogAt());
+afterAll(() => reader.mysql.destroy());
+
+/** A run of the function that may read for so long; one that fails ends at once. */
+const tick = (ms = 2_000) => handler(eventOf('order/tail-binlog', 'minute'), contextOf(5_000 + ms));
+/** A run that reads all there is, and what it returns; one that may read for so long. */
+const read = (deps = reader) => readAll(deps);
+const readFor = (ms: number, deps = reader) => tailBinlog(deps, timeFor(ms));
+
+beforeEach(async () => {
+  await resetDatabases();
+  await take(queue);
+  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true });
+});
+
+test('a change that a scenario names becomes a push, with a nudge', async () => {
+  await placed(1, 'PENDING_ACCEPT');
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await tick();
+  expect(await pushed()).toEqual([[1, 8]]);
+  expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
+  expect(await rowsOf('select order_id, status from push_db.order_seen')).toEqual([
+    { order_id: '1', status: 'PENDING_SERVICE' },
+  ]);
+  const [push] = await rowsOf('select * from push_db.push');
+  expect(push).toMatchObject({ receiver_id: '98', status_after: 'PENDING_SERVICE' });
+  await tick();
+  expect(await pushed()).toEqual([[1, 8]]);
+});
+
+test('what is in the binlog before the first run is not read', async () => {
+  await became(1, 'PAYING', 'patient');
+  await placed(1, 'PAYING');
+  await run('truncate push_db.binlog_checkpoint');
+  await became(1, 'PENDING_ACCEPT', 'patient');
+  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true, changes: 0 });
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await read();
+  expect(await pushed()).toEqual([[1, 8]]);
+});
+
+test('each row image counts for itself; what is rolled back, or is no order, does not', async () => {
+  await placed(1, 'PAYING', null);
+  await placed(2, 'IN_SERVICE');
+  await run(`
+    begin;
+    update order_db.\`order\` set status = 'PENDING_ACCEPT', changed_by = 'system' where order_id = 1;
+    insert into order_db.order_log (order_id, what) values (1, 'paid');
+    update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse', nurse_id = 56 where order_id = 1;
+    savepoint here;
+    update order_db.\`order\` set status = 'DISPUTE', changed_by = 'nurse' where order_id = 2;
+    rollback to here;
+    update order_db.\`order\` set remark = 'of no interest' where order_id = 2;
+    commit;
+    begin;
+    update order_db.\`order\` set status = 'REFUNDING', changed_by = 'nurse' where order_id = 2;
+    rollback;
+    delete from order_db.\`order\` where order_id = 2;`);
+  expect(await read()).toMatchObject({ outcome: 'pushed', pushes: 2, changes: 6 });
+  expect(await pushed()).toEqual([
+    [1, 2],
+    [1, 8],
+  ]);
+  expect(
+    await rowsOf('select receiver_type, receiver_id, data from push_db.push order by sequence'),
+  ).toEqual([
+    { receiver_type: 'nurse_group', receiver_id: '1', data: null },
+    { receiver_type: 'patient', receiver_id: '98', data: '{"nurse_id":56}' },
+  ]);
+  expect(await rowsOf('select order_id from push_db.order_seen')).toEqual([{ order_id: '1' }]);
+});
+
+/** A stretch of binlog with every kind of event in it. */
+async function happen(): Promise<void> {
+  for (const id of [1, 2, 3]) await placed(id, 'PAYING');
+  await run(`
+    update order_db.\`order\` set status = 'PENDING_ACCEPT', changed_by = 'patient';
+    create table order_db.another (id int primary key) select 1 id;
+    begin;
+    update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id = 1;
+    insert into order_db.another values (2);
+    update order_db.\`order\` set status = 'IN_SERVICE', changed_by = 'nurse' where order_id = 1;
+    commit;
+    flush binary logs;
+    drop table order_db.another;
+    update order_db.\`order\` set status = 'REFUNDING', changed_by = 'nurse' where order_id = 1;`);
+  await run(`
+    xa start 'first'; update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id = 2;
+    xa end 'first'; xa prepare 'first';
+    xa start 'second'; update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id = 3;
+    xa end 'second'; xa prepare 'second'; xa rollback 'second';
+    xa commit 'first';
+    xa start 'third'; update order_db.\`order\` set status = 'IN_SERVICE', changed_by = 'nurse' where order_id = 2;
+    xa end 'third'; xa commit 'third' one phase;`);
+}
+const happened = [
+  ...[1, 2, 3].map((id) => [id, 2]),
+  ...[
+    [1, 8],
+    [1, 13],
+    [1, 5],
+    [2, 8],
+    [2, 13],
+  ],
+];
+
+test('a reader that dies after any event, again and again: the same pushes, none twice', async () => {
+  await happen();
+  for (let events = 1; events < 60; events += 1) {
+    const dying = { ...reader, binlog: dyingAfter(events, binlogAt()) };
+    const outcome = await read(dying).catch((error) => error);
+    if (!(outcome instanceof Died)) break;
+  }
+  await read();
+  expect(await pushed()).toEqual(happened);
+  expect(await rowsOf('select * from push_db.prepared_row')).toEqual([]);
+});
+
+test('two readers at once: one reads, the other takes over when it asks, nothing twice', async () => {
+  const first = readFor(15_000);
+  await happen();
+  const second = readFor(3_000);
+  expect(await first).toMatchObject({ ended: 'asked to yield' });
+  await became(3, 'PENDING_SERVICE', 'nurse');
+  expect(await second).toMatchObject({ ended: 'out of time' });
+  expect(await pushed()).toEqual([...happened, [3, 8]]);
+});
+
+test('of three at once one leaves', async () => {
+  const outcomes = await Promise.all([readFor(1_500), readFor(1_500), readFor(1_500)]);
+  expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('another reads');
+});
+
+test('rows of a prepared transaction wait for their commit, over runs and restarts', async () => {
+  for (const id of [1, 2]) await placed(id, 'PENDING_ACCEPT');
+  await run(`
+    xa start 'one'; update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id = 1; xa end 'one'; xa prepare 'one'`);
+  await read();
+  expect(await pushed()).toEqual([]);
+  expect(await rowsOf('select ordinal from push_db.prepared_row')).toEqual([{ ordinal: '1' }]);
+  await became(2, 'PENDING_SERVICE', 'nurse');
+  await run("xa commit 'one'");
+  await read();
+  expect(await pushed()).toEqual([
+    [2, 8],
+    [1, 8],
+  ]);
+});
+
+test('a transaction too large for a run: each run gets on, and nothing is pushed twice', async () => {
+  const count = 6_000;
+  await run(`set session cte_max_recursion_depth = ${count + 1};
+    insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
+    with recursive n as (select 1 id union all select id + 1 from n where id < ${count})
+    select id, id, 'PENDING_ACCEPT', 'patient' from n;
+    truncate push_db.binlog_checkpoint`);
+  await read();
+  await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
+  const counts = 'select count(*) pushes, count(distinct order_id) orders from push_db.push';
+  const done: number[] = [0];
+  while (done.length < 20 && done.at(-1) !== count) {
+    // Its time is over after two writes; how much was read by then depends on nothing else.
+    let writes = 0;
+    const deliver = async () => {
+      writes += 1;
+      return [];
+    };
+    await tailBinlog(
+      { ...reader, deliver },
+      { remaining: () => (writes > 1 ? 0 : 30_000 - writes) },
+    );
+    const [{ pushes } = { pushes: 0 }] = await rowsOf(counts);
+    const { rows_done } = await checkpoint();
+    if (Number(pushes) < count) expect(rows_done).toBe(pushes);
+    expect(Number(pushes)).toBeGreaterThan(done.at(-1) ?? 0);
+    done.push(Number(pushes));
+  }
+  expect(done.length).toBeGreaterThan(2);
+  expect(await rowsOf(counts)).toEqual([{ pushes: String(count), orders: String(count) }]);
+});
+
+test('a column more, and wider ones, change nothing', async () => {
+  await placed(1, 'PENDING_ACCEPT');
+  await run(`alter table order_db.\`order\` add column early int first, modify status varchar(64) character set latin1,
+    modify patient_id bigint unsigned, modify changed_by enum('system', 'patient', 'nurse', 'support', 'robot')`);
+  try {
+    await became(1, 'PENDING_SERVICE', 'nurse');
+    await run('alter table order_db.`order` drop column early, drop column remark');
+    await became(1, 'IN_SERVICE', 'nurse');
+    await read();
+    expect(await pushed()).toEqual([
+      [1, 8],
+      [1, 13],
+    ]);
+  } finally {
+    await run(`alter table order_db.\`order\` add column remark text, modify status varchar(32) not null,
+      modify patient_id bigint, modify changed_by enum('patient', 'nurse', 'system', 'support')`);
+  }
+});
+
+test.each([
+  ['rename column status to state', 'rename column state to status', /no column status/],
+  ['drop column nurse_id', 'add column nurse_id bigint after patient_id', /no column nurse_id/],
+  [
+    'modify status varchar(32) character set utf16',
+    'modify status varchar(32) character set utf8mb4',
+    /status has the charset utf16/,
+  ],
+])('%s: the reader stops and names it', async (alter, back, why) => {
+  await placed(1, 'PENDING_ACCEPT');
+  await run(`alter table order_db.\`order\` ${alter}`);
+  try {
+    await run("update order_db.`order` set changed_by = 'nurse'");
+    await expect(tick()).rejects.toThrow(why);
+    expect(await pushed()).toEqual([]);
+  } finally {
+    await run(`alter table order_db.\`order\` ${back}`);
+  }
+});
+
+test.each([
+  ["session binlog_format = 'STATEMENT'", /changed by a statement/],
+  ["session binlog_row_image = 'MINIMAL'", /came without .*binlog_row_image=FULL/],
+  ['session binlog_transaction_compression = ON', /TRANSACTION_PAYLOAD_EVENT/],
+  ["global binlog_row_metadata = 'MINIMAL'", /binlog_row_metadata=FULL/],
+])('%s: the reader stops and names it', async (setting, why) => {
+  await placed(1, 'PENDING_ACCEPT');
+  await run(`set ${setting}`);
+  try {
+    await became(1, 'PENDING_SERVICE', 'nurse');
+    await expect(tick()).rejects.toThrow(why);
+    expect(await pushed()).toEqual([]);
+  } finally {
+    const [name = ''] = setting.split(' =');
+    await run(`set ${name} = ${name.startsWith('global') ? "'FULL'" : 'default'}`);
+  }
+});
+
+test('a connection that is killed is opened anew, from the checkpoint on', async () => {
+  await placed(1, 'PENDING_ACCEPT');
+  const reading = readFor(6_000);
+  const dumps = () =>
+    rowsOf("select id from information_schema.processlist where command like 'Binlog Dump%'");
+  await until('the binlog is read', async () => (await dumps()).length > 0);
+  for (const { id } of await dumps()) await run(`kill ${id}`);
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await until('the change is read', async () => (await pushed()).length > 0, { timeoutMs: 5_000 });
+  expect(await reading).toMatchObject({ outcome: 'pushed', changes: 2 });
+});
+
+test('a purged binlog is an error that names what is lost', async () => {
+  await placed(1, 'PENDING_ACCEPT');
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await run('flush binary logs');
+  const [{ File } = { File: '' }] = await rowsOf('show master status');
+  await run(`purge binary logs to '${File}'`);
+  await expect(tick()).rejects.toThrow(/purged before all of it was read\. Lost: [0-9a-f-]{36}:\d/);
+  expect(await pushed()).toEqual([]);
+});
+
+test('without order rows the place is seldom written, and still moves', async () => {
+  const before = await checkpoint();
+  await run("insert into order_db.order_log (order_id, what) values (1, 'seen')");
+  await readFor(600);
+  expect((await checkpoint())['position']).not.toBe(before['position']);
+  const writes = await rowsOf('select count(*) writes from signalbox.claim where epoch > 0');
+  expect(writes).toHaveLength(1);
+});
+
+test('a push that is open for too long is named once more, one that was put off is not', async () => {
+  for (const id of [1, 2, 3]) await placed(id, 'PENDING_ACCEPT');
+  await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
+  await read();
+  await take(queue);
+  await run(`update push_db.push set created_at = now(3) - interval 11 minute where order_id < 3;
+    insert into signalbox.outbox (destination, body, due_at, dedupe_key) values ('queue:order/push-change',
+      '{"order_id":"2"}', now(3) + interval 1 hour, unhex(sha2('queue:order/push-change\\n{"order_id":"2"}', 256)))`);
+  expect(await read()).toMatchObject({ nudged: 1 });
+  expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
+});
+
+test('a switch that is off stops the reader, and nothing is missed', async () => {
+  await placed(1, 'PENDING_ACCEPT');
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  const stopped = { ...reader, off: async () => 'order/tail-binlog' };
+  expect(await read(stopped)).toEqual({ outcome: 'switched off' });
+  expect(await pushed()).toEqual([]);
+  await read();
+  expect(await pushed()).toEqual([[1, 8]]);
+});

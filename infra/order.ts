@@ -57,6 +57,12 @@ export function order(app: App, site: Site, backing: Backing): Domain {
       period: Duration.minutes(5),
     },
   ]);
+  watchMeasures(stack, 'order/check-binlog', harmOfWaiting, [
+    {
+      ...{ kind: 'pushes-waiting', name: 'oldest unsent push', thresholdSeconds: 1_800 },
+      period: Duration.minutes(5),
+    },
+  ]);
   byHand(stack, 'order/repair-gap', {
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     sends: [pushesToSend],
@@ -74,3 +80,4 @@ export function order(app: App, site: Site, backing: Backing): Domain {
 }
 
 const readerHarm = 'Patients and nurses hear late, or not at all, of what happens to their orders.';
+const harmOfWaiting = 'Patients and nurses hear late of their orders, or of the urgent never.';

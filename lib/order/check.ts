@@ -12,6 +12,7 @@ import {
 } from './server.ts';
 import type { OrderSettings } from './settings.ts';
 import type { OrderTables, PushTables } from './tables.ts';
+import { oldestUnsentSeconds } from './waiting.ts';
 
 export interface CheckDeps {
   readonly mysql: Kysely<PushTables>;
@@ -44,7 +45,11 @@ export async function checkBinlog(deps: CheckDeps) {
   const lost = await lostSince(order, checkpoint);
   const behind = await behindOf(deps);
   const { seconds, bytes } = behind;
-  const measured = { 'seconds behind': seconds, ...(bytes !== null && { 'bytes behind': bytes }) };
+  const measured = {
+    'seconds behind': seconds,
+    ...(bytes !== null && { 'bytes behind': bytes }),
+    'oldest unsent push': await oldestUnsentSeconds(mysql),
+  };
   if (lost) return { outcome: 'lost', wrong: [...wrong, lost], ...behind, measured };
   return { outcome: wrong.length ? 'unfit' : 'fit', wrong, ...behind, measured };
 }

@@ -17,6 +17,7 @@ import {
   readAll,
   readerOf,
 } from '../support/orders.ts';
+import { writePush } from '../support/pushes.ts';
 import { testQueue } from '../support/queues.ts';
 
 await testQueue(pushesToSend);
@@ -179,4 +180,19 @@ test('what was purged unread is lost, and said so', async () => {
     wrong: [expect.stringMatching(/Lost: .*Run order\/repair-gap/)],
   });
   expect((await checkpoint())['rows_done']).toBe('0');
+});
+
+test('says for how long the oldest push waits, and nothing once it has ended', async () => {
+  const measured = async () =>
+    ((await check()) as { measured: Record<string, number> }).measured['oldest unsent push'];
+  await placed(1, 'PAYING');
+  await read();
+  expect(await measured()).toBe(0);
+  await writePush({ scenario: 8 });
+  await writePush({ scenario: 13 });
+  await run('update push_db.push set created_at = now(3) - interval 50 minute where scenario = 8');
+  expect(await measured()).toBeGreaterThanOrEqual(3_000);
+  expect(await measured()).toBeLessThan(3_060);
+  await run("update push_db.push set state = 'sent' where scenario = 8");
+  expect(await measured()).toBeLessThan(60);
 });

@@ -1,6 +1,7 @@
 import { brokerApplied } from '../../../lib/broker/events.ts';
 import { applyEvent } from '../../../lib/broker/profiles.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
+import type { BrokerSettings } from '../../../lib/broker/settings.ts';
 import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
 import { weishop } from '../../../lib/broker/weishop.ts';
 import { bus } from '../../../lib/platform/bus.ts';
@@ -12,7 +13,13 @@ import { mysqlOf } from '../database.ts';
 import type { Consumer, Stage } from '../play.ts';
 import { cross, lostConnection } from '../world.ts';
 
-export const broker_weidian_api = 'http://weishop.simulated';
+const broker_weidian_api = 'http://weishop.simulated';
+
+/** Small pages, so that few rows already need several. */
+export const brokerSettings: BrokerSettings = {
+  ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
+  ...{ driftGraceSeconds: 180, canaryBrokerId: 0, broker_weidian_api },
+};
 
 /** Without micro-shops: who asks for one is a mistake of the scenario. */
 const nobody: Exchange = () => Promise.reject(new Error('No micro-shop is played.'));

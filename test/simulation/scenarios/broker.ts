@@ -1,18 +1,12 @@
 import { publishBaseChanges } from '../../../lib/broker/changes.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
-import type { BrokerSettings } from '../../../lib/broker/settings.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
-import { applier, broker_weidian_api, followers } from './applier.ts';
+import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
-/** Small pages, so that few rows already need several. */
-const settings: BrokerSettings = {
-  ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
-  ...{ driftGraceSeconds: 180, canaryBrokerId: 0, broker_weidian_api },
-};
 const lateSecondsMax = 300;
 const swarmChanges = 14;
 const swarmSeconds = 600;
@@ -67,7 +61,7 @@ function publisher({ databases, world }: Stage): Scheduled {
         {
           mysql: mysqlOf(databases, world, worker),
           upstream: mysqlOf(databases, world, worker, 'upstream'),
-          settings: async () => settings,
+          settings: async () => brokerSettings,
           deliver: deliverBy(queuesOf(brokerEvents)),
           off: async () => undefined,
         },

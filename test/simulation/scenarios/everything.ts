@@ -3,7 +3,7 @@ import { brokerEvents } from '../../../lib/broker/queues.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scenario, Scheduled, Stage } from '../play.ts';
-import { applier, broker_weidian_api, followers } from './applier.ts';
+import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { upstreamOf } from './upstream.ts';
 
@@ -77,10 +77,8 @@ function caller({ databases, world }: Stage) {
           mysql: mysqlOf(databases, world, worker),
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => ({
-            ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
-            broker_weidian_api,
-            driftGraceSeconds: 180,
-            canaryBrokerId: 0,
+            ...brokerSettings,
+            pageRowsMax: 2,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
           off: async () => undefined,

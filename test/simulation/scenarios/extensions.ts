@@ -6,7 +6,7 @@ import { dateOf } from '../../../lib/platform/time.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { exchangeWith, startMs } from '../world.ts';
-import { applier, broker_weidian_api, followers } from './applier.ts';
+import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { newHistory } from './history.ts';
 
@@ -70,10 +70,8 @@ function starPublisher({ databases, world }: Stage): Scheduled {
           mysql: mysqlOf(databases, world, worker),
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => ({
-            ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 1 },
-            broker_weidian_api,
-            driftGraceSeconds: 180,
-            canaryBrokerId: 0,
+            ...brokerSettings,
+            pageRowsMax: 1,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
           off: async () => undefined,

@@ -26,6 +26,8 @@ import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
 import { killedReaders } from './order.ts';
 import { killedConsumers, killedFullRun, killedStart } from './real.ts';
+import { chargedCalls } from './call.ts';
+import { killedConsumers, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
 const seeds = 100;
@@ -86,6 +88,7 @@ async function real(): Promise<void> {
     await killedConsumers(join(dir, 'stack'), Date.now()),
     await killedFullRun(join(dir, 'full')),
     await killedReaders(join(dir, 'orders'), Date.now()),
+    await chargedCalls(join(dir, 'calls'), Date.now()),
   ]) {
     console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
     if (one.good) counts.passed += 1;

@@ -24,10 +24,9 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
+import { chargedCalls } from './call.ts';
 import { killedReaders } from './order.ts';
 import { killedConsumers, killedFullRun, killedStart } from './real.ts';
-import { chargedCalls } from './call.ts';
-import { killedConsumers, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
 const seeds = 100;

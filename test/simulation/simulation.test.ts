@@ -13,6 +13,7 @@ import { type Played, play } from './play.ts';
 import { accounting } from './scenarios/accounting.ts';
 import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
+import { call } from './scenarios/call.ts';
 import { claimsOf } from './scenarios/claims.ts';
 import { everything } from './scenarios/everything.ts';
 import { extensions } from './scenarios/extensions.ts';
@@ -57,6 +58,7 @@ test.each([
   { scenario: accounting, every: 11 },
   { scenario: listings, every: 5 },
   { scenario: pushes, every: 7 },
+  { scenario: call, every: 23 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
   async ({ scenario, every }) => {
@@ -74,6 +76,7 @@ test.each([
   { scenario: everything, seeds: 3 },
   { scenario: accounting, seeds: 3 },
   { scenario: listings, seeds: 4 },
+  { scenario: call, seeds: 5 },
   { scenario: jobsDone, seeds: 6 },
   { scenario: outbox, seeds: 5 },
   { scenario: http, seeds: 4 },

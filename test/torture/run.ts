@@ -24,6 +24,7 @@ import { planned } from '../simulation/faults.ts';
 import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
+import { chargedCalls } from './call.ts';
 import { killedReaders } from './order.ts';
 import { killedConsumers, killedFullRun, killedStart } from './real.ts';
 
@@ -86,6 +87,7 @@ async function real(): Promise<void> {
     await killedConsumers(join(dir, 'stack'), Date.now()),
     await killedFullRun(join(dir, 'full')),
     await killedReaders(join(dir, 'orders'), Date.now()),
+    await chargedCalls(join(dir, 'calls'), Date.now()),
   ]) {
     console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
     if (one.good) counts.passed += 1;

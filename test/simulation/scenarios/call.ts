@@ -185,8 +185,8 @@ const chanceScript: Script = ({ faults: { random }, databases }, centre, send) =
       atSeconds: 0,
       act: () => {
         setAccount(centre, 1, priceFen * random.between(0, 5) + random.between(0, 1));
-        setAccount(centre, 2, priceFen * random.between(1, 9));
-        // The third owner has no account.
+        for (const owner of [2, 3]) setAccount(centre, owner, priceFen * random.between(4, 9));
+        // The fourth owner has no account.
       },
     },
     {
@@ -206,7 +206,7 @@ const chanceScript: Script = ({ faults: { random }, databases }, centre, send) =
     const seconds = edges[random.between(0, edges.length - 1)] ?? 0;
     const body = callNamed(id, {
       caller: callers[random.between(0, callers.length - 1)],
-      user_id: random.happens(0.1) ? 3 : random.between(1, 2),
+      user_id: random.happens(0.1) ? 4 : random.between(1, 3),
       status: random.happens(0.1) ? 0 : 1,
       duration: random.happens(0.2) ? 8 : 60,
       started_at: startedAt(seconds + (random.happens(0.5) ? 0 : random.between(0, daySeconds))),

@@ -1,5 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { k3 as k3Client } from '../../lib/call/k3.ts';
 import { payments } from '../../lib/call/payments.ts';
+import { ReconcileDays, reconcile as reconcileDays } from '../../lib/call/reconciliation.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
 import { callLog, contract, day, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -216,4 +220,28 @@ test('days in the wrong order, or too many, are refused', async () => {
   const one = (input: object) => handler(input, contextOf());
   await expect(one({ from: '2026-11-21', to: '2026-11-20' })).rejects.toThrow(/no later/);
   await expect(one({ from: '2020-11-21', to: '2026-11-20' })).rejects.toThrow(/400 days/);
+});
+
+test('in shadow mode the schedule compares nothing: the charges are the old system’s', async () => {
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    payments: payments(async () => settings, account),
+    k3: k3Client(async () => ({ k3_url: k3.url })),
+    settings: async () => ({ shadow: true }),
+  };
+  const hand = { remaining: () => 600_000, progress: () => {} };
+  await run(`delete from ${income}`);
+  const daily = ReconcileDays.parse(eventOf('call/reconcile', 'daily'));
+  expect(await reconcileDays(deps, daily, hand)).toMatchObject({ outcome: 'in shadow mode' });
+  const named = ReconcileDays.parse({ from: today });
+  expect(await reconcileDays(deps, named, hand)).toMatchObject({ outcome: 'differences' });
+});
+
+test('K3 or the payment centre away: it fails, and says nothing of balance', async () => {
+  await k3.fault('error', 10);
+  await expect(reconcile()).rejects.toThrow(/K3 is away/);
+  await k3.reset();
+  await centre.fault('error', 10, '/statement');
+  await expect(reconcile()).rejects.toThrow(/payment centre is away/);
+  expect(await rowsOf('select * from user_prop_db.sublessor_reconciliation')).toEqual([]);
 });

@@ -44,7 +44,11 @@ export function openBinlog(
   let paused = false;
   let failure: Error | undefined;
   let wake: (() => void) | undefined;
+  let waking = false;
   const arrived = () => {
+    waking = false;
+    // They may have been taken in between: an empty portion means that nothing came for a while.
+    if (!events.length && !failure) return;
     wake?.();
     wake = undefined;
   };
@@ -69,7 +73,8 @@ export function openBinlog(
       zongji.connection?.pause();
     }
     // Not at once: what came in one piece is taken in one piece.
-    if (wake) setImmediate(arrived);
+    if (!waking) setImmediate(arrived);
+    waking = true;
   }
 
   zongji.on('error', fail);

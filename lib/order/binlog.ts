@@ -13,7 +13,7 @@ export interface Stream {
   readonly close: () => Promise<void>;
 }
 
-/** Row images that are kept while nobody takes them; then the server has to wait. */
+/** Events and row images that are kept while nobody takes them; then the server has to wait. */
 const keptMax = 4_000;
 const connectTimeoutMs = 5_000;
 
@@ -62,7 +62,7 @@ export function openBinlog(
     try {
       for (const one of logEventsOf(event)) {
         events.push(one);
-        if (one.kind === 'rows') kept += one.changes.length;
+        kept += one.kind === 'rows' ? one.changes.length : 1;
       }
     } catch (error) {
       fail(error instanceof Error ? error : new Error(String(error)));

@@ -151,13 +151,12 @@ const ours =
     const stream = openBinlog(credentials, 778, checkpoint, 'position');
     const reading = readingFrom(checkpoint);
     let seen = 0;
-    while (!isAt(reading.place(), to))
-      for (const event of await stream.take(1_000)) {
+    while (!isAt(reading.place(), to)) {
+      for (const event of await stream.take(1_000))
         if (!isAt(reading.place(), to)) reading.take(event);
-        if (event.kind !== 'end') continue;
-        for (const { before, after } of reading.whole()?.changes ?? [])
-          seen += (before ? 1 : 0) + (after ? 1 : 0);
-      }
+      for (const { before, after } of reading.whole()?.changes ?? [])
+        seen += (before ? 1 : 0) + (after ? 1 : 0);
+    }
     const ms = performance.now() - began;
     await stream.close();
     if (seen !== images) throw new Error(`We read ${seen} images of ${images}.`);

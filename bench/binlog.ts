@@ -152,7 +152,8 @@ const ours =
     const reading = readingFrom(checkpoint);
     let seen = 0;
     while (!isAt(reading.place(), to)) {
-      for (const event of await stream.take(1_000)) reading.take(event);
+      for (const event of await stream.take(1_000))
+        if (!isAt(reading.place(), to)) reading.take(event);
       for (const { before, after } of reading.whole()?.changes ?? [])
         seen += (before ? 1 : 0) + (after ? 1 : 0);
     }
@@ -182,12 +183,13 @@ const plain =
           tableMap[tableId]?.tableName === orderTable.table
         )
           seen += 2 * rows.length;
-        if (event.getTypeName() === 'Xid' && event.nextPosition >= to.position) done();
+        if (event.getTypeName() !== 'Xid' || event.nextPosition < to.position) return;
+        zongji.removeAllListeners('binlog');
+        done();
       });
       zongji.start({ serverId: 779, filename: from.file, position: from.position });
     });
     const ms = performance.now() - began;
-    zongji.removeAllListeners('binlog');
     await new Promise<void>((stopped) => {
       zongji.once('stopped', stopped);
       zongji.stop();

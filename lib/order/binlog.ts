@@ -13,7 +13,7 @@ export interface Stream {
   readonly close: () => Promise<void>;
 }
 
-/** Row images that are kept while nobody takes them; then the server has to wait. */
+/** Events and row images that are kept while nobody takes them; then the server has to wait. */
 const keptMax = 4_000;
 const connectTimeoutMs = 5_000;
 
@@ -44,7 +44,11 @@ export function openBinlog(
   let paused = false;
   let failure: Error | undefined;
   let wake: (() => void) | undefined;
+  let waking = false;
   const arrived = () => {
+    waking = false;
+    // They may have been taken in between: an empty portion means that nothing came for a while.
+    if (!events.length && !failure) return;
     wake?.();
     wake = undefined;
   };
@@ -58,7 +62,7 @@ export function openBinlog(
     try {
       for (const one of logEventsOf(event)) {
         events.push(one);
-        if (one.kind === 'rows') kept += one.changes.length;
+        kept += one.kind === 'rows' ? one.changes.length : 1;
       }
     } catch (error) {
       fail(error instanceof Error ? error : new Error(String(error)));
@@ -69,7 +73,8 @@ export function openBinlog(
       zongji.connection?.pause();
     }
     // Not at once: what came in one piece is taken in one piece.
-    if (wake) setImmediate(arrived);
+    if (!waking) setImmediate(arrived);
+    waking = true;
   }
 
   zongji.on('error', fail);

@@ -91,7 +91,7 @@ test('a purged file of which all was read is no loss', async () => {
 });
 
 test('a large transaction in the middle of which the source dies is gone on with on the replica', async () => {
-  const count = 3_000;
+  const count = 9_000;
   await source.admin.query(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
     with recursive n as (select 100 id union all select id + 1 from n where id < ${count + 99})

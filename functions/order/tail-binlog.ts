@@ -7,19 +7,16 @@ import { rowsPerWriteMax, tailBinlog } from '../../lib/order/tail.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { Credentials } from '../../lib/platform/pool.ts';
 import { schedule } from '../../lib/platform/schedule.ts';
-import { secret } from '../../lib/platform/secret.ts';
 import { switches } from '../../lib/platform/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const own = mysql<PushTables>('mysql');
 const order = mysql<OrderTables>('mysql-order');
 const read = settings('order', OrderSettings);
-const credentials = secret('mysql-order', Credentials);
 const deps = {
   ...{ mysql: own, settings: read, pause, rowsPerWriteMax },
-  binlog: binlogOf({ order, credentials, settings: read }),
+  binlog: binlogOf({ order, settings: read }),
   off: switches({ mysql: own as never }),
   deliver: deliverBy(queues(pushesToSend)),
 };

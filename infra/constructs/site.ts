@@ -39,6 +39,9 @@ export interface Network {
 /** What one of our MySQL servers is told to accept; backing.ts and local/ set it. */
 export const connectionsMax = 500;
 
+/** Where the bundles of a release are: a process that synthesises more than once (a test) makes them once. */
+const bundled = new Map<string | undefined, string>();
+
 /** One synthesis: its context, its bundles, and a record of what was wired, which is checked at its end. */
 export class Site {
   readonly context: Context;
@@ -51,8 +54,10 @@ export class Site {
 
   constructor(app: App) {
     this.context = contextOf(app);
-    this.#bundles = join(app.outdir, 'bundles');
-    bundle(this.#bundles, { release: this.context.release });
+    const { release } = this.context;
+    this.#bundles = bundled.get(release) ?? join(app.outdir, 'bundles');
+    if (!bundled.has(release)) bundle(this.#bundles, { release });
+    bundled.set(release, this.#bundles);
   }
 
   get local(): boolean {

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
-import type { Credentials } from '../platform/pool.ts';
-import type { ReadSecret } from '../platform/secret.ts';
+import { Credentials } from '../platform/pool.ts';
+import { type ReadSecret, secret } from '../platform/secret.ts';
 import { openBinlog, type Stream } from './binlog.ts';
 import type { Checkpoint } from './checkpoints.ts';
 import { type Found, find, type LogState, logState } from './server.ts';
@@ -22,11 +22,11 @@ const accessDenied = 1045;
 
 export function binlogOf({
   order,
-  credentials,
+  credentials = secret('mysql-order', Credentials),
   settings,
 }: {
   readonly order: Kysely<OrderTables>;
-  readonly credentials: ReadSecret<Credentials>;
+  readonly credentials?: ReadSecret<Credentials>;
   readonly settings: () => Promise<Pick<OrderSettings, 'serverIdFirst'>>;
 }): Source {
   /** The password was refused: it may have been rotated since it was read. */

@@ -59,7 +59,7 @@ test.each([
   { scenario: accounting, every: 11 },
   { scenario: listings, every: 5 },
   { scenario: pushes, every: 7 },
-  { scenario: binlog, every: 43 },
+  { scenario: binlog, every: 11 },
   { scenario: call, every: 23 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',

@@ -11,6 +11,7 @@ import { openDatabases } from './database.ts';
 import { planned } from './faults.ts';
 import { type Played, play } from './play.ts';
 import { accounting } from './scenarios/accounting.ts';
+import { binlog } from './scenarios/binlog.ts';
 import { broker } from './scenarios/broker.ts';
 import { burstOf } from './scenarios/burst.ts';
 import { call } from './scenarios/call.ts';
@@ -58,6 +59,7 @@ test.each([
   { scenario: accounting, every: 11 },
   { scenario: listings, every: 5 },
   { scenario: pushes, every: 7 },
+  { scenario: binlog, every: 11 },
   { scenario: call, every: 23 },
 ])(
   '$scenario.name: one in $every of all single faults, and some pairs',
@@ -83,6 +85,7 @@ test.each([
   { scenario: postponed, seeds: 10 },
   { scenario: profileReads, seeds: 3 },
   { scenario: pushes, seeds: 6 },
+  { scenario: binlog, seeds: 4 },
   { scenario: claimsOf(2), seeds: 10 },
   { scenario: claimsOf(20), seeds: 1 },
 ])(

@@ -25,8 +25,9 @@ import { play, type Scenario, Violation } from '../simulation/play.ts';
 import { scenarios } from '../simulation/scenarios/all.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
 import { chargedCalls } from './call.ts';
+import { largeTransaction } from './large.ts';
 import { killedReaders } from './order.ts';
-import { killedConsumers, killedFullRun, killedStart } from './real.ts';
+import { type Figures, killedConsumers, killedFullRun, killedStart } from './real.ts';
 
 const bankFile = join(import.meta.dirname, '../../docs/bug-bank.md');
 const seeds = 100;
@@ -88,16 +89,20 @@ async function real(): Promise<void> {
     await killedFullRun(join(dir, 'full')),
     await killedReaders(join(dir, 'orders'), Date.now()),
     await chargedCalls(join(dir, 'calls'), Date.now()),
-  ]) {
-    console.log(`${one.good ? '✓' : '✗'} ${one.title}: ${one.facts}`);
-    if (one.good) counts.passed += 1;
-    else counts.failed += 1;
-  }
+  ])
+    note(one);
+}
+
+function note({ good, title, facts }: Figures): void {
+  console.log(`${good ? '✓' : '✗'} ${title}: ${facts}`);
+  if (good) counts.passed += 1;
+  else counts.failed += 1;
 }
 
 try {
   await real();
   const server = await startDatabase(processes, join(dir, 'mysql'));
+  note(await largeTransaction(server));
   const caught: Caught[] = [];
   for (const scenario of scenariosOfBugs()) {
     const { by, runs, why } = await huntNothing(server, scenario);

@@ -18,7 +18,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/system/**', 'test/logs.test.ts'],
           setupFiles: 'test/support/environment.ts',
-          maxWorkers: 2,
+          maxWorkers: 3, // As many MySQLs as test/support/servers.ts starts.
           sequence: { groupOrder: 0 },
         },
       },

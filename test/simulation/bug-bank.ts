@@ -44,29 +44,15 @@ export const bugs: readonly string[] = globSync('*.patch', {
  * seeds of the scenario that the patch names in its first line, then crashes.
  */
 export async function hunt(server: Databases['server'], bug: string): Promise<Caught> {
-  return await huntIn(server, bug, scenarioOf(bug), fileOf(bug));
-}
-
-/** The same without a mistake: what is found here is no bug that was planted. */
-export const huntNothing = (server: Databases['server'], scenario: string): Promise<Caught> =>
-  huntIn(server, `no mistake, ${scenario}`, scenario, undefined);
-
-async function huntIn(
-  server: Databases['server'],
-  bug: string,
-  scenario: string,
-  patch: string | undefined,
-): Promise<Caught> {
+  const scenario = scenarioOf(bug);
   const copy = mkdtempSync(join(tmpdir(), 'signalbox-bug-'));
   try {
     for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
     mkdirSync(join(copy, '.local'));
-    if (patch) {
-      const args = ['-p1', '--fuzz=3', '-i', patch];
-      const applied = spawnSync('patch', args, { cwd: copy, encoding: 'utf8' });
-      if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
-    }
+    const args = ['-p1', '--fuzz=3', '-i', fileOf(bug)];
+    const applied = spawnSync('patch', args, { cwd: copy, encoding: 'utf8' });
+    if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
     const swarms = await simulated(copy, server, scenario, 'swarms');
     const crashes = swarms.includes('✗') ? '' : await simulated(copy, server, scenario, 'crashes');
     return caughtIn(bug, swarms + crashes);
@@ -113,13 +99,10 @@ export const tableOf = (caught: readonly Caught[]): string =>
     caught.map(({ bug, by, runs, why }) => [bug, by ?? 'NOT CAUGHT', runs, why]),
   );
 
-/** The scenarios that the patches name. */
-export const scenariosOfBugs = (): string[] => [...new Set(bugs.map(scenarioOf))].toSorted();
-
 /** docs/bug-bank.md; `npm run test:torture` writes it once every bug was caught. */
 export const pageOf = (caught: readonly Caught[]): string => `# Bug bank
 
-Known mistakes of such systems. \`npm run test:torture\` makes each in a copy of the tree, where the simulation must find it; in the tree as it is the same search must find nothing. It wrote this table.
+Known mistakes of such systems. \`npm run test:torture\` makes each in a copy of the tree, where the simulation must find it; in the tree as it is it plays the same scenarios and seeds, and more of them, and must find nothing. It wrote this table.
 
 | mistake | found by | after runs | what it said |
 | --- | --- | ---: | --- |

@@ -5,6 +5,8 @@ import { type Played, play, type Scenario } from './play.ts';
 /** How many runs were made; a run that breaks a promise throws. */
 export interface Runs {
   count: number;
+  /** No further run is begun from then on. */
+  readonly isOver?: () => boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export async function crashSingly(
   for (const [index, boundary] of boundaries.entries())
     for (const fault of faultsAt(boundary)) {
       turn += 1;
-      if (turn % every) continue;
+      if (turn % every || runs.isOver?.()) continue;
       const plan = { index, fault };
       runs.count += 1;
       singles.push({ plan, played: await play(databases, scenario, planned([plan])) });
@@ -49,7 +51,7 @@ export async function crashInPairs(
       if (index <= plan.index) continue;
       for (const fault of faultsAt(boundary)) {
         turn += 1;
-        if (turn % every) continue;
+        if (turn % every || runs.isOver?.()) continue;
         runs.count += 1;
         await play(databases, scenario, planned([plan, { index, fault }]));
       }
@@ -64,7 +66,7 @@ export async function swarms(
   count: number,
   runs: Runs,
 ): Promise<void> {
-  for (let seed = first; seed < first + count; seed++) {
+  for (let seed = first; seed < first + count && !runs.isOver?.(); seed++) {
     runs.count += 1;
     await play(databases, scenario, swarm(seed));
   }

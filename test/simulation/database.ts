@@ -40,8 +40,9 @@ export interface Databases {
 export async function startDatabase(
   processes: Processes,
   dir: string,
+  name = 'mysql',
 ): Promise<Databases['server']> {
-  const server = await startMysql(processes, dir, await freePort('MySQL', undefined));
+  const server = await startMysql(processes, dir, await freePort('MySQL', undefined), name);
   await createUpstream(server);
   await createOurs(server);
   return server;

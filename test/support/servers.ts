@@ -34,7 +34,7 @@ declare module 'vitest' {
   }
 }
 
-const workers = 2;
+const workers = 3;
 
 /** Starts everything once for a whole test run. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {

@@ -27,7 +27,7 @@ export interface TailDeps {
   readonly rowsPerWriteMax: number;
 }
 
-export const rowsPerWriteMax = 500;
+export const rowsPerWriteMax = 200;
 
 /** How soon a holder notices that it is asked to yield. */
 const lookEveryMs = 250;

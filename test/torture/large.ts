@@ -9,6 +9,8 @@ type Server = { readonly host: string; readonly port: number };
 
 const megabytesMax = 150;
 const runMs = 60_000;
+/** V8's limits as Lambda sets them for 512 MB (infra/constructs/functions.ts): 90 % old space, 5 % young. */
+const v8Limits = ['--max-old-space-size=460', '--max-semi-space-size=25'];
 const runsMax = 40;
 
 const Done = z.object({ changes: z.int(), pushes: z.int(), megabytes: z.number() });
@@ -54,7 +56,9 @@ export async function largeTransaction(server: Server, rows = 1_000_000): Promis
 
 function read({ port }: Server, ms: number): z.infer<typeof Done> {
   const args = [join(import.meta.dirname, 'reader.ts'), String(port), String(ms)];
-  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync(process.execPath, [...v8Limits, ...args], {
+    encoding: 'utf8',
+  });
   const line = stdout.trim();
   if (!line) throw new Error(`The reader failed: ${stderr}`);
   return Done.parse(JSON.parse(line));

@@ -57,6 +57,7 @@ export function delivery(stack: Domain): void {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), settings('platform'), bus, allQueues, redis],
     timeout: Duration.seconds(65),
+    worksToTheEnd: true,
     harm: 'What was postponed, or not sent at once, is not sent at all; the site shows old profiles.',
   });
 }

@@ -30,7 +30,7 @@ export function watchFunction(
   id: string,
   harm: string,
   made: Lambda,
-  timeout: Duration,
+  { timeout, worksToTheEnd }: { readonly timeout: Duration; readonly worksToTheEnd?: true },
 ): void {
   const duration = made.metricDuration({ period, statistic: 'max' });
   watch(stack, id, harm, [
@@ -44,7 +44,7 @@ export function watchFunction(
     {
       kind: 'function-duration',
       metric: duration,
-      threshold: timeout.toMilliseconds() * 0.8,
+      threshold: timeout.toMilliseconds() * (worksToTheEnd ? 0.97 : 0.8),
       periods: 3,
     },
   ]);

@@ -30,6 +30,8 @@ export interface Common {
   readonly timeout: Duration;
   /** Who suffers how when it fails: the first sentence of its alarms. */
   readonly harm: string;
+  /** It works until its time is nearly over, on purpose: only what goes on after that is too slow. */
+  readonly worksToTheEnd?: true;
   /** What it measures itself, each with an alarm. */
   readonly measures?: readonly Measure[];
 }
@@ -180,7 +182,7 @@ export function byHand(stack: Domain, id: Id, common: Common): void {
 export function functionIn(
   stack: Domain,
   id: Id,
-  { uses = [], sends = [], timeout, harm, measures = [] }: Common,
+  { uses = [], sends = [], timeout, harm, measures = [], worksToTheEnd }: Common,
   instances: number,
   { reserved }: { readonly reserved?: number } = {},
 ): Lambda {
@@ -230,7 +232,7 @@ export function functionIn(
     site.feeds(queue.id);
     sendsTo(made, queue, queueIn(stack, queue));
   }
-  watchFunction(stack, id, harm, made, timeout);
+  watchFunction(stack, id, harm, made, { timeout, ...(worksToTheEnd && { worksToTheEnd }) });
   watchMeasures(stack, id, harm, measures);
   return made;
 }

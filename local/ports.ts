@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 const host = '127.0.0.1';
 /**
  * Ports are drawn below 32768, where Linux takes those of outgoing connections from: else one that was free might be
- * taken before its server, which starts for seconds, listens on it.
+ * taken before its server, which starts for seconds, listens on it. And above 10080, which `fetch` refuses to ask.
+ * https://fetch.spec.whatwg.org/#port-blocking
  */
 const attemptsMax = 50;
 
@@ -27,7 +28,7 @@ export async function freePort(what: string, asked: number | undefined): Promise
     throw new Error(`Port ${asked}, asked for ${what}, is in use by ${holderOf(asked)}.`);
   }
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const port = await canListen(10_000 + Math.floor(Math.random() * 10_000));
+    const port = await canListen(11_000 + Math.floor(Math.random() * 9_000));
     if (port) return port;
   }
   throw new Error(`No port is free for ${what}.`);

@@ -3,6 +3,7 @@ import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { connect } from './mysql.ts';
 import { type Progress, table } from './progress.ts';
+import { getBroker, postPublish } from './publish.ts';
 import { clientOptions, type Stack } from './stack.ts';
 import { seedBrokers, seedOthers } from './upstream.ts';
 
@@ -34,6 +35,11 @@ const changes = {
     title: 'deletions named in messages of an upstream system',
     count: 10,
     arrived: `${base} 1191 and 1200 and is_deleted = 1`,
+  },
+  posted: {
+    title: 'profiles posted to /publish, signed, as JSON and as forms',
+    count: 90,
+    arrived: `${base} 1801 and 1890 and true_name like '${mark}%' and is_deleted = 0`,
   },
   companies: {
     title: 'companies renamed, found by their scan',
@@ -87,14 +93,14 @@ export async function showBroker(stack: Stack, { step }: Progress): Promise<bool
         { source: 99, ids: [shownBroker] },
         { source: 101, ids: [107] },
         { source: 100, ids: [1007] },
-        { source: 100, ids: [1007] },
       ]);
       return await profileOnce(admin);
     });
     const began = Date.now();
     await edit(admin);
     await sendChanges(stack);
-    const title = 'edited in MySQL, named on the queue: waiting for the site';
+    await postChanges(stack);
+    const title = 'edited in MySQL, named on the queue, posted: waiting for the site';
     const kinds: readonly Change[] = Object.values(changes);
     const times = await step(title, () => arrivals(admin, kinds, began));
     const full = await publishAll(stack, admin, step);
@@ -102,9 +108,12 @@ export async function showBroker(stack: Stack, { step }: Progress): Promise<bool
     console.log(
       `${table([`broker ${shownBroker} on the site`, 'before', 'after'], columnsOf(before, await profile(admin)))}\n`,
     );
-    return [...kinds, missed, gone].every(
+    const { status, body } = await getBroker(stack, shownBroker);
+    console.log(`GET /brokers/${shownBroker} → ${status} ${JSON.stringify(body)}\n`);
+    const all = [...kinds, missed, gone].every(
       ({ count }, index) => [...times, ...full][index]?.length === count,
     );
+    return all && status === 200;
   } finally {
     await admin.end();
   }
@@ -115,6 +124,7 @@ async function edit(admin: Connection): Promise<void> {
     update anjuke_db.ajk_broker set TrueName = concat('${mark}', TrueName), updated_datetime = now() where BrokerId <= 1000;
     -- Without a new stamp: of these only the messages tell.
     update anjuke_db.ajk_broker set TrueName = concat('${mark}', TrueName) where BrokerId between 1001 and 1190;
+    update anjuke_db.ajk_broker set TrueName = concat('${mark}', TrueName) where BrokerId between 1801 and 1890;
     update anjuke_db.ajk_broker set Status = 0 where BrokerId between 1191 and 1195;
     delete from anjuke_db.ajk_broker where BrokerId between 1196 and 1200;
     update anjuke_db.ajk_company set ShortName = concat('${mark}', ShortName), updated_datetime = now();
@@ -151,6 +161,16 @@ async function sendChanges(stack: Stack): Promise<void> {
     ...tens(2, 1, 100),
     ...tens(3, 1, 100),
   ]);
+}
+
+/** The same by HTTP, a message in ten; every second as a form, as the old middleware took it. */
+async function postChanges(stack: Stack): Promise<void> {
+  for (let first = 1801; first <= 1890; first += idsPerMessage) {
+    const broker_ids = range(first, idsPerMessage).join(',');
+    const form = (first - 1801) % (2 * idsPerMessage) === 0;
+    const { status, body } = await postPublish(stack, { broker_ids, flag: 2, source: 1 }, { form });
+    if (status !== 202) throw new Error(`POST /publish: ${status} ${JSON.stringify(body)}`);
+  }
 }
 
 /** Messages as an upstream system puts them on the queue itself. */

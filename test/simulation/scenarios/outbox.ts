@@ -172,6 +172,13 @@ function marker({ databases, world }: Stage): Consumer {
     handlerOf: (worker) => {
       const mysql = mysqlOf<Tables>(databases, world, worker);
       return consume(followers, async ({ id }) => {
+        // It looks without waiting for locks: what comes before its commit finds nothing.
+        const step = await mysql
+          .selectFrom('signalbox.simulated_step')
+          .select('id')
+          .where('id', '=', id)
+          .executeTakeFirst();
+        if (!step) return 'no such step';
         await mysql
           .updateTable('signalbox.simulated_step')
           .set({ followed: 1 })

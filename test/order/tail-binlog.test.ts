@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { pushesToSend } from '../../lib/order/queues.ts';
+import { orderStatuses, scenarioOf } from '../../lib/order/scenarios.ts';
 import { tailBinlog } from '../../lib/order/tail.ts';
 import { until } from '../../local/processes.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -59,6 +60,41 @@ test('what is in the binlog before the first run is not read', async () => {
   await became(1, 'PENDING_SERVICE', 'nurse');
   await read();
   expect(await pushed()).toEqual([[1, 8]]);
+});
+
+test('of all 15 × 15 × 4 changes just those of the table push: right receiver, exact text, once', async () => {
+  const statuses = Object.keys(orderStatuses);
+  const changes = statuses.flatMap((before) =>
+    statuses.flatMap((after) =>
+      ['patient', 'nurse', 'system', 'support'].map((by) => ({ before, after, by })),
+    ),
+  );
+  expect(changes).toHaveLength(15 * 15 * 4);
+  const put = (what: (change: (typeof changes)[number], id: number) => unknown[]) =>
+    run(
+      `insert into order_db.\`order\` (order_id, patient_id, nurse_id, status, changed_by) values ?
+       on duplicate key update status = values(status), changed_by = values(changed_by)`,
+      [changes.map((change, index) => what(change, index + 1))],
+    );
+  await put(({ before }, id) => [id, 98, 55, before, 'patient']);
+  await put(({ after, by }, id) => [id, 98, 55, after, by]);
+  await read();
+  const expected = changes.flatMap(({ before, after, by }, index) => {
+    const scenario = scenarioOf(before, after, by);
+    if (!scenario) return [];
+    const { number, receiver, channel, text: content } = scenario;
+    const receiver_id = receiver === 'patient' ? '98' : '55';
+    return [
+      {
+        ...{ order_id: String(index + 1), scenario: number, receiver_type: receiver },
+        ...{ receiver_id, channel, content },
+      },
+    ];
+  });
+  expect(expected).toHaveLength(28); // test/order/scenarios.test.ts says which, apart from the table.
+  const shown = `select order_id, scenario, receiver_type, receiver_id, channel, content
+    from push_db.push order by sequence`;
+  expect(await rowsOf(shown)).toEqual(expected);
 });
 
 test('each row image counts for itself; what is rolled back, or is no order, does not', async () => {

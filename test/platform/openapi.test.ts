@@ -79,7 +79,7 @@ test('every route that is deployed is in the document, with the function that an
     resourceName(operationId),
   ]);
   expect(described.toSorted()).toEqual(deployed.toSorted());
-});
+}, 120_000);
 
 test('the document is sound', () => {
   expect(document.openapi).toBe('3.1.0');

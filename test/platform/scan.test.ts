@@ -42,7 +42,7 @@ class Table {
         return page;
       },
     };
-    const remaining = () => (pages++ < pagesMax ? 60_000 : 0);
+    const remaining = () => (pages++ < pagesMax ? 180_000 : 0);
     const deliver: Deliver = async (rows) => {
       this.published.push(...rows.map(({ body }) => JSON.parse(body)));
       return [...rows];
@@ -147,4 +147,4 @@ test('model: whatever commits up to 300 s after its stamp is published, in its l
     }),
     { numRuns: 60 },
   );
-}, 60_000);
+}, 180_000);

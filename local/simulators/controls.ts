@@ -12,6 +12,12 @@ const Fault = z.strictObject({
 });
 type Fault = z.infer<typeof Fault>;
 
+/** What the controls have said, and how often all of it was forgotten. */
+interface Held {
+  readonly faults: Fault[];
+  resets: number;
+}
+
 interface Call {
   readonly method: string;
   readonly path: string;
@@ -56,9 +62,9 @@ export async function startSimulator(
   make: Partner | ((url: string) => Partner),
   port = 0,
 ): Promise<Simulator> {
-  const faults: Fault[] = [];
+  const held: Held = { faults: [], resets: 0 };
   const server = createServer((request, response) => {
-    serve(partner, faults, request, response).catch((error) => {
+    serve(partner, held, request, response).catch((error) => {
       send(response, { status: 400, body: { error: String(error) } });
     });
   });
@@ -78,14 +84,17 @@ export async function startSimulator(
 
 async function serve(
   partner: Partner,
-  faults: Fault[],
+  held: Held,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const call = await callOf(request);
-  if (call.path.startsWith('/__')) return send(response, controlled(partner, faults, call));
-  const fault = nextFault(faults, call.path);
+  if (call.path.startsWith('/__')) return send(response, controlled(partner, held, call));
+  const { resets } = held;
+  const fault = nextFault(held.faults, call.path);
   if (fault?.mode === 'slow') await new Promise((done) => setTimeout(done, fault.ms));
+  // What was still under way at a reset has no effect after it.
+  if (held.resets !== resets) return void request.socket.destroy();
   if (fault?.mode === 'error') return send(response, { status: 500, body: { error: 'injected' } });
   if (fault?.mode === 'refuse') return send(response, partner.refuse(call));
   if (fault?.mode === 'duplicate') await partner.handle(call);
@@ -94,17 +103,18 @@ async function serve(
   else send(response, reply ?? { status: 404, body: { error: `No ${call.method} ${call.path}.` } });
 }
 
-function controlled(partner: Partner, faults: Fault[], { method, path, body }: Call): Reply {
+function controlled(partner: Partner, held: Held, { method, path, body }: Call): Reply {
   if (method === 'GET' && path === '/__state') return { body: partner.state() };
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };
   if (path === '/__reset') {
-    faults.length = 0;
+    held.faults.length = 0;
+    held.resets += 1;
     partner.reset();
     return { body: {} };
   }
   if (path === '/__faults') {
-    faults.push(Fault.parse(body));
-    return { body: { faults } };
+    held.faults.push(Fault.parse(body));
+    return { body: { faults: held.faults } };
   }
   const control = partner.controls?.[path];
   return control

@@ -75,3 +75,12 @@ test('it ends, and its port is free again', async () => {
   await close();
   await expect(fetch(`${url}/__state`)).rejects.toThrow();
 });
+
+test('what was still under way at a reset has no effect after it', async () => {
+  await post('/__faults', { mode: 'slow', times: 1, ms: 300 });
+  const late = post('/push', { n: 1 }).catch(() => 'cut');
+  await post('/push', { n: 2 }); // The slow one has arrived before.
+  await post('/__reset');
+  expect(await late).toBe('cut');
+  expect(await state()).toEqual({ pushes: [] });
+});

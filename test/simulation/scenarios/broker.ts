@@ -9,6 +9,7 @@ import { type Upstream, upstreamOf } from './upstream.ts';
 
 const lateSecondsMax = 300;
 const swarmChanges = 14;
+const swarmPairs = 5;
 const swarmSeconds = 600;
 
 const bad = [
@@ -115,6 +116,15 @@ const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
     atSeconds: random.between(0, swarmSeconds),
     act: () => send(body),
   }));
+  // Twice within one second, each time with a message: no stamp tells which was later.
+  for (let pair = 0; pair < swarmPairs; pair++) {
+    const [id, atSeconds] = [random.between(1, 4), random.between(0, swarmSeconds)];
+    const act = async () => {
+      await upstream.rename(id);
+      send(named(id));
+    };
+    script.push({ atSeconds, act }, { atSeconds, act });
+  }
   // More than a page holds, within one second.
   script.push({
     atSeconds: random.between(0, swarmSeconds),

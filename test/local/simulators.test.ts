@@ -71,11 +71,6 @@ test('own controls, unknown paths and faults that are none are answered', async 
   expect((await post('/__faults', { mode: 'explode', times: 1 }))[0]).toBe(400);
 });
 
-test('it ends, and its port is free again', async () => {
-  await close();
-  await expect(fetch(`${url}/__state`)).rejects.toThrow();
-});
-
 test('what was still under way at a reset has no effect after it', async () => {
   await post('/__faults', { mode: 'slow', times: 1, ms: 300 });
   const late = post('/push', { n: 1 }).catch(() => 'cut');
@@ -83,4 +78,9 @@ test('what was still under way at a reset has no effect after it', async () => {
   await post('/__reset');
   expect(await late).toBe('cut');
   expect(await state()).toEqual({ pushes: [] });
+});
+
+test('it ends, and its port is free again', async () => {
+  await close();
+  await expect(fetch(`${url}/__state`)).rejects.toThrow();
 });

@@ -8,8 +8,8 @@ export default defineConfig({
   test: {
     globalSetup: 'test/support/servers.ts',
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     projects: [
       {
         extends: true,

@@ -1,7 +1,8 @@
 /** Finds, every day, where the site differs from upstream though nothing is on its way, and has it made equal. */
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { Reconcile, type RoundTables, reconcileProfiles } from '../../lib/broker/reconciliation.ts';
+import { Reconcile, reconcileProfiles } from '../../lib/broker/reconciliation.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { RoundTables } from '../../lib/broker/suspects.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';

@@ -1,21 +1,15 @@
-import { type Generated, type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
 import type { Hand } from '../platform/by-hand.ts';
 import { type Claim, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
-import {
-  compareIds,
-  compareRange,
-  type Difference,
-  type Kind,
-  kinds,
-  sourceOf,
-} from './comparison.ts';
+import { compareIds, compareRange, type Kind, kinds, sourceOf } from './comparison.ts';
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
-import type { ProfileTables, UpstreamTables } from './tables.ts';
+import { confirm, forget, nextSuspectMs, type RoundTables, suspect } from './suspects.ts';
+import type { UpstreamTables } from './tables.ts';
 
 export const Reconcile = z.strictObject({
   /** Publishes what differs, so that it is applied; otherwise it is only reported. */
@@ -26,25 +20,6 @@ export const Reconcile = z.strictObject({
   at: z.string().optional(),
 });
 type Reconcile = z.infer<typeof Reconcile>;
-
-/** What it keeps itself, beside what it compares. */
-export interface RoundTables extends ProfileTables {
-  'user_prop_db.broker_round': {
-    round: Generated<string>;
-    started_at: Generated<string>;
-    ended_at: string | null;
-    kind: string;
-    after_id: string;
-    compared: string;
-  };
-  'user_prop_db.broker_drift': {
-    kind: string;
-    subject_id: string;
-    state: 'suspect' | 'drift';
-    upstream_hash: string | null;
-    found_at: string;
-  };
-}
 
 export interface ReconcileDeps {
   readonly mysql: Kysely<RoundTables>;
@@ -153,27 +128,6 @@ async function compareAll({ mysql, upstream, held, hand }: Work, round: string):
   return true;
 }
 
-/** Seen once more, after a crash before the cursor was moved or because upstream changed it, its time begins anew. */
-async function suspect(
-  trx: Transaction<RoundTables>,
-  kind: Kind,
-  differences: readonly Difference[],
-): Promise<void> {
-  await trx
-    .insertInto('user_prop_db.broker_drift')
-    .values(
-      differences.map(({ id, upstreamHash }) => ({
-        ...{ kind, subject_id: id, state: 'suspect' as const, upstream_hash: upstreamHash },
-        found_at: sql<string>`now(3)`,
-      })),
-    )
-    .onDuplicateKeyUpdate({
-      upstream_hash: sql`values(upstream_hash)`,
-      found_at: sql`values(found_at)`,
-    })
-    .execute();
-}
-
 /** Looks at suspects again when their time has come; false where time runs out. */
 async function recheckAll(work: Work, repair: boolean): Promise<boolean> {
   const { mysql, held, hand, settings, pause } = work;
@@ -186,22 +140,6 @@ async function recheckAll(work: Work, repair: boolean): Promise<boolean> {
     if (wait > 0) await pause(Math.min(wait, pauseMsMax));
     else await recheck(work, driftGraceSeconds, repair);
   }
-}
-
-/** How long until the oldest suspect's time has come; undefined where there is none. */
-async function nextSuspectMs(
-  mysql: Kysely<RoundTables>,
-  graceSeconds: number,
-): Promise<number | undefined> {
-  const { wait } = await mysql
-    .selectFrom('user_prop_db.broker_drift')
-    .select(
-      sql<string | null>`timestampdiff(microsecond, now(3),
-        min(found_at) + interval ${graceSeconds} second) / 1000`.as('wait'),
-    )
-    .where('state', '=', 'suspect')
-    .executeTakeFirstOrThrow();
-  return wait === null ? undefined : Math.max(0, Math.ceil(Number(wait)));
 }
 
 async function recheck(work: Work, graceSeconds: number, repair: boolean): Promise<void> {
@@ -229,33 +167,6 @@ async function recheck(work: Work, graceSeconds: number, repair: boolean): Promi
       if (repair) follow(...messagesFor(sourceOf(kind), drift));
     });
   }
-}
-
-async function forget(
-  trx: Transaction<RoundTables>,
-  kind: Kind,
-  ids: readonly string[],
-): Promise<void> {
-  if (!ids.length) return;
-  await trx
-    .deleteFrom('user_prop_db.broker_drift')
-    .where('kind', '=', kind)
-    .where('subject_id', 'in', ids)
-    .execute();
-}
-
-async function confirm(
-  trx: Transaction<RoundTables>,
-  kind: Kind,
-  ids: readonly string[],
-): Promise<void> {
-  if (!ids.length) return;
-  await trx
-    .updateTable('user_prop_db.broker_drift')
-    .set({ state: 'drift' })
-    .where('kind', '=', kind)
-    .where('subject_id', 'in', ids)
-    .execute();
 }
 
 async function endRound({ mysql, held }: Work, round: string): Promise<void> {

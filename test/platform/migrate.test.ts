@@ -44,16 +44,19 @@ async function deploy(
 const columns = async () =>
   (
     await rowsOf(
-      `select column_name name from information_schema.columns where table_schema = 'push_db' order by ordinal_position`,
+      `select column_name name from information_schema.columns where table_schema = 'migrate_db' order by ordinal_position`,
     )
   ).map(({ name }) => name);
 
+// A schema of its own: the tables of the product stay as the tests after this one expect them.
+const clean = 'drop schema if exists migrate_db; drop table if exists signalbox.migration';
 beforeEach(async () => {
-  await run('drop schema if exists push_db; drop table if exists signalbox.migration');
+  await run(`${clean}; grant all on migrate_db.* to signalbox`);
   refusals = 0;
 });
-afterAll(() => {
+afterAll(async () => {
   cloudFormation.close();
+  await run(`${clean}; revoke all on migrate_db.* from signalbox`);
 });
 
 test('applies what is new, in order, and nothing twice', async () => {
@@ -81,10 +84,10 @@ test('a file that broke off half-way is run again and passes over what is there'
 });
 
 test('a wrong statement stops the deploy and says why; what came before it stays', async () => {
-  const good = { name: '0001.sql', sql: 'create schema push_db;\n' };
+  const good = { name: '0001.sql', sql: 'create schema migrate_db;\n' };
   const bad = {
     name: '0002.sql',
-    sql: 'create table push_db.t (id bigint primary key);\ncreate nonsense;\n',
+    sql: 'create table migrate_db.t (id bigint primary key);\ncreate nonsense;\n',
   };
   const answer = await deploy('create', [good, bad]);
   expect(answer.Status).toBe('FAILED');
@@ -93,7 +96,7 @@ test('a wrong statement stops the deploy and says why; what came before it stays
 });
 
 test('a file that was changed after it had run is refused', async () => {
-  await deploy('create', [{ name: '0001.sql', sql: 'create schema push_db;\n' }]);
+  await deploy('create', [{ name: '0001.sql', sql: 'create schema migrate_db;\n' }]);
   const answer = await deploy('update', [{ name: '0001.sql', sql: 'create schema other_db;\n' }]);
   expect(answer.Reason).toBe('0001.sql was changed after it had run: add a new file instead.');
 });

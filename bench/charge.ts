@@ -2,7 +2,6 @@ import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Kysely, MysqlDialect } from 'kysely';
-import { createPool, type Pool } from 'mysql2/promise';
 import { Pool as HttpPool } from 'undici';
 import config from '../config/call.json' with { type: 'json' };
 import { decideCall } from '../lib/call/calls.ts';
@@ -11,13 +10,13 @@ import { payments } from '../lib/call/payments.ts';
 import { CallSettings } from '../lib/call/settings.ts';
 import type { CallTables } from '../lib/call/tables.ts';
 import { session } from '../lib/platform/mysql.ts';
-import { connectionsPerInstanceMax } from '../lib/platform/names.ts';
-import { renewedPool, typesOfValues } from '../lib/platform/pool.ts';
+import { renewedPool } from '../lib/platform/pool.ts';
 import { connect, users } from '../local/mysql.ts';
 import { Processes } from '../local/processes.ts';
 import { table } from '../local/progress.ts';
 import { paymentAccount } from '../local/secrets.ts';
 import { startDatabase } from '../test/simulation/database.ts';
+import { asked, barePool, lent } from './bare.ts';
 import { mediansInTurns } from './turns.ts';
 
 const rounds = 15;
@@ -90,16 +89,6 @@ function oursOn({ host, port }: Server) {
   return { mysql, recorded };
 }
 
-function bareOn({ host, port }: Server): Pool {
-  const { username: user, password } = users.signalbox;
-  const pool = createPool({
-    ...{ host, port, user, password, connectionLimit: connectionsPerInstanceMax },
-    ...typesOfValues,
-  });
-  pool.pool.on('connection', (connection) => connection.query(session));
-  return pool;
-}
-
 /** Calls that nobody knows of yet: their ids, one after the other. */
 async function newCalls(server: Server, rule: 1 | null): Promise<() => string> {
   const admin = await connect(server);
@@ -131,7 +120,7 @@ async function charged(server: Server, url: string, atOnce: number): Promise<(st
     body: JSON.stringify({ user_id: Number(owner), balance: 1e12 }),
   });
   const { mysql, recorded } = oursOn(server);
-  const bare = bareOn(server);
+  const bare = barePool(server);
   const http = new HttpPool(url, { connections: 10 });
   const document = { ...(await settings()), payment_base_api_url: url };
   const deps = {
@@ -154,22 +143,23 @@ async function charged(server: Server, url: string, atOnce: number): Promise<(st
   const [insert, update] = recorded.splice(0);
   if (!insert || !update) throw new Error('A charge is two statements.');
   const plain = async () => {
-    const [made] = await bare.query(insert.sql, withValues(insert, new Map([[sample, nextId()]])));
+    const made = await asked(bare, insert.sql, withValues(insert, new Map([[sample, nextId()]])));
     const id = String((made as { insertId: number }).insertId);
-    const balance = await asked(http, id);
+    const balance = await deducted(http, id);
     const [id0] = update.parameters.filter((value) => /^82\d{10}$/.test(String(value)));
     const values = withValues(update, new Map([[String(id0), id]]));
     const balanceAt = update.parameters.findIndex((value) => typeof value === 'number');
     values[balanceAt] = balance;
-    await bare.query(update.sql, values);
+    await asked(bare, update.sql, values);
   };
   const row = await inTurns(`charge, ${atOnce} at once`, atOnce, one, plain);
   await mysql.destroy();
-  await Promise.all([bare.end(), http.close()]);
+  bare.end(() => {});
+  await http.close();
   return row;
 }
 
-async function asked(http: HttpPool, trade_id: string): Promise<number> {
+async function deducted(http: HttpPool, trade_id: string): Promise<number> {
   const { app, key } = paymentAccount;
   const body = {
     amount: 4000,
@@ -203,7 +193,7 @@ function withValues({ parameters }: Statement, values: ReadonlyMap<string, strin
 async function decided(server: Server, atOnce: number): Promise<(string | number)[]> {
   const nextId = await newCalls(server, null);
   const { mysql, recorded } = oursOn(server);
-  const bare = bareOn(server);
+  const bare = barePool(server);
   const document = await settings();
   const deps = { mysql, settings: async () => document, deliver: async () => [] };
   const sample = nextId();
@@ -215,17 +205,17 @@ async function decided(server: Server, atOnce: number): Promise<(string | number
   };
   const plain = async () => {
     const values = new Map([[sample, nextId()]]);
-    const connection = await bare.getConnection();
-    await connection.query('begin');
+    const connection = await lent(bare);
+    await asked(connection, 'begin', []);
     for (const statement of statements)
-      await connection.query(statement.sql, withValues(statement, values));
-    await connection.query('commit');
+      await asked(connection, statement.sql, withValues(statement, values));
+    await asked(connection, 'commit', []);
     connection.release();
   };
   const title = `decision of the filter, ${atOnce} at once`;
   const row = (await inTurns(title, atOnce, one, plain)).slice(0, -1); // Without a goal.
   await mysql.destroy();
-  await bare.end();
+  bare.end(() => {});
   return [...row, ''];
 }
 

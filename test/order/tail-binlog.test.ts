@@ -1,9 +1,15 @@
+import { Kysely, MysqlDialect } from 'kysely';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { orderStatuses, scenarioOf } from '../../lib/order/scenarios.ts';
+import { binlogOf, type Source } from '../../lib/order/source.ts';
+import type { OrderTables } from '../../lib/order/tables.ts';
 import { tailBinlog } from '../../lib/order/tail.ts';
+import { type Credentials, renewedPool } from '../../lib/platform/pool.ts';
+import type { ReadSecret } from '../../lib/platform/secret.ts';
+import { users } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import {
   became,
@@ -323,6 +329,123 @@ test('without order rows the place is seldom written, and still moves', async ()
   expect((await checkpoint())['position']).not.toBe(before['position']);
   const writes = await rowsOf('select count(*) writes from signalbox.claim where epoch > 0');
   expect(writes).toHaveLength(1);
+});
+
+/** A run in which so many milliseconds pass at each look for events, whatever the real clock says. */
+function hurried(source: Source, looks: number, msPerLook: number) {
+  let left = 5_000 + looks * msPerLook;
+  const open: Source['open'] = async (found, epoch) => {
+    const stream = await source.open(found, epoch);
+    return {
+      ...stream,
+      take: async () => {
+        left -= msPerLook;
+        return await stream.take(50);
+      },
+    };
+  };
+  return tailBinlog({ ...reader, binlog: { ...source, open } }, { remaining: () => left });
+}
+
+test('however busy other tables are, without order rows the place is written every ten seconds', async () => {
+  await run(`create table push_db.counted (id int auto_increment primary key);
+    create trigger push_db.count_writes after update on push_db.binlog_checkpoint
+      for each row insert into push_db.counted values ()`);
+  try {
+    // Each writing stands in the binlog itself, so there is something new at each look.
+    await hurried(binlogAt(), 40, 1_000);
+    const [row] = await rowsOf('select count(*) writes from push_db.counted');
+    expect(Number(row?.['writes'])).toBeGreaterThanOrEqual(3);
+    expect(Number(row?.['writes'])).toBeLessThanOrEqual(5);
+  } finally {
+    await run('drop trigger push_db.count_writes; drop table push_db.counted');
+  }
+});
+
+test('a connection that says nothing while the server has more is opened anew', async () => {
+  let opened = 0;
+  const source = binlogAt();
+  const open: Source['open'] = async (found, epoch) => {
+    opened += 1;
+    const stream = await source.open(found, epoch);
+    return opened > 1 ? stream : { ...stream, take: async () => [] };
+  };
+  await placed(1, 'PENDING_ACCEPT');
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await hurried({ ...source, open }, 60, 1_000);
+  expect(opened).toBe(2);
+  expect(await pushed()).toEqual([[1, 8]]);
+});
+
+test('a server that has nothing to say is not asked to say it again', async () => {
+  let opened = 0;
+  const source = binlogAt();
+  const open: Source['open'] = async (found, epoch) => {
+    opened += 1;
+    return await source.open(found, epoch);
+  };
+  await hurried({ ...source, open }, 60, 1_000);
+  expect(opened).toBe(1);
+});
+
+test('a password that is rotated while it reads: read anew, and nothing is missed', async () => {
+  const { username, password } = users.order;
+  const secret = { ...serverOfWorker(), ssl: false, username };
+  let current: string = password;
+  let asked = 0;
+  let known: string | undefined;
+  // As a function has it: what was read is kept, unless it is asked past its cache.
+  const credentials: ReadSecret<Credentials> = async ({ pastCache = false } = {}) => {
+    if (pastCache || !known) {
+      asked += 1;
+      known = current;
+    }
+    return { ...secret, password: known };
+  };
+  const settings = async () => ({ serverIdFirst: 820_140_000 });
+  const order = new Kysely<OrderTables>({
+    dialect: new MysqlDialect({ pool: renewedPool(credentials) }),
+  });
+  const deps = { ...reader, binlog: binlogOf({ order, credentials, settings }) };
+  await placed(1, 'PENDING_ACCEPT');
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await read(deps);
+  expect(asked).toBe(1);
+  current = 'another-password';
+  await run(`alter user ${username} identified by '${current}'`);
+  try {
+    await became(1, 'IN_SERVICE', 'nurse');
+    const threads = await rowsOf(
+      `select id from information_schema.processlist where user = '${username}'`,
+    );
+    for (const { id } of threads) await run(`kill ${id}`);
+    // Should the run end by the refusal, the next one, a second later, has to succeed.
+    await read(deps).catch(() => {});
+    await read(deps);
+    expect(asked).toBeGreaterThan(1);
+    expect(await pushed()).toEqual([
+      [1, 8],
+      [1, 13],
+    ]);
+  } finally {
+    await run(`alter user ${username} identified by '${password}'`);
+    await order.destroy();
+  }
+});
+
+test('JSON that was updated in part: the reader stops and names the setting', async () => {
+  await run('alter table order_db.`order` add column extra json');
+  try {
+    await placed(1, 'PENDING_ACCEPT');
+    await run("update order_db.`order` set extra = json_object('long', repeat('x', 200), 'a', 1)");
+    await run(`set session binlog_row_value_options = 'PARTIAL_JSON';
+      update order_db.\`order\` set extra = json_set(extra, '$.a', 2), status = 'PENDING_SERVICE', changed_by = 'nurse';
+      set session binlog_row_value_options = ''`);
+    await expect(tick()).rejects.toThrow(/binlog_row_value_options/);
+    expect(await pushed()).toEqual([]);
+  } finally {
+    await run('alter table order_db.`order` drop column extra');
+  }
 });
 
 test('a push that is open for too long is named once more, one that was put off is not', async () => {

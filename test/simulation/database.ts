@@ -79,7 +79,9 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
   const lend = async (got: Got) => {
     out += 1;
     world.opening += 1;
-    const raw = await outside(() => taken(databases, role));
+    const opened = world.lastOpened.then(() => outside(() => taken(databases, role)));
+    world.lastOpened = opened;
+    const raw = await opened;
     world.opening -= 1;
     worker.connections.add(raw);
     got(undefined, {

@@ -47,6 +47,8 @@ export interface World {
   readonly trace: string[];
   /** Connections that are just being opened, in real time. */
   opening: number;
+  /** They are handed out in the order in which they were asked for, or no seed gives the same run again. */
+  lastOpened: Promise<unknown>;
 }
 
 /** Midnight in Shanghai: a run also crosses the hour at which days change in UTC. */
@@ -59,6 +61,7 @@ export const newWorld = (): World => ({
   workers: new Set(),
   trace: [],
   opening: 0,
+  lastOpened: Promise.resolve(),
 });
 
 const workerOf = new AsyncLocalStorage<{ readonly world: World; readonly worker: Worker }>();

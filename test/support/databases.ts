@@ -21,15 +21,25 @@ async function database(): Promise<Admin> {
   return admin;
 }
 
-/** Empties every table, upstream's too. */
+/**
+ * Empties every table, upstream's too, and numbers begin anew. Only tables that were written to are truncated: to
+ * truncate all of them takes twenty times as long as to look.
+ */
 export async function resetDatabases(): Promise<void> {
   const mysql = await database();
   const tables = await rowsOf(
-    `select concat('truncate table \`', table_schema, '\`.\`', table_name, '\`') statement from information_schema.tables
-     where table_schema in (?) and table_name <> 'migration'`,
+    `select /*+ set_var(information_schema_stats_expiry = 0) */ concat('\`', table_schema, '\`.\`', table_name, '\`') name,
+       coalesce(auto_increment, 1) > 1 numbered
+     from information_schema.tables where table_schema in (?) and table_name <> 'migration'`,
     [schemas],
   );
-  if (tables.length) await mysql.query(tables.map(({ statement }) => statement).join(';'));
+  const looks = tables.map(({ name }) => `select exists (select 1 from ${name}) found`);
+  const filled = await rowsOf(looks.join(' union all '));
+  const written = tables.filter(
+    ({ numbered }, index) => Number(numbered) || Number(filled[index]?.['found']),
+  );
+  const statements = written.map(({ name }) => `truncate table ${name}`);
+  if (statements.length) await mysql.query(statements.join(';'));
 }
 
 type Row = Record<string, unknown>;

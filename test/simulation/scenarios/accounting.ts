@@ -5,15 +5,18 @@ import { k3 as k3Client } from '../../../lib/call/k3.ts';
 import { payments } from '../../../lib/call/payments.ts';
 import { signedContracts } from '../../../lib/call/queues.ts';
 import { resumeReversals, reverseCharge } from '../../../lib/call/reversals.ts';
+import type { CallSettings } from '../../../lib/call/settings.ts';
 import { consume } from '../../../lib/platform/consume.ts';
+import type { Exchange } from '../../../lib/platform/exchange.ts';
 import { wallTimeMs } from '../../../lib/platform/time.ts';
 import { paymentAccount } from '../../../local/secrets.ts';
 import { accountSet, k3 } from '../../../local/simulators/k3.ts';
 import { paymentCentre } from '../../../local/simulators/payment.ts';
 import { mysqlOf } from '../database.ts';
 import { exchangeOf } from '../partners.ts';
-import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
+import { first, missingIncome, wrongIncome } from './income-books.ts';
 
 const [log, income, contracts] = [
   'user_prop_db.sublessor_call_payment_log_201409',
@@ -23,6 +26,8 @@ const [log, income, contracts] = [
 const owners = ['7001', '7002'];
 const priceFen = 4_000;
 const firstId = 820_000_000_001n;
+/** So few that it takes several pages. */
+const pageRowsMax = 3;
 const swarmCharges = 10;
 const swarmSeconds = 600;
 /** A charge may be settled so long after it was made. */
@@ -32,7 +37,6 @@ const settings = {
   payment_api_timeout: 1_000,
   k3_url: 'https://k3.simulated',
   KDAccount: accountSet,
-  pageRowsMax: 3,
 };
 
 /** What the world outside does: ids are given at one time, seen at another, settled at a third. */
@@ -55,7 +59,7 @@ export const accounting: Scenario = {
     ),
   ],
   begin: (stage) => {
-    const { databases, world, queues } = stage;
+    const { world, queues } = stage;
     const now = () => new Date(world.nowMs);
     const partners = { centre: paymentCentre(now), erp: k3() };
     const exchange = { centre: exchangeOf(partners.centre), erp: exchangeOf(partners.erp) };
@@ -71,23 +75,8 @@ export const accounting: Scenario = {
     for (const user_id of owners)
       partners.centre.controls?.['/__accounts']?.({ user_id, balance: 10_000_000 });
     return {
-      consumers: [
-        {
-          queue: signedContracts,
-          timeoutSeconds: 30,
-          handlerOf: (worker) => {
-            const mysql = mysqlOf<AccountingTables>(databases, world, worker);
-            const deps = {
-              ...{ mysql, k3: k3Client(async () => settings, exchange.erp), clock: now },
-              ...{ settings: async () => settings, stopped: async () => undefined },
-            };
-            return consume(signedContracts, (one) => postContract(deps, one), {
-              mysql: mysql as never,
-            });
-          },
-        },
-      ],
-      schedules: [poster(stage), reverser(stage, centre, wanted), deliverer(stage)],
+      consumers: [contractPoster(stage, settings, exchange.erp)],
+      schedules: [poster(stage, pageRowsMax), reverser(stage, centre, wanted), deliverer(stage)],
       script: [
         ...charges.flatMap((charge) => acts(stage, centre, charge, wanted)),
         ...signed.map(({ atSeconds, body }) => ({
@@ -96,16 +85,18 @@ export const accounting: Scenario = {
         })),
       ],
       safety: async () =>
-        (await wrongBooks(stage)) ??
+        (await wrongIncome(stage)) ??
         wrongRefunds(partners.centre.state()) ??
         (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
-        (await missing(stage, wanted)) ?? notInK3(partners.erp.state(), signed),
+        (await missingIncome(stage)) ??
+        (await notReversed(stage, wanted)) ??
+        notInK3(partners.erp.state(), signed),
     };
   },
 };
 
-interface Signed {
+export interface Signed {
   readonly atSeconds: number;
   readonly body: { readonly contract_no: string } & Record<string, unknown>;
 }
@@ -169,13 +160,32 @@ function acts(
   ];
 }
 
-const poster = ({ databases, world }: Stage): Scheduled => ({
+/** call/post-contract. */
+export const contractPoster = (
+  { databases, world }: Stage,
+  { k3_url, KDAccount }: Pick<CallSettings, 'k3_url' | 'KDAccount'>,
+  erp: Exchange,
+): Consumer => ({
+  queue: signedContracts,
+  timeoutSeconds: 30,
+  handlerOf: (worker) => {
+    const mysql = mysqlOf<AccountingTables>(databases, world, worker);
+    const document = async () => ({ k3_url, KDAccount });
+    const deps = {
+      ...{ mysql, k3: k3Client(document, erp), settings: document },
+      ...{ clock: () => new Date(world.nowMs), stopped: async () => undefined },
+    };
+    return consume(signedContracts, (one) => postContract(deps, one), { mysql: mysql as never });
+  },
+});
+
+export const poster = ({ databases, world }: Stage, pageRowsMax: number): Scheduled => ({
   name: 'post-income',
   everySeconds: 60,
   timeoutSeconds: 55,
   run: (worker, remaining) =>
     postIncome(
-      { mysql: mysqlOf(databases, world, worker), settings: async () => settings },
+      { mysql: mysqlOf(databases, world, worker), settings: async () => ({ pageRowsMax }) },
       { remaining },
     ),
 });
@@ -198,37 +208,6 @@ const reverser = (
   },
 });
 
-type Row = Record<string, unknown>;
-
-async function first({ databases: { admin } }: Stage, sql: string): Promise<Row | undefined> {
-  const [rows] = await admin.query(`${sql} limit 1`);
-  return (rows as Row[])[0];
-}
-
-/** What of the books is wrong at any moment, however little is posted. */
-const rules = {
-  'A balance is not its contract less its income': `select c.* from ${contracts} c
-    where c.balance_fen < 0 or c.balance_fen <> c.amount_fen -
-      coalesce((select sum(i.amount_fen) from ${income} i where i.contract_id = c.contract_id), 0)`,
-  'A payment is posted with another amount': `select p.id, p.amount_fen, sum(i.amount_fen) posted
-    from ${log} p join ${income} i on i.payment_id = p.id group by p.id
-    having sum(i.amount_fen) <> p.amount_fen`,
-  'Income of what was not charged': `select i.* from ${income} i
-    left join ${log} p on p.id = i.payment_id and p.state = 'charged' where p.id is null`,
-  'The cursor passed a charge': `select p.id, p.state from ${log} p
-    join user_prop_db.sublessor_income_cursor on p.id <= posted_to
-    where p.state not in ('charged', 'refused') or p.state = 'charged' and not exists
-      (select 1 from ${income} i where i.payment_id = p.id)`,
-} as const;
-
-async function wrongBooks(stage: Stage): Promise<string | undefined> {
-  for (const [rule, sql] of Object.entries(rules)) {
-    const found = await first(stage, sql);
-    if (found) return `${rule}: ${JSON.stringify(found)}`;
-  }
-  return undefined;
-}
-
 function wrongRefunds(state: unknown): string | undefined {
   const { trades } = state as { trades: { original_trade_id?: string }[] };
   const refunded = trades.flatMap(({ original_trade_id }) => original_trade_id ?? []);
@@ -236,28 +215,14 @@ function wrongRefunds(state: unknown): string | undefined {
   return twice && `Payment ${twice} was given back twice.`;
 }
 
-/** What has to be so once all is done. */
-async function missing(stage: Stage, wanted: ReadonlySet<string>): Promise<string | undefined> {
-  const open = await first(
-    stage,
-    `select p.id, p.state from ${log} p where p.state not in ('charged', 'refused')
-      or p.state = 'charged' and not exists (select 1 from ${income} i where i.payment_id = p.id)`,
-  );
-  if (open) return `Payment ${open['id']} is ${open['state']} and not posted.`;
+async function notReversed(stage: Stage, wanted: ReadonlySet<string>): Promise<string | undefined> {
   for (const id of wanted)
     if (!(await first(stage, `select 1 from ${log} where reverses_id = ${id}`)))
       return `Payment ${id} is not reversed.`;
-  const idle = await first(
-    stage,
-    `select i.payment_id, c.contract_id from ${income} i
-     join ${contracts} c on c.user_id = i.user_id and c.balance_fen > 0
-     where i.contract_id is null and i.amount_fen > 0
-       and not exists (select 1 from ${log} r where r.reverses_id = i.payment_id)`,
-  );
-  return idle && `A charge waits while a contract has money: ${JSON.stringify(idle)}`;
+  return undefined;
 }
 
-function notInK3(state: unknown, signed: readonly Signed[]): string | undefined {
+export function notInK3(state: unknown, signed: readonly Signed[]): string | undefined {
   const posted = Object.keys((state as { contracts: object }).contracts);
   const absent = signed.find(({ body }) => !posted.includes(body.contract_no));
   return absent && `Contract ${absent.body.contract_no} is not in K3.`;

@@ -4,6 +4,7 @@ import { binlog } from './binlog.ts';
 import { broker } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { call } from './call.ts';
+import { callsOf } from './calls.ts';
 import { claimsOf } from './claims.ts';
 import { everything } from './everything.ts';
 import { extensions } from './extensions.ts';
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   extensions,
   everything,
   call,
+  callsOf(1_000),
   jobsDone,
   listings,
   outbox,

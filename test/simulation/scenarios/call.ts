@@ -12,14 +12,17 @@ import { busVariable } from '../../../lib/platform/names.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { wallTime } from '../../../lib/platform/time.ts';
 import { paymentAccount } from '../../../local/secrets.ts';
+import { accountSet } from '../../../local/simulators/k3.ts';
 import { paymentCentre } from '../../../local/simulators/payment.ts';
 import { mysqlOf } from '../database.ts';
+import { exchangeOf } from '../partners.ts';
 import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
-import { exchangeWith, startMs, type Worker } from '../world.ts';
+import { startMs, type Worker } from '../world.ts';
 import { booksOf } from './books.ts';
 import { deliverer } from './deliverer.ts';
 
-const settingsOf = (exact: boolean): CallSettings => ({
+/** `perOwnerMax`: charges of one owner in a minute, more of which stop him. */
+export const settingsOf = (perOwnerMax: number): CallSettings => ({
   '400_postcallinfo_dyz': { routing_keys: ['simulated'] },
   filter_call_time_rule_threshold: 8,
   filter_last_call_time_rule_threshold: 86_400,
@@ -28,10 +31,9 @@ const settingsOf = (exact: boolean): CallSettings => ({
   payment_api_timeout: 5_000,
   listing_api_url: 'https://listing.simulated',
   k3_url: 'https://k3.simulated',
-  KDAccount: 'simulated',
+  KDAccount: accountSet,
   chargesPerMinuteMax: 600,
-  // So few that a swarm stops owners; a person lets them go on.
-  chargesPerMinutePerOwnerMax: exact ? 20 : 2,
+  chargesPerMinutePerOwnerMax: perOwnerMax,
   stuckAfterMinutes: 10,
   shadow: false,
   history_schema: 'sublessor_history',
@@ -40,7 +42,7 @@ const settingsOf = (exact: boolean): CallSettings => ({
   pageRowsMax: 1000,
 });
 
-const priceFen = 4_000;
+export const priceFen = 4_000;
 const swarmCalls = 9;
 const swarmSeconds = 400;
 const daySeconds = 86_400;
@@ -57,7 +59,8 @@ export const call: Scenario = {
     const { world, faults, queues } = stage;
     process.env[busVariable] = 'simulated';
     const centre = paymentCentre(() => new Date(world.nowMs));
-    const settings = settingsOf(faults.exact);
+    // So few that a swarm stops owners; a person lets them go on.
+    const settings = settingsOf(faults.exact ? 20 : 2);
     const depsOf = depsWith(stage, centre, settings);
     const opened = [finishedCalls, callsToCharge, listingSwitches].map(queues.open);
     const [calls] = opened;
@@ -77,15 +80,8 @@ export const call: Scenario = {
 type Centre = ReturnType<typeof paymentCentre>;
 type DepsOf = ReturnType<typeof depsWith>;
 
-function depsWith({ databases, world }: Stage, centre: Centre, settings: CallSettings) {
-  const exchange = exchangeWith(async ({ method, url, body }) => {
-    const text = String(body ?? '');
-    const { pathname: path, searchParams: query } = url;
-    const asked = { method, path, query, headers: {}, text, body: text && JSON.parse(text) };
-    const reply = await centre.handle(asked);
-    const status = reply?.status ?? (reply ? 200 : 404);
-    return { status, body: Buffer.from(JSON.stringify(reply?.body ?? {})) };
-  });
+export function depsWith({ databases, world }: Stage, centre: Centre, settings: CallSettings) {
+  const exchange = exchangeOf(centre);
   const document = async () => settings;
   return (worker: Worker) => ({
     mysql: mysqlOf<CallTables>(databases, world, worker),
@@ -97,7 +93,7 @@ function depsWith({ databases, world }: Stage, centre: Centre, settings: CallSet
   });
 }
 
-function consumersOf(depsOf: DepsOf): Consumer[] {
+export function consumersOf(depsOf: DepsOf): Consumer[] {
   return [
     {
       queue: finishedCalls,
@@ -126,7 +122,7 @@ function consumersOf(depsOf: DepsOf): Consumer[] {
   ];
 }
 
-const settler = (depsOf: DepsOf): Scheduled => ({
+export const settler = (depsOf: DepsOf): Scheduled => ({
   name: 'settle-unknown-charges',
   everySeconds: 300,
   timeoutSeconds: 240,
@@ -134,7 +130,7 @@ const settler = (depsOf: DepsOf): Scheduled => ({
 });
 
 /** A person who looks every half hour whether something is stopped, and lets it go on. */
-const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
+export const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
   name: 'resume-charging',
   everySeconds: 1_800,
   timeoutSeconds: 240,
@@ -147,14 +143,14 @@ const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
   },
 });
 
-const callNamed = (id: number, changed: Record<string, unknown>) =>
+export const callNamed = (id: number, changed: Record<string, unknown>) =>
   JSON.stringify({
     ...{ call_id: `call-${id}`, routing_key: 'simulated', caller: '13800000001' },
     ...{ callee: '4008208820', user_id: 1, status: 1, duration: 60, ...changed },
   });
 
-const startedAt = (secondsAgo: number) => wallTime(new Date(startMs - secondsAgo * 1000));
-const setAccount = (centre: Centre, user_id: number, balance: number, frozen = false) =>
+export const startedAt = (secondsAgo: number) => wallTime(new Date(startMs - secondsAgo * 1000));
+export const setAccount = (centre: Centre, user_id: number, balance: number, frozen = false) =>
   void centre.controls?.['/__accounts']?.({ user_id, balance, frozen });
 
 type Script = (stage: Stage, centre: Centre, send: (body: string) => void) => Act[];

@@ -91,6 +91,7 @@ function outsideOf({ databases: { admin }, world }: Stage) {
   const shops = new Map<string, { readonly name: string | null; readonly sinceMs: number }[]>();
   const askedAt = new Map<string, string>();
   let versions = 0;
+  let awayUntilMs = 0;
   const query = async (sql: string, values: unknown[] = []) => {
     const [rows] = await admin.query(sql, values);
     return rows as Record<string, string | null>[];
@@ -98,6 +99,7 @@ function outsideOf({ databases: { admin }, world }: Stage) {
   const stampOf = () => new Date(world.nowMs + 8 * 3_600_000).toISOString().slice(0, 19);
 
   const exchange: Exchange = exchangeWith(async ({ url }) => {
+    if (world.nowMs < awayUntilMs) return { status: 503, body: Buffer.from('<html>') };
     const ids = (url.searchParams.get('broker_ids') ?? '').split(',');
     const found = ids.flatMap((id) => {
       const name = shops.get(id)?.at(-1)?.name;
@@ -124,6 +126,9 @@ function outsideOf({ databases: { admin }, world }: Stage) {
 
   return {
     exchange,
+    away: (seconds: number) => {
+      awayUntilMs = world.nowMs + seconds * 1000;
+    },
     broker: (id: number, status = 1) =>
       query("replace into anjuke_db.ajk_broker values (?, 'name', 1, 1, 1, '', ?, ?)", [
         ...[id, status, stampOf()],
@@ -241,6 +246,7 @@ function fixedScript(outside: Outside, send: Send, sendAll: (source: number) => 
       act: async () => {
         await outside.remove(3);
         outside.shop(1, true);
+        outside.away(20);
         await outside.close('company', 1);
         await outside.star(1, false);
         sendAll(sources.weidian);
@@ -259,8 +265,17 @@ function chanceScript({ faults: { random } }: Stage, outside: Outside, send: Sen
   for (let change = 0; change < swarmChanges; change++) {
     const id = random.between(1, brokers.length);
     const what = random.between(1, 10);
-    script.push({ atSeconds: random.between(0, swarmSeconds), act: () => changed(what, id) });
+    const atSeconds = random.between(0, swarmSeconds);
+    script.push({ atSeconds, act: () => changed(what, id) });
+    // A shop changes again while it may still be asked about the first time.
+    if (what === 4 || what === 5)
+      for (let again = 1; again <= 2; again++)
+        script.push({ atSeconds: atSeconds + 3 * again, act: () => changed(what, id) });
   }
+  script.push({
+    atSeconds: random.between(60, swarmSeconds),
+    act: () => outside.away(random.between(0, 300)),
+  });
   return script;
 
   async function changed(what: number, id: number): Promise<void> {

@@ -1,0 +1,170 @@
+import {
+  callsToCharge,
+  finishedCalls,
+  listingSwitches,
+  signedContracts,
+} from '../../../lib/call/queues.ts';
+import { busVariable } from '../../../lib/platform/names.ts';
+import { k3 } from '../../../local/simulators/k3.ts';
+import { paymentCentre } from '../../../local/simulators/payment.ts';
+import { exchangeOf } from '../partners.ts';
+import type { Act, Scenario, Stage } from '../play.ts';
+import { contractPoster, notInK3, poster, type Signed } from './accounting.ts';
+import { booksOf } from './books.ts';
+import {
+  callNamed,
+  consumersOf,
+  depsWith,
+  priceFen,
+  resumer,
+  setAccount,
+  settingsOf,
+  settler,
+  startedAt,
+} from './call.ts';
+import { deliverer } from './deliverer.ts';
+import { first, missingIncome, wrongIncome } from './income-books.ts';
+
+const owners = 25;
+const callers = 60;
+const contracts = 30;
+const actSeconds = 400;
+const daySeconds = 86_400;
+/** All rows are looked at: with so many calls not after each write, but after every so many. */
+const lookEvery = 400;
+
+/**
+ * Calls by the thousand in one run, from the 400 service's message to income and contract: nothing lost, nothing
+ * doubled, and at the end the payment centre's ledger, the payment log and income agree to the fen.
+ */
+export const callsOf = (count: number): Scenario => ({
+  name: `calls-${count}`,
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
+    ...['call_pair', 'charge_stop', 'broker_phone', 'sublessor_call_log_201409'].map(ours),
+    ...['sublessor_call_payment_log_201409', 'sublessor_accounting_income_201409'].map(ours),
+    ...['contract', 'contract_posting', 'income_cursor', 'account'].map((name) =>
+      ours(`sublessor_${name}`),
+    ),
+  ],
+  begin: (stage) => {
+    const { world, queues } = stage;
+    process.env[busVariable] = 'simulated';
+    const centre = paymentCentre(() => new Date(world.nowMs));
+    const erp = k3();
+    const settings = settingsOf(perOwnerMax);
+    const depsOf = depsWith(stage, centre, settings);
+    for (const queue of [finishedCalls, callsToCharge, listingSwitches, signedContracts])
+      queues.open(queue);
+    const books = booksOf(stage, centre, priceFen);
+    const signed = contractsOf(stage);
+    let writes = 0;
+    const look = async () => (await books.wrong()) ?? (await wrongIncome(stage));
+    return {
+      turnsMax: 400 * count,
+      consumers: [...consumersOf(depsOf), contractPoster(stage, settings, exchangeOf(erp))],
+      schedules: [
+        ...[settler(depsOf), resumer(stage, depsOf), poster(stage, settings.pageRowsMax)],
+        deliverer(stage),
+      ],
+      script: [
+        ...callsIn(stage, count, centre),
+        ...signed.map(({ atSeconds, body }) => ({
+          atSeconds,
+          act: () => queues.put(queues.open(signedContracts), JSON.stringify(body)),
+        })),
+      ],
+      safety: async () => (++writes % lookEvery ? undefined : await look()),
+      unsettled: async () =>
+        (await look()) ??
+        (await books.open()) ??
+        (await missingIncome(stage)) ??
+        notInK3(erp.state(), signed) ??
+        (await unequal(stage, centre)),
+    };
+  },
+});
+
+const ours = (table: string) => `user_prop_db.${table}`;
+/** An owner gets about six calls a minute here: some are stopped, and a person lets them go on. */
+const perOwnerMax = 8;
+
+function contractsOf({ faults: { random } }: Stage): Signed[] {
+  return Array.from({ length: contracts }, (_, index) => ({
+    atSeconds: random.between(0, actSeconds),
+    body: {
+      ...{ contract_id: 501 + index, contract_no: `C-${501 + index}`, customer: '客户' },
+      user_id: random.between(1, owners),
+      amount_fen: random.between(1, 20 * priceFen),
+      signed_at: `2026-02-${String(random.between(1, 28)).padStart(2, '0')} 10:00:00`,
+    },
+  }));
+}
+
+/** Over three days, with the edges of a day among them; some sent twice, some owners without money or an account. */
+function callsIn(
+  { faults: { random }, queues, databases }: Stage,
+  count: number,
+  centre: ReturnType<typeof paymentCentre>,
+): Act[] {
+  const script: Act[] = [
+    {
+      atSeconds: 0,
+      act: () => {
+        for (let owner = 1; owner < owners; owner++)
+          setAccount(centre, owner, priceFen * random.between(0, 60) + random.between(0, 1));
+        // The last owner has no account.
+      },
+    },
+    {
+      atSeconds: random.between(0, actSeconds),
+      act: async () => {
+        await databases.admin.query(
+          "replace into user_prop_db.broker_phone values (7, '13900000007', '13900000007', null)",
+        );
+      },
+    },
+  ];
+  const edges = [0, 1, daySeconds - 1, daySeconds, daySeconds + 1];
+  const queue = queues.open(finishedCalls);
+  for (let id = 1; id <= count; id++) {
+    const edge = edges[random.between(0, edges.length - 1)] ?? 0;
+    const seconds = random.happens(0.3) ? edge : random.between(0, 3 * daySeconds);
+    const digits = `139${String(random.between(1, callers)).padStart(8, '0')}`;
+    const body = callNamed(id, {
+      caller: random.happens(0.2) ? `+86 ${digits}` : digits,
+      user_id: random.between(1, owners),
+      status: random.happens(0.1) ? 0 : 1,
+      duration: random.happens(0.1) ? 8 : 60,
+      started_at: startedAt(seconds),
+      call_type: random.between(1, 2),
+    });
+    const copies = random.happens(0.2) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++)
+      script.push({
+        atSeconds: random.between(0, actSeconds),
+        act: () => queues.put(queue, body),
+      });
+  }
+  return script;
+}
+
+/** The three sums that have to be one. */
+async function unequal(
+  stage: Stage,
+  centre: ReturnType<typeof paymentCentre>,
+): Promise<string | undefined> {
+  const { trades } = centre.state() as { trades: { state: string; amount: number }[] };
+  const ledger = trades
+    .filter(({ state }) => state === 'done')
+    .reduce((sum, { amount }) => sum + amount, 0);
+  const sums = await first(
+    stage,
+    `select (select coalesce(sum(amount_fen), 0) from ${ours('sublessor_call_payment_log_201409')}
+       where state = 'charged') log,
+     (select coalesce(sum(amount_fen), 0) from ${ours('sublessor_accounting_income_201409')}) income`,
+  );
+  const [log, income] = [Number(sums?.['log']), Number(sums?.['income'])];
+  if (ledger === log && log === income) return undefined;
+  return `The payment centre has ${ledger} fen, the payment log ${log}, income ${income}.`;
+}

@@ -412,7 +412,7 @@ test('a password that is rotated while it reads: read anew, and nothing is misse
   await read(deps);
   expect(asked).toBe(1);
   current = 'another-password';
-  await run(`alter user ${username} identified by '${current}'`);
+  await run(`alter user '${username}'@'%' identified by '${current}'`);
   try {
     await became(1, 'IN_SERVICE', 'nurse');
     const threads = await rowsOf(
@@ -428,7 +428,7 @@ test('a password that is rotated while it reads: read anew, and nothing is misse
       [1, 13],
     ]);
   } finally {
-    await run(`alter user ${username} identified by '${password}'`);
+    await run(`alter user '${username}'@'%' identified by '${password}'`);
     await order.destroy();
   }
 });

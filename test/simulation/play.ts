@@ -101,12 +101,27 @@ const traceLinesShown = 30;
 const holdsOn = /^\s*(begin|select|start)/i;
 const writes = /^\s*(commit|insert|update|delete|replace)/i;
 
-/** Runs a scenario until all is settled. Throws `Violation` for a promise that did not hold. */
+let playing = false;
+
+/**
+ * Runs a scenario until all is settled. Throws `Violation` for a promise that did not hold. One at a time in a
+ * process: timers and AWS clients are the process's.
+ */
 export async function play(
   databases: Databases,
   scenario: Scenario,
   faults: Faults,
 ): Promise<Played> {
+  if (playing) throw new Error(`${scenario.name} cannot be played beside another in one process.`);
+  playing = true;
+  try {
+    return await played(databases, scenario, faults);
+  } finally {
+    playing = false;
+  }
+}
+
+async function played(databases: Databases, scenario: Scenario, faults: Faults): Promise<Played> {
   const world = newWorld();
   const queues = newQueues(world, faults.receivesMax, () =>
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,

@@ -9,7 +9,14 @@ import type { Processes } from '../../local/processes.ts';
 import { createUpstream } from '../../local/upstream.ts';
 import { createOurs } from '../support/ours.ts';
 import type { Fault } from './faults.ts';
-import { cross, lostConnection, outside, type Worker, type World } from './world.ts';
+import {
+  cross,
+  lostConnection,
+  outside,
+  refusedConnection,
+  type Worker,
+  type World,
+} from './world.ts';
 
 export type Role = 'signalbox' | 'upstream';
 
@@ -76,7 +83,9 @@ type Got = Parameters<MysqlPool['getConnection']>[0];
 function poolOf(databases: Databases, world: World, worker: Worker, role: Role): MysqlPool {
   const queue: Got[] = [];
   let out = 0;
+  const isAway = () => (world.awayUntilMs.get(role) ?? 0) > world.nowMs;
   const lend = async (got: Got) => {
+    if (isAway()) return got(refusedConnection(), undefined as never);
     out += 1;
     world.opening += 1;
     const opened = world.lastOpened.then(() => outside(() => taken(databases, role)));
@@ -143,6 +152,8 @@ function crossSql(
     run: () =>
       outside(async () => {
         raw.waitedTooLong = false;
+        if ((world.awayUntilMs.get(raw.role) ?? 0) > world.nowMs)
+          throw await failed(admin, raw, 'error');
         if (raw.clockMs !== world.nowMs && !raw.broken) {
           await query(raw, `set timestamp = ${world.nowMs / 1000}`, []);
           raw.clockMs = world.nowMs;

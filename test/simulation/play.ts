@@ -85,6 +85,8 @@ export interface Scenario {
 export interface Played {
   readonly boundaries: readonly Pick<Boundary, 'kind' | 'label'>[];
   readonly injected: number;
+  /** Invocations that ended with an error. */
+  readonly failed: number;
 }
 
 /** A promise was broken; its text ends with the command that runs the same again. */
@@ -175,6 +177,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
   const lastActMs = startMs + (acts.at(-1)?.atSeconds ?? 0) * 1000;
   let untilMs = acted.settleByMs ?? Math.max(faults.untilMs, lastActMs) + settleMsMax;
   let injected = 0;
+  let failed = 0;
   let started = 0;
   let day28 = faults.day28;
   /** Something ended that may have held a lock: only then is it worth asking who still waits for one. */
@@ -193,7 +196,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       await steps[faults.pick(steps.length)]?.();
       await calm(world);
     } else if (!acts.length && isQuiet() && !(await unsettled())) {
-      if (!day28) return { boundaries, injected };
+      if (!day28) return { boundaries, injected, failed };
       day28 = false;
       redeliverAll();
     } else await advance();
@@ -295,7 +298,10 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     note(`${worker.name} starts`);
     runAs(world, worker, work).then(
       () => {},
-      (error) => note(`${worker.name} fails: ${error}`),
+      (error) => {
+        failed += 1;
+        note(`${worker.name} fails: ${error}`);
+      },
     );
   }
 

@@ -45,6 +45,8 @@ export interface World {
   readonly running: Set<Boundary>;
   readonly workers: Set<Worker>;
   readonly trace: string[];
+  /** Until when a database cannot be reached by any worker, by the role of its user. */
+  readonly awayUntilMs: Map<string, number>;
   /** Connections that are just being opened, in real time. */
   opening: number;
   /** They are handed out in the order in which they were asked for, or no seed gives the same run again. */
@@ -60,6 +62,7 @@ export const newWorld = (): World => ({
   running: new Set(),
   workers: new Set(),
   trace: [],
+  awayUntilMs: new Map(),
   opening: 0,
   lastOpened: Promise.resolve(),
 });
@@ -167,6 +170,10 @@ export function wrapProcess(): () => void {
   globalThis.setTimeout = pause as unknown as Timeout;
   return () => Object.assign(globalThis, real);
 }
+
+/** As Node says it when nobody listens. */
+export const refusedConnection = (): Error =>
+  Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED', fatal: true });
 
 /** As Node and mysql2 say it when the other side has gone. */
 export const lostConnection = (): Error =>

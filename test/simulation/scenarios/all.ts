@@ -1,7 +1,7 @@
 import type { Scenario } from '../play.ts';
 import { accounting } from './accounting.ts';
 import { binlog } from './binlog.ts';
-import { broker } from './broker.ts';
+import { broker, brokerUpstreamAway } from './broker.ts';
 import { burstOf } from './burst.ts';
 import { call } from './call.ts';
 import { callsOf } from './calls.ts';
@@ -18,6 +18,7 @@ import { pushes } from './pushes.ts';
 export const scenarios: readonly Scenario[] = [
   accounting,
   broker,
+  brokerUpstreamAway,
   extensions,
   everything,
   call,

@@ -52,6 +52,20 @@ export const broker: Scenario = {
   },
 };
 
+const awaySeconds = 60;
+
+/** The same while upstream MySQL is away for a minute, in which rows change and messages come. */
+export const brokerUpstreamAway: Scenario = {
+  ...broker,
+  name: 'broker-upstream-away',
+  begin: async (stage) => {
+    const { world } = stage;
+    const played = await broker.begin(stage);
+    const away = () => void world.awayUntilMs.set('upstream', world.nowMs + awaySeconds * 1000);
+    return { ...played, script: [...played.script, { atSeconds: 30, act: away }] };
+  },
+};
+
 function publisher({ databases, world }: Stage): Scheduled {
   return {
     name: 'publish-base-changes',

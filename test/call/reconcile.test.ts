@@ -186,6 +186,20 @@ test('finds a contract that K3 does not have, or with a fen more', async () => {
   ]);
 });
 
+test('finds each difference, however many there are', async () => {
+  const many = 2_500;
+  await run(
+    `set session cte_max_recursion_depth = ${many + 1};
+     insert into user_prop_db.sublessor_call_log_201409
+       (call_id, user_id, caller, callee, status, started_at, duration, created_at, caller_digits)
+     with recursive n as (select 1 id union all select id + 1 from n where id < ${many})
+     select concat('many-', id), 1, id, '400', 1, ?, 60, ?, id from n`,
+    [`${today} 00:00:01`, `${today} 00:00:01`],
+  );
+  expect(await reconcile()).toMatchObject({ outcome: 'differences', differences: many });
+  expect(await found()).toHaveLength(many);
+});
+
 test('a charge near midnight stands in the statement of the other day', async () => {
   await run(
     `update ${log} set created_at = concat(date_sub(?, interval 1 day), ' 23:59:59'), updated_at = now()`,

@@ -398,10 +398,12 @@ const clock = (ms: number) => new Date(ms + 8 * 3_600_000).toISOString().slice(5
 const short = (label: string) => label.replaceAll(/\s+/g, ' ').slice(0, 90);
 
 /** Ends a worker in the middle of whatever it does: nothing of it runs on, its transactions are rolled back. */
-async function kill({ admin }: Databases, world: World, worker: Worker): Promise<void> {
+async function kill(databases: Databases, world: World, worker: Worker): Promise<void> {
   worker.alive = false;
   world.workers.delete(worker);
   for (const boundary of [...world.waiting])
     if (boundary.worker === worker) world.waiting.delete(boundary);
-  for (const raw of worker.connections) await breakOff(admin, raw);
+  const asked = new Set([...world.running].map(({ connection }) => connection));
+  for (const raw of worker.connections)
+    await breakOff(databases, raw, { inStatement: asked.has(raw) });
 }

@@ -2,9 +2,10 @@ import { Redis } from '@upstash/redis';
 import * as z from 'zod';
 import { textOf } from './errors.ts';
 import { reportFailure } from './log.ts';
-import { secret } from './secret.ts';
+import { type ReadSecret, secret } from './secret.ts';
 
 const Access = z.object({ url: z.url(), token: z.string().min(1) });
+type Access = z.infer<typeof Access>;
 
 /** No call takes longer, opening the client included. */
 export const callTimeoutMs = 50;
@@ -29,6 +30,7 @@ interface Options {
   readonly timeoutMs?: number;
   /** 0: it is asked each time, for who would rather wait than go on without an answer. */
   readonly pauseMs?: number;
+  readonly access?: ReadSecret<Access>;
 }
 
 /**
@@ -39,8 +41,8 @@ export function cache({
   clock = Date.now,
   timeoutMs = callTimeoutMs,
   pauseMs: quietMs = pauseMs,
+  access = secret('redis', Access),
 }: Options = {}): Cache {
-  const access = secret('redis', Access);
   let opened: Promise<Redis> | undefined;
   let failures = 0;
   let quietUntil = 0;
@@ -65,11 +67,19 @@ export function cache({
 
   return async (question) => {
     if (!mayAsk()) return undefined;
+    let asked = false;
+    const asking = async () => {
+      const redis = await client();
+      asked = true;
+      return await question(redis);
+    };
     try {
-      const answer = await inTime(client().then(question), timeoutMs);
+      const answer = await inTime(asking(), timeoutMs);
       failures = 0;
       return answer;
     } catch (error) {
+      // Its secret is still being read, at a cold start: that says nothing of the cache, and goes on.
+      if (error instanceof Late && !asked) return undefined;
       if (isRefusal(error)) failures = 0;
       else {
         failures += 1;
@@ -81,7 +91,7 @@ export function cache({
   };
 }
 
-const open = ({ url, token }: z.infer<typeof Access>, timeoutMs: number): Redis =>
+const open = ({ url, token }: Access, timeoutMs: number): Redis =>
   new Redis({
     url,
     token,
@@ -90,10 +100,12 @@ const open = ({ url, token }: z.infer<typeof Access>, timeoutMs: number): Redis 
     enableTelemetry: false,
   });
 
+class Late extends Error {}
+
 async function inTime<Answer>(work: Promise<Answer>, timeoutMs: number): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new Error(`The cache did not answer within ${timeoutMs} ms.`);
+    const error = new Late(`The cache did not answer within ${timeoutMs} ms.`);
     timer = setTimeout(() => reject(error), timeoutMs);
   });
   try {

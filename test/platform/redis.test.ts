@@ -77,6 +77,18 @@ test('keeps and gives values; null is what it does not hold', async () => {
   expect(await ask((redis) => redis.get('absent'))).toBeNull();
 });
 
+test('a secret that is slow to be read at a cold start counts against nobody, and begins no pause', async () => {
+  const read = Promise.withResolvers<{ url: string; token: string }>();
+  const ask = cache({ clock: () => now, timeoutMs: 500, access: () => read.promise });
+  for (let turn = 0; turn <= failuresInARowMax; turn++)
+    expect(await ask((redis) => redis.ping())).toBeUndefined();
+  read.resolve({ url, token: real.token });
+  await vi.waitFor(async () => expect(await ask((redis) => redis.ping())).toBe('PONG'), {
+    timeout: 10_000,
+  });
+  expect(requests.length).toBeGreaterThan(0);
+});
+
 test('questions of one moment are one request', async () => {
   const ask = await opened(await clientOf(url));
   const names = Array.from({ length: 20 }, (_, index) => `many:${index}`);

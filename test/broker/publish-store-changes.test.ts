@@ -1,88 +1,16 @@
-import { beforeEach, expect, test, vi } from 'vitest';
-import { brokerEvents } from '../../lib/broker/queues.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
-import { contextOf, eventOf } from '../support/lambda.ts';
-import { take, testQueue } from '../support/queues.ts';
+import { sources } from '../../lib/broker/queues.ts';
+import { describeChangeProducer } from '../support/change-producers.ts';
+import { run } from '../support/databases.ts';
 
-const id = 'broker/publish-store-changes';
-const queue = await testQueue(brokerEvents);
-const { handler } = await import('../../functions/broker/publish-store-changes.ts');
-
-const tick = () => handler(eventOf(id, 'minute'), contextOf());
-const change = (key: number, name: string, secondsAgo: number) =>
-  run(
-    "replace into anjuke_db.ajk_store values (?, 101, ?, '漕溪北路1号', 1, now() - interval ? second)",
-    [key, name, secondsAgo],
-  );
-const published = async () => (await take(queue)).map(({ Body }) => Body);
-const message = (ids: string) => `{"broker_ids":"${ids}","flag":2,"source":100}`;
-
-beforeEach(async () => {
-  await resetDatabases();
-  await take(queue);
-});
-
-test('publishes a changed store once', async () => {
-  await change(7, '甲', 60);
-  await change(8, '甲', 900);
-  await tick();
-  expect(await published()).toEqual([message('7')]);
-  await tick();
-  expect(await published()).toEqual([]);
-});
-
-test('changes within one second, and one that commits late, are published', async () => {
-  await run('set timestamp = unix_timestamp()'); // Else the second would pass meanwhile.
-  try {
-    await change(7, '甲', 30);
-    await tick();
-    await change(7, '乙', 30);
-    await tick();
-    await change(8, '甲', 300);
-    await tick();
-  } finally {
-    await run('set timestamp = default');
-  }
-  expect(await published()).toEqual([message('7'), message('7'), message('8')]);
-});
-
-test('a crash at any write keeps message and cursor together', async () => {
-  for (const table of ['scan_cursor', 'scan_seen', 'outbox']) {
-    await resetDatabases();
-    await change(1, '甲', 60);
-    const moment = table === 'scan_cursor' ? 'update' : 'insert';
-    await run(
-      `create trigger signalbox.crash before ${moment} on signalbox.${table} for each row signal sqlstate '45000'`,
-    );
-    try {
-      await expect(tick()).rejects.toThrow();
-    } finally {
-      await run('drop trigger signalbox.crash');
-    }
-    expect(await published()).toEqual([]);
-    await tick();
-    expect(await published()).toEqual([message('1')]);
-  }
-});
-
-test('two runs at once publish everything and end well', async () => {
-  await Promise.all(Array.from({ length: 20 }, (_, key) => change(key + 1, '甲', 60)));
-  await Promise.all([tick(), tick()]);
-  const bodies = await published();
-  const ids = bodies.flatMap((body = '') => JSON.parse(body).broker_ids.split(','));
-  expect(new Set(ids).size).toBe(20);
-});
-
-test('switched off it publishes nothing, and loses nothing', async () => {
-  await tick();
-  await change(7, '甲', 60);
-  await run('insert into signalbox.switch values (?, ?, ?, ?, now())', [id, 'off', 'test', 'test']);
-  vi.resetModules();
-  const off = await import('../../functions/broker/publish-store-changes.ts');
-  await off.handler(eventOf(id, 'minute'), contextOf());
-  expect(await published()).toEqual([]);
-  expect(await rowsOf('select * from signalbox.outbox')).toEqual([]);
-  await run('delete from signalbox.switch');
-  await tick();
-  expect(await published()).toEqual([message('7')]);
-});
+await describeChangeProducer(
+  {
+    id: 'broker/publish-store-changes',
+    source: sources.store,
+    change: (key, name, secondsAgo) =>
+      run(
+        "replace into anjuke_db.ajk_store values (?, 101, ?, '漕溪北路1号', 1, now() - interval ? second)",
+        [key, name, secondsAgo],
+      ),
+  },
+  () => import('../../functions/broker/publish-store-changes.ts'),
+);

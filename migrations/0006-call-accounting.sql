@@ -87,10 +87,3 @@ create table if not exists user_prop_db.sublessor_difference (
   theirs varchar(200) null,
   primary key (day, kind, subject)
 );
-
--- How far the old system's rows are imported, a row per table (lib/call/history.ts).
-create table if not exists user_prop_db.sublessor_import (
-  source varchar(64) not null primary key,
-  imported_to bigint not null,
-  imported bigint not null
-);

@@ -65,5 +65,4 @@ export interface AccountingTables extends CallTables {
     ours: string | null;
     theirs: string | null;
   };
-  'user_prop_db.sublessor_import': { source: string; imported_to: string; imported: string };
 }

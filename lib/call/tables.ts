@@ -23,10 +23,10 @@ export interface CallTables extends PlatformTables {
     call_log_id: string | null;
     reverses_id: string | null;
     user_id: string;
-    amount_fen: number;
+    amount_fen: Fen;
     call_type: number;
     state: ChargeState;
-    balance_fen: number | null;
+    balance_fen: Fen | null;
     reason: string | null;
     created_at: Generated<string>;
     updated_at: Generated<string>;
@@ -40,6 +40,9 @@ export interface CallTables extends PlatformTables {
   'user_prop_db.charge_gate': { scope: string; counted_after_id: Generated<string> };
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
 }
+
+/** BIGINT: a text when it is read. */
+type Fen = ColumnType<string, number, number>;
 
 interface CallLog {
   id: Generated<string>;

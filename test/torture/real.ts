@@ -14,6 +14,7 @@ import { progressOn } from '../../local/progress.ts';
 import { clientOptions, root, type Stack, startStack } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { randomOf } from '../simulation/random.ts';
+import { readAllTheTime, staleMsMax } from './readers.ts';
 
 type Admin = Awaited<ReturnType<typeof connect>>;
 
@@ -31,7 +32,8 @@ export interface Figures {
 
 /**
  * Ten thousand changes and deletions upstream, each named in a message that is sent one to three times in random
- * order by four senders, while the consumer's workers are killed with -9 ten times: the site equals upstream.
+ * order by four senders, while the consumer's workers are killed with -9 ten times: the site equals upstream, and who
+ * reads two hundred changing profiles meanwhile is shown nothing older than is promised.
  */
 export async function killedConsumers(dir: string, seed: number): Promise<Figures> {
   const stack = await startStack(dir, {}, progressOn(process.stdout));
@@ -46,10 +48,12 @@ export async function killedConsumers(dir: string, seed: number): Promise<Figure
       random,
     );
     let sending = true;
+    const reading = readAllTheTime(stack, admin, () => sending);
     const killing = killNowAndThen(stack, () => sending);
     await send(stack, sent);
     const killed = await killing;
     sending = false;
+    const { reads, versions, worstMs } = await reading;
     await until('the queue is empty', () => isEmpty(stack, 'queues'), {
       timeoutMs: 240_000,
       pollMs: 500,
@@ -59,8 +63,8 @@ export async function killedConsumers(dir: string, seed: number): Promise<Figure
     const dead = (await isEmpty(stack, 'deadLetterQueues')) ? 'none' : 'some';
     return {
       title: 'consumers killed under 10,000 real messages',
-      facts: `${sent.length} deliveries, ${killed} workers killed, ${different} rows differ, dead letters ${dead}, ${seconds} s`,
-      good: different === 0 && dead === 'none' && killed >= kills,
+      facts: `${sent.length} deliveries, ${killed} workers killed, ${different} rows differ, dead letters ${dead}; ${reads} reads of ${versions} versions, the oldest shown ${worstMs} ms after it was followed; ${seconds} s`,
+      good: different === 0 && dead === 'none' && killed >= kills && worstMs < staleMsMax,
     };
   } finally {
     await admin.end();

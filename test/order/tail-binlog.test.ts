@@ -372,7 +372,7 @@ test('a connection that says nothing while the server has more is opened anew', 
   };
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
-  await hurried({ ...source, open }, 60, 1_000);
+  await hurried({ ...source, open }, 150, 1_000); // Time enough for the second to read.
   expect(opened).toBe(2);
   expect(await pushed()).toEqual([[1, 8]]);
 });

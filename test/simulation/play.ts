@@ -75,6 +75,8 @@ interface Play {
 
 export interface Scenario {
   readonly name: string;
+  /** A run takes so long that it is played only where it is named. */
+  readonly long?: boolean;
   /** Makes the scenario's own tables. */
   readonly prepare?: string;
   /** Emptied before each run. */

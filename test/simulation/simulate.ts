@@ -90,7 +90,7 @@ try {
   const databases = await openDatabases(await serverOf());
   let failed = 0;
   for (const scenario of scenarios) {
-    if (values.scenario && values.scenario !== scenario.name) continue;
+    if (values.scenario ? values.scenario !== scenario.name : scenario.long) continue;
     const runs = { count: 0 };
     const began = Date.now();
     const say = (what: string) =>

@@ -39,6 +39,7 @@ const lookEvery = 400;
  */
 export const callsOf = (count: number): Scenario => ({
   name: `calls-${count}`,
+  long: true,
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
     ...['call_pair', 'charge_stop', 'broker_phone', 'sublessor_call_log_201409'].map(ours),

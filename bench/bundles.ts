@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundle, functionIds, options } from '../infra/constructs/bundle.ts';
+import { ceilingOf } from '../infra/constructs/ceilings.ts';
 import {
   busVariable,
   queueVariable,
@@ -18,7 +19,6 @@ import { median } from './turns.ts';
 const rounds = 25;
 const sizeRatioMax = 1.15;
 const startRatioMax = 1.3;
-const bytesMax = 1_000_000;
 
 /**
  * Size and start of every function beside a bundle that only imports what the function imports of libraries.
@@ -36,6 +36,7 @@ export async function benchBundles(dir: string): Promise<string> {
     ];
     const [ownMs, peerMs] = startsOf(own, peer);
     const [size, start] = [ownBytes / peerBytes, ownMs / peerMs];
+    const { bytesMax } = ceilingOf(filesOf(metafile, id));
     const good = size <= sizeRatioMax && start <= startRatioMax && ownBytes <= bytesMax;
     return [
       id,
@@ -60,6 +61,12 @@ export async function benchBundles(dir: string): Promise<string> {
   ];
   return `Bundles beside those that only import the same libraries (medians of ${rounds})\n${table(head, rows)}`;
 }
+
+/** The files that a function's bundle is made of. */
+const filesOf = ({ outputs }: Metafile, id: string): string[] =>
+  Object.keys(
+    Object.entries(outputs).find(([path]) => path.endsWith(`${id}/index.mjs`))?.[1].inputs ?? {},
+  );
 
 /** What our files in a bundle import of libraries, and nothing else; what was shaken out of it is left out here, too. */
 function buildPeer({ inputs, outputs }: Metafile, id: string, dir: string): string {

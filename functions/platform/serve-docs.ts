@@ -6,10 +6,13 @@ import { docsPage } from '../../lib/platform/docs.ts';
 import { openApi, routesIn } from '../../lib/platform/openapi.ts';
 import * as platform from '../../lib/platform/routes.ts';
 
-const described = {
-  status: 200,
-  outcome: 'described',
-  body: docsPage(openApi(routesIn(platform, broker, call))),
-} as const;
+/** Made when it is first asked for: the start has enough to do. */
+let described: ReturnType<typeof describe> | undefined;
+const describe = () =>
+  ({
+    status: 200,
+    outcome: 'described',
+    body: docsPage(openApi(routesIn(platform, broker, call))),
+  }) as const;
 
-export const handler = answer(platform.serveDocs, anyone, () => described);
+export const handler = answer(platform.serveDocs, anyone, () => (described ??= describe()));

@@ -5,10 +5,13 @@ import { answer, anyone } from '../../lib/platform/answer.ts';
 import { openApi, routesIn } from '../../lib/platform/openapi.ts';
 import * as platform from '../../lib/platform/routes.ts';
 
-const described = {
-  status: 200,
-  outcome: 'described',
-  body: openApi(routesIn(platform, broker, call)),
-} as const;
+/** Made when it is first asked for: the start has enough to do. */
+let described: ReturnType<typeof describe> | undefined;
+const describe = () =>
+  ({
+    status: 200,
+    outcome: 'described',
+    body: openApi(routesIn(platform, broker, call)),
+  }) as const;
 
-export const handler = answer(platform.serveOpenapi, anyone, () => described);
+export const handler = answer(platform.serveOpenapi, anyone, () => (described ??= describe()));

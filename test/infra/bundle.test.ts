@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { bundle, functionIds } from '../../infra/constructs/bundle.ts';
+import { ceilingOf } from '../../infra/constructs/ceilings.ts';
 
 const outdir = join(inject('dir'), 'bundles');
 const { outputs } = bundle(outdir);
@@ -22,23 +23,10 @@ test.each(functionIds().filter((id) => !describing.includes(id)))(
   },
 );
 
-/** What makes a bundle heavy, by the libraries in it; the first kind that holds counts. */
-const ceilings: readonly [kind: string, holds: RegExp | undefined, bytesMax: number][] = [
-  ['any', /node_modules\/(undici|@upstash|@opensearch-project|@vlasky|jose)\//, 1_500_000],
-  ['with MySQL', /node_modules\/mysql2\//, 1_000_000],
-  ['with SQS', /node_modules\/@aws-sdk\//, 480_000],
-  ['that only describes', undefined, 200_000], // docs/decisions/0004-bundles.md
-];
-
 test('no bundle is over the ceiling of its kind', () => {
   const sizes = Object.entries(outputs).map(([file, { bytes, inputs }]) => {
-    const [kind, , bytesMax] =
-      ceilings.find(
-        ([, holds]) => !holds || Object.keys(inputs).some((input) => holds.test(input)),
-      ) ??
-      ceilings[0] ??
-      [];
-    return { file, kind, bytes, over: bytes > (bytesMax ?? 0) };
+    const { kind, bytesMax } = ceilingOf(Object.keys(inputs));
+    return { file, kind, bytes, over: bytes > bytesMax };
   });
   expect(sizes).toHaveLength(functionIds().length);
   expect(sizes.filter(({ over }) => over)).toEqual([]);

@@ -23,6 +23,7 @@ const brokers = 1_500;
 const messages = 10_000;
 const kills = 10;
 const senders = 4;
+const fewMessages = 20;
 
 export interface Figures {
   readonly title: string;
@@ -52,8 +53,13 @@ export async function killedConsumers(dir: string, seed: number): Promise<Figure
     const killing = killNowAndThen(stack, () => sending);
     await send(stack, sent);
     const killed = await killing;
+    // What is left are messages of the readers' own, which come for as long as they are wanted.
+    await until('the ten thousand are consumed', () => isEmpty(stack, 'queues', fewMessages), {
+      timeoutMs: 240_000,
+      pollMs: 500,
+    });
     sending = false;
-    const { reads, versions, worstMs } = await reading;
+    const { reads, changes, worstMs } = await reading;
     await until('the queue is empty', () => isEmpty(stack, 'queues'), {
       timeoutMs: 240_000,
       pollMs: 500,
@@ -63,7 +69,7 @@ export async function killedConsumers(dir: string, seed: number): Promise<Figure
     const dead = (await isEmpty(stack, 'deadLetterQueues')) ? 'none' : 'some';
     return {
       title: 'consumers killed under 10,000 real messages',
-      facts: `${sent.length} deliveries, ${killed} workers killed, ${different} rows differ, dead letters ${dead}; ${reads} reads of ${versions} versions, the oldest shown ${worstMs} ms after it was followed; ${seconds} s`,
+      facts: `${sent.length} deliveries, ${killed} workers killed, ${different} rows differ, dead letters ${dead}; ${reads} reads during ${changes} changes of 200 profiles, the oldest shown ${worstMs} ms after it was followed; ${seconds} s`,
       good: different === 0 && dead === 'none' && killed >= kills && worstMs < staleMsMax,
     };
   } finally {
@@ -178,12 +184,13 @@ async function killNowAndThen({ emulator }: Stack, goesOn: () => boolean): Promi
 async function isEmpty(
   { emulator, endpoints }: Stack,
   kind: 'queues' | 'deadLetterQueues',
+  most = 0,
 ): Promise<boolean> {
   const { Attributes = {} } = await new SQSClient(clientOptions(emulator)).send(
     new GetQueueAttributesCommand({ QueueUrl: endpoints[kind][id], AttributeNames: ['All'] }),
   );
   const names = ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'] as const;
-  return names.every((name) => Number(Attributes[name]) === 0);
+  return names.every((name) => Number(Attributes[name]) <= most);
 }
 
 const everyBroker = 200_000;

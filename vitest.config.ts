@@ -1,36 +1,59 @@
+import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { recordedSeconds } from './test/support/test-times.ts';
 
-/** The simulation takes longest and goes first, or all others wait for it at the end. */
+/** Starts the longest files first, by docs/test-times.md; a file that is not listed there comes before all others. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isLong = ({ moduleId }: TestSpecification) => moduleId.includes('/test/simulation/');
+    const seconds = recordedSeconds(readFileSync('docs/test-times.md', 'utf8'));
+    const secondsOf = ({ moduleId }: TestSpecification) =>
+      seconds.get(relative(import.meta.dirname, moduleId)) ?? Number.POSITIVE_INFINITY;
     const sorted = await super.sort(files);
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+    return sorted.toSorted((a, b) => secondsOf(b) - secondsOf(a) || 0);
   }
 }
 
+/** Tests that need no servers, or a MySQL alone, for which the simulation asks itself. */
+const withoutServers = [
+  'test/structure.test.ts',
+  'test/{infra,simulation}/*.test.ts',
+  'test/broker/queues.test.ts',
+  'test/call/{allocation,filter,standing}.test.ts',
+  'test/local/{ports,processes,simulators,stack}.test.ts',
+  'test/order/{changes,lateness,scenarios,singer,transactions}.test.ts',
+  'test/platform/{by-hand,http,mask,schedule,time}.test.ts',
+];
+
+/** As many as keep two cores busy while a system test waits for a schedule or a visibility timeout. */
+const maxWorkers = 4;
+
 /**
- * Component tests share the servers of one stack, with a MySQL for each worker. System tests run alone after them; at
- * the end all that was logged is searched for what must not be in a log.
+ * A server starts when the first file that needs it asks for it. Component tests have a MySQL for each worker; system
+ * tests share the deployed stack and run one at a time beside them. At the end all logs are searched for what must not
+ * be in a log.
  */
 export default defineConfig({
   test: {
     globalSetup: 'test/support/servers.ts',
     pool: 'forks',
+    maxWorkers,
     sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
       {
         extends: true,
+        test: { name: 'alone', include: withoutServers },
+      },
+      {
+        extends: true,
         test: {
           name: 'component',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/system/**', 'test/logs.test.ts'],
+          exclude: [...withoutServers, 'test/system/**', 'test/logs.test.ts'],
           setupFiles: 'test/support/environment.ts',
-          maxWorkers: 3, // As many MySQLs as test/support/servers.ts starts.
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -38,9 +61,9 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
+          globalSetup: 'test/support/deploy-early.ts',
+          setupFiles: 'test/support/one-at-a-time.ts',
           testTimeout: 120_000,
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -48,8 +71,7 @@ export default defineConfig({
         test: {
           name: 'logs',
           include: ['test/logs.test.ts'],
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -15,14 +15,15 @@ export const mysqlUsers = {
   'mysql-order': users.order,
 } as const;
 
-/** Secrets exist before the deploy, here as in the cloud. */
+/** Creates the secrets of a stage; as in the cloud they exist before the deploy. */
 export async function createSecrets(
   client: SecretsManagerClient,
   { host, port }: { readonly host: string; readonly port: number },
-  redis: { readonly url: string; readonly token: string },
+  { url, token }: { readonly url: string; readonly token: string },
+  stage = 'local',
 ): Promise<void> {
   const secrets: Partial<Record<SecretName, object>> = {
-    redis,
+    redis: { url, token },
     ...Object.fromEntries(
       Object.entries(mysqlUsers).map(([name, user]) => [name, { host, port, ...user, ssl: false }]),
     ),
@@ -32,7 +33,7 @@ export async function createSecrets(
   for (const [name, value] of Object.entries(secrets))
     await client.send(
       new CreateSecretCommand({
-        Name: `signalbox/local/${name}`,
+        Name: `signalbox/${stage}/${name}`,
         SecretString: JSON.stringify(value),
       }),
     );

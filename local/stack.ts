@@ -16,7 +16,13 @@ import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
 import { createSecrets, upstream } from './secrets.ts';
-import { addressesOf, type SimulatorName, startSimulators, urlsOf } from './simulators/all.ts';
+import {
+  addressesOf,
+  type Running,
+  type SimulatorName,
+  startSimulators,
+  urlsOf,
+} from './simulators/all.ts';
 import { audience, type Tokens, tokensFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
@@ -70,12 +76,37 @@ export interface Stack extends Cloud {
   readonly stop: () => Promise<void>;
 }
 
+/** The cache as clients see it: the Upstash gateway, and the Redis nodes it serves. */
+export interface RedisGateway {
+  readonly nodes: readonly string[];
+  readonly url: string;
+  readonly token: string;
+  readonly close: () => Promise<void>;
+}
+
+/** The servers that the product is deployed among. */
+interface Servers {
+  readonly mysql: Mysql;
+  readonly redis: RedisGateway;
+  /** Empty where no OpenSearch was started. */
+  readonly opensearch: string;
+  readonly emulator: Emulator;
+  readonly simulators: Running;
+}
+
+/** Where a stack is made: its folder, its processes, and what is told of its progress. */
+interface Site {
+  readonly dir: string;
+  readonly processes: Processes;
+  readonly progress: Progress;
+}
+
 interface Options {
-  /** No OpenSearch, for tests of which none asks it: half of what a stack costs to start. */
+  /** No OpenSearch, for a stack of which nobody asks it: half of what one costs to start. */
   readonly search?: boolean;
 }
 
-/** Brings up the whole local cloud in `dir` and deploys the product into it. What it started ends if it fails. */
+/** Starts the whole local cloud in `dir` and deploys the product into it. What was started ends if that fails. */
 export async function startStack(
   dir: string,
   ports: Ports,
@@ -85,41 +116,38 @@ export async function startStack(
   const processes = new Processes(dir);
   rmSync(join(dir, 'endpoints.json'), { force: true });
   try {
-    return await bringUp(dir, ports, progress, processes, search);
+    const site = { dir, processes, progress };
+    const apiPort = await freePort('the HTTP API', ports.api); // Refused now, if at all, not after minutes.
+    const servers = await startServers(site, ports, search);
+    return await deployAmong(site, servers, apiPort);
   } catch (error) {
     await processes.endAll();
     throw error;
   }
 }
 
-async function bringUp(
-  dir: string,
+async function startServers(
+  { dir, processes, progress: { step } }: Site,
   ports: Ports,
-  progress: Progress,
-  processes: Processes,
   search: boolean,
-): Promise<Stack> {
-  const { step } = progress;
+): Promise<Servers> {
   await step('Debian packages', installDebianPackages);
   const taken = {
     mysql: await freePort('MySQL', ports.mysql),
     upstash: await freePort('the Upstash gateway', ports.upstash),
     opensearch: await freePort('OpenSearch', ports.opensearch),
     aws: await freePort('the AWS emulator', ports.aws),
-    api: await freePort('the HTTP API', ports.api),
   };
   const at = (name: string) => join(dir, name);
-  const [mysql, [redis, upstash], opensearch, emulator, simulators] = await allOrFirstError([
+  const [mysql, redis, opensearch, emulator, simulators] = await allOrFirstError([
     step('MySQL 8.0.31 with upstream tables', async () => {
       const server = await startMysql(processes, at('mysql'), taken.mysql);
       await createUpstream(server);
       return server;
     }),
-    step('Redis Cluster of six, Upstash gateway', async () => {
-      const nodes = await startRedisCluster(processes, at('redis'), ports.redis);
-      const token = upstashToken;
-      return [nodes, await startUpstashGateway({ nodes, password, token }, taken.upstash)] as const;
-    }),
+    step('Redis Cluster of six, Upstash gateway', () =>
+      startRedis(processes, at('redis'), ports.redis, taken.upstash),
+    ),
     search
       ? step('OpenSearch 2.19.6', () =>
           startOpenSearch(processes, at('opensearch'), taken.opensearch),
@@ -128,8 +156,32 @@ async function bringUp(
     step('AWS emulator', () => startEmulator(processes, at('emulator'), taken.aws)),
     step('Simulators of partners', () => startSimulators(ports.simulators)),
   ]);
+  return { mysql, redis, opensearch, emulator, simulators };
+}
+
+/** Starts a Redis Cluster and its Upstash-compatible gateway. */
+export async function startRedis(
+  processes: Processes,
+  dir: string,
+  firstPort: number | undefined,
+  gatewayPort: number,
+): Promise<RedisGateway> {
+  const nodes = await startRedisCluster(processes, dir, firstPort);
+  const token = upstashToken;
+  const { url, close } = await startUpstashGateway({ nodes, password, token }, gatewayPort);
+  return { nodes, url, token, close };
+}
+
+/** Deploys the product among these servers and writes `endpoints.json`. Its `stop` ends the servers, too. */
+export async function deployAmong(
+  { dir, processes, progress: { step } }: Site,
+  servers: Servers,
+  apiPort: number,
+): Promise<Stack> {
+  const { mysql, redis, opensearch, emulator, simulators } = servers;
+  const at = (name: string) => join(dir, name);
   const secrets = new SecretsManagerClient(clientOptions(emulator));
-  await createSecrets(secrets, mysql, { url: upstash.url, token: upstashToken });
+  await createSecrets(secrets, mysql, redis);
   const context = {
     stage: 'local',
     oidcIssuer: simulators.identity.url,
@@ -144,14 +196,14 @@ async function bringUp(
   await step('cdk deploy', () => deploy({ dir, emulator, processes }));
 
   const api = await startApi(
-    { address: apiAddress(at('cdk.out.json')), port: taken.aws },
-    taken.api,
+    { address: apiAddress(at('cdk.out.json')), port: Number(new URL(emulator.url).port) },
+    apiPort,
   );
   const { username, password: mysqlPassword } = users.admin;
   const endpoints: Endpoints = {
     mysql: `mysql://${username}:${mysqlPassword}@${mysql.host}:${mysql.port}/`,
-    redis: { nodes: redis, password },
-    upstash: { url: upstash.url, token: upstashToken },
+    redis: { nodes: redis.nodes, password },
+    upstash: { url: redis.url, token: redis.token },
     opensearch,
     aws: emulator.url,
     region: emulator.region,
@@ -164,7 +216,7 @@ async function bringUp(
   const stop = async () => {
     rmSync(at('endpoints.json'), { force: true });
     await processes.endAll();
-    await Promise.all([upstash, api, ...Object.values(simulators)].map(({ close }) => close()));
+    await Promise.all([redis, api, ...Object.values(simulators)].map(({ close }) => close()));
   };
   return { dir, endpoints, mysql, emulator, processes, stop };
 }

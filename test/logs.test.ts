@@ -9,9 +9,12 @@ import {
 import { expect, inject, test } from 'vitest';
 import { users } from '../local/mysql.ts';
 import { clientOptions } from '../local/stack.ts';
+import { started } from './support/started.ts';
+
+const { endpoints, emulator } = await started('stack');
 
 async function functionLogs(): Promise<string> {
-  const logs = new CloudWatchLogsClient(clientOptions(inject('emulator')));
+  const logs = new CloudWatchLogsClient(clientOptions(emulator));
   const { logGroups = [] } = await logs.send(
     new DescribeLogGroupsCommand({ logGroupNamePrefix: '/signalbox/' }),
   );
@@ -51,7 +54,7 @@ test.each([
 });
 
 test('no password and no token of the stack', () => {
-  const { upstash, redis, credentials } = inject('endpoints');
+  const { upstash, redis, credentials } = endpoints;
   const secrets = [
     ...Object.values(users).map(({ password }) => password),
     upstash.token,

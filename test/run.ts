@@ -1,18 +1,33 @@
-/** `npm test`: types, lint, dead code, then all tests. Ends with `N passed, N failed`. */
+/**
+ * `npm test [-- path …]`: types, lint, dead code, then all tests or those whose path contains one of the words.
+ * `--record-times` writes docs/test-times.md. Ends with `N passed, N failed`.
+ */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { endWithParents } from '../local/processes.ts';
+import {
+  type FileTime,
+  fileSecondsMax,
+  slowest,
+  tooSlow,
+  withTimes,
+} from './support/test-times.ts';
 
 const root = join(import.meta.dirname, '..');
-const only = process.argv.slice(2);
+const timesPage = join(root, 'docs/test-times.md');
+const args = process.argv.slice(2);
+const recordsTimes = args.includes('--record-times');
+const only = args.filter((arg) => arg !== '--record-times');
 const counts = { passed: 0, failed: 0 };
+const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled') };
 
-function run(title: string, file: string, args: readonly string[]): boolean {
+function run(title: string, file: string, fileArgs: readonly string[]): boolean {
   const began = Date.now();
-  const { status } = spawnSync(process.execPath, [join(root, 'node_modules', file), ...args], {
+  const { status } = spawnSync(process.execPath, [join(root, 'node_modules', file), ...fileArgs], {
     cwd: root,
+    env,
     stdio: 'inherit',
   });
   console.log(
@@ -21,9 +36,32 @@ function run(title: string, file: string, args: readonly string[]): boolean {
   return status === 0;
 }
 
-function check(title: string, file: string, args: readonly string[]): void {
-  if (run(title, file, args)) counts.passed += 1;
+function check(title: string, file: string, fileArgs: readonly string[]): void {
+  if (run(title, file, fileArgs)) counts.passed += 1;
   else counts.failed += 1;
+}
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly testResults: readonly { name: string; startTime: number; endTime: number }[];
+}
+
+/** Prints the slowest files and counts those that took too long as failures. */
+function judgeTimes({ testResults }: Report): void {
+  const times: FileTime[] = testResults.map(({ name, startTime, endTime }) => ({
+    file: relative(root, name),
+    seconds: (endTime - startTime) / 1000,
+  }));
+  const page = readFileSync(timesPage, 'utf8');
+  console.log(`The slowest files:\n${slowest(times)}\n`);
+  for (const { file, seconds } of tooSlow(times, page)) {
+    counts.failed += 1;
+    console.log(
+      `✗ ${file} took ${seconds.toFixed(1)} s of ${fileSecondsMax}: make it faster, or name it in docs/test-times.md with the reason.\n`,
+    );
+  }
+  if (recordsTimes && !only.length) writeFileSync(timesPage, withTimes(page, times));
 }
 
 endWithParents(() => process.exit(1));
@@ -38,11 +76,12 @@ const report = join(results, 'report.json');
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
 const passed = run('tests', 'vitest/vitest.mjs', ['run', ...reporters, ...only]);
 try {
-  const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
-  counts.passed += numPassedTests;
-  counts.failed += numFailedTests;
+  const read = JSON.parse(readFileSync(report, 'utf8')) as Report;
+  counts.passed += read.numPassedTests;
+  counts.failed += read.numFailedTests;
+  judgeTimes(read);
   // A file that could not be loaded, or servers that did not start, fail no single test.
-  if (!passed && !numFailedTests) counts.failed += 1;
+  if (!passed && !read.numFailedTests) counts.failed += 1;
 } catch {
   counts.failed += 1;
 }

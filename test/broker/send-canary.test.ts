@@ -1,5 +1,5 @@
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
-import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { type CanaryTables, sendCanary } from '../../lib/broker/canary.ts';
 import { profileKey } from '../../lib/broker/keys.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
@@ -15,6 +15,9 @@ import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/database
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 import { patientCache } from '../support/redis.ts';
+import { workerServers } from '../support/started.ts';
+
+const { emulator } = await workerServers();
 
 const id = 'broker/send-canary';
 const queue = await testQueue(brokerEvents);
@@ -126,7 +129,7 @@ test('as it is deployed there is none; with one in the document it is sent', asy
     with: { type: 'json' },
   });
   const Value = JSON.stringify({ ...document, canaryBrokerId });
-  await new SSMClient(clientOptions(inject('emulator'))).send(
+  await new SSMClient(clientOptions(emulator)).send(
     new PutParameterCommand({ Name, Value, Type: 'String' }),
   );
   vi.resetModules();

@@ -1,15 +1,16 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { beforeEach, expect, inject, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { judge } from '../../lib/call/filter.ts';
 import { callLog, contract, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, refused } from '../support/http.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
+import { workerServers } from '../support/started.ts';
 
 const { handler } = await import('../../functions/call/explain-call.ts');
 const { handler: postIncome } = await import('../../functions/call/post-income.ts');
 
-const { support, operator } = inject('endpoints').credentials;
+const { support, operator } = (await workerServers()).tokens;
 const id = '820000000001';
 const event = (token = support): APIGatewayProxyEventV2 => ({
   ...eventOf<APIGatewayProxyEventV2>('call/explain-call', 'charged'),

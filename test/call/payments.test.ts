@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { createServer } from 'node:http';
-import { afterAll, beforeEach, expect, inject, test } from 'vitest';
+import { afterAll, beforeEach, expect, test } from 'vitest';
 import { payments, signatureOf } from '../../lib/call/payments.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { account, busy, fault, ledger, resetCalls } from '../support/calls.ts';
+import { workerServers } from '../support/started.ts';
 
-const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-const url = String(inject('simulators')[worker - 1]?.payment);
+const { payment: url } = (await workerServers()).simulators;
 const clientOf = (
   payment_base_api_url: string,
   payment_api_timeout = 2_000,

@@ -1,7 +1,8 @@
 import { Redis } from '@upstash/redis';
-import { beforeEach, expect, inject, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
+import { started } from '../support/started.ts';
 
-const { url, token } = inject('endpoints').upstash;
+const { url, token } = await started('redis');
 const redis = new Redis({ url, token, retry: false });
 
 beforeEach(async () => {

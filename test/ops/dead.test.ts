@@ -5,15 +5,17 @@ import {
   SendMessageCommand,
 } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
-import { afterAll, expect, inject, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 import { ops, opsProcess, setAside, stackWith } from '../support/ops.ts';
 import { sqs, take } from '../support/queues.ts';
+import { started } from '../support/started.ts';
 
+const stack = await started('stack');
 const id = 'broker/apply-event';
 const away = 'connect ECONNREFUSED';
 const wrong = 'broker_ids: Expected positive ids joined by commas';
-const admin = await connect(inject('mysql'));
+const admin = await connect(stack.mysql);
 afterAll(async () => {
   await admin.end();
 });
@@ -168,7 +170,7 @@ async function between(
   pass: (call: string, body: string) => Promise<void> | void,
   answered: (call: string, body: string) => Promise<void> | void = () => {},
 ): Promise<{ server: Server; url: string }> {
-  const { aws } = inject('endpoints');
+  const { aws } = stack.endpoints;
   const server = createServer(async (request, response) => {
     let body = '';
     request.setEncoding('utf8');
@@ -309,7 +311,7 @@ async function setAsideAgain(QueueUrl: string, body: string, messageId: string):
 
 test('nothing is touched where the trail cannot be written', async () => {
   const { dir, dead, live, write } = await withLetters();
-  const functions = { ...inject('endpoints').functions, 'platform/record-action': 'gone' };
+  const functions = { ...stack.endpoints.functions, 'platform/record-action': 'gone' };
   write({ functions });
   const { status, error } = await ops(...redriveArgs(dir));
   expect(status).toBe(2);

@@ -14,9 +14,11 @@ import { connect } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import { clientOptions } from '../../local/stack.ts';
 import { ops, opsProcess, setAside, stackWith } from '../support/ops.ts';
+import { started } from '../support/started.ts';
 
+const product = await started('stack');
 const here = ['--local', inject('dir')];
-const admin = await connect(inject('mysql'));
+const admin = await connect(product.mysql);
 const folder = mkdtempSync(join(inject('dir'), 'functions-'));
 afterAll(async () => {
   await admin.query("delete from signalbox.switch where name like 'test:%'");
@@ -28,7 +30,7 @@ async function deployed(id: `${string}/${string}`, source: string) {
   const name = `test-${id.replace('/', '-')}`;
   writeFileSync(join(folder, 'index.mjs'), source);
   spawnSync('python3', ['-m', 'zipfile', '-c', `${name}.zip`, 'index.mjs'], { cwd: folder });
-  const lambda = new LambdaClient(clientOptions(inject('emulator')));
+  const lambda = new LambdaClient(clientOptions(product.emulator));
   const { Role } = await lambda.send(
     new GetFunctionConfigurationCommand({ FunctionName: resourceName('platform/report-state') }),
   );
@@ -139,7 +141,7 @@ test('state shows how far behind everything is, and every queue', async () => {
   await setAside(live('broker/apply-event'), [{ body: '{}' }, { body: '{}' }]);
   await setAside(dead('call/charge-call'), [{ body: '{}', reason: 'x' }]);
   // SQS's own metric, which the emulator does not write.
-  await new CloudWatchClient(clientOptions(inject('emulator'))).send(
+  await new CloudWatchClient(clientOptions(product.emulator)).send(
     new PutMetricDataCommand({
       Namespace: 'AWS/SQS',
       MetricData: [
@@ -181,7 +183,7 @@ test.each([
 });
 
 test('--cloud finds functions and queues by their names, with the credentials of the environment', async () => {
-  const { ended } = opsProcess(['state', '--cloud'], inject('emulator').env);
+  const { ended } = opsProcess(['state', '--cloud'], product.emulator.env);
   const { status, out, error } = await ended;
   expect([status, error]).toEqual([0, '']);
   expect(out).toMatch(/^outbox\.overdue +\d+$/m);

@@ -1,13 +1,16 @@
 import { DeleteParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
-import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { clientOptions } from '../../local/stack.ts';
+import { workerServers } from '../support/started.ts';
+
+const { emulator } = await workerServers();
 
 vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
 const { settings } = await import('../../lib/platform/config.ts');
 const { Unavailable } = await import('../../lib/platform/errors.ts');
 
-const client = new SSMClient(clientOptions(inject('emulator')));
+const client = new SSMClient(clientOptions(emulator));
 const Settings = z.object({ limit: z.int() });
 let Name = '';
 let parameters = 0;

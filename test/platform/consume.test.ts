@@ -1,7 +1,7 @@
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SQSEvent } from 'aws-lambda';
 import { sql } from 'kysely';
-import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { attemptsMax, consume, consumeBatch } from '../../lib/platform/consume.ts';
 import { Postponed, Rejected } from '../../lib/platform/errors.ts';
@@ -14,6 +14,9 @@ import { clientOptions } from '../../local/stack.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
 import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+import { workerServers } from '../support/started.ts';
+
+const { emulator } = await workerServers();
 
 const numbers = queue('test/add-number', z.object({ number: z.int() }));
 const dead = await testDeadLetterQueue(numbers);
@@ -90,7 +93,7 @@ test('while a database is away a message comes again, however often it came', as
     password: 'b',
     ssl: false,
   });
-  const client = new SecretsManagerClient(clientOptions(inject('emulator')));
+  const client = new SecretsManagerClient(clientOptions(emulator));
   await client.send(new CreateSecretCommand({ Name: 'test/away', SecretString }));
   vi.stubEnv('SECRET_MYSQL', 'test/away');
   const away = mysql<Record<string, never>>('mysql');

@@ -4,7 +4,7 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { type Kysely, sql } from 'kysely';
-import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { consume } from '../../lib/platform/consume.ts';
 import { isAway } from '../../lib/platform/errors.ts';
@@ -17,12 +17,13 @@ import { clientOptions } from '../../local/stack.ts';
 import { rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent } from '../support/lambda.ts';
 import { testDeadLetterQueue } from '../support/queues.ts';
+import { worker, workerServers } from '../support/started.ts';
 
 const numbers = queue('test/count-number', z.object({ number: z.int() }));
 await testDeadLetterQueue(numbers);
-const secrets = new SecretsManagerClient(clientOptions(inject('emulator')));
-const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-const { host, port } = inject('servers')[worker - 1] ?? { host: '', port: 0 };
+const { emulator, mysql: server } = await workerServers();
+const { host, port } = server;
+const secrets = new SecretsManagerClient(clientOptions(emulator));
 type Nothing = Record<string, never>;
 
 const text = (password: string) =>

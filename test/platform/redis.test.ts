@@ -1,13 +1,14 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeEach, expect, inject, test, vi } from 'vitest';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import { cache, callTimeoutMs, failuresInARowMax, pauseMs } from '../../lib/platform/redis.ts';
 import { freePort } from '../../local/ports.ts';
 import { clientOptions } from '../../local/stack.ts';
+import { workerServers } from '../support/started.ts';
 
-const real = inject('endpoints').upstash;
-const secrets = new SecretsManagerClient(clientOptions(inject('emulator')));
+const { emulator, redis: real } = await workerServers();
+const secrets = new SecretsManagerClient(clientOptions(emulator));
 
 /** Stands before the real gateway: counts what comes, and passes it on, refuses it or lets it hang. */
 let mode: 'pass' | 'hang' | 'error' = 'pass';

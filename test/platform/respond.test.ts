@@ -1,5 +1,5 @@
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { Postponed, Rejected } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
@@ -13,6 +13,9 @@ import { freePort } from '../../local/ports.ts';
 import { clientOptions } from '../../local/stack.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
+import { workerServers } from '../support/started.ts';
+
+const { emulator } = await workerServers();
 
 const deps = { mysql: mysql<PlatformTables>('mysql') };
 beforeEach(resetDatabases);
@@ -146,7 +149,7 @@ test('while our database is away: 503 with Retry-After', async () => {
   const SecretString = JSON.stringify({
     ...{ host: '127.0.0.1', port, username: 'a', password: 'b', ssl: false },
   });
-  const client = new SecretsManagerClient(clientOptions(inject('emulator')));
+  const client = new SecretsManagerClient(clientOptions(emulator));
   await client.send(new CreateSecretCommand({ Name: 'test/http-away', SecretString }));
   vi.stubEnv('SECRET_MYSQL', 'test/http-away');
   const away = { mysql: mysql<PlatformTables>('mysql') };

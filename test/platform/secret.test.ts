@@ -3,12 +3,15 @@ import {
   PutSecretValueCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { expect, inject, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { newestFirst, secret } from '../../lib/platform/secret.ts';
 import { clientOptions } from '../../local/stack.ts';
+import { workerServers } from '../support/started.ts';
 
-const client = new SecretsManagerClient(clientOptions(inject('emulator')));
+const { emulator } = await workerServers();
+
+const client = new SecretsManagerClient(clientOptions(emulator));
 const Key = z.object({ key: z.string() });
 const text = (key: string) => JSON.stringify({ key });
 

@@ -1,6 +1,6 @@
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { beforeEach, expect, inject, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { respond } from '../../lib/platform/respond.ts';
@@ -10,10 +10,13 @@ import { signedHeaders, windowSeconds } from '../../lib/platform/signature.ts';
 import { clientOptions } from '../../local/stack.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
+import { workerServers } from '../support/started.ts';
+
+const { emulator } = await workerServers();
 
 const secrets = ['the new secret of a system', 'the old secret of a system'] as const;
 const keys = { 'system-a': secrets, 'system-b': ['the secret of another one'] };
-const client = new SecretsManagerClient(clientOptions(inject('emulator')));
+const client = new SecretsManagerClient(clientOptions(emulator));
 const Name = `test/upstream-keys-${process.pid}`;
 await client.send(new CreateSecretCommand({ Name, SecretString: JSON.stringify(keys) }));
 vi.stubEnv('SECRET_UPSTREAM_KEYS', Name);

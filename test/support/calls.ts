@@ -1,13 +1,12 @@
 /** Calls, charges and the payment centre of this worker, for tests of domain call. */
-import { inject } from 'vitest';
 import * as z from 'zod';
 import { resetDatabases, rowsOf, run } from './databases.ts';
+import { workerServers } from './started.ts';
 
-const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
+const { simulators } = await workerServers();
 
 async function payment(path: string, body?: unknown): Promise<unknown> {
-  const url = inject('simulators')[worker - 1]?.payment;
-  const response = await fetch(`${url}${path}`, {
+  const response = await fetch(`${simulators.payment}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });

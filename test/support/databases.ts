@@ -1,19 +1,16 @@
 import type { RowDataPacket } from 'mysql2';
-import { inject } from 'vitest';
 import { connect, type Mysql } from '../../local/mysql.ts';
+import { started, worker } from './started.ts';
 
 type Admin = Awaited<ReturnType<typeof connect>>;
 
 const schemas = ['signalbox', 'user_prop_db', 'push_db', 'anjuke_db', 'order_db'];
 let admin: Admin | undefined;
 
+const server = await started(`mysql-${worker}`);
+
 /** This worker's own MySQL. */
-export function serverOfWorker(): Mysql {
-  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-  const server = inject('servers')[worker - 1];
-  if (!server) throw new Error(`No MySQL was started for worker ${worker}.`);
-  return server;
-}
+export const serverOfWorker = (): Mysql => server;
 
 /** A connection to it with all rights. */
 async function database(): Promise<Admin> {

@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { inject } from 'vitest';
+import { started } from './started.ts';
+
+const emulator = await started('emulator');
 
 /** What happens to a request on its way: it is changed, its answer is, or the answer is lost after its effect. */
 export interface Fault {
@@ -45,7 +47,7 @@ async function pass(
   }
   const refused = new Set(fault.refuse ?? []);
   const kept = entries?.filter((_, index) => !refused.has(index));
-  const upstream = inject('endpoints').aws;
+  const { url: upstream } = emulator;
   const forwarded: Json = { ...message, ...(kept && { Entries: kept }) };
   if (message['QueueUrl'])
     forwarded['QueueUrl'] = upstream + new URL(String(message['QueueUrl'])).pathname;

@@ -6,6 +6,7 @@ import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import { inject } from 'vitest';
 import { root } from '../../local/stack.ts';
 import { sqs, testDeadLetterQueue, testQueue } from './queues.ts';
+import { started } from './started.ts';
 
 export interface Ended {
   readonly status: number | null;
@@ -13,6 +14,7 @@ export interface Ended {
   readonly error: string;
 }
 
+const stack = await started('stack');
 const program = join(root, 'ops/main.ts');
 
 /** Runs the CLI as a process of its own, as `npm run ops -- …` does. */
@@ -55,7 +57,7 @@ export async function stackWith(...ids: `${string}/${string}`[]) {
     dead.set(id, await testDeadLetterQueue({ id }));
   }
   const endpoints = {
-    ...inject('endpoints'),
+    ...stack.endpoints,
     queues: Object.fromEntries(live),
     deadLetterQueues: Object.fromEntries(dead),
   };

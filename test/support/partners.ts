@@ -1,13 +1,13 @@
-import { inject } from 'vitest';
 import type { SimulatorName } from '../../local/simulators/all.ts';
+import { workerServers } from './started.ts';
+
+const { simulators } = await workerServers();
 
 type Json = Record<string, unknown>;
 
 /** A partner's simulator of this worker, with its controls in hand. */
 export function partnerOf(name: SimulatorName) {
-  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-  const url = inject('simulators')[worker - 1]?.[name];
-  if (!url) throw new Error(`No simulator ${name} was started for worker ${worker}.`);
+  const url = simulators[name];
   const ask = async (path: string, body?: unknown): Promise<Json> => {
     const post = body !== undefined && { method: 'POST', body: JSON.stringify(body) };
     const response = await fetch(url + path, post || {});

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { inject } from 'vitest';
 import { pushRowsOf } from '../../lib/order/changes.ts';
 import { scenarioNumbered } from '../../lib/order/scenarios.ts';
 import { run } from './databases.ts';
+import { workerServers } from './started.ts';
 
 export const pushIdOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
@@ -40,10 +40,7 @@ export async function writePush(given: Written): Promise<string> {
 }
 
 /** What the simulator of the push service, this worker's own, shows and does. */
-const singerUrl = (): string => {
-  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-  return inject('simulators')[worker - 1]?.singer ?? '';
-};
+const { singer } = (await workerServers()).simulators;
 
 interface Shown {
   readonly push_id: string;
@@ -51,11 +48,11 @@ interface Shown {
 }
 
 export async function shown(): Promise<Shown[]> {
-  const response = await fetch(`${singerUrl()}/__state`);
+  const response = await fetch(`${singer}/__state`);
   return ((await response.json()) as { pushes: Shown[] }).pushes;
 }
 
 export async function controlSinger(path: string, body: unknown = {}): Promise<void> {
-  const response = await fetch(singerUrl() + path, { method: 'POST', body: JSON.stringify(body) });
+  const response = await fetch(singer + path, { method: 'POST', body: JSON.stringify(body) });
   if (!response.ok) throw new Error(`${path} answered ${response.status}.`);
 }

@@ -6,12 +6,14 @@ import {
   ReceiveMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { inject } from 'vitest';
 import { queueVariable, resourceName } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { clientOptions } from '../../local/stack.ts';
+import { started } from './started.ts';
 
-export const sqs = (): SQSClient => new SQSClient(clientOptions(inject('emulator')));
+const emulator = await started('emulator');
+
+export const sqs = (): SQSClient => new SQSClient(clientOptions(emulator));
 
 /** Makes a queue of just that name. */
 export async function namedQueue(QueueName: string): Promise<string> {

@@ -1,14 +1,26 @@
+/** The servers of a test run: `setup` is called once; each server starts when a test file first asks for it. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import type { TestProject } from 'vitest/node';
 import { documents } from '../../infra/constructs/documents.ts';
 import { settingsName } from '../../infra/constructs/names.ts';
-import type { Emulator } from '../../local/emulator.ts';
+import {
+  busVariable,
+  oidcVariables,
+  type SecretName,
+  secretVariable,
+  settingsVariable,
+} from '../../lib/platform/names.ts';
+import { type Emulator, startEmulator } from '../../local/emulator.ts';
+import { installDebianPackages } from '../../local/install.ts';
 import { type Mysql, startMysql } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
+import { Processes } from '../../local/processes.ts';
 import { progressOn } from '../../local/progress.ts';
-import { mysqlUsers } from '../../local/secrets.ts';
+import { createSecrets, mysqlUsers } from '../../local/secrets.ts';
 import {
   addressesOf,
   type Running,
@@ -16,92 +28,235 @@ import {
   startSimulators,
   urlsOf,
 } from '../../local/simulators/all.ts';
-import { clientOptions, type Endpoints, root, startStack } from '../../local/stack.ts';
+import { audience, type Tokens, tokensFrom } from '../../local/simulators/identity.ts';
+import {
+  clientOptions,
+  deployAmong,
+  type Endpoints,
+  type RedisGateway,
+  root,
+  startRedis,
+} from '../../local/stack.ts';
 import { createUpstream } from '../../local/upstream.ts';
 import { createOurs } from './ours.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
     dir: string;
-    endpoints: Endpoints;
-    emulator: Emulator;
-    /** The MySQL of the deployed stack. */
-    mysql: Mysql;
-    /** One for each worker of the component tests. */
-    servers: Mysql[];
-    /** The same: partners' simulators with their own state. */
-    simulators: Readonly<Record<SimulatorName, string>>[];
+    /** Where `started` (started.ts) asks for servers. */
+    starter: string;
   }
 }
 
-const workers = 3;
+/** What `started(name)` resolves to. */
+export interface Started {
+  readonly emulator: Emulator;
+  readonly redis: Omit<RedisGateway, 'close'>;
+  /** What the component tests of one worker work with. */
+  readonly [worker: `worker-${number}`]: WorkerServers;
+  /** Its MySQL alone, for a simulation. */
+  readonly [mysql: `mysql-${number}`]: Mysql;
+  /** The deployed product, with a MySQL and partners of its own. */
+  readonly stack: {
+    readonly endpoints: Endpoints;
+    readonly mysql: Mysql;
+    readonly emulator: Emulator;
+  };
+}
 
-/** Starts everything once for a whole test run. */
+export interface WorkerServers {
+  readonly emulator: Emulator;
+  readonly redis: Started['redis'];
+  readonly mysql: Mysql;
+  readonly simulators: Readonly<Record<SimulatorName, string>>;
+  readonly tokens: Tokens;
+  /** What infra/ gives a deployed function. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/**
+ * Answers `GET /<name>` once that server is up; where it cannot start, 500 with the reason. `GET /exclusively/<name>`
+ * is answered once no earlier caller's connection is open any more.
+ */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dir = join(root, '.local/test');
-  const stack = await startStack(dir, {}, progressOn(process.stdout), { search: false });
-  const servers: Mysql[] = [];
-  const partners: Running[] = [];
-  const stop = async () => {
-    await Promise.all(
-      partners.flatMap((running) => Object.values(running)).map(({ close }) => close()),
-    );
-    await stack.stop();
-  };
-  try {
-    for (let worker = 1; worker <= workers; worker++) {
-      const name = `mysql-${worker}`;
-      const server = await startMysql(
-        stack.processes,
-        join(dir, name),
-        await freePort(name, undefined),
-        name,
-      );
-      await createUpstream(server);
-      await createOurs(server);
-      await createSecrets(stack.emulator, server, worker);
-      servers.push(server);
-      const running = await startSimulators();
-      partners.push(running);
-      await createSettings(stack.emulator, running, worker);
+  const servers = new Servers(dir);
+  const queues = new Map<string, Promise<unknown>>();
+  const starter = createServer(async ({ url = '' }, response) => {
+    try {
+      if (url.startsWith('/exclusively/')) {
+        const before = queues.get(url);
+        queues.set(url, Promise.all([before, once(response, 'close')]));
+        await before;
+        response.write(' ');
+        return;
+      }
+      response.end(JSON.stringify(await servers.start(url.slice(1))));
+    } catch (error) {
+      response.writeHead(500).end(error instanceof Error ? error.stack : String(error));
     }
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+  });
+  starter.requestTimeout = 0;
+  const port = await freePort('the starter of servers', undefined);
+  await new Promise<void>((listening) => starter.listen(port, '127.0.0.1', listening));
   project.provide('dir', dir);
-  project.provide('endpoints', stack.endpoints);
-  project.provide('emulator', stack.emulator);
-  project.provide('mysql', stack.mysql);
-  project.provide('servers', servers);
-  project.provide('simulators', partners.map(urlsOf));
-  return stop;
+  project.provide('starter', `http://127.0.0.1:${port}`);
+  return async () => {
+    starter.closeAllConnections();
+    starter.close();
+    await servers.stop();
+  };
 }
 
-async function createSecrets(
-  emulator: Emulator,
-  { host, port }: Mysql,
-  worker: number,
-): Promise<void> {
-  const client = new SecretsManagerClient(clientOptions(emulator));
-  for (const [name, user] of Object.entries(mysqlUsers)) {
-    const SecretString = JSON.stringify({ host, port, ...user, ssl: false });
-    await client.send(
-      new CreateSecretCommand({ Name: `signalbox/test-${worker}/${name}`, SecretString }),
+/** Starts each server at most once. */
+class Servers {
+  readonly #dir: string;
+  readonly #processes: Processes;
+  readonly #progress = progressOn(process.stdout);
+  readonly #promises = new Map<string, Promise<unknown>>();
+  readonly #closings: (() => Promise<void>)[] = [];
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#processes = new Processes(dir);
+  }
+
+  async start(name: string): Promise<unknown> {
+    const [kind = '', number] = name.split('-');
+    if (kind === 'emulator') return await this.#emulator();
+    if (kind === 'redis') return await this.#redis();
+    if (kind === 'mysql') return await this.#mysql(name);
+    if (kind === 'worker') return await this.#once(name, () => this.#worker(Number(number)));
+    if (kind === 'stack') return await this.#once(name, () => this.#stack());
+    throw new Error(`There is no server ${name} to start.`);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.allSettled(this.#promises.values());
+    await Promise.all(this.#closings.map((close) => close()));
+    await this.#processes.endAll();
+  }
+
+  #once<Value>(name: string, start: () => Promise<Value>): Promise<Value> {
+    const known = this.#promises.get(name) ?? start();
+    this.#promises.set(name, known);
+    return known as Promise<Value>;
+  }
+
+  #step<Value>(title: string, start: () => Promise<Value>): Promise<Value> {
+    return this.#once(title, () => this.#progress.step(title, start));
+  }
+
+  #packages = () => this.#step('Debian packages', installDebianPackages);
+
+  #emulator(): Promise<Emulator> {
+    return this.#step('AWS emulator', async () => {
+      const port = await freePort('the AWS emulator', undefined);
+      return await startEmulator(this.#processes, join(this.#dir, 'emulator'), port);
+    });
+  }
+
+  async #redis(): Promise<Omit<RedisGateway, 'close'>> {
+    await this.#packages();
+    return await this.#step('Redis Cluster of six, Upstash gateway', async () => {
+      const port = await freePort('the Upstash gateway', undefined);
+      const { close, ...redis } = await startRedis(
+        this.#processes,
+        join(this.#dir, 'redis'),
+        undefined,
+        port,
+      );
+      this.#closings.push(close);
+      return redis;
+    });
+  }
+
+  async #mysql(name: string, withOurs = true): Promise<Mysql> {
+    await this.#packages();
+    return await this.#step(`MySQL 8.0.31 (${name})`, async () => {
+      const port = await freePort(name, undefined);
+      const server = await startMysql(this.#processes, join(this.#dir, name), port, name);
+      await createUpstream(server);
+      if (withOurs) await createOurs(server); // The stack's own are made by its deploy.
+      return server;
+    });
+  }
+
+  async #simulators(): Promise<Running> {
+    const running = await startSimulators();
+    this.#closings.push(async () => {
+      await Promise.all(Object.values(running).map(({ close }) => close()));
+    });
+    return running;
+  }
+
+  async #worker(worker: number): Promise<WorkerServers> {
+    const [emulator, redis, mysql, running] = await Promise.all([
+      this.#emulator(),
+      this.#redis(),
+      this.#mysql(`mysql-${worker}`),
+      this.#simulators(),
+    ]);
+    const stage = `test-${worker}`;
+    const secrets = new SecretsManagerClient(clientOptions(emulator));
+    await createSecrets(secrets, mysql, redis, stage);
+    const domains = await createSettings(emulator, running, stage);
+    const names = [...Object.keys(mysqlUsers), 'payment', 'redis', 'upstream-keys'] as SecretName[];
+    const env = {
+      ...emulator.env,
+      TZ: 'Asia/Shanghai',
+      POWERTOOLS_LOG_LEVEL: 'INFO',
+      POWERTOOLS_SERVICE_NAME: 'test',
+      [oidcVariables.issuer]: running.identity.url,
+      [oidcVariables.audience]: audience,
+      [busVariable]: 'signalbox',
+      ...Object.fromEntries(
+        names.map((name) => [secretVariable(name), `signalbox/${stage}/${name}`]),
+      ),
+      ...Object.fromEntries(
+        domains.map((domain) => [settingsVariable(domain), settingsName(stage, domain)]),
+      ),
+    };
+    const tokens = await tokensFrom(running.identity.url);
+    return { emulator, redis, mysql, simulators: urlsOf(running), tokens, env };
+  }
+
+  async #stack(): Promise<Started['stack']> {
+    const [emulator, redis, mysql, simulators] = await Promise.all([
+      this.#emulator(),
+      this.#redis(),
+      this.#mysql('mysql', false),
+      this.#simulators(),
+    ]);
+    const site = { dir: this.#dir, processes: this.#processes, progress: this.#progress };
+    const servers = { mysql, redis: { ...redis, close: async () => {} }, opensearch: '' };
+    const apiPort = await freePort('the HTTP API', undefined);
+    const { endpoints, stop } = await deployAmong(
+      site,
+      { ...servers, emulator, simulators },
+      apiPort,
     );
+    this.#closings.push(stop);
+    return { endpoints, mysql, emulator };
   }
 }
 
-/** The configuration documents with the addresses of this worker's partners. */
-async function createSettings(emulator: Emulator, running: Running, worker: number): Promise<void> {
+/** The configuration documents with the addresses of a worker's partners; returns their domains. */
+async function createSettings(
+  emulator: Emulator,
+  running: Running,
+  stage: string,
+): Promise<string[]> {
   const client = new SSMClient(clientOptions(emulator));
-  for (const [domain, Value] of documents(addressesOf(running)))
+  const all = documents(addressesOf(running));
+  for (const [domain, Value] of all)
     await client.send(
       new PutParameterCommand({
-        Name: settingsName(`test-${worker}`, domain),
+        Name: settingsName(stage, domain),
         Type: 'String',
         Overwrite: true,
         Value,
       }),
     );
+  return all.map(([domain]) => domain);
 }

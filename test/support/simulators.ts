@@ -1,11 +1,11 @@
-import { inject } from 'vitest';
 import type { SimulatorName } from '../../local/simulators/all.ts';
+import { workerServers } from './started.ts';
+
+const { simulators } = await workerServers();
 
 /** The controls of this worker's own simulator of a partner. */
 export function simulatorOf(name: SimulatorName) {
-  const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
-  const url = inject('simulators')[worker - 1]?.[name];
-  if (!url) throw new Error(`No simulators were started for worker ${worker}.`);
+  const url = simulators[name];
   const post = async (path: string, body: unknown = {}): Promise<void> => {
     const { status } = await fetch(url + path, { method: 'POST', body: JSON.stringify(body) });
     if (status !== 200) throw new Error(`${name} answered ${status} to ${path}.`);

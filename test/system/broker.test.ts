@@ -16,13 +16,13 @@ import { Processes, until } from '../../local/processes.ts';
 import { clientOptions, deploy } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { sqs, take, takeDead } from '../support/queues.ts';
+import { started } from '../support/started.ts';
 
 const id = 'broker/apply-event';
-const endpoints = inject('endpoints');
-const emulator = inject('emulator');
+const { endpoints, emulator, mysql } = await started('stack');
 const queue = endpoints.queues[id] ?? '';
 const dead = endpoints.deadLetterQueues[id] ?? '';
-const admin = await connect(inject('mysql'));
+const admin = await connect(mysql);
 const update = (...ids: number[]) => ({ broker_ids: ids.join(','), flag: 2, source: 1 });
 
 async function send(...bodies: unknown[]): Promise<void> {
@@ -49,7 +49,7 @@ async function arrived(first: number, last: number): Promise<number> {
 }
 
 beforeAll(async () => {
-  await seedBrokers(inject('mysql'), 2000);
+  await seedBrokers(mysql, 2000);
   // Nothing but the schedule tells of this one; it is looked for by the last test.
   await admin.query(
     "update anjuke_db.ajk_broker set TrueName = '排程', updated_datetime = now() where BrokerId = 2000",
@@ -82,7 +82,7 @@ test('ten bad ones: ten there', async () => {
 });
 
 test('the consumer killed in the middle of its work: delivered again, right', async () => {
-  const holder = await connect(inject('mysql'));
+  const holder = await connect(mysql);
   await holder.query('insert into user_prop_db.broker_base (broker_id) values (150)');
   await holder.query('begin');
   await holder.query('select * from user_prop_db.broker_base where broker_id = 150 for update');

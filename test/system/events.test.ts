@@ -11,9 +11,10 @@ import { Processes, until } from '../../local/processes.ts';
 import { deploy, root } from '../../local/stack.ts';
 import { hearing, somethingHappened } from '../support/hearing.ts';
 import { sqs, take } from '../support/queues.ts';
+import { started } from '../support/started.ts';
 
 const happened = event(somethingHappened.event, z.object({ n: z.int() }));
-const emulator = inject('emulator');
+const { emulator } = await started('stack');
 const dir = mkdtempSync(join(inject('dir'), 'hearing-'));
 const processes = new Processes(dir);
 afterAll(() => processes.endAll());

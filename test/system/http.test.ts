@@ -1,6 +1,7 @@
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { started } from '../support/started.ts';
 
-const { api } = inject('endpoints');
+const { api } = (await started('stack')).endpoints;
 
 test('the deployed API describes itself to programs and to people', async () => {
   const response = await fetch(`${api}/openapi.json`);

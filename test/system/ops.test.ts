@@ -6,13 +6,15 @@ import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { root } from '../../local/stack.ts';
 import { sqs, take } from '../support/queues.ts';
+import { started } from '../support/started.ts';
 
 const id = 'broker/apply-event';
-const { queues, deadLetterQueues } = inject('endpoints');
+const { endpoints, mysql } = await started('stack');
+const { queues, deadLetterQueues } = endpoints;
 const dead = deadLetterQueues[id] ?? '';
 const broker = 900_001;
 const by = 'system-test';
-const admin = await connect(inject('mysql'));
+const admin = await connect(mysql);
 afterAll(async () => {
   await admin.query(`drop trigger if exists user_prop_db.broken`);
   await admin.end();

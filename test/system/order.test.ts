@@ -1,14 +1,15 @@
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pushRowsOf } from '../../lib/order/changes.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { pushIdOf } from '../support/pushes.ts';
 import { sqs } from '../support/queues.ts';
+import { started } from '../support/started.ts';
 
-const endpoints = inject('endpoints');
-const admin = await connect(inject('mysql'));
+const { endpoints, mysql } = await started('stack');
+const admin = await connect(mysql);
 const singer = endpoints.simulators.singer;
 const orders = Array.from({ length: 20 }, (_, index) => 800_001 + index);
 /** Orders of these ids have their pushes in this order. */

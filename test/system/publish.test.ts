@@ -1,15 +1,16 @@
 /** The signed routes on the deployed stack, whose roles hold no more than infra/ says. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signedHeaders } from '../../lib/platform/signature.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { getBroker, type Publication, postPublish } from '../../local/publish.ts';
+import { started } from '../support/started.ts';
 
-const endpoints = inject('endpoints');
+const { endpoints, mysql } = await started('stack');
 const { api, credentials } = endpoints;
 const stack = { endpoints };
-const admin = await connect(inject('mysql'));
+const admin = await connect(mysql);
 const first = 700_001;
 const count = 200;
 const target = '/publish?tunnel=broker_event';

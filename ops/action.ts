@@ -29,6 +29,7 @@ export interface Moved {
 interface MoveDeps {
   readonly target: Target;
   readonly signal: AbortSignal;
+  readonly longPollSeconds: number;
 }
 
 /**
@@ -37,7 +38,7 @@ interface MoveDeps {
  * done.
  */
 export async function move(
-  { target, signal }: MoveDeps,
+  { target, signal, longPollSeconds }: MoveDeps,
   queue: Drained,
   { what, dryRun, reason, max = Number.POSITIVE_INFINITY, why, by }: Move,
   wants: (letter: Letter) => boolean,
@@ -54,7 +55,7 @@ export async function move(
 
   await note({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
   try {
-    await walk({ sqs, signal }, queue.dead, async (letters) => {
+    await walk({ sqs, signal, longPollSeconds }, queue.dead, async (letters) => {
       const isBack = ({ ids }: Letter) => ids.some((id) => sentIds.has(id));
       const wanted = letters.filter((letter) => wants(letter) && !isBack(letter));
       const chosen = wanted.slice(0, max - moved.done);

@@ -12,7 +12,7 @@ const queriesMax = 500;
 export async function agesOf(
   metrics: CloudWatchClient,
   queueNames: readonly string[],
-  now = Date.now(),
+  now: number,
 ): Promise<Map<string, number>> {
   if (!queueNames.length) return new Map();
   const { MetricDataResults = [] } = await metrics.send(

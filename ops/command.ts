@@ -43,6 +43,12 @@ export interface Command {
 export interface Here {
   readonly target: Target;
   readonly print: (text: string) => void;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** The folder in which the person typed the command: relative paths start there. */
+  readonly typedIn: string;
+  /** Each look at a queue waits this long for a message before the queue counts as empty. */
+  readonly longPollSeconds: number;
   /** Aborted when the person wants it to end: what is held is put back first. */
   readonly signal: AbortSignal;
 }

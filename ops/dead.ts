@@ -17,14 +17,14 @@ const list: Command = {
   usage: `dead list [--max N]
   How many letters lie on which dead-letter queue, and why; reasons are counted over at most ${countedMax} of each.`,
   takes: ['max'],
-  run: async ({ words, max = countedMax }, { target, print, signal }) => {
+  run: async ({ words, max = countedMax }, { target, print, signal, longPollSeconds }) => {
     if (words.length) throw new Mistake('dead list shows all queues.');
     const rows: (string | number)[][] = [];
     for (const { id, dead } of target.queues) {
       const { visible, inFlight } = await sizeOf(target.sqs, dead);
       if (!visible && !inFlight) continue;
       const letters: Letter[] = [];
-      await walk({ sqs: target.sqs, signal }, dead, async (fresh) => {
+      await walk({ sqs: target.sqs, signal, longPollSeconds }, dead, async (fresh) => {
         letters.push(...fresh);
         return { gone: [], enough: letters.length >= max };
       });
@@ -64,11 +64,11 @@ const peek: Command = {
   usage: `dead peek <id> [--reason TEXT] [--max N] [--full]
   Shows letters, ${shownMax} unless --max says otherwise, and puts them back. Personal data is masked but with --full.`,
   takes: ['reason', 'max', 'full'],
-  run: async (said, { target, print, signal }) => {
+  run: async (said, { target, print, signal, longPollSeconds }) => {
     const { dead } = queueOf(target, oneWord(said, 'queue'));
     const { reason, max = shownMax, full } = said;
     const shown: Letter[] = [];
-    await walk({ sqs: target.sqs, signal }, dead, async (letters) => {
+    await walk({ sqs: target.sqs, signal, longPollSeconds }, dead, async (letters) => {
       shown.push(...letters.filter((letter) => matches(letter, reason)));
       return { gone: [], enough: shown.length >= max };
     });
@@ -122,8 +122,9 @@ async function moveAll(
   what: Move['what'],
   queues: readonly Drained[],
   { reason, max, dryRun, why, by }: Said,
-  { target, print, signal }: Here,
+  here: Here,
 ): Promise<void> {
+  const { target, print, signal } = here;
   if (!dryRun && !why) throw new Mistake(`dead ${what} needs --why, for the audit trail.`);
   const wants = (letter: Letter) => matches(letter, reason);
   const rows: [id: string, moved: Moved][] = [];
@@ -132,7 +133,7 @@ async function moveAll(
     const { visible } = await sizeOf(target.sqs, queue.dead);
     if (!visible && queues.length > 1) continue;
     const wish = { what, reason, max, dryRun, why, by };
-    rows.push([queue.id, await move({ target, signal }, queue, wish, wants)]);
+    rows.push([queue.id, await move(here, queue, wish, wants)]);
   }
   const done = { redrive: 'redriven', drop: 'dropped' }[what];
   print(

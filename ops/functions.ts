@@ -8,7 +8,6 @@ import { type Command, type Here, oneWord } from './command.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
 import { sizeOf } from './letters.ts';
 import { Mistake } from './mistake.ts';
-import { typedIn } from './target.ts';
 
 /** Invocations of one `run`; at 15 minutes each that is more than a week. */
 const invocationsMax = 1000;
@@ -20,14 +19,14 @@ export const run: Command = {
   takes: ['input'],
   run: async (said, here) => {
     const id = oneWord(said, 'function');
-    const input = inputOf(said.input);
+    const input = inputOf(here.typedIn, said.input);
     await checkStartedByHand(here.target, id);
     await untilDone(id, input, here);
   },
 };
 
-function inputOf(said = '{}'): unknown {
-  const text = said.startsWith('@') ? contentOf(said.slice(1)) : said;
+function inputOf(typedIn: string, said = '{}'): unknown {
+  const text = said.startsWith('@') ? contentOf(typedIn, said.slice(1)) : said;
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -35,7 +34,7 @@ function inputOf(said = '{}'): unknown {
   }
 }
 
-function contentOf(file: string): string {
+function contentOf(typedIn: string, file: string): string {
   try {
     return readFileSync(resolve(typedIn, file), 'utf8');
   } catch {
@@ -103,7 +102,7 @@ export const state: Command = {
   usage: `state
   How far behind everything is: scans, outbox, claims, switches, and how full each queue is.`,
   takes: [],
-  run: async ({ words }, { target, print }) => {
+  run: async ({ words }, { target, print, now }) => {
     if (words.length) throw new Mistake('state shows everything.');
     const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
     print(tablesOf('state', facts));
@@ -111,6 +110,7 @@ export const state: Command = {
     const ages = await agesOf(
       target.metrics,
       target.queues.map(({ live }) => nameOf(live)),
+      now(),
     );
     const rows = await Promise.all(
       target.queues.map(async ({ id, live, dead }) => {

@@ -32,6 +32,7 @@ export interface Letter {
 export interface LetterDeps {
   readonly sqs: SQSClient;
   readonly signal: AbortSignal;
+  readonly longPollSeconds: number;
 }
 
 /**
@@ -51,8 +52,8 @@ const batchBytesMax = 1_048_576;
  * back after it.
  */
 const holdSeconds = 300;
-/** An empty answer is then sure to mean an empty queue: SQS asks all its servers. */
-const waitSeconds = 1;
+/** From one second on, an empty answer means an empty queue, because SQS asks all its servers. */
+export const longPollSeconds = 1;
 /** The sizes that SQS tells are estimates. */
 const sizeErrorMax = 100;
 
@@ -89,13 +90,13 @@ export async function walk(
   }
 }
 
-async function receive({ sqs }: LetterDeps, QueueUrl: string): Promise<Letter[]> {
+async function receive({ sqs, longPollSeconds }: LetterDeps, QueueUrl: string): Promise<Letter[]> {
   const { Messages = [] } = await sqs.send(
     new ReceiveMessageCommand({
       QueueUrl,
       MaxNumberOfMessages: batchSizeMax,
       VisibilityTimeout: holdSeconds,
-      WaitTimeSeconds: waitSeconds,
+      WaitTimeSeconds: longPollSeconds,
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: ['SentTimestamp'],
     }),

@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { LambdaClient, type LambdaClientConfig } from '@aws-sdk/client-lambda';
-import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { ListQueuesCommand, type SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
 import { resourceName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
@@ -34,8 +34,12 @@ const invocation = {
   requestHandler: { requestTimeout: 16 * 60_000 },
 } as const satisfies LambdaClientConfig;
 
-/** The folder in which the person typed the command: npm changes to the project's. */
-export const typedIn = process.env['INIT_CWD'] ?? process.cwd();
+export interface TargetDeps {
+  /** The folder in which the person typed the command: a relative `--local` starts there. */
+  readonly typedIn: string;
+  readonly makeSqs: (config: SQSClientConfig) => SQSClient;
+}
+
 const root = join(import.meta.dirname, '..');
 
 /** What is needed of `.local/endpoints.json`. */
@@ -48,7 +52,10 @@ const Endpoints = z.object({
 });
 
 /** The stack that runs on this machine. Throws `Mistake` where none does. */
-export async function localTarget(given: string | undefined): Promise<Target> {
+export async function localTarget(
+  { typedIn, makeSqs }: TargetDeps,
+  given: string | undefined,
+): Promise<Target> {
   const dir = given === undefined ? join(root, '.local') : resolve(typedIn, given);
   const { aws, region, ...found } = endpointsIn(dir);
   const answers = await fetch(aws).catch(() => undefined);
@@ -63,7 +70,7 @@ export async function localTarget(given: string | undefined): Promise<Target> {
     return dead ? [{ id, live, dead }] : [];
   });
   return {
-    sqs: new SQSClient(options),
+    sqs: makeSqs(options),
     lambda: new LambdaClient({ ...options, ...invocation }),
     metrics: new CloudWatchClient(options),
     queues: queues.toSorted((a, b) => a.id.localeCompare(b.id)),
@@ -85,8 +92,8 @@ function endpointsIn(dir: string): z.infer<typeof Endpoints> {
 }
 
 /** What is deployed in the AWS account and region of the caller's own configuration. */
-export async function cloudTarget(): Promise<Target> {
-  const sqs = new SQSClient({});
+export async function cloudTarget({ makeSqs }: TargetDeps): Promise<Target> {
+  const sqs = makeSqs({});
   const urls = await queueUrls(sqs);
   const ids = globSync('functions/*/*.ts', { cwd: root })
     .map((path) => path.slice('functions/'.length, -'.ts'.length) as `${string}/${string}`)

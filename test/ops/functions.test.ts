@@ -13,7 +13,7 @@ import { resourceName, startedByHand, startedTag } from '../../lib/platform/name
 import { connect } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import { clientOptions } from '../../local/stack.ts';
-import { ops, opsProcess, setAside, stackWith } from '../support/ops.ts';
+import { ops, opsProcess, opsWith, setAside, stackWith } from '../support/ops.ts';
 import { started } from '../support/started.ts';
 
 const product = await started('stack');
@@ -188,6 +188,14 @@ test('--cloud finds functions and queues by their names, with the credentials of
   expect([status, error]).toEqual([0, '']);
   expect(out).toMatch(/^outbox\.overdue +\d+$/m);
   expect(out).toMatch(/^broker\/apply-event( +\d+){3} +(–|[\d,]+) +\d+$/m);
+});
+
+test('relative paths of --local and --input start at the folder in which the command is typed', async () => {
+  const { dir } = await stackWith();
+  writeFileSync(join(dir, 'broken.json'), '{');
+  const args = ['run', 'platform/report-state', '--input', '@broken.json', '--local', '.'];
+  const { status, error } = await opsWith({ typedIn: dir }, ...args);
+  expect([status, error]).toEqual([2, expect.stringMatching(/^--input is not JSON: /)]);
 });
 
 test('no stack: what is missing is named; one that has gone: its address', async () => {

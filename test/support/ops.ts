@@ -2,9 +2,15 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import {
+  SendMessageBatchCommand,
+  type ServiceOutputTypes,
+  SQSClient,
+  type SQSClientConfig,
+} from '@aws-sdk/client-sqs';
 import { inject } from 'vitest';
 import { root } from '../../local/stack.ts';
+import { type CliDeps, runCli } from '../../ops/cli.ts';
 import { sqs, testDeadLetterQueue, testQueue } from './queues.ts';
 import { started } from './started.ts';
 
@@ -17,12 +23,58 @@ export interface Ended {
 const stack = await started('stack');
 const program = join(root, 'ops/main.ts');
 
-/** Runs the CLI as a process of its own, as `npm run ops -- …` does. */
+/** Calls the CLI in this process; typed in the project's folder. */
 export async function ops(...args: string[]): Promise<Ended> {
-  return await opsProcess(args).ended;
+  return await opsWith({}, ...args);
 }
 
-/** The same, with the process in hand. */
+/** Calls the CLI in this process, with parts of what its process gives replaced. */
+export async function opsWith(changed: Partial<CliDeps>, ...args: string[]): Promise<Ended> {
+  let out = '';
+  let error = '';
+  const status = await runCli(args, {
+    print: (text) => {
+      out += `${text}\n`;
+    },
+    printError: (text) => {
+      error += `${text}\n`;
+    },
+    endSignal: () => new AbortController().signal,
+    now: Date.now,
+    typedIn: root,
+    makeSqs: (config) => new SQSClient(config),
+    longPollSeconds: 0, // The emulator keeps a queue in one place: its empty answer is always true.
+    ...changed,
+  });
+  return { status, out, error };
+}
+
+/**
+ * Makes SQS clients whose calls wait for `before` and `after`; they learn the call's name. A
+ * promise of theirs that never settles leaves in SQS what a process leaves that dies there.
+ */
+export const sqsWith =
+  (
+    before: (call: string) => Promise<void>,
+    after: (call: string, output: ServiceOutputTypes) => Promise<void> = async () => {},
+  ) =>
+  (config: SQSClientConfig): SQSClient => {
+    const client = new SQSClient(config);
+    client.middlewareStack.add(
+      (next, { commandName = '' }) =>
+        async (args) => {
+          const call = commandName.replace(/Command$/, '');
+          await before(call);
+          const result = await next(args);
+          await after(call, result.output);
+          return result;
+        },
+      { step: 'initialize', priority: 'high' },
+    );
+    return client;
+  };
+
+/** Runs the CLI as a process of its own, as `npm run ops -- …` does. */
 export function opsProcess(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [program, ...args], {
     cwd: root,

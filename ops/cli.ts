@@ -1,0 +1,85 @@
+import { type Command, type Here, read, type Said } from './command.ts';
+import { dead } from './dead.ts';
+import { run, state, switches } from './functions.ts';
+import { Mistake } from './mistake.ts';
+import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
+
+/** What a process gives to the CLI; tests give their own and call the CLI without a process. */
+export interface CliDeps extends TargetDeps, Omit<Here, 'target' | 'signal'> {
+  readonly printError: (text: string) => void;
+  /** Called once, when the command starts: until then a signal ends the process at once. */
+  readonly endSignal: () => AbortSignal;
+}
+
+/** Exit status of a process: done, failed, or refused because what the person typed is wrong. */
+type Status = 0 | 1 | 2;
+
+const commands: Readonly<Record<string, Command | Readonly<Record<string, Command>>>> = {
+  dead,
+  run,
+  switch: switches,
+  state,
+};
+
+const isCommand = (found: Command | Readonly<Record<string, Command>>): found is Command =>
+  typeof found['run'] === 'function';
+
+const where = `Everywhere:
+  --local DIR  the stack of that folder; without it that of .local, which \`npm start\` made
+  --cloud      what is deployed in the account and region of your own AWS configuration
+  --help       help for one command`;
+
+function helpFor(found: Command | Readonly<Record<string, Command>>): string {
+  const usages = isCommand(found) ? [found.usage] : Object.values(found).map(({ usage }) => usage);
+  return `${usages.map((usage) => `npm run ops -- ${usage}`).join('\n\n')}\n\n${where}`;
+}
+
+const help = (): string =>
+  Object.values(commands)
+    .flatMap((found) => (isCommand(found) ? [found] : Object.values(found)))
+    .map(({ usage }) => `npm run ops -- ${usage.split('\n', 1)[0]}`)
+    .concat('', where)
+    .join('\n');
+
+/** Runs one command of a person to its end, prints what it says, and returns the exit status. */
+export async function runCli(args: readonly string[], deps: CliDeps): Promise<Status> {
+  try {
+    await runCommand(args, deps);
+    return 0;
+  } catch (error) {
+    deps.printError(error instanceof Error ? error.message : String(error));
+    if (!(error instanceof Mistake)) return 1;
+    deps.printError('`npm run ops -- --help` shows what there is.');
+    return 2;
+  }
+}
+
+async function runCommand(args: readonly string[], deps: CliDeps): Promise<void> {
+  const found = commandOf(args);
+  if ('help' in found) return deps.print(found.help);
+  const said = read(found.args, found.command.takes);
+  if (said.help) return deps.print(helpFor(found.command));
+  const target = await targetOf(said, deps);
+  await found.command.run(said, { ...deps, target, signal: deps.endSignal() });
+}
+
+/** The command that the words name and what follows them, or the help that they ask for. */
+function commandOf([name = '--help', ...args]: readonly string[]):
+  | { readonly command: Command; readonly args: readonly string[] }
+  | { readonly help: string } {
+  if (name === '--help' || name === 'help') return { help: help() };
+  const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!found) throw new Mistake(`There is no command ${name}.`);
+  if (isCommand(found)) return { command: found, args };
+  const [verb = '--help', ...rest] = args;
+  if (verb === '--help') return { help: helpFor(found) };
+  const command = Object.hasOwn(found, verb) ? found[verb] : undefined;
+  if (command) return { command, args: rest };
+  const verbs = Object.keys(found).join(', ');
+  throw new Mistake(`There is no command ${name} ${verb}, only ${verbs}.`);
+}
+
+async function targetOf({ cloud, local }: Said, deps: TargetDeps): Promise<Target> {
+  if (cloud && local !== undefined) throw new Mistake('Either --cloud or --local.');
+  return cloud ? await cloudTarget(deps) : await localTarget(deps, local);
+}

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { SendMessageCommand } from '@aws-sdk/client-sqs';
+import { GetQueueAttributesCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, inject, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
@@ -41,6 +41,21 @@ async function nameOnSite(): Promise<unknown> {
   return rows[0]?.['true_name'];
 }
 
+async function lettersIn(QueueUrl: string): Promise<number> {
+  const { Attributes = {} } = await sqs().send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] }),
+  );
+  return Number(Attributes['ApproximateNumberOfMessages']);
+}
+
+async function hasCursor(scan: string): Promise<boolean> {
+  const [rows] = await admin.query<RowDataPacket[]>(
+    'select 1 from signalbox.scan_cursor where name like ?',
+    [`%${scan}%`],
+  );
+  return rows.length > 0;
+}
+
 test('a bad message is set aside, listed and dropped; a good one is redriven once its cause is mended', async () => {
   await take(dead);
   await admin.query(
@@ -55,15 +70,13 @@ test('a bad message is set aside, listed and dropped; a good one is redriven onc
   ])
     await sqs().send(new SendMessageCommand({ QueueUrl: queues[id], MessageBody }));
 
-  let listed = '';
-  await until(
-    'both are dead letters',
-    async () => {
-      listed = (await npmRunOps('dead', 'list')).out;
-      return listed.includes('the table is broken') && listed.includes('number 1 is none');
-    },
-    { timeoutMs: 100_000, pollMs: 500 },
-  );
+  await until('both are dead letters', async () => (await lettersIn(dead)) === 2, {
+    timeoutMs: 100_000,
+    pollMs: 500,
+  });
+  const listed = (await npmRunOps('dead', 'list')).out;
+  expect(listed).toContain('the table is broken');
+  expect(listed).toContain('number 1 is none');
   const bad = ['--reason', 'number 1 is none'];
   const dropped = await npmRunOps(
     'dead',
@@ -97,9 +110,10 @@ test('a bad message is set aside, listed and dropped; a good one is redriven onc
 });
 
 test('state shows the scans of the deployed stack', async () => {
-  await until(
-    'the minute scan has run',
-    async () => /publish-base-changes:anjuke_db/.test((await npmRunOps('state')).out),
-    { timeoutMs: 100_000, pollMs: 1000 },
-  );
+  const scan = 'publish-base-changes:anjuke_db';
+  await until('the minute scan has run', () => hasCursor(scan), {
+    timeoutMs: 100_000,
+    pollMs: 1000,
+  });
+  expect((await npmRunOps('state')).out).toContain(scan);
 });

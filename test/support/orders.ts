@@ -75,6 +75,13 @@ export const timeFor = (ms: number) => {
 };
 
 const readMsMax = 30_000;
+
+/** Time for a run that reads until `over` says that the test has seen what it waits for. */
+export function timeUntil(over: () => boolean) {
+  const latest = Date.now() + readMsMax;
+  return { remaining: () => (over() ? 0 : latest - Date.now()) };
+}
+
 /** By GTIDs the server passes over in silence what was read. */
 const silencesMax = 2;
 

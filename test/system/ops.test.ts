@@ -5,7 +5,7 @@ import { afterAll, expect, inject, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { root } from '../../local/stack.ts';
-import { sqs, take } from '../support/queues.ts';
+import { redeliverAfter, sqs, take } from '../support/queues.ts';
 
 const id = 'broker/apply-event';
 const { queues, deadLetterQueues } = inject('endpoints');
@@ -13,7 +13,10 @@ const dead = deadLetterQueues[id] ?? '';
 const broker = 900_001;
 const by = 'system-test';
 const admin = await connect(inject('mysql'));
+/** Deployed it is 22 s; a message becomes a dead letter at its third delivery. */
+const asDeployed = await redeliverAfter(queues[id] ?? '', 4);
 afterAll(async () => {
+  await asDeployed();
   await admin.query(`drop trigger if exists user_prop_db.broken`);
   await admin.end();
 });

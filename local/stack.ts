@@ -237,6 +237,7 @@ function cdk(
     PATH: process.env['PATH'],
     HOME: dir, // Nobody's own AWS configuration.
     CDK_DISABLE_CLI_TELEMETRY: 'true',
+    CDK_VALIDATION: 'false', // It takes seconds, and test/infra/cloud.test.ts has the same templates checked.
     ...emulator.env,
   };
   const cli = join(root, 'node_modules/aws-cdk/bin/cdk');

@@ -1,6 +1,6 @@
 import { CreateSecretCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretName } from '../lib/platform/names.ts';
-import { users } from './mysql.ts';
+import { mysqlUsers } from './users.ts';
 
 /** What upstream systems sign with here. */
 export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' } as const;
@@ -8,12 +8,7 @@ export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret'
 /** Our application at the payment centre, and the key it signs with. */
 export const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
 
-/** The secrets that name a MySQL server, each with the user that it is for. */
-export const mysqlUsers = {
-  mysql: users.signalbox,
-  'mysql-upstream': users.upstream,
-  'mysql-order': users.order,
-} as const;
+export { mysqlUsers };
 
 /** Secrets exist before the deploy, here as in the cloud. */
 export async function createSecrets(

@@ -7,7 +7,7 @@ import { bucketName, busName, settingsName } from '../infra/constructs/names.ts'
 import { resourceName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { apiAddress, startApi } from './api.ts';
-import { type Emulator, startEmulator } from './emulator.ts';
+import { clientOptions, type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
 import { type Mysql, startMysql, users } from './mysql.ts';
 import { startOpenSearch } from './opensearch.ts';
@@ -15,13 +15,16 @@ import { freePort } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
+import { root } from './root.ts';
 import { createSecrets, upstream } from './secrets.ts';
 import { addressesOf, type SimulatorName, startSimulators, urlsOf } from './simulators/all.ts';
-import { audience, type Tokens, tokensFrom } from './simulators/identity.ts';
+import { type Tokens, tokensFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
+import { audience } from './users.ts';
 
-export const root = join(import.meta.dirname, '..');
+export { clientOptions, root };
+
 const upstashToken = 'upstash-local';
 /** Here nobody's money is at stake, and a test sends what it likes. */
 const localChargesMax = 1_000_000;
@@ -176,13 +179,6 @@ async function allOrFirstError<Values extends readonly unknown[]>(
   await Promise.allSettled(promises);
   return (await Promise.all(promises)) as unknown as Values;
 }
-
-/** A client of the emulator, with rights to everything. */
-export const clientOptions = ({ url, region }: Emulator) => ({
-  endpoint: url,
-  region,
-  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-});
 
 const bootstrap = (cloud: Cloud) =>
   cdk(

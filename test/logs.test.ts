@@ -7,8 +7,8 @@ import {
   FilterLogEventsCommand,
 } from '@aws-sdk/client-cloudwatch-logs';
 import { expect, inject, test } from 'vitest';
+import { clientOptions } from '../local/emulator.ts';
 import { users } from '../local/mysql.ts';
-import { clientOptions } from '../local/stack.ts';
 
 async function functionLogs(): Promise<string> {
   const logs = new CloudWatchLogsClient(clientOptions(inject('emulator')));

@@ -5,9 +5,10 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
-import { connectionsMax, Site } from '../../infra/constructs/site.ts';
+import { connectionsMax } from '../../infra/constructs/connections.ts';
+import { Site } from '../../infra/constructs/site.ts';
 import { connectionsPerInstanceMax, resourceName } from '../../lib/platform/names.ts';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 import { sites } from '../support/sites.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 

@@ -1,7 +1,7 @@
 import { DeleteParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
 import * as z from 'zod';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 
 vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
 const { settings } = await import('../../lib/platform/config.ts');

@@ -9,8 +9,8 @@ import { respond } from '../../lib/platform/respond.ts';
 import { type AnswerOf, route } from '../../lib/platform/route.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { callsPerMinuteMax } from '../../lib/platform/throttle.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { freePort } from '../../local/ports.ts';
-import { clientOptions } from '../../local/stack.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
 

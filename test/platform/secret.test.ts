@@ -6,7 +6,7 @@ import {
 import { expect, inject, test, vi } from 'vitest';
 import * as z from 'zod';
 import { newestFirst, secret } from '../../lib/platform/secret.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 
 const client = new SecretsManagerClient(clientOptions(inject('emulator')));
 const Key = z.object({ key: z.string() });

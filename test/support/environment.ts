@@ -10,8 +10,7 @@ import {
   secretVariable,
   settingsVariable,
 } from '../../lib/platform/names.ts';
-import { mysqlUsers } from '../../local/secrets.ts';
-import { audience } from '../../local/simulators/identity.ts';
+import { audience, mysqlUsers } from '../../local/users.ts';
 
 const worker = Number(process.env['VITEST_POOL_ID'] ?? 1);
 const { env } = inject('emulator');

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 
 /** A sample event: a whole Lambda event from events/. */
 export function eventOf<Event>(id: string, name: string): Event {

@@ -11,7 +11,7 @@ import {
 import { inject } from 'vitest';
 import { queueVariable, resourceName } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 
 export const sqs = (): SQSClient => new SQSClient(clientOptions(inject('emulator')));
 

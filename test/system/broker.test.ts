@@ -10,10 +10,10 @@ import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { resourceName } from '../../lib/platform/names.ts';
-import { workersOf } from '../../local/emulator.ts';
+import { clientOptions, workersOf } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
 import { Processes, until } from '../../local/processes.ts';
-import { clientOptions, deploy } from '../../local/stack.ts';
+import { deploy } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { redeliverAfter, sqs, take, takeDead } from '../support/queues.ts';
 

@@ -8,7 +8,8 @@ import { event } from '../../lib/platform/event.ts';
 import { busVariable, resourceName } from '../../lib/platform/names.ts';
 import { deliverBy, toBus } from '../../lib/platform/outbox.ts';
 import { Processes, until } from '../../local/processes.ts';
-import { deploy, root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
+import { deploy } from '../../local/stack.ts';
 import { hearing, somethingHappened } from '../support/hearing.ts';
 import { sqs, take } from '../support/queues.ts';
 

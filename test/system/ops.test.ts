@@ -4,7 +4,7 @@ import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, inject, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 import { redeliverAfter, sqs, take } from '../support/queues.ts';
 
 const id = 'broker/apply-event';

@@ -2,7 +2,7 @@ import { createPool, type Pool, type PoolConnection } from 'mysql2';
 import { session } from '../lib/platform/mysql.ts';
 import { connectionsPerInstanceMax } from '../lib/platform/names.ts';
 import { typesOfValues } from '../lib/platform/pool.ts';
-import { users } from '../local/mysql.ts';
+import { users } from '../local/users.ts';
 
 /** A pool as the product has it, without anything of ours around it. */
 export function barePool(

@@ -13,7 +13,7 @@ import {
 } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { table } from '../local/progress.ts';
-import { root } from '../local/stack.ts';
+import { root } from '../local/root.ts';
 import { median } from './turns.ts';
 
 const rounds = 25;

@@ -5,10 +5,12 @@ import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import type { Id } from '../lib/platform/names.ts';
 import { resourceName } from '../lib/platform/names.ts';
+import { clientOptions } from '../local/emulator.ts';
 import { connect } from '../local/mysql.ts';
 import { until } from '../local/processes.ts';
 import { progressOn, table } from '../local/progress.ts';
-import { clientOptions, root, type Stack, startStack } from '../local/stack.ts';
+import { root } from '../local/root.ts';
+import { type Stack, startStack } from '../local/stack.ts';
 import { seedBrokers } from '../local/upstream.ts';
 
 const id: Id = 'broker/apply-event';

@@ -4,8 +4,9 @@ import type { OrderTables, PushTables } from '../lib/order/tables.ts';
 import { rowsPerWriteMax, tailBinlog } from '../lib/order/tail.ts';
 import { renewedPool } from '../lib/platform/pool.ts';
 import { pause } from '../lib/platform/time.ts';
-import { connect, users } from '../local/mysql.ts';
+import { connect } from '../local/mysql.ts';
 import { table } from '../local/progress.ts';
+import { users } from '../local/users.ts';
 
 type Server = { readonly host: string; readonly port: number };
 

@@ -7,9 +7,9 @@ import { Site } from './constructs/site.ts';
 import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 
-/** The whole product. Stage `local` and `cloud` are made from the same pages. */
-export function signalbox(app: App): App {
-  const site = new Site(app);
+/** The whole product. Stage `local` and `cloud` are made from the same pages. `bundles`: see `Site`. */
+export function signalbox(app: App, bundles?: string): App {
+  const site = new Site(app, bundles);
   const base = backing(app, site);
   const first = platform(app, site, base);
   const domains = [broker, call, order].map((domain) => domain(app, site, base));

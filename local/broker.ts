@@ -1,10 +1,11 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
+import { clientOptions } from './emulator.ts';
 import { connect } from './mysql.ts';
 import { type Progress, table } from './progress.ts';
 import { getBroker, postPublish } from './publish.ts';
-import { clientOptions, type Stack } from './stack.ts';
+import type { Stack } from './stack.ts';
 import { seedBrokers, seedOthers } from './upstream.ts';
 
 type Connection = Awaited<ReturnType<typeof connect>>;

@@ -1,9 +1,10 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
+import { clientOptions } from './emulator.ts';
 import { connect } from './mysql.ts';
 import { type Progress, table } from './progress.ts';
-import { clientOptions, type Stack } from './stack.ts';
+import type { Stack } from './stack.ts';
 
 type Connection = Awaited<ReturnType<typeof connect>>;
 type Row = Record<string, string | number | null>;

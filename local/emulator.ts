@@ -16,6 +16,13 @@ export interface Emulator {
   readonly pid: number;
 }
 
+/** A client of the emulator, with rights to everything. */
+export const clientOptions = ({ url, region }: Emulator) => ({
+  endpoint: url,
+  region,
+  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+});
+
 /** Starts the AWS emulator with authorisation on: a function can do only what its role lets it. */
 export async function startEmulator(
   processes: Processes,

@@ -1,17 +1,10 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
-import { connectionsMax } from '../infra/constructs/site.ts';
+import { connectionsMax } from '../infra/constructs/connections.ts';
 import { mysqlHome, mysqlTemplate } from './install.ts';
 import type { Processes } from './processes.ts';
-
-/** Who may do what, as in the cloud: our user reaches our schemas, the reader of upstream tables only reads. */
-export const users = {
-  admin: { username: 'admin', password: 'admin-password' },
-  signalbox: { username: 'signalbox', password: 'signalbox-password' },
-  upstream: { username: 'upstream', password: 'upstream-password' },
-  order: { username: 'order', password: 'order-password' },
-} as const;
+import { users } from './users.ts';
 
 const ours = ['signalbox', 'user_prop_db', 'user', 'push_db'];
 const firstStatements = [

@@ -1,19 +1,12 @@
 import { CreateSecretCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretName } from '../lib/platform/names.ts';
-import { users } from './mysql.ts';
+import { mysqlUsers } from './users.ts';
 
 /** What upstream systems sign with here. */
 export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' } as const;
 
 /** Our application at the payment centre, and the key it signs with. */
 export const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
-
-/** The secrets that name a MySQL server, each with the user that it is for. */
-export const mysqlUsers = {
-  mysql: users.signalbox,
-  'mysql-upstream': users.upstream,
-  'mysql-order': users.order,
-} as const;
 
 /** Creates the secrets of a stage; as in the cloud they exist before the deploy. */
 export async function createSecrets(

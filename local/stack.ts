@@ -7,14 +7,15 @@ import { bucketName, busName, settingsName } from '../infra/constructs/names.ts'
 import { resourceName } from '../lib/platform/names.ts';
 import { deadLetterOf } from '../lib/platform/queue.ts';
 import { apiAddress, startApi } from './api.ts';
-import { type Emulator, startEmulator } from './emulator.ts';
+import { clientOptions, type Emulator, startEmulator } from './emulator.ts';
 import { installDebianPackages } from './install.ts';
-import { type Mysql, startMysql, users } from './mysql.ts';
+import { type Mysql, startMysql } from './mysql.ts';
 import { startOpenSearch } from './opensearch.ts';
 import { freePort } from './ports.ts';
 import { Processes } from './processes.ts';
 import type { Progress } from './progress.ts';
 import { password, startRedisCluster } from './redis.ts';
+import { root } from './root.ts';
 import { createSecrets, upstream } from './secrets.ts';
 import {
   addressesOf,
@@ -23,11 +24,11 @@ import {
   startSimulators,
   urlsOf,
 } from './simulators/all.ts';
-import { audience, type Tokens, tokensFrom } from './simulators/identity.ts';
+import { type Tokens, tokensFrom } from './simulators/identity.ts';
 import { startUpstashGateway } from './upstash.ts';
 import { createUpstream } from './upstream.ts';
+import { audience, users } from './users.ts';
 
-export const root = join(import.meta.dirname, '..');
 const upstashToken = 'upstash-local';
 /** Here nobody's money is at stake, and a test sends what it likes. */
 const localChargesMax = 1_000_000;
@@ -229,13 +230,6 @@ async function allOrFirstError<Values extends readonly unknown[]>(
   return (await Promise.all(promises)) as unknown as Values;
 }
 
-/** A client of the emulator, with rights to everything. */
-export const clientOptions = ({ url, region }: Emulator) => ({
-  endpoint: url,
-  region,
-  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-});
-
 const bootstrap = (cloud: Cloud) =>
   cdk(
     cloud,
@@ -289,6 +283,7 @@ function cdk(
     PATH: process.env['PATH'],
     HOME: dir, // Nobody's own AWS configuration.
     CDK_DISABLE_CLI_TELEMETRY: 'true',
+    CDK_VALIDATION: 'false', // It takes seconds, and test/infra/cloud.test.ts has the same templates checked.
     ...emulator.env,
   };
   const cli = join(root, 'node_modules/aws-cdk/bin/cdk');

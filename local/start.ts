@@ -9,8 +9,9 @@ import { showCall } from './call.ts';
 import { showOrders } from './order.ts';
 import { endWithParents } from './processes.ts';
 import { progressOn } from './progress.ts';
+import { root } from './root.ts';
 import { type SimulatorName, simulators } from './simulators/all.ts';
-import { type Ports, root, type Stack, startStack } from './stack.ts';
+import { type Ports, type Stack, startStack } from './stack.ts';
 
 const portNames = ['mysql', 'redis', 'upstash', 'opensearch', 'aws', 'api'] as const;
 const simulatorNames = Object.keys(simulators) as SimulatorName[];

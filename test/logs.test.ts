@@ -7,8 +7,8 @@ import {
   FilterLogEventsCommand,
 } from '@aws-sdk/client-cloudwatch-logs';
 import { expect, inject, test } from 'vitest';
-import { users } from '../local/mysql.ts';
-import { clientOptions } from '../local/stack.ts';
+import { clientOptions } from '../local/emulator.ts';
+import { users } from '../local/users.ts';
 import { started } from './support/started.ts';
 
 const { endpoints, emulator } = await started('stack');

@@ -12,7 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { functionIds } from '../infra/constructs/bundle.ts';
-import { root } from '../local/stack.ts';
+import { root } from '../local/root.ts';
 
 const ids = functionIds();
 const text = (path: string) => readFileSync(join(root, path), 'utf8');

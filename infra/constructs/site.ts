@@ -12,6 +12,7 @@ import {
   type SecretName,
 } from '../../lib/platform/names.ts';
 import { bundle, functionIds } from './bundle.ts';
+import { connectionsMax } from './connections.ts';
 import { type Context, contextOf } from './context.ts';
 import type { Watched } from './watched.ts';
 
@@ -36,12 +37,6 @@ export interface Network {
   readonly securityGroup: ISecurityGroup;
 }
 
-/** What one of our MySQL servers is told to accept; backing.ts and local/ set it. */
-export const connectionsMax = 500;
-
-/** Where the bundles of a release are: a process that synthesises more than once (a test) makes them once. */
-const bundled = new Map<string | undefined, string>();
-
 /** One synthesis: its context, its bundles, and a record of what was wired, which is checked at its end. */
 export class Site {
   readonly context: Context;
@@ -52,12 +47,11 @@ export class Site {
   readonly #connections = new Map<MysqlName, number>();
   readonly #secrets = new Set<SecretName>();
 
-  constructor(app: App) {
+  /** `bundles` is a folder with one for each function that is there already; without it they are made. */
+  constructor(app: App, bundles?: string) {
     this.context = contextOf(app);
-    const { release } = this.context;
-    this.#bundles = bundled.get(release) ?? join(app.outdir, 'bundles');
-    if (!bundled.has(release)) bundle(this.#bundles, { release });
-    bundled.set(release, this.#bundles);
+    this.#bundles = bundles ?? join(app.outdir, 'bundles');
+    if (!bundles) bundle(this.#bundles, { release: this.context.release });
   }
 
   get local(): boolean {

@@ -18,8 +18,8 @@ export const lockWaitTimeoutSeconds = 2;
  * A connection pool that opens at its first query, and anew when the password was rotated.
  * DATETIME comes as `YYYY-MM-DD HH:mm:ss` in Asia/Shanghai wall time, BIGINT as a decimal string.
  */
-export function mysql<Tables>(name: MysqlName): Kysely<Tables> {
-  const credentials = secret(name, Credentials);
+export function mysql<Tables>(name: MysqlName, clock = Date.now): Kysely<Tables> {
+  const credentials = secret(name, Credentials, clock);
   return new Kysely<Tables>({
     dialect: new MysqlDialect({
       pool: repeating(named(name, renewedPool(credentials))),

@@ -7,10 +7,9 @@ import {
   UnsecuredJWT,
 } from 'jose';
 import * as z from 'zod';
+import { audience } from '../users.ts';
 import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
-/** Whom the local stack's tokens are for. */
-export const audience = 'signalbox';
 const tokenSeconds = 7 * 86_400;
 
 /** `POST /token`. All but the roles is for tests that want a token which must be refused. */

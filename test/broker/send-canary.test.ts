@@ -10,7 +10,7 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { settingsVariable } from '../../lib/platform/names.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import type { Cache } from '../../lib/platform/redis.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';

@@ -15,9 +15,9 @@ import { Postponed } from '../../lib/platform/errors.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql as mysqlOf } from '../../lib/platform/mysql.ts';
 import { switches } from '../../lib/platform/switches.ts';
+import { root } from '../../local/root.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
-import { root } from '../../local/stack.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import {
   createHistory,

@@ -1,17 +1,16 @@
-import { join } from 'node:path';
-import { App, Duration } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import { Schedule } from 'aws-cdk-lib/aws-events';
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { every } from '../../infra/constructs/functions.ts';
 import { redis } from '../../infra/constructs/resources.ts';
 import { Domain, Site } from '../../infra/constructs/site.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 test('a function that uses the cache is told its secret and may read that one', () => {
-  const outdir = join(inject('dir'), 'resources');
-  const app = new App({ outdir, context: { stage: 'local' } });
-  const site = new Site(app);
+  const app = appNamed('resources', { stage: 'local' });
+  const site = new Site(app, emptyBundles());
   const stack = new Domain(app, 'platform', site, backing(app, site));
   every(stack, 'platform/migrate', {
     schedule: Schedule.rate(Duration.minutes(1)),

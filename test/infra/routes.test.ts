@@ -1,19 +1,15 @@
-import { join } from 'node:path';
-import { App, Duration } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { route } from '../../infra/constructs/routes.ts';
 import { Domain, Site } from '../../infra/constructs/site.ts';
 import { serveDocs } from '../../lib/platform/routes.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 function templateWith(who: readonly ('signed' | 'operator')[], context = {}) {
-  const name = `routes-${who.join('-')}`;
-  const app = new App({
-    outdir: join(inject('dir'), name),
-    context: { stage: 'local', ...context },
-  });
-  const site = new Site(app);
+  const app = appNamed(`routes-${who.join('-')}`, { stage: 'local', ...context });
+  const site = new Site(app, emptyBundles());
   const stack = new Domain(app, 'platform', site, backing(app, site));
   route(stack, { ...serveDocs, who }, { atOnce: 7, timeout: Duration.seconds(5), harm: 'None.' });
   return Template.fromStack(stack);

@@ -2,13 +2,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { describe, expect, inject, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
-import { connectionsMax, Site } from '../../infra/constructs/site.ts';
+import { connectionsMax } from '../../infra/constructs/connections.ts';
+import { Site } from '../../infra/constructs/site.ts';
 import { connectionsPerInstanceMax, resourceName } from '../../lib/platform/names.ts';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 import { sites } from '../support/sites.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 interface Resource {
   readonly Type: string;
@@ -17,9 +19,7 @@ interface Resource {
 }
 
 function resources(stage: 'local' | 'cloud'): Resource[] {
-  const app = signalbox(
-    new App({ outdir: join(inject('dir'), `wiring-${stage}`), context: sites[stage] }),
-  );
+  const app = signalbox(appNamed(`wiring-${stage}`, sites[stage]), emptyBundles());
   const stacks = app.node.children.filter((child) => 'templateFile' in child);
   return stacks.flatMap((stack) =>
     Object.values(
@@ -102,12 +102,7 @@ describe.each(['local', 'cloud'] as const)('stage %s', (stage) => {
 });
 
 describe('mistakes in the wiring are named', () => {
-  const fresh = () => {
-    const site = new Site(
-      new App({ outdir: join(inject('dir'), 'mistakes'), context: { stage: 'local' } }),
-    );
-    return site;
-  };
+  const fresh = () => new Site(appNamed('mistakes', { stage: 'local' }), emptyBundles());
   const whole = () => {
     const site = fresh();
     for (const id of functionIds()) site.wire(id);

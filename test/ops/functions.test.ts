@@ -10,9 +10,9 @@ import {
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, inject, test } from 'vitest';
 import { resourceName, startedByHand, startedTag } from '../../lib/platform/names.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
-import { clientOptions } from '../../local/stack.ts';
 import { ops, opsProcess, opsWith, setAside, stackWith } from '../support/ops.ts';
 import { started } from '../support/started.ts';
 

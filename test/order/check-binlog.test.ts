@@ -5,7 +5,8 @@ import { isServer } from '../../lib/order/endpoint.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
-import { users } from '../../local/mysql.ts';
+import { until } from '../../local/processes.ts';
+import { users } from '../../local/users.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import { logged } from '../support/logged.ts';
@@ -49,9 +50,15 @@ beforeEach(async () => {
 });
 
 test('through the handler: a server as ours is fit', async () => {
-  const lines = await logged(() =>
+  let checked = false;
+  const checking = logged(() =>
     handler(eventOf('order/check-binlog', 'five-minutes'), contextOf()),
-  );
+  ).finally(() => {
+    checked = true;
+  });
+  // It gives the reader fifteen seconds to get to where the server is: the reader goes on beside it.
+  await until('it has checked', () => checked || read().then(() => checked), { pollMs: 250 });
+  const lines = await checking;
   expect(lines).toContainEqual(expect.objectContaining({ wrong: [] }));
 });
 

@@ -7,8 +7,8 @@ import type { OrderTables } from '../../lib/order/tables.ts';
 import { tailBinlog } from '../../lib/order/tail.ts';
 import { type Credentials, renewedPool } from '../../lib/platform/pool.ts';
 import type { ReadSecret } from '../../lib/platform/secret.ts';
-import { users } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
+import { users } from '../../local/users.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import {
@@ -22,6 +22,7 @@ import {
   readAll,
   readerOf,
   timeFor,
+  timeUntil,
 } from '../support/orders.ts';
 import { take, testQueue } from '../support/queues.ts';
 
@@ -30,8 +31,22 @@ const { handler } = await import('../../functions/order/tail-binlog.ts');
 const reader = readerOf(binlogAt());
 afterAll(() => reader.mysql.destroy());
 
-/** A run of the function that may read for so long; one that fails ends at once. */
-const tick = (ms = 2_000) => handler(eventOf('order/tail-binlog', 'minute'), contextOf(5_000 + ms));
+/** A run of the function, which has time for two seconds of reading, or until `over`; one that fails ends at once. */
+const tick = (time = timeFor(2_000)) =>
+  handler(eventOf('order/tail-binlog', 'minute'), contextOf(time));
+/** A run of the function that ends when so many pushes are written. */
+async function tickUntilPushed(count: number): Promise<void> {
+  let over = false;
+  const running = tick(timeUntil(() => over));
+  const written = until(
+    `${count} pushes are written`,
+    async () => (await pushed()).length >= count,
+  );
+  await Promise.race([running, written]).finally(() => {
+    over = true;
+  });
+  await running;
+}
 /** A run that reads all there is, and what it returns; one that may read for so long. */
 const read = (deps = reader) => readAll(deps);
 const readFor = (ms: number, deps = reader) => tailBinlog(deps, timeFor(ms));
@@ -45,7 +60,7 @@ beforeEach(async () => {
 test('a change that a scenario names becomes a push, with a nudge', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
-  await tick();
+  await tickUntilPushed(1);
   expect(await pushed()).toEqual([[1, 8]]);
   expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
   expect(await rowsOf('select order_id, status from push_db.order_seen')).toEqual([
@@ -53,8 +68,13 @@ test('a change that a scenario names becomes a push, with a nudge', async () => 
   ]);
   const [push] = await rowsOf('select * from push_db.push');
   expect(push).toMatchObject({ receiver_id: '98', status_after: 'PENDING_SERVICE' });
-  await tick();
-  expect(await pushed()).toEqual([[1, 8]]);
+  await placed(2, 'PENDING_ACCEPT');
+  await became(2, 'PENDING_SERVICE', 'nurse');
+  await tickUntilPushed(2);
+  expect(await pushed()).toEqual([
+    [1, 8],
+    [2, 8],
+  ]);
 });
 
 test('what is in the binlog before the first run is not read', async () => {
@@ -183,15 +203,30 @@ test('a reader that dies after any event, again and again: the same pushes, none
 test('two readers at once: one reads, the other takes over when it asks, nothing twice', async () => {
   const first = readFor(15_000);
   await happen();
-  const second = readFor(3_000);
+  let over = false;
+  const second = tailBinlog(
+    reader,
+    timeUntil(() => over),
+  );
   expect(await first).toMatchObject({ ended: 'asked to yield' });
   await became(3, 'PENDING_SERVICE', 'nurse');
+  await until('the second has read it', async () => (await pushed()).length > happened.length);
+  over = true;
   expect(await second).toMatchObject({ ended: 'out of time' });
   expect(await pushed()).toEqual([...happened, [3, 8]]);
 });
 
 test('of three at once one leaves', async () => {
-  const outcomes = await Promise.all([readFor(1_500), readFor(1_500), readFor(1_500)]);
+  let oneHasLeft = false;
+  const run = async () => {
+    const { outcome } = await tailBinlog(
+      reader,
+      timeUntil(() => oneHasLeft),
+    );
+    oneHasLeft ||= outcome === 'another reads';
+    return { outcome };
+  };
+  const outcomes = await Promise.all([run(), run(), run()]);
   expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('another reads');
 });
 
@@ -302,13 +337,18 @@ test.each([
 
 test('a connection that is killed is opened anew, from the checkpoint on', async () => {
   await placed(1, 'PENDING_ACCEPT');
-  const reading = readFor(6_000);
+  let over = false;
+  const reading = tailBinlog(
+    reader,
+    timeUntil(() => over),
+  );
   const dumps = () =>
     rowsOf("select id from information_schema.processlist where command like 'Binlog Dump%'");
   await until('the binlog is read', async () => (await dumps()).length > 0);
   for (const { id } of await dumps()) await run(`kill ${id}`);
   await became(1, 'PENDING_SERVICE', 'nurse');
   await until('the change is read', async () => (await pushed()).length > 0, { timeoutMs: 5_000 });
+  over = true;
   expect(await reading).toMatchObject({ outcome: 'pushed', changes: 2 });
 });
 
@@ -331,8 +371,8 @@ test('without order rows the place is seldom written, and still moves', async ()
   expect(writes).toHaveLength(1);
 });
 
-/** A run in which so many milliseconds pass at each look for events, whatever the real clock says. */
-function hurried(source: Source, looks: number, msPerLook: number) {
+/** A run in which so many milliseconds pass at each look for events, whatever the real clock says, or until `over`. */
+function hurried(source: Source, looks: number, msPerLook: number, over = () => false) {
   let left = 5_000 + looks * msPerLook;
   const open: Source['open'] = async (found, epoch) => {
     const stream = await source.open(found, epoch);
@@ -344,7 +384,10 @@ function hurried(source: Source, looks: number, msPerLook: number) {
       },
     };
   };
-  return tailBinlog({ ...reader, binlog: { ...source, open } }, { remaining: () => left });
+  return tailBinlog(
+    { ...reader, binlog: { ...source, open } },
+    { remaining: () => (over() ? 0 : left) },
+  );
 }
 
 test('however busy other tables are, without order rows the place is written every ten seconds', async () => {
@@ -372,7 +415,13 @@ test('a connection that says nothing while the server has more is opened anew', 
   };
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
-  await hurried({ ...source, open }, 150, 1_000); // Time enough for the second to read.
+  let over = false;
+  const reading = hurried({ ...source, open }, 150, 1_000, () => over); // Time enough for the second to read.
+  const written = until('the push is written', async () => (await pushed()).length > 0);
+  await Promise.race([reading, written]).finally(() => {
+    over = true;
+  });
+  await reading;
   expect(opened).toBe(2);
   expect(await pushed()).toEqual([[1, 8]]);
 });

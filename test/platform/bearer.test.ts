@@ -6,7 +6,8 @@ import { route } from '../../lib/platform/route.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { callsPerMinuteMax } from '../../lib/platform/throttle.ts';
 import type { Simulator } from '../../local/simulators/controls.ts';
-import { type Asked, audience, startIdentity, tokenFrom } from '../../local/simulators/identity.ts';
+import { type Asked, startIdentity, tokenFrom } from '../../local/simulators/identity.ts';
+import { audience } from '../../local/users.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
 

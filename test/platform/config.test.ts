@@ -1,10 +1,11 @@
 import { DeleteParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { clientOptions } from '../../local/stack.ts';
 import { workerServers } from '../support/started.ts';
 
 const { emulator } = await workerServers();
+
+import { clientOptions } from '../../local/emulator.ts';
 
 vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
 const { settings } = await import('../../lib/platform/config.ts');

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { deliverDue } from '../../lib/platform/delivery.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { anyQueue, deliverBy, type OutboxRow } from '../../lib/platform/outbox.ts';
+import { anyQueue, type Deliver, deliverBy, type OutboxRow } from '../../lib/platform/outbox.ts';
 import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -36,13 +36,14 @@ async function deliver(
   seconds: number,
   sent: (rows: readonly OutboxRow[], atMs: number) => void,
   perMinuteMax = 6000,
+  send: Deliver = async (rows) => [...rows],
 ) {
   let nowMs = 0;
   const deps = {
     mysql: db,
     deliver: async (rows: readonly OutboxRow[]) => {
       sent(rows, nowMs);
-      return [...rows];
+      return await send(rows);
     },
     settings: async () => ({ deliveriesPerMinuteMax: perMinuteMax }),
     pause: async (ms: number) => {
@@ -103,7 +104,8 @@ test('invalidations go first and are not counted', async () => {
 
 test('what is refused stays out of sight for half a minute, then it is tried again', async () => {
   await due(1, { destination: 'queue:test/nowhere' });
-  await handler(eventOf('platform/deliver-due', 'minute'), contextOf(6_000));
+  const look = () => deliver(6, () => {}, 6000, deliverBy(anyQueue()));
+  expect(await look()).toMatchObject({ delivered: 0, failed: 1 });
   const [row] = await rowsOf(
     'select timestampdiff(second, now(3), due_at) seconds, version from signalbox.outbox',
   );
@@ -111,7 +113,7 @@ test('what is refused stays out of sight for half a minute, then it is tried aga
   await run('update signalbox.outbox set destination = ?, due_at = now(3)', [
     'queue:test/greet-later',
   ]);
-  await handler(eventOf('platform/deliver-due', 'minute'), contextOf(6_000));
+  expect(await look()).toMatchObject({ delivered: 1, failed: 0 });
   expect(await take(url)).toHaveLength(1);
 });
 

@@ -1,7 +1,5 @@
-import { join } from 'node:path';
-import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { expect, inject, test } from 'vitest';
+import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { handler } from '../../functions/platform/serve-openapi.ts';
 import { signalbox } from '../../infra/app.ts';
@@ -10,6 +8,7 @@ import { resourceName } from '../../lib/platform/names.ts';
 import { type OpenApi, openApi } from '../../lib/platform/openapi.ts';
 import { route } from '../../lib/platform/route.ts';
 import { ask, httpEvent } from '../support/http.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 const document: OpenApi = (await ask(handler, httpEvent({ path: '/openapi.json' }))).body;
 
@@ -58,8 +57,7 @@ function expectSound(whole: OpenApi): void {
 }
 
 test('every route that is deployed is in the document, with the function that answers it, and no other is', () => {
-  const context = { stage: 'local' };
-  const app = signalbox(new App({ outdir: join(inject('dir'), 'openapi'), context }));
+  const app = signalbox(appNamed('openapi', { stage: 'local' }), emptyBundles());
   const deployed = app.node.children.flatMap((stack) => {
     if (!('templateFile' in stack)) return [];
     const template = Template.fromStack(stack as never);
@@ -79,7 +77,7 @@ test('every route that is deployed is in the document, with the function that an
     resourceName(operationId),
   ]);
   expect(described.toSorted()).toEqual(deployed.toSorted());
-}, 120_000);
+});
 
 test('the document is sound', () => {
   expect(document.openapi).toBe('3.1.0');

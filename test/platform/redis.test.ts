@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import { cache, callTimeoutMs, failuresInARowMax, pauseMs } from '../../lib/platform/redis.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { freePort } from '../../local/ports.ts';
-import { clientOptions } from '../../local/stack.ts';
 import { workerServers } from '../support/started.ts';
 
 const { emulator, redis: real } = await workerServers();

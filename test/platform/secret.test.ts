@@ -6,7 +6,7 @@ import {
 import { expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { newestFirst, secret } from '../../lib/platform/secret.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { workerServers } from '../support/started.ts';
 
 const { emulator } = await workerServers();

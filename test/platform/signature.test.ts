@@ -7,7 +7,7 @@ import { respond } from '../../lib/platform/respond.ts';
 import { route } from '../../lib/platform/route.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { signedHeaders, windowSeconds } from '../../lib/platform/signature.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';
 import { workerServers } from '../support/started.ts';

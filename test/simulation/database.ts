@@ -3,10 +3,11 @@ import { type Connection, createConnection } from 'mysql2';
 import { lockWaitTimeoutSeconds, repeating, session } from '../../lib/platform/mysql.ts';
 import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
 import { typesOfValues } from '../../lib/platform/pool.ts';
-import { connect, startMysql, users } from '../../local/mysql.ts';
+import { connect, startMysql } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import type { Processes } from '../../local/processes.ts';
 import { createUpstream } from '../../local/upstream.ts';
+import { users } from '../../local/users.ts';
 import { createOurs } from '../support/ours.ts';
 import type { Fault } from './faults.ts';
 import {

@@ -3,7 +3,7 @@ import './quiet.ts';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test, vi } from 'vitest';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 import { serverOfWorker } from '../support/databases.ts';
 import { hunt } from './bug-bank.ts';
 import { crashInPairs, crashSingly, swarms } from './campaigns.ts';

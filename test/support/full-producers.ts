@@ -85,7 +85,7 @@ export async function describeFullProducer(
     await call();
     await published();
     const died = `update signalbox.broker_walk set at_id = 1000, published = 1000, ended = 0;
-      update signalbox.claim set held_until = now(3) + interval 2 second`;
+      update signalbox.claim set held_until = now(3) + interval 0.7 second`;
     await run(died);
     expect(await call()).toMatchObject({ outcome: 'published', run: 1, published: 1200 });
     expect(await published()).toEqual(upTo(1200).slice(1000));

@@ -13,7 +13,8 @@ export const hearing = { id: 'hearing/note-something' } as const;
 function hearingApp(app: App): void {
   const nothing = undefined as never;
   const backing = { alarms: nothing, api: nothing, bucket: nothing, bus: nothing };
-  const stack = new Domain(app, 'hearing', new Site(app), backing);
+  const noBundles = app.outdir; // It has no function.
+  const stack = new Domain(app, 'hearing', new Site(app, noBundles), backing);
   Object.assign(backing, {
     alarms: Topic.fromTopicArn(
       stack,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 
 /** A sample event: a whole Lambda event from events/. */
 export function eventOf<Event>(id: string, name: string): Event {
@@ -35,9 +35,9 @@ export const sqsEvent = (...bodies: unknown[]): SQSEvent => ({
   Records: bodies.map((body) => sqsRecord(body)),
 });
 
-/** The context of an invocation that may run for another `remainingMs`. */
-export function contextOf(remainingMs = 30_000): Context {
-  const end = Date.now() + remainingMs;
+/** The context of an invocation that may run for so many milliseconds, or until `remaining` says that it is over. */
+export function contextOf(time: number | { readonly remaining: () => number } = 30_000): Context {
+  const { remaining } = typeof time === 'number' ? timeOf(time) : time;
   return {
     functionName: 'test',
     functionVersion: '$LATEST',
@@ -47,11 +47,16 @@ export function contextOf(remainingMs = 30_000): Context {
     logGroupName: '/signalbox/test',
     logStreamName: 'test',
     callbackWaitsForEmptyEventLoop: false,
-    getRemainingTimeInMillis: () => end - Date.now(),
+    getRemainingTimeInMillis: remaining,
     done: () => {},
     fail: () => {},
     succeed: () => {},
   };
+}
+
+function timeOf(ms: number) {
+  const end = Date.now() + ms;
+  return { remaining: () => end - Date.now() };
 }
 
 /** The indexes of the records that would be redelivered. */

@@ -9,7 +9,7 @@ import {
   type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
 import { inject } from 'vitest';
-import { root } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
 import { type CliDeps, runCli } from '../../ops/cli.ts';
 import { sqs, testDeadLetterQueue, testQueue } from './queues.ts';
 import { started } from './started.ts';

@@ -10,7 +10,7 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { renewedPool } from '../../lib/platform/pool.ts';
 import { pause } from '../../lib/platform/time.ts';
-import { users } from '../../local/mysql.ts';
+import { users } from '../../local/users.ts';
 import { rowsOf, run, serverOfWorker } from './databases.ts';
 
 /** Changes of orders as the order system makes them. */
@@ -75,6 +75,13 @@ export const timeFor = (ms: number) => {
 };
 
 const readMsMax = 30_000;
+
+/** Time for a run that reads until `over` says that the test has seen what it waits for. */
+export function timeUntil(over: () => boolean) {
+  const latest = Date.now() + readMsMax;
+  return { remaining: () => (over() ? 0 : latest - Date.now()) };
+}
+
 /** By GTIDs the server passes over in silence what was read. */
 const silencesMax = 2;
 

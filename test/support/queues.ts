@@ -2,13 +2,15 @@ import { randomUUID } from 'node:crypto';
 import {
   CreateQueueCommand,
   DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
   type Message,
   ReceiveMessageCommand,
+  SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { queueVariable, resourceName } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
-import { clientOptions } from '../../local/stack.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { started } from './started.ts';
 
 const emulator = await started('emulator');
@@ -30,6 +32,22 @@ export async function testQueue(queue: QueueName): Promise<string> {
 
 export const testDeadLetterQueue = (queue: QueueName): Promise<string> =>
   testQueue(deadLetterOf(queue));
+
+/**
+ * Lets a message whose consumer failed, or died, come again after so many seconds, whatever the queue was deployed
+ * with. Returns what undoes it.
+ */
+export async function redeliverAfter(QueueUrl: string, seconds: number) {
+  const { Attributes } = await sqs().send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['VisibilityTimeout'] }),
+  );
+  const set = async (VisibilityTimeout = '30') => {
+    const change = { QueueUrl, Attributes: { VisibilityTimeout } };
+    await sqs().send(new SetQueueAttributesCommand(change));
+  };
+  await set(String(seconds));
+  return async () => await set(Attributes?.['VisibilityTimeout']);
+}
 
 /** Takes all messages that lie in a queue. */
 export async function take(QueueUrl: string): Promise<Message[]> {

@@ -14,13 +14,14 @@ import {
   secretVariable,
   settingsVariable,
 } from '../../lib/platform/names.ts';
-import { type Emulator, startEmulator } from '../../local/emulator.ts';
+import { clientOptions, type Emulator, startEmulator } from '../../local/emulator.ts';
 import { installDebianPackages } from '../../local/install.ts';
 import { type Mysql, startMysql } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import { Processes } from '../../local/processes.ts';
 import { progressOn } from '../../local/progress.ts';
-import { createSecrets, mysqlUsers } from '../../local/secrets.ts';
+import { root } from '../../local/root.ts';
+import { createSecrets } from '../../local/secrets.ts';
 import {
   addressesOf,
   type Running,
@@ -28,16 +29,10 @@ import {
   startSimulators,
   urlsOf,
 } from '../../local/simulators/all.ts';
-import { audience, type Tokens, tokensFrom } from '../../local/simulators/identity.ts';
-import {
-  clientOptions,
-  deployAmong,
-  type Endpoints,
-  type RedisGateway,
-  root,
-  startRedis,
-} from '../../local/stack.ts';
+import { type Tokens, tokensFrom } from '../../local/simulators/identity.ts';
+import { deployAmong, type Endpoints, type RedisGateway, startRedis } from '../../local/stack.ts';
 import { createUpstream } from '../../local/upstream.ts';
+import { audience, mysqlUsers } from '../../local/users.ts';
 import { createOurs } from './ours.ts';
 
 declare module 'vitest' {

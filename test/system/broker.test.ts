@@ -10,12 +10,12 @@ import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { resourceName } from '../../lib/platform/names.ts';
-import { workersOf } from '../../local/emulator.ts';
+import { clientOptions, workersOf } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
 import { Processes, until } from '../../local/processes.ts';
-import { clientOptions, deploy } from '../../local/stack.ts';
+import { deploy } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
-import { sqs, take, takeDead } from '../support/queues.ts';
+import { redeliverAfter, sqs, take, takeDead } from '../support/queues.ts';
 import { started } from '../support/started.ts';
 
 const id = 'broker/apply-event';
@@ -47,6 +47,9 @@ async function arrived(first: number, last: number): Promise<number> {
     where BrokerId between ${first} and ${last} and TrueName = true_name and is_deleted = 0`);
   return Number(row?.['right_ones']);
 }
+
+/** Deployed it is 22 s, a little over the function's time-out. */
+const redeliverySeconds = 4;
 
 beforeAll(async () => {
   await seedBrokers(mysql, 2000);
@@ -82,6 +85,7 @@ test('ten bad ones: ten there', async () => {
 });
 
 test('the consumer killed in the middle of its work: delivered again, right', async () => {
+  const asDeployed = await redeliverAfter(queue, redeliverySeconds);
   const holder = await connect(mysql);
   await holder.query('insert into user_prop_db.broker_base (broker_id) values (150)');
   await holder.query('begin');
@@ -98,9 +102,10 @@ test('the consumer killed in the middle of its work: delivered again, right', as
   const killed = workersOf(emulator).get(resourceName(id)) ?? [];
   expect(killed.length).toBeGreaterThan(0);
   for (const pid of killed) process.kill(pid, 'SIGKILL');
-  await holder.end();
   expect(await arrived(101, 200)).toBe(0);
+  await holder.end();
   await until('all hundred are there', async () => (await arrived(101, 200)) === 100);
+  await asDeployed();
   expect(await takeDead(dead)).toEqual([]);
 });
 
@@ -155,12 +160,14 @@ test('a function is refused what its role lacks, says so, and loses nothing by i
     );
   };
   await use(Name);
+  const asDeployed = await redeliverAfter(queue, redeliverySeconds);
   await send(update(1950));
   const refusal = `The secret ${Name} cannot be read`;
   await until('the refusal is in the log', () => log().includes(refusal));
   expect(await arrived(1950, 1950)).toBe(0);
   await use(Variables['SECRET_MYSQL_UPSTREAM']);
   await until('the broker is there', async () => (await arrived(1950, 1950)) === 1);
+  await asDeployed();
   expect(await takeDead(dead)).toEqual([]);
 });
 

@@ -4,8 +4,8 @@ import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, inject, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
-import { root } from '../../local/stack.ts';
-import { sqs, take } from '../support/queues.ts';
+import { root } from '../../local/root.ts';
+import { redeliverAfter, sqs, take } from '../support/queues.ts';
 import { started } from '../support/started.ts';
 
 const id = 'broker/apply-event';
@@ -15,7 +15,10 @@ const dead = deadLetterQueues[id] ?? '';
 const broker = 900_001;
 const by = 'system-test';
 const admin = await connect(mysql);
+/** Deployed it is 22 s; a message becomes a dead letter at its third delivery. */
+const asDeployed = await redeliverAfter(queues[id] ?? '', 4);
 afterAll(async () => {
+  await asDeployed();
   await admin.query(`drop trigger if exists user_prop_db.broken`);
   await admin.end();
 });

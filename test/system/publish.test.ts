@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { signedHeaders } from '../../lib/platform/signature.ts';
+import { pause } from '../../lib/platform/time.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { getBroker, type Publication, postPublish } from '../../local/publish.ts';
@@ -139,6 +140,7 @@ test('two hundred profiles, read all the time while changes are applied: nothing
   /** When each version was applied to all: from then on the one before may be shown for so long and no longer. */
   const appliedAtMs = [0, Date.now()];
   let over = false;
+  let pauseMs = 0;
   let reads = 0;
   let worstMs = 0;
   const shown = new Set<string>();
@@ -151,6 +153,7 @@ test('two hundred profiles, read all the time while changes are applied: nothing
       if (followedAtMs !== undefined) worstMs = Math.max(worstMs, askedAtMs - followedAtMs);
       shown.add(String(name));
       reads += 1;
+      await pause(pauseMs);
     }
   };
   const pollers = [0, 1, 2, 3].map(poll);
@@ -160,10 +163,13 @@ test('two hundred profiles, read all the time while changes are applied: nothing
     await until(`version ${version} is applied`, () => applied(version));
     appliedAtMs.push(Date.now());
   }
+  // Nothing changes any more; what is old must still not come back, up to the end and at the end.
+  pauseMs = 100;
   const end = Date.now() + staleMsMax + 2_000;
-  await until('the promise has run out', () => Date.now() > end);
+  await until('the promise has run out', () => Date.now() > end, { pollMs: 200 });
   over = true;
   await Promise.all(pollers);
+  for (let id = first; id < first + count; id++) expect(await nameOf(id)).toBe('4');
   console.log(`  ${reads} reads; the oldest was shown ${worstMs} ms after it was followed.`);
   expect(shown).toContain('4');
   expect([...shown].every((name) => ['1', '2', '3', '4'].includes(name))).toBe(true);

@@ -5,7 +5,7 @@ import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { rowsPerWriteMax, tailBinlog } from '../../lib/order/tail.ts';
 import { renewedPool } from '../../lib/platform/pool.ts';
 import { pause } from '../../lib/platform/time.ts';
-import { users } from '../../local/mysql.ts';
+import { users } from '../../local/users.ts';
 
 const [port, ms] = process.argv.slice(2).map(Number);
 const sampleEveryMs = 20;

@@ -2,10 +2,11 @@
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { flags, sources } from '../../lib/broker/queues.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import type { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { getBroker } from '../../local/publish.ts';
-import { clientOptions, type Stack } from '../../local/stack.ts';
+import type { Stack } from '../../local/stack.ts';
 
 const profiles = 200;
 const pollers = 4;

@@ -7,11 +7,12 @@ import { GetQueueAttributesCommand, SendMessageBatchCommand, SQSClient } from '@
 import type { RowDataPacket } from 'mysql2';
 import { sources } from '../../lib/broker/queues.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { workersOf } from '../../local/emulator.ts';
+import { clientOptions, workersOf } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { progressOn } from '../../local/progress.ts';
-import { clientOptions, root, type Stack, startStack } from '../../local/stack.ts';
+import { root } from '../../local/root.ts';
+import { type Stack, startStack } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { randomOf } from '../simulation/random.ts';
 import { readAllTheTime, staleMsMax } from './readers.ts';

@@ -17,7 +17,7 @@ class LongestFirst extends BaseSequencer {
 
 /** Tests that need no servers, or a MySQL alone, for which the simulation asks itself. */
 const withoutServers = [
-  'test/structure.test.ts',
+  'test/{structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/queues.test.ts',
   'test/call/{allocation,filter,standing}.test.ts',
@@ -52,8 +52,16 @@ export default defineConfig({
         test: {
           name: 'component',
           include: ['test/**/*.test.ts'],
-          exclude: [...withoutServers, 'test/system/**', 'test/logs.test.ts'],
+          exclude: [...withoutServers, 'test/{ops,system}/**', 'test/logs.test.ts'],
           setupFiles: 'test/support/environment.ts',
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'deployed',
+          include: ['test/ops/*.test.ts'],
+          setupFiles: ['test/support/environment.ts', 'test/support/deployed.ts'],
         },
       },
       {

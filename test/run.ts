@@ -5,15 +5,10 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { endWithParents } from '../local/processes.ts';
-import {
-  type FileTime,
-  fileSecondsMax,
-  slowest,
-  tooSlow,
-  withTimes,
-} from './support/test-times.ts';
+import { type Results, resultsVariable } from './support/result-reporter.ts';
+import { fileSecondsMax, slowest, tooSlow, withTimes } from './support/test-times.ts';
 
 const root = join(import.meta.dirname, '..');
 const timesPage = join(root, 'docs/test-times.md');
@@ -21,7 +16,10 @@ const args = process.argv.slice(2);
 const recordsTimes = args.includes('--record-times');
 const only = args.filter((arg) => arg !== '--record-times');
 const counts = { passed: 0, failed: 0 };
-const env = { ...process.env, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled') };
+const env: NodeJS.ProcessEnv = {
+  ...process.env,
+  NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'),
+};
 
 function run(title: string, file: string, fileArgs: readonly string[]): boolean {
   const began = Date.now();
@@ -41,18 +39,8 @@ function check(title: string, file: string, fileArgs: readonly string[]): void {
   else counts.failed += 1;
 }
 
-interface Report {
-  readonly numPassedTests: number;
-  readonly numFailedTests: number;
-  readonly testResults: readonly { name: string; startTime: number; endTime: number }[];
-}
-
 /** Prints the slowest files and counts those that took too long as failures. */
-function judgeTimes({ testResults }: Report): void {
-  const times: FileTime[] = testResults.map(({ name, startTime, endTime }) => ({
-    file: relative(root, name),
-    seconds: (endTime - startTime) / 1000,
-  }));
+function judgeTimes({ times }: Results): void {
   const page = readFileSync(timesPage, 'utf8');
   console.log(`The slowest files:\n${slowest(times)}\n`);
   for (const { file, seconds } of tooSlow(times, page)) {
@@ -72,16 +60,17 @@ if (!only.length) {
 }
 
 const results = mkdtempSync(join(tmpdir(), 'signalbox-test-'));
-const report = join(results, 'report.json');
-const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+const report = join(results, 'results.json');
+env[resultsVariable] = report;
+const reporters = ['--reporter=default', '--reporter=./test/support/result-reporter.ts'];
 const passed = run('tests', 'vitest/vitest.mjs', ['run', ...reporters, ...only]);
 try {
-  const read = JSON.parse(readFileSync(report, 'utf8')) as Report;
-  counts.passed += read.numPassedTests;
-  counts.failed += read.numFailedTests;
+  const read = JSON.parse(readFileSync(report, 'utf8')) as Results;
+  counts.passed += read.passed;
+  counts.failed += read.failed;
   judgeTimes(read);
   // A file that could not be loaded, or servers that did not start, fail no single test.
-  if (!passed && !read.numFailedTests) counts.failed += 1;
+  if (!passed && !read.failed) counts.failed += 1;
 } catch {
   counts.failed += 1;
 }

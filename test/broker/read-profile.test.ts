@@ -139,10 +139,14 @@ test('two hundred profiles, read all the time while they change: nothing older t
   const followedAtMs = new Map<string, number>();
   const seen = { reads: 0, fromCache: 0, worstMs: 0 };
   let over = false;
+  const ended = Promise.withResolvers<void>();
   // What a writer could not tell the cache at once is told by platform/deliver-due.
   const settings = async () => ({ deliveriesPerMinuteMax: 6_000 });
   const delivering = deliverDue(
-    { mysql: db as never, deliver, settings, pause },
+    {
+      ...{ mysql: db as never, deliver, settings },
+      pause: (ms) => Promise.race([pause(ms), ended.promise]), // It need not be waited for at the end.
+    },
     { remaining: () => (over ? 0 : 60_000) },
   );
   const lanes = Array.from({ length: 8 }, async (_, lane) => {
@@ -178,6 +182,7 @@ test('two hundred profiles, read all the time while they change: nothing older t
     await vi.waitUntil(enough, { timeout: 60_000 });
   } finally {
     over = true;
+    ended.resolve();
     await Promise.all([...lanes, delivering]);
   }
   expect(seen.fromCache).toBeGreaterThan(polled.length);

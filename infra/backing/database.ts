@@ -12,9 +12,9 @@ import {
 } from 'aws-cdk-lib/aws-rds';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { alarm } from '../constructs/alarms.ts';
+import { connectionsMax } from '../constructs/connections.ts';
 import type { Context } from '../constructs/context.ts';
 import { secretId } from '../constructs/secrets.ts';
-import { connectionsMax } from '../constructs/site.ts';
 import type { Inside } from './network.ts';
 
 const clusterIdentifier = 'signalbox';

@@ -12,6 +12,7 @@ import {
   type SecretName,
 } from '../../lib/platform/names.ts';
 import { bundle, functionIds } from './bundle.ts';
+import { connectionsMax } from './connections.ts';
 import { type Context, contextOf } from './context.ts';
 import type { Watched } from './watched.ts';
 
@@ -35,9 +36,6 @@ export interface Network {
   readonly vpc: IVpc;
   readonly securityGroup: ISecurityGroup;
 }
-
-/** What one of our MySQL servers is told to accept; backing.ts and local/ set it. */
-export const connectionsMax = 500;
 
 /** Where the bundles of a release are: a process that synthesises more than once (a test) makes them once. */
 const bundled = new Map<string | undefined, string>();

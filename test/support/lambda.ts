@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import { root } from '../../local/stack.ts';
+
+const events = join(import.meta.dirname, '../../events');
 
 /** A sample event: a whole Lambda event from events/. */
 export function eventOf<Event>(id: string, name: string): Event {
-  return JSON.parse(readFileSync(join(root, 'events', id, `${name}.json`), 'utf8')) as Event;
+  return JSON.parse(readFileSync(join(events, id, `${name}.json`), 'utf8')) as Event;
 }
 
 let messages = 0;

@@ -12,7 +12,7 @@ import { until } from '../../local/processes.ts';
 import { progressOn } from '../../local/progress.ts';
 import { clientOptions, root, type Stack, startStack } from '../../local/stack.ts';
 import { randomOf } from '../simulation/random.ts';
-import type { Figures } from './real.ts';
+import type { Figures } from '../support/tally.ts';
 
 const calls = 10_000;
 const owners = 200;

@@ -99,10 +99,18 @@ async function accepts(server: { host: string; port: number }): Promise<boolean>
   }
 }
 
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  /** A local server's Unix socket, which is used instead where it is given. */
+  readonly socketPath?: string;
+}
+
 /** A connection that may do anything, with several statements in one text; the caller ends it. */
-export const connect = ({ host, port }: { host: string; port: number }) =>
+export const connect = ({ host, port, socketPath }: Address) =>
   createConnection({
-    ...{ host, port, user: users.admin.username, password: users.admin.password },
+    ...{ host, port, ...(socketPath && { socketPath }) },
+    ...{ user: users.admin.username, password: users.admin.password },
     multipleStatements: true,
     dateStrings: true,
     supportBigNumbers: true,

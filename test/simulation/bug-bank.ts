@@ -2,7 +2,7 @@
  * Known mistakes of such systems, as patches of bugs/: each is made in a copy of the tree, and the simulation must
  * find it there. What it does not find, it would not find in our own changes either.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   cpSync,
   globSync,
@@ -15,7 +15,9 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { table } from '../../local/progress.ts';
+import type { Patch } from './bank-choice.ts';
 import type { Databases } from './database.ts';
+import { simulated } from './lanes.ts';
 
 const root = join(import.meta.dirname, '../..');
 const runMsMax = 240_000;
@@ -39,6 +41,11 @@ export const bugs: readonly string[] = globSync('*.patch', {
   .map((file) => basename(file, '.patch'))
   .toSorted();
 
+export const patches: readonly Patch[] = bugs.map((bug) => {
+  const paths = readFileSync(fileOf(bug), 'utf8').matchAll(/^\+\+\+ b\/lib\/([^/]+)\//gm);
+  return { bug, domains: [...new Set([...paths].map(([, domain = '']) => domain))] };
+});
+
 /**
  * Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already: first
  * seeds of the scenario that the patch names in its first line, then crashes.
@@ -53,32 +60,14 @@ export async function hunt(server: Databases['server'], bug: string): Promise<Ca
     const args = ['-p1', '--fuzz=3', '-i', fileOf(bug)];
     const applied = spawnSync('patch', args, { cwd: copy, encoding: 'utf8' });
     if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
-    const swarms = await simulated(copy, server, scenario, 'swarms');
-    const crashes = swarms.includes('✗') ? '' : await simulated(copy, server, scenario, 'crashes');
+    const look = (what: 'swarms' | 'crashes') =>
+      simulated(server, ['--hunt', what, '--scenario', scenario], { cwd: copy, msMax: runMsMax });
+    const swarms = await look('swarms');
+    const crashes = swarms.includes('✗') ? '' : await look('crashes');
     return caughtIn(bug, swarms + crashes);
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
-}
-
-async function simulated(
-  cwd: string,
-  { host, port }: Databases['server'],
-  scenario: string,
-  what: 'swarms' | 'crashes',
-): Promise<string> {
-  const program = join(cwd, 'test/simulation/simulate.ts');
-  const args = [program, '--hunt', what, '--mysql', `${host}:${port}`, '--scenario', scenario];
-  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (data) => {
-      output += String(data);
-    });
-  const tooLong = setTimeout(() => child.kill('SIGKILL'), runMsMax);
-  await new Promise((gone) => child.once('close', gone));
-  clearTimeout(tooLong);
-  return output;
 }
 
 /** Reads `✗ broker: 17 runs, 2.1 s`, and what was wrong on the line after it. */

@@ -5,8 +5,20 @@ import { type Played, play, type Scenario } from './play.ts';
 /** How many runs were made; a run that breaks a promise throws. */
 export interface Runs {
   count: number;
-  /** No further run is begun from then on. */
-  readonly isOver?: () => boolean;
+  /** Runs that were not started because the time was over. */
+  left: number;
+  /** No further run is started once this is true. */
+  readonly isOver: () => boolean;
+}
+
+export const newRuns = (isOver = () => false): Runs => ({ count: 0, left: 0, isOver });
+
+/** Counts a run that may start, or one that is left out because the time is over. */
+function mayStart(runs: Runs): boolean {
+  const isOver = runs.isOver();
+  if (isOver) runs.left += 1;
+  else runs.count += 1;
+  return !isOver;
 }
 
 /**
@@ -26,9 +38,8 @@ export async function crashSingly(
   for (const [index, boundary] of boundaries.entries())
     for (const fault of faultsAt(boundary)) {
       turn += 1;
-      if (turn % every || runs.isOver?.()) continue;
+      if (turn % every || !mayStart(runs)) continue;
       const plan = { index, fault };
-      runs.count += 1;
       singles.push({ plan, played: await play(databases, scenario, planned([plan])) });
     }
   return singles;
@@ -51,8 +62,7 @@ export async function crashInPairs(
       if (index <= plan.index) continue;
       for (const fault of faultsAt(boundary)) {
         turn += 1;
-        if (turn % every || runs.isOver?.()) continue;
-        runs.count += 1;
+        if (turn % every || !mayStart(runs)) continue;
         await play(databases, scenario, planned([plan, { index, fault }]));
       }
     }
@@ -66,8 +76,6 @@ export async function swarms(
   count: number,
   runs: Runs,
 ): Promise<void> {
-  for (let seed = first; seed < first + count && !runs.isOver?.(); seed++) {
-    runs.count += 1;
-    await play(databases, scenario, swarm(seed));
-  }
+  for (let seed = first; seed < first + count; seed++)
+    if (mayStart(runs)) await play(databases, scenario, swarm(seed));
 }

@@ -29,6 +29,8 @@ export interface Raw {
   /** What its `timestamp` was last set to. */
   clockMs: number;
   broken: boolean;
+  /** Between `begin` and `commit`: what it writes is seen by nobody else yet. */
+  inTransaction: boolean;
   /** Its wait for a lock was ended by us, as MySQL would have. */
   waitedTooLong: boolean;
 }
@@ -38,6 +40,8 @@ export type Admin = Awaited<ReturnType<typeof connect>>;
 /** One MySQL, with connections kept ready from run to run: to open one takes longer than a whole transaction. */
 export interface Databases {
   readonly server: { readonly host: string; readonly port: number };
+  /** The server's Unix socket: a statement through it takes less of both processes' time than through TCP. */
+  readonly socketPath: string;
   /** All rights, its own transactions, no boundaries: for what the world outside does and for looking. */
   readonly admin: Admin;
   readonly stock: Raw[];
@@ -58,13 +62,21 @@ export async function startDatabase(
 
 export async function openDatabases({ host, port }: Databases['server']): Promise<Databases> {
   const server = { host, port };
-  const admin = await connect(server);
+  const socketPath = await socketOf(server);
+  const admin = await connect({ ...server, socketPath });
   const stock: Raw[] = [];
   const close = async () => {
     for (const { connection } of stock) connection.destroy();
     await admin.end();
   };
-  return { server, admin, stock, close };
+  return { server, socketPath, admin, stock, close };
+}
+
+async function socketOf(server: Databases['server']): Promise<string> {
+  const connection = await connect(server);
+  const [rows] = await connection.query('select @@socket path');
+  await connection.end();
+  return (rows as { path: string }[])[0]?.path ?? '';
 }
 
 /** What a worker's code gets for `mysql('mysql')`: the same dialect and session on a pool with boundaries. */
@@ -121,14 +133,16 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
   };
 }
 
-async function taken({ server, stock }: Databases, role: Role): Promise<Raw> {
+const asNew = { broken: false, inTransaction: false, waitedTooLong: false };
+
+async function taken({ socketPath, stock }: Databases, role: Role): Promise<Raw> {
   const index = stock.findIndex((raw) => raw.role === role);
   const [ready] = index < 0 ? [] : stock.splice(index, 1);
   if (ready) return ready;
   const { username, password } = users[role];
-  const connection = createConnection({ ...server, user: username, password, ...typesOfValues });
+  const connection = createConnection({ socketPath, user: username, password, ...typesOfValues });
   connection.on('error', () => {}); // It is killed on purpose.
-  const raw = { role, connection, threadId: 0, clockMs: 0, broken: false, waitedTooLong: false };
+  const raw = { role, connection, threadId: 0, clockMs: 0, ...asNew };
   await query(raw, session, []);
   return { ...raw, threadId: connection.threadId };
 }
@@ -139,6 +153,9 @@ const query = ({ connection }: Raw, sql: string, parameters: unknown): Promise<u
       error ? reject(error) : resolve(result),
     );
   });
+
+const begins = /^(begin|start transaction)/i;
+const ends = /^(commit|rollback)$/i;
 
 /** A statement as a boundary. Its clock is the simulated one. */
 function crossSql(
@@ -160,9 +177,12 @@ function crossSql(
           await query(raw, `set timestamp = ${world.nowMs / 1000}`, []);
           raw.clockMs = world.nowMs;
         }
-        return await query(raw, sql, parameters).catch((error) => {
+        const result = await query(raw, sql, parameters).catch((error) => {
           throw raw.waitedTooLong && error.errno === queryInterrupted ? lockWaitTimeout() : error;
         });
+        if (begins.test(sql)) raw.inTransaction = true;
+        else if (ends.test(sql)) raw.inTransaction = false;
+        return result;
       }),
     fail: (fault) => outside(() => failed(databases, raw, fault)),
   });
@@ -172,6 +192,7 @@ async function failed(databases: Databases, raw: Raw, fault: Fault): Promise<Err
   if (raw.broken) return closedConnection();
   if (fault === 'conflict') {
     await query(raw, 'rollback', []).catch(() => {});
+    raw.inTransaction = false;
     return Object.assign(new Error('Deadlock found when trying to get lock'), {
       code: 'ER_LOCK_DEADLOCK',
       errno: 1213,
@@ -201,7 +222,7 @@ export async function breakOff(
   raw.broken = true;
   if (!inStatement) {
     await query(raw, 'rollback', []);
-    stock.push({ ...raw, broken: false, waitedTooLong: false });
+    stock.push({ ...raw, ...asNew });
     return;
   }
   await admin.query(`kill ${raw.threadId}`).catch(() => {});
@@ -214,27 +235,35 @@ export async function breakOff(
   raw.connection.destroy();
 }
 
+/** Whether a statement can come to wait for a row's lock. A plain read and the end of a transaction never do. */
+export const mayWait = (sql: string): boolean =>
+  !/^\s*(begin|start|commit|rollback|set)\b/i.test(sql) &&
+  (!/^\s*select\b/i.test(sql) || waitsForShared(sql) || /for update/i.test(sql));
+
+export const waitsForShared = (sql: string): boolean => /for share/i.test(sql);
+
 /**
  * Whose statements wait for a row's lock. INNODB STATUS is always up to date, while information_schema.innodb_trx
  * shows the state of up to 0.1 s ago; but it leaves out who has not written yet and waits for a shared lock. Such a
- * statement counts as waiting when it is still running after `sharedAfterMs`, which none takes that need not wait.
+ * statement counts as waiting while it is running: ask only about one that has run for longer than any takes that need
+ * not wait.
  * https://dev.mysql.com/doc/refman/8.0/en/innodb-information-schema-internal-data.html
  */
-export async function blockedThreads(admin: Admin): Promise<Set<number>> {
-  await new Promise((done) => setTimeout(done, sharedAfterMs));
+export async function blockedThreads(
+  admin: Admin,
+  { forShared }: { readonly forShared: boolean },
+): Promise<Set<number>> {
   const [status] = await admin.query('show engine innodb status');
   const [{ Status = '' } = {}] = status as { Status?: string }[];
   const blocked = Status.split('---TRANSACTION').filter((text) => text.includes('LOCK WAIT'));
+  const threads = new Set(blocked.map((text) => Number(text.match(/MySQL thread id (\d+),/)?.[1])));
+  if (!forShared) return threads;
   const [running] = await admin.query(
     "select id from information_schema.processlist where command = 'Query' and info like '%for share'",
   );
-  return new Set([
-    ...blocked.map((text) => Number(text.match(/MySQL thread id (\d+),/)?.[1])),
-    ...(running as { id: string }[]).map(({ id }) => Number(id)),
-  ]);
+  for (const { id } of running as { id: string }[]) threads.add(Number(id));
+  return threads;
 }
-
-const sharedAfterMs = 5;
 
 export const lockWaitMsMax = lockWaitTimeoutSeconds * 1000;
 

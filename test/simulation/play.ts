@@ -9,6 +9,8 @@ import {
   type Databases,
   endLockWait,
   lockWaitMsMax,
+  mayWait,
+  waitsForShared,
 } from './database.ts';
 import type { Faults } from './faults.ts';
 import type { SimulatedQueue } from './queues.ts';
@@ -67,7 +69,7 @@ interface Play {
   readonly settleByMs?: number;
   /** Steps after which nothing is expected to settle any more, where many messages need more than others do. */
   readonly turnsMax?: number;
-  /** What is wrong at this moment, and may be so at none; asked after each write. */
+  /** What is wrong at this moment, and may be so at none; asked after each write that others can see. */
   readonly safety: (injected: number) => Promise<string | undefined>;
   /** What is not yet as it must be when all is done. */
   readonly unsettled: () => Promise<string | undefined>;
@@ -251,30 +253,50 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     world.running.add(boundary);
     boundary.go(fault);
     await answeredOrBlocked(boundary);
-    if (kind === 'sql' && writes.test(label)) await check();
+    if (kind === 'sql' && writes.test(label) && !boundary.connection?.inTransaction) await check();
   }
 
+  /**
+   * Returns when MySQL has answered, or when the statement waits for a lock. One look is enough where nobody else
+   * waits: no deadlock can end that wait. Otherwise a second look follows, by when MySQL has searched for deadlocks.
+   */
   async function answeredOrBlocked(boundary: Boundary): Promise<void> {
-    const { connection } = boundary;
+    const { connection, label } = boundary;
     const end = performance.now() + answerMsMax;
+    const looksNeeded = world.running.size > 1 || waitsForShared(label) ? 2 : 1;
+    let looks = 0;
     while (!boundary.finished) {
-      if (performance.now() > end) throw new Violation(`No answer: ${boundary.label}`);
-      await Promise.race([boundary.whenFinished, realPause(blockedAfterMs)]);
-      if (boundary.finished || !connection) continue;
-      if (!(await blockedThreads(admin)).has(connection.threadId)) continue;
+      if (performance.now() > end) throw new Violation(`No answer: ${label}`);
+      await Promise.race([
+        boundary.whenFinished,
+        realPause(looks ? surelyAfterMs : blockedAfterMs),
+      ]);
+      if (boundary.finished || !connection || !mayWait(label)) continue;
+      looks = (await blocked()).has(connection.threadId) ? looks + 1 : 0;
+      if (looks < looksNeeded) continue;
       if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);
       boundary.blockedSinceMs ??= world.nowMs;
       return;
     }
   }
 
+  /** A lock is granted before the statement that frees it is answered; whether a shared one was takes time to see. */
   async function recheckBlocked(): Promise<void> {
     if (!world.running.size || !freed) return;
     freed = false;
-    const blocked = await blockedThreads(admin);
+    if (someWaitForShared()) await realPause(surelyAfterMs);
+    const waiting = await blocked();
     for (const boundary of world.running)
-      if (!blocked.has(boundary.connection?.threadId ?? 0)) await answeredOrBlocked(boundary);
+      if (!waiting.has(boundary.connection?.threadId ?? 0)) await answeredOrBlocked(boundary);
     await calm(world);
+  }
+
+  function blocked(): Promise<Set<number>> {
+    return blockedThreads(admin, { forShared: someWaitForShared() });
+  }
+
+  function someWaitForShared(): boolean {
+    return [...world.running].some(({ label }) => waitsForShared(label));
   }
 
   async function perform(act: Act): Promise<void> {
@@ -391,7 +413,9 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
 }
 
 /** A statement that has not answered for so long may wait for a lock; then MySQL is asked. */
-const blockedAfterMs = 4;
+const blockedAfterMs = 2;
+/** By then MySQL has also found out whether the wait is a deadlock's, and a statement without a wait has ended. */
+const surelyAfterMs = 5;
 const answerMsMax = 10_000;
 const realSetTimeout = globalThis.setTimeout;
 const realPause = (ms: number) => new Promise<void>((done) => realSetTimeout(done, ms));

@@ -47,15 +47,18 @@ const deadRetentionMs = 14 * 86_400_000;
 
 /** `receivesMax` is SQS's own limit, the net for messages whose consumer dies each time. */
 export function newQueues(world: World, receivesMax: number, delayMs: () => number): Queues {
+  const byId = new Map<string, SimulatedQueue>();
   const byUrl = new Map<string, SimulatedQueue>();
   const events: { name: string; body: string }[] = [];
   let letters = 0;
 
-  const urlOf = ({ id }: QueueName) => `https://sqs.simulated/${resourceName(id)}`;
   const known = (name: QueueName): SimulatedQueue => {
-    const url = urlOf(name);
+    const before = byId.get(name.id);
+    if (before) return before;
+    const url = `https://sqs.simulated/${resourceName(name.id)}`;
     process.env[queueVariable(name.id)] = url;
-    const queue = byUrl.get(url) ?? { name, letters: new Map(), sent: [] };
+    const queue = { name, letters: new Map(), sent: [] };
+    byId.set(name.id, queue);
     byUrl.set(url, queue);
     return queue;
   };
@@ -103,11 +106,11 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
 
   return {
     open: (name) => {
-      known(deadLetterOf(name));
+      if (!byId.has(name.id)) known(deadLetterOf(name));
       return known(name);
     },
     dead: (name) => known(deadLetterOf(name)),
-    all: () => [...byUrl.values()],
+    all: () => [...byId.values()],
     events,
     put,
     again: (queue, letter) => {

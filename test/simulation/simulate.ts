@@ -5,6 +5,9 @@
  *   npm run simulate -- --scenario name --seed N                       one swarm again
  *   npm run simulate -- --scenario name --faults 12:crash,17:lost      one set of faults again
  *   npm run simulate -- --crashes EVERY [--scenario name]              every single fault, each EVERY-th pair (0: none)
+ *
+ * With `--until MS` no run starts after that time (milliseconds since 1970), with `--pair-seconds N` no pair after N
+ * seconds of pairs; `--thin N` leaves one in N of the single faults. What was not played is said.
  */
 import './quiet.ts';
 
@@ -13,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { endWithParents, Processes } from '../../local/processes.ts';
-import { crashInPairs, crashSingly, type Runs, swarms } from './campaigns.ts';
+import { crashInPairs, crashSingly, newRuns, type Runs, swarms } from './campaigns.ts';
 import { type Databases, openDatabases, startDatabase } from './database.ts';
 import { type Fault, planned, swarm } from './faults.ts';
 import { play, type Scenario, Violation } from './play.ts';
@@ -27,6 +30,9 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     faults: { type: 'string' },
     crashes: { type: 'string' },
+    thin: { type: 'string', default: '1' },
+    until: { type: 'string' },
+    'pair-seconds': { type: 'string' },
     /** `swarms` or `crashes`: a few of each scenario, until a promise is broken. So the bug bank looks. */
     hunt: { type: 'string' },
     /** host:port of a MySQL that is there already; the bug bank has one for all its bugs. */
@@ -34,6 +40,7 @@ const { values } = parseArgs({
   },
 });
 
+let overAtMs = Number(values.until ?? Number.POSITIVE_INFINITY);
 const huntSeeds = 40;
 const huntEvery = 5;
 
@@ -57,8 +64,10 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     runs.count += 1;
     await play(databases, scenario, swarm(Number(values.seed)));
   } else if (values.crashes !== undefined) {
-    const singles = await crashSingly(databases, scenario, runs);
+    const singles = await crashSingly(databases, scenario, runs, Number(values.thin));
     const every = Number(values.crashes);
+    if (values['pair-seconds'])
+      overAtMs = Math.min(overAtMs, Date.now() + Number(values['pair-seconds']) * 1000);
     if (every) await crashInPairs(databases, scenario, singles, runs, every);
   } else await swarms(databases, scenario, Number(values.from), Number(values.runs), runs);
 }
@@ -91,10 +100,13 @@ try {
   let failed = 0;
   for (const scenario of scenarios) {
     if (values.scenario ? values.scenario !== scenario.name : scenario.long) continue;
-    const runs = { count: 0 };
+    const runs = newRuns(() => Date.now() >= overAtMs);
     const began = Date.now();
-    const say = (what: string) =>
-      console.log(`${what} ${scenario.name}: ${runs.count} runs, ${(Date.now() - began) / 1000} s`);
+    const say = (what: string) => {
+      const left = runs.left ? `; ${runs.left} runs not played` : '';
+      const seconds = (Date.now() - began) / 1000;
+      console.log(`${what} ${scenario.name}: ${runs.count} runs, ${seconds} s${left}`);
+    };
     try {
       await simulate(databases, scenario, runs);
       say('✓');

@@ -13,7 +13,7 @@ import { progressOn } from '../../local/progress.ts';
 import { root } from '../../local/root.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { randomOf } from '../simulation/random.ts';
-import type { Figures } from './real.ts';
+import type { Figures } from '../support/tally.ts';
 
 const calls = 10_000;
 const owners = 200;

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { connect } from '../../local/mysql.ts';
-import type { Figures } from './real.ts';
+import type { Figures } from '../support/tally.ts';
 
 type Server = { readonly host: string; readonly port: number };
 

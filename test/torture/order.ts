@@ -10,8 +10,8 @@ import { until } from '../../local/processes.ts';
 import { progressOn } from '../../local/progress.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { type Random, randomOf } from '../simulation/random.ts';
+import type { Figures } from '../support/tally.ts';
 import { live, newOrders, type Order } from './order-lives.ts';
-import type { Figures } from './real.ts';
 
 const orderCount = 2_000;
 const lanes = 4;

@@ -15,6 +15,7 @@ import { root } from '../../local/root.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { seedBrokers } from '../../local/upstream.ts';
 import { randomOf } from '../simulation/random.ts';
+import type { Figures } from '../support/tally.ts';
 import { readAllTheTime, staleMsMax } from './readers.ts';
 
 type Admin = Awaited<ReturnType<typeof connect>>;
@@ -25,12 +26,6 @@ const messages = 10_000;
 const kills = 10;
 const senders = 4;
 const fewMessages = 20;
-
-export interface Figures {
-  readonly title: string;
-  readonly facts: string;
-  readonly good: boolean;
-}
 
 /**
  * Ten thousand changes and deletions upstream, each named in a message that is sent one to three times in random

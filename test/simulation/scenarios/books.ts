@@ -105,11 +105,12 @@ export function booksOf(
     const ids = new Set(
       queues.open(finishedCalls).sent.map(({ body }) => JSON.parse(body).call_id),
     );
+    const byCallId = new Map(calls.map((call) => [call.call_id, call]));
+    const paidFor = new Set(payments.map(({ call_log_id }) => call_log_id));
     for (const id of ids) {
-      const call = calls.find(({ call_id }) => call_id === id);
+      const call = byCallId.get(id);
       if (call?.filter_rule == null) return `${id} is ${call ? 'undecided' : 'not written'}.`;
-      const payment = payments.find(({ call_log_id }) => call_log_id === call.id);
-      if (call.filter_rule === 1 && !payment) return `${id} was not charged.`;
+      if (call.filter_rule === 1 && !paidFor.has(call.id)) return `${id} was not charged.`;
     }
     for (const payment of payments) {
       const problem = unfinished(payment, trades, queues);
@@ -140,18 +141,15 @@ function unfinished(
 
 const gapSeconds = (one: Call, other: Call) =>
   (dateOf(other.started_at).getTime() - dateOf(one.started_at).getTime()) / 1000;
-const isPair = (one: Call, other: Call) =>
-  one.id !== other.id &&
-  one.user_id === other.user_id &&
-  one.caller_digits === other.caller_digits &&
-  other.filter_rule !== null;
+const pairOf = ({ user_id, caller_digits }: Call) => `${user_id} ${caller_digits}`;
 
 /** The two sentences about the filter, for all calls there are. */
 function wronglyFiltered(calls: readonly Call[]): string | undefined {
-  for (const call of calls) {
+  const decided = calls.filter(({ filter_rule }) => filter_rule !== null);
+  const byPair = Map.groupBy(decided, pairOf);
+  for (const call of decided) {
     const { call_id, filter_rule, status, duration } = call;
-    if (filter_rule === null) continue;
-    const others = calls.filter((other) => isPair(call, other));
+    const others = (byPair.get(pairOf(call)) ?? []).filter(({ id }) => id !== call.id);
     const near = others.find(
       (other) => other.filter_rule === 1 && Math.abs(gapSeconds(call, other)) < apartSeconds,
     );
@@ -174,8 +172,9 @@ function wronglyCharged(
   payments: readonly Payment[],
   priceFen: number,
 ): string | undefined {
+  const byId = new Map(calls.map((call) => [call.id, call]));
   for (const { id, call_log_id, user_id, amount_fen } of payments) {
-    const call = calls.find((one) => one.id === call_log_id);
+    const call = byId.get(call_log_id);
     if (call?.filter_rule !== 1 || call.user_id !== user_id)
       return `Payment ${id} is for call ${call?.call_id} with rule ${call?.filter_rule}.`;
     if (Number(amount_fen) !== priceFen) return `Payment ${id} is over ${amount_fen}.`;
@@ -209,9 +208,10 @@ function wronglyOffline(
   payments: readonly Payment[],
   trades: ReadonlyMap<string, Trade>,
 ): string | undefined {
+  const byId = new Map(payments.map((payment) => [payment.id, payment]));
   for (const { body } of sent) {
     const { paymentId, userId } = JSON.parse(body);
-    const payment = payments.find(({ id }) => id === paymentId);
+    const payment = byId.get(paymentId);
     const trade = trades.get(paymentId);
     const certain = trade?.state === 'refused' || trade?.balance === 0;
     if (!certain || payment?.user_id !== userId) return `Offline without a reason: ${body}`;

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { accounting } from './scenarios/accounting.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(accounting);

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { binlog } from './scenarios/binlog.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(binlog);

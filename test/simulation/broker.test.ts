@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { broker } from './scenarios/broker.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(broker);

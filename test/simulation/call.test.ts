@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { call } from './scenarios/call.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(call);

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { claimsOf } from './scenarios/claims.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(claimsOf(2));

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { everything } from './scenarios/everything.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(everything);

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { extensions } from './scenarios/extensions.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(extensions);

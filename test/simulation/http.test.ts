@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { http } from './scenarios/outbox.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(http);

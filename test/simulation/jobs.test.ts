@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { jobsDone } from './scenarios/jobs.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(jobsDone);

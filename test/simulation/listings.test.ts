@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { listings } from './scenarios/listings.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(listings);

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { outbox } from './scenarios/outbox.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(outbox);

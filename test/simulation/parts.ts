@@ -1,0 +1,52 @@
+import type { Databases } from './database.ts';
+import { type Outcome, outcomeIn, simulated } from './lanes.ts';
+import type { Scenario } from './play.ts';
+import { scenarios } from './scenarios/all.ts';
+import { shares } from './shares.ts';
+
+/** What one process of test/simulation/simulate.ts plays: a kind of faults of one scenario. */
+export interface Part {
+  readonly title: string;
+  readonly args: readonly string[];
+}
+
+/** A run of a burst takes seconds and has thousands of boundaries: one in so many of its single faults is played. */
+const burstThin = 499;
+const swarmsEach = 200;
+const longSwarms = 5;
+
+const regular = scenarios.filter(({ long }) => !long);
+
+export const everySingleFault: readonly Part[] = regular.map(({ name }) => {
+  const thin = name === 'burst' ? burstThin : 1;
+  return {
+    title: `${name}: ${thin === 1 ? 'every single fault' : `one in ${thin} of all single faults`}`,
+    args: ['--scenario', name, '--crashes', '0', '--thin', String(thin)],
+  };
+});
+
+const swarmsOf = ({ name }: Scenario, from: number, count: number): Part => ({
+  title: `${name}: swarms ${from} to ${from + count - 1}`,
+  args: ['--scenario', name, '--from', String(from), '--runs', String(count)],
+});
+
+/** The seeds of long scenarios that `npm test` leaves out. */
+export const longScenarios: readonly Part[] = scenarios
+  .filter(({ long }) => long)
+  .map((scenario) => {
+    const played = shares['calls-1000'].swarms;
+    return swarmsOf(scenario, played + 1, longSwarms - played);
+  });
+
+/** 200 swarms of each scenario, in two halves so that none waits for all of another's. */
+export const swarmHalves: readonly (readonly Part[])[] = [1, swarmsEach / 2 + 1].map((from) =>
+  regular.map((scenario) => swarmsOf(scenario, from, swarmsEach / 2)),
+);
+
+export async function playPart(
+  server: Databases['server'],
+  { args }: Part,
+  more: readonly string[] = [],
+): Promise<Outcome> {
+  return outcomeIn(await simulated(server, [...args, ...more]));
+}

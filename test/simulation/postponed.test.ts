@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { postponed } from './scenarios/postponed.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(postponed);

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { pushes } from './scenarios/pushes.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(pushes);

@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { serverOfWorker } from '../support/databases.ts';
+import { crashInPairs, crashSingly, newRuns, swarms } from './campaigns.ts';
+import { type Databases, openDatabases } from './database.ts';
+import { planned } from './faults.ts';
+import { type Played, play, type Scenario } from './play.ts';
+import { type Share, shares } from './shares.ts';
+
+/** Nothing here waits for real time: only a machine with much else to do takes so long. */
+const testTimeout = 300_000;
+
+/** The databases of one test file, opened before its tests and closed after them. */
+export function databasesOfFile(): () => Databases {
+  vi.setConfig({ testTimeout });
+  let databases: Databases | undefined;
+  beforeAll(async () => {
+    databases = await openDatabases(serverOfWorker());
+  });
+  afterAll(async () => await databases?.close());
+  return () => {
+    if (!databases) throw new Error('The databases are opened before the first test only.');
+    return databases;
+  };
+}
+
+/**
+ * Defines the tests of one scenario: its row of the table in shares.ts. `faultless` asserts what else holds for a run
+ * without faults.
+ */
+export function playShareOf(
+  scenario: Scenario,
+  faultless: (played: Played) => void = () => {},
+): void {
+  const { name } = scenario;
+  const { every, everyPair, swarms: count = 0 } = shareOf(name);
+  const databases = databasesOfFile();
+
+  if (every)
+    test(`${name} keeps its promises when one in ${every} of all single faults occurs, or a pair of them`, async () => {
+      const runs = newRuns();
+      const singles = await crashSingly(databases(), scenario, runs, every);
+      if (everyPair) await crashInPairs(databases(), scenario, singles, runs, everyPair);
+      expect(runs.count).toBeGreaterThan(15);
+    });
+  else
+    test(`${name} keeps its promises when no fault occurs`, async () => {
+      faultless(await play(databases(), scenario, planned([])));
+    });
+
+  if (count)
+    test(`${name} keeps its promises in ${count} swarms of faults`, async () => {
+      const runs = newRuns();
+      await swarms(databases(), scenario, 1, count, runs);
+      expect(runs.count).toBe(count);
+    });
+}
+
+function shareOf(name: string): Share {
+  const share = Object.entries(shares).find(([scenario]) => scenario === name)?.[1];
+  if (!share) throw new Error(`${name} has no row in shares.ts.`);
+  return share;
+}

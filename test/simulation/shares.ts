@@ -1,0 +1,41 @@
+/** What `npm test` plays of one scenario, besides its run without faults. */
+export interface Share {
+  /** One in so many of all single faults; it should have no divisor in common with the faults of a boundary. */
+  readonly every?: number;
+  /** One in so many pairs of those faults with a later one. */
+  readonly everyPair?: number;
+  readonly swarms?: number;
+  /** What its test file takes in a worker of `npm test`, two of them on two quiet cores, its imports included. */
+  readonly seconds: number;
+}
+
+/** The workers' time that `npm test` may spend on the simulation. `npm run test:full` plays what does not fit. */
+export const budgetSeconds = 150;
+
+/**
+ * Divides the budget among the scenarios. The numbers of runs are fixed, so the same commit plays the same runs on any
+ * machine; after a change of theirs the seconds are measured again.
+ */
+export const shares = {
+  accounting: { every: 11, everyPair: 2000, swarms: 3, seconds: 0 },
+  broker: { every: 13, everyPair: 2000, swarms: 4, seconds: 0 },
+  'broker-upstream-away': { swarms: 2, seconds: 0 },
+  extensions: { every: 23, everyPair: 2000, swarms: 2, seconds: 0 },
+  everything: { every: 11, everyPair: 2000, swarms: 3, seconds: 0 },
+  call: { every: 23, everyPair: 2000, swarms: 5, seconds: 0 },
+  'calls-1000': { swarms: 1, seconds: 0 },
+  jobs: { every: 1, everyPair: 2000, swarms: 6, seconds: 0 },
+  listings: { every: 5, everyPair: 2000, swarms: 4, seconds: 0 },
+  outbox: { every: 5, everyPair: 2000, swarms: 5, seconds: 0 },
+  http: { every: 5, everyPair: 2000, swarms: 4, seconds: 0 },
+  postponed: { every: 13, everyPair: 2000, swarms: 10, seconds: 0 },
+  'profile-reads': { every: 13, everyPair: 2000, swarms: 3, seconds: 0 },
+  'profile-reads-away': { seconds: 0 },
+  pushes: { every: 7, everyPair: 2000, swarms: 6, seconds: 0 },
+  binlog: { every: 11, everyPair: 2000, swarms: 4, seconds: 0 },
+  'claims-2': { swarms: 10, seconds: 0 },
+  'claims-20': { swarms: 1, seconds: 0 },
+  burst: { seconds: 0 },
+  /** determinism.test.ts: the same run twice, and one known mistake. */
+  determinism: { seconds: 0 },
+} satisfies Record<string, Share>;

@@ -69,7 +69,6 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          globalSetup: 'test/support/deploy-early.ts',
           setupFiles: 'test/support/one-at-a-time.ts',
           testTimeout: 120_000,
         },

@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endWithParents } from '../local/processes.ts';
-import { type Results, resultsVariable } from './support/result-reporter.ts';
+import type { Results } from './support/result-reporter.ts';
+import { runVariables } from './support/run-variables.ts';
 import { fileSecondsMax, slowest, tooSlow, withTimes } from './support/test-times.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -61,7 +62,8 @@ if (!only.length) {
 
 const results = mkdtempSync(join(tmpdir(), 'signalbox-test-'));
 const report = join(results, 'results.json');
-env[resultsVariable] = report;
+env[runVariables.results] = report;
+if (!only.length) env[runVariables.whole] = 'yes';
 const reporters = ['--reporter=default', '--reporter=./test/support/result-reporter.ts'];
 const passed = run('tests', 'vitest/vitest.mjs', ['run', ...reporters, ...only]);
 try {

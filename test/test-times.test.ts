@@ -8,6 +8,7 @@ const times = [
   { file: 'test/call/a.test.ts', seconds: 61 },
   { file: 'test/order/b.test.ts', seconds: 60 },
   { file: 'test/system/c.test.ts', seconds: 200 },
+  { file: 'test/simulation/d.test.ts', seconds: 100 },
 ];
 
 describe('docs/test-times.md', () => {
@@ -17,6 +18,7 @@ describe('docs/test-times.md', () => {
     const written = withTimes(page, times);
     expect([...recordedSeconds(written)]).toEqual([
       ['test/system/c.test.ts', 200],
+      ['test/simulation/d.test.ts', 100],
       ['test/call/a.test.ts', 61],
       ['test/order/b.test.ts', 60],
     ]);

@@ -2,10 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Reporter, TestModule } from 'vitest/node';
 import { root } from '../../local/root.ts';
+import { runVariables } from './run-variables.ts';
 import type { FileTime } from './test-times.ts';
-
-/** Where the results of a run are written; test/run.ts names the file. */
-export const resultsVariable = 'SIGNALBOX_TEST_RESULTS';
 
 export interface Results {
   readonly passed: number;
@@ -20,7 +18,7 @@ export interface Results {
 // biome-ignore lint/style/noDefaultExport: vitest loads a reporter by its default export.
 export default class ResultReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
-    const file = process.env[resultsVariable];
+    const file = process.env[runVariables.results];
     if (!file) return;
     const tests = modules.flatMap(({ children }) => [...children.allTests()]);
     const inState = (state: string) => tests.filter((test) => test.result().state === state).length;

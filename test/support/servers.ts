@@ -34,6 +34,7 @@ import { deployAmong, type Endpoints, type RedisGateway, startRedis } from '../.
 import { createUpstream } from '../../local/upstream.ts';
 import { audience, mysqlUsers } from '../../local/users.ts';
 import { createOurs } from './ours.ts';
+import { runVariables } from './run-variables.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -94,6 +95,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   starter.requestTimeout = 0;
   const port = await freePort('the starter of servers', undefined);
   await new Promise<void>((listening) => starter.listen(port, '127.0.0.1', listening));
+  // Deploying takes half a minute: in a whole run it goes beside the first files, and its failure is told to who asks.
+  if (process.env[runVariables.whole]) servers.start('stack').catch(() => {});
   project.provide('dir', dir);
   project.provide('starter', `http://127.0.0.1:${port}`);
   return async () => {
@@ -103,7 +106,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
 }
 
-/** Starts each server at most once. */
+/** Starts each server once. */
 class Servers {
   readonly #dir: string;
   readonly #processes: Processes;

@@ -4,30 +4,39 @@ import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 import { recordedSeconds } from './test/support/test-times.ts';
 
-/** Starts the longest files first, by docs/test-times.md; a file that is not listed there comes before all others. */
+/**
+ * Starts the longest files first, by docs/test-times.md; a file that is not listed there comes before all others.
+ * System tests run one at a time: they are spread among the others, or they would wait for each other in all workers.
+ */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const seconds = recordedSeconds(readFileSync('docs/test-times.md', 'utf8'));
     const secondsOf = ({ moduleId }: TestSpecification) =>
       seconds.get(relative(import.meta.dirname, moduleId)) ?? Number.POSITIVE_INFINITY;
     const sorted = await super.sort(files);
-    return sorted.toSorted((a, b) => secondsOf(b) - secondsOf(a) || 0);
+    const longestFirst = sorted.toSorted((a, b) => secondsOf(b) - secondsOf(a) || 0);
+    const isSystem = ({ project }: TestSpecification) => project.name === 'system';
+    const order = longestFirst.filter((file) => !isSystem(file));
+    const system = longestFirst.filter(isSystem);
+    const apart = Math.ceil(order.length / (system.length + 1)) + 1;
+    for (const [index, file] of system.entries()) order.splice(index * apart, 0, file);
+    return order;
   }
 }
 
-/** Tests that need no servers, or a MySQL alone, for which the simulation asks itself. */
+/** Tests that need no servers, or ask for the few that they need themselves, as the simulation does for a MySQL. */
 const withoutServers = [
   'test/{structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/queues.test.ts',
   'test/call/{allocation,filter,standing}.test.ts',
-  'test/local/{ports,processes,simulators,stack}.test.ts',
+  'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
   'test/order/{changes,lateness,scenarios,singer,transactions}.test.ts',
   'test/platform/{by-hand,http,mask,schedule,time}.test.ts',
 ];
 
 /** As many as keep two cores busy while a system test waits for a schedule or a visibility timeout. */
-const maxWorkers = 4;
+const maxWorkers = 3;
 
 /**
  * A server starts when the first file that needs it asks for it. Component tests have a MySQL for each worker; system

@@ -2,7 +2,7 @@ import { Redis } from '@upstash/redis';
 import { beforeEach, expect, test } from 'vitest';
 import { started } from '../support/started.ts';
 
-const { url, token } = await started('redis');
+const { url, token } = await started('redis-alone');
 const redis = new Redis({ url, token, retry: false });
 
 beforeEach(async () => {

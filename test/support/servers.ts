@@ -48,6 +48,8 @@ declare module 'vitest' {
 export interface Started {
   readonly emulator: Emulator;
   readonly redis: Omit<RedisGateway, 'close'>;
+  /** A cluster of one test file's own, which it may empty. */
+  readonly 'redis-alone': Omit<RedisGateway, 'close'>;
   /** What the component tests of one worker work with. */
   readonly [worker: `worker-${number}`]: WorkerServers;
   /** Its MySQL alone, for a simulation. */
@@ -122,7 +124,7 @@ class Servers {
   async start(name: string): Promise<unknown> {
     const [kind = '', number] = name.split('-');
     if (kind === 'emulator') return await this.#emulator();
-    if (kind === 'redis') return await this.#redis();
+    if (kind === 'redis') return await this.#redis(name);
     if (kind === 'mysql') return await this.#mysql(name);
     if (kind === 'worker') return await this.#once(name, () => this.#worker(Number(number)));
     if (kind === 'stack') return await this.#once(name, () => this.#stack());
@@ -154,13 +156,13 @@ class Servers {
     });
   }
 
-  async #redis(): Promise<Omit<RedisGateway, 'close'>> {
+  async #redis(name = 'redis'): Promise<Omit<RedisGateway, 'close'>> {
     await this.#packages();
-    return await this.#step('Redis Cluster of six, Upstash gateway', async () => {
+    return await this.#step(`Redis Cluster of six, Upstash gateway (${name})`, async () => {
       const port = await freePort('the Upstash gateway', undefined);
       const { close, ...redis } = await startRedis(
         this.#processes,
-        join(this.#dir, 'redis'),
+        join(this.#dir, name),
         undefined,
         port,
       );

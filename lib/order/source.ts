@@ -3,6 +3,7 @@ import { Credentials } from '../platform/pool.ts';
 import { type ReadSecret, secret } from '../platform/secret.ts';
 import { openBinlog, type Stream } from './binlog.ts';
 import type { Checkpoint } from './checkpoints.ts';
+import { routesOf } from './indirect-writes.ts';
 import { type Found, find, type LogState, logState } from './server.ts';
 import type { OrderSettings } from './settings.ts';
 import type { OrderTables } from './tables.ts';
@@ -49,7 +50,7 @@ export function binlogOf({
       const serverId = serverIdFirst + Number(BigInt(epoch) % serverIds);
       const read = await credentials({ pastCache: refused });
       refused = false;
-      return noting(openBinlog(read, serverId, from, by));
+      return noting(openBinlog(read, serverId, from, by, await routesOf(order)));
     },
     end: () => logState(order),
   };

@@ -1,8 +1,11 @@
 /** Says what keeps the order database's binlog from being read in full, before anybody misses a push. */
 import { checkBinlog } from '../../lib/order/check.ts';
+import type { Checkpoint } from '../../lib/order/checkpoints.ts';
 import { isServer } from '../../lib/order/endpoint.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
+import { binlogOf } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
+import { unreadable } from '../../lib/order/trial.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { Credentials } from '../../lib/platform/pool.ts';
@@ -11,10 +14,12 @@ import { secret } from '../../lib/platform/secret.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const credentials = secret('mysql-order', Credentials);
+const order = mysql<OrderTables>('mysql-order');
+const read = settings('order', OrderSettings);
+const binlog = binlogOf({ order, credentials, settings: read });
 const deps = {
-  mysql: mysql<PushTables>('mysql'),
-  order: mysql<OrderTables>('mysql-order'),
-  settings: settings('order', OrderSettings),
+  ...{ mysql: mysql<PushTables>('mysql'), order, settings: read },
+  unreadable: (checkpoint: Checkpoint) => unreadable(binlog, checkpoint),
   direct: async () => await isServer(await credentials()),
   pause,
 };

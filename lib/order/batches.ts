@@ -51,7 +51,7 @@ export async function writeBatch(
   { changes, finished, prepared: stillPrepared, missed, checkpoint }: Batch,
 ): Promise<BatchSummary> {
   const committed = changes.filter(({ prepared }) => prepared === undefined);
-  const counting = committed.filter(isWritable);
+  const counting = committed.map(writableImages);
   const pushes = counting.flatMap(pushOf);
   await commit(deps, async (trx, follow) => {
     await underLease(trx, claimed);
@@ -64,19 +64,20 @@ export async function writeBatch(
     await writeCheckpoint(trx, claimed, checkpoint);
     follow(...nudgesFor(pushes));
   });
-  const unwritable = committed
-    .filter((change) => !isWritable(change))
-    .map(({ before, after, place }) => ({
-      order_id: cutTo((after ?? before)?.order_id ?? '', shownLengthMax),
-      place,
-    }));
+  const unwritable = committed.flatMap(({ before, after, place }) => {
+    const image = [after, before].find((one) => one && !isId(one.order_id));
+    return image ? [{ order_id: cutTo(image.order_id, shownLengthMax), place }] : [];
+  });
   return { pushes: pushes.length, unwritable, replaced: counting.flatMap(replacedBy) };
 }
 
 const shownLengthMax = 40;
 
-const isWritable = ({ before, after }: Pick<PlacedChange, 'before' | 'after'>): boolean =>
-  [before, after].every((image) => image === null || isId(image.order_id));
+const writableImages = ({ before, after, ...change }: PlacedChange): PlacedChange => ({
+  ...change,
+  before: before && isId(before.order_id) ? before : null,
+  after: after && isId(after.order_id) ? after : null,
+});
 
 /**
  * A change of an order that was made or deleted has no status before or after: nobody hears of it.

@@ -23,6 +23,8 @@ export interface CheckDeps {
   /** Whether no proxy stands before the server. */
   readonly direct: () => Promise<boolean>;
   readonly pause: (ms: number) => Promise<void>;
+  /** Why what follows a place cannot be read; without it that is not tried. */
+  readonly unreadable?: (checkpoint: Checkpoint) => Promise<string | undefined>;
 }
 
 /** The reader notes where it is every ten seconds at least; so long it may take to be seen there. */
@@ -46,6 +48,8 @@ export async function checkBinlog(deps: CheckDeps) {
   const checkpoint = await readCheckpoint(mysql);
   if (!checkpoint) return { outcome: wrong.length ? 'unfit' : 'not begun', wrong };
   const lost = await lostSince(order, checkpoint);
+  const stopped = lost ? undefined : await deps.unreadable?.(checkpoint);
+  if (stopped) wrong.push(stopped);
   const behind = await behindOf(deps);
   const { seconds, bytes } = behind;
   const measured = {

@@ -28,7 +28,7 @@ export function rawEventOf({ buffer, offset, end }: Packet): RawEvent | undefine
   return { type, body: buffer.subarray(offset + 1 + headerBytes, end) };
 }
 
-/** Behind flags, server uuid, number, and two logical clocks with their type. */
+/** After the flags, the server uuid, the number, and two logical clocks with their type. */
 const commitTimeAt = 42;
 const commitTimeBytes = 7;
 const logicalClocks = 2;

@@ -22,7 +22,7 @@ const shortText = (given: unknown): string | null =>
     : null;
 
 const Answer = z.discriminatedUnion('code', [
-  z.object({ code: z.literal(0), message_id: z.unknown().transform(shortText) }),
+  z.object({ code: z.literal(0), message_id: z.unknown().optional().transform(shortText) }),
   z.object({ code: z.literal(4101) }),
   z.object({ code: z.literal(5000) }),
 ]);

@@ -135,10 +135,14 @@ function outer(tokens: readonly Token[]) {
   });
 }
 
-const indexOf = (tokens: readonly Token[], ...words: readonly string[]): number => {
-  const at = outer(tokens).findIndex(({ token, depth }) => depth === 0 && isWord(token, ...words));
+/** Of the first of these words outside parentheses; after a dot it is a name. */
+function indexOf(tokens: readonly Token[], ...words: readonly string[]): number {
+  const at = outer(tokens).findIndex(
+    ({ token, depth }, index) =>
+      depth === 0 && isWord(token, ...words) && !isSign(tokens[index - 1], '.'),
+  );
   return at < 0 ? tokens.length : at;
-};
+}
 
 interface Reference {
   readonly name: TableName;

@@ -150,9 +150,15 @@ test('rows that are odd in several columns at once change nothing of what the ot
   });
 }, 120_000);
 
+/** SQS takes no other characters: what has them cannot be on a queue. */
+const isSendable = (body: string): boolean =>
+  /^[\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u.test(body);
+
 test('the queue: no odd message changes what becomes of the others of its batch', async () => {
   await controlSinger('/__reset');
-  const messages = everyOddMessage({ order_id: 7001 });
+  const messages = everyOddMessage({ order_id: 7001 }).filter(({ message }) =>
+    isSendable(JSON.stringify(message)),
+  );
   for (let start = 0; start < messages.length; start += 9) {
     const order = 8_000 + start;
     const push_id = await writePush({ scenario: 8, order });
@@ -168,15 +174,13 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
     .filter(({ message }) => !('code' in message))
     .map(({ message }) => ({ code: 0, ...message }));
   const asked: string[] = [];
-  const server = createServer((request, response) => {
-    void Array.fromAsync(request).then((chunks) => {
-      const { push_id } = JSON.parse(Buffer.concat(chunks as Buffer[]).toString()) as {
-        push_id: string;
-      };
-      asked.push(push_id);
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify(answers[asked.length - 1]));
-    });
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += String(chunk);
+    const { push_id } = JSON.parse(body) as { push_id: string };
+    asked.push(push_id);
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(answers[asked.length - 1]));
   });
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const address = server.address();

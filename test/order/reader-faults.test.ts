@@ -63,7 +63,9 @@ test('an order without a patient has no receiver; another order beside it is pus
     await run('update order_db.`order` set patient_id = null where order_id = 1');
     await run(`begin; ${accept(1)}; ${accept(2)}; commit`);
     expect(await read()).toMatchObject({ outcome: 'pushed', pushes: 2 });
-    expect(await rowsOf('select order_id, receiver_id, state from push_db.push')).toEqual([
+    expect(
+      await rowsOf('select order_id, receiver_id, state from push_db.push order by order_id'),
+    ).toEqual([
       { order_id: '1', receiver_id: null, state: 'no receiver' },
       { order_id: '2', receiver_id: '98', state: 'unsent' },
     ]);
@@ -197,6 +199,9 @@ test('GTIDs that are switched on after the first run are part of the checkpoint 
     await placed(1, 'PENDING_ACCEPT');
     await read();
     expect(await checkpoint()).toMatchObject({ gtid_set: null });
+    // With ON the server sends no transaction any more that has none: what is left of them is read before.
+    await gtids('OFF_PERMISSIVE', 'ON_PERMISSIVE');
+    await read();
   } finally {
     await gtids('OFF_PERMISSIVE', 'ON_PERMISSIVE', 'ON');
   }

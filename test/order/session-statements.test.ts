@@ -124,7 +124,7 @@ test('rows of a file that are loaded as a statement stop the reader', async () =
     await session.query('set session binlog_format = STATEMENT');
     await session.query({
       sql: `load data local infile 'orders' into table order_db.order (order_id, patient_id, status, changed_by)`,
-      infileStreamFactory: () => Readable.from(['2\t98\tPAYING\tpatient\n']),
+      infileStreamFactory: () => Readable.from([Buffer.from('2\t98\tPAYING\tpatient\n')]),
     });
     expect(await rowsOf('select order_id from order_db.`order`')).toHaveLength(2);
     await expect(read()).rejects.toThrow(/changed by a statement/);

@@ -1,9 +1,19 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { checkBinlog } from '../../lib/order/check.ts';
+import { repairGap } from '../../lib/order/gap.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
+import { unreadable } from '../../lib/order/trial.ts';
 import { users } from '../../local/mysql.ts';
 import { resetDatabases, run, serverOfWorker } from '../support/databases.ts';
-import { binlogAt, orderDatabase, readAll, readerOf } from '../support/orders.ts';
+import {
+  became,
+  binlogAt,
+  orderDatabase,
+  placed,
+  readAll,
+  readerOf,
+  timeFor,
+} from '../support/orders.ts';
 import { testQueue } from '../support/queues.ts';
 
 await testQueue(pushesToSend);
@@ -91,11 +101,48 @@ test('on Aurora the retention is what mysql.rds_show_configuration says, by defa
   }
 });
 
-test('without checksums the server is fit, and a file that was written otherwise is named', async () => {
+const through = async () => {
+  const source = binlogAt();
+  return await checkBinlog({
+    ...{ mysql: reader.mysql, order, direct: async () => true, pause: async () => {} },
+    settings: async () => ({ retentionHoursMin: 72 }),
+    unreadable: (place) => unreadable(source, place),
+  });
+};
+const pass = () =>
+  repairGap(
+    { ...reader, order },
+    { by: 'a', why: 'b', pass: true },
+    { ...timeFor(20_000), progress: () => {} },
+  );
+
+test('what the reader cannot read is unfit, whatever the settings are now', async () => {
+  expect(await through()).toMatchObject({ outcome: 'fit' });
+  await placed(1, 'PENDING_ACCEPT');
+  await run("set session binlog_format = 'STATEMENT'");
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await run('set session binlog_format = default');
+  expect(await through()).toMatchObject({
+    outcome: 'unfit',
+    wrong: [expect.stringMatching(/^What follows the reader's place.*changed by a statement/)],
+  });
+  await pass();
+  expect(await through()).toMatchObject({ outcome: 'fit' });
+});
+
+test('a file that was written with another binlog_checksum is unfit; without checksums the server is fit', async () => {
   await run('set global binlog_checksum = NONE');
   try {
-    await expect(readAll(reader)).resolves.toMatchObject({ outcome: 'nothing new' });
-    expect(await check()).toMatchObject({ outcome: 'fit' });
+    await expect(readAll(reader)).rejects.toThrow(/checksum/);
+    expect(await through()).toMatchObject({
+      outcome: 'unfit',
+      wrong: [expect.stringMatching(/checksum/)],
+    });
+    await pass();
+    expect(await through()).toMatchObject({ outcome: 'fit' });
+    await placed(1, 'PENDING_ACCEPT');
+    await became(1, 'PENDING_SERVICE', 'nurse');
+    expect(await readAll(reader)).toMatchObject({ outcome: 'pushed' });
   } finally {
     await run('set global binlog_checksum = CRC32');
   }

@@ -165,7 +165,7 @@ async function forgetPrepared(
   await trx.deleteFrom('push_db.prepared_transaction').where('xid', 'in', xids).execute();
 }
 
-/** Known by its commit, whether it has order rows or not: one that is not known was prepared too early. */
+/** Notes what its commit must find: a transaction that is not noted was prepared before the reader's place. */
 async function notePrepared(trx: Transaction<PushTables>, xids: readonly string[]): Promise<void> {
   if (!xids.length) return;
   await trx

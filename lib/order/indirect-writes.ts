@@ -19,7 +19,7 @@ export interface Statement {
   readonly sql: string;
   /** The session's schema. */
   readonly schema: string;
-  /** Of all tables that it read or wrote; undefined where the binlog does not say. */
+  /** The schemas of all tables that it read or wrote; undefined where the binlog does not say. */
   readonly databases: readonly string[] | undefined;
 }
 
@@ -37,7 +37,7 @@ export const noRoutes = (): Routes => ({ names: new Set(), triggersSeen: false }
 
 const keyOf = (schema: string, table: string): string => `${schema}.${table}`.toLowerCase();
 
-/** What can be seen of them now. */
+/** The routes that our user can see now. */
 export async function routesOf(order: Kysely<OrderTables>): Promise<Routes> {
   const { rows } = await sql<Made>`
     select table_schema \`schema\`, table_name \`name\`, view_definition \`text\` from information_schema.views
@@ -57,7 +57,7 @@ interface Made {
   readonly text: string | null;
 }
 
-/** Of these the ones that lead to the order table, by others too. What cannot be seen may do so. */
+/** The ones that lead to the order table, also by others. One whose text cannot be seen may do so. */
 function leadingIn(made: readonly Made[]): Set<string> {
   const leading = new Set<string>();
   let left = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));

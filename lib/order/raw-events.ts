@@ -21,7 +21,7 @@ export const eventTypes = {
   anonymous: 34,
 } as const;
 
-/** Undefined of an error and of the end of the stream. */
+/** The event in a packet; undefined for an error and for the end of the stream. */
 export function rawEventOf({ buffer, offset, end }: Packet): RawEvent | undefined {
   if (buffer[offset] !== 0 || end - offset <= headerBytes) return undefined;
   const type = buffer[offset + 5] ?? 0;
@@ -96,7 +96,7 @@ function databasesIn(variables: Buffer): readonly string[] | undefined {
   return undefined;
 }
 
-/** More than that, or a table that others refer to: MySQL does not say which. */
+/** The list at a place; MySQL gives none for more schemas than that, or if foreign keys refer to a table. */
 function listed(variables: Buffer, at: number): readonly string[] | undefined {
   const count = variables[at] ?? 0;
   if (count >= schemasMax) return undefined;

@@ -17,7 +17,7 @@ export async function retentionOf(order: Kysely<OrderTables>): Promise<Retention
     return { hours: 'unknown', set: rdsGrant };
   if (values.get('binlog_expire_logs_auto_purge') === 'OFF') return { hours: Infinity, set };
   const seconds = Number(values.get('binlog_expire_logs_seconds') ?? 0);
-  // Of MySQL 5.7; in 8.0 one of the two is 0.
+  // The variable of MySQL 5.7; in 8.0 one of the two is 0.
   const days = Number(values.get('expire_logs_days') ?? 0);
   const kept = seconds || days * 86_400;
   return { hours: kept ? Math.floor(kept / 3_600) : Infinity, set };
@@ -37,13 +37,13 @@ async function variables(order: Kysely<OrderTables>): Promise<ReadonlyMap<string
   return new Map(rows.map(({ Variable_name, Value }) => [Variable_name, Value]));
 }
 
-/** Of a procedure that is not there, or that may not be called: MySQL says the same of both. */
+/** MySQL's errors for a procedure that is not there, or that may not be called. */
 const refusals = new Set([1044, 1046, 1142, 1305, 1370]);
 
-/** Hours, by default none: the binlog goes as soon as Aurora itself needs it no more. */
+/** Hours, 0 by default: then Aurora deletes its binlog as soon as it does not need it itself. */
 async function rdsRetention(order: Kysely<OrderTables>): Promise<number | undefined> {
   try {
-    // Of a procedure the first result is what it selects.
+    // The first result of a procedure is what it selects.
     const { rows } = await sql<readonly Configured[]>`call mysql.rds_show_configuration()`.execute(
       order,
     );

@@ -101,7 +101,7 @@ function skip(tokens: readonly Token[], from: number, words: readonly string[]):
   return tokens.slice(at);
 }
 
-/** The name at the beginning, and how many tokens it takes. */
+/** The name at a place, and the place after it. */
 function nameAt(
   tokens: readonly Token[],
   at: number,
@@ -135,7 +135,7 @@ function outer(tokens: readonly Token[]) {
   });
 }
 
-/** Of the first of these words outside parentheses; after a dot it is a name. */
+/** The place of the first of these words outside parentheses; a word after a dot is a name. */
 function indexOf(tokens: readonly Token[], ...words: readonly string[]): number {
   const at = outer(tokens).findIndex(
     ({ token, depth }, index) =>
@@ -213,7 +213,7 @@ function meant({ schema, table }: TableName, references: readonly Reference[]): 
   return named?.name ?? { schema, table };
 }
 
-/** Of several tables those whose columns are set; all of them where a column does not say whose it is. */
+/** The tables whose columns are set; all tables where a column does not say whose it is. */
 function updatedIn(tokens: readonly Token[]): readonly TableName[] {
   const set = indexOf(tokens, 'set');
   const references = referencesIn(tokens.slice(0, set));
@@ -234,7 +234,7 @@ function updatedIn(tokens: readonly Token[]): readonly TableName[] {
   return targets;
 }
 
-/** Whose column `t.c` or `s.t.c` is; undefined of one that does not say. */
+/** The table of the column `t.c` or `s.t.c`; undefined for one that names none. */
 function columnAt(tokens: readonly Token[], at: number): TableName | undefined {
   const name = nameAt(tokens, at);
   if (name?.name.schema === undefined) return undefined;

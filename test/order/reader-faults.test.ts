@@ -269,7 +269,7 @@ async function gate() {
   };
 }
 
-test('our own MySQL is down for seconds while the reader runs: it goes on from its checkpoint', async () => {
+test('our own MySQL is down for seconds while the reader runs: it continues from its checkpoint', async () => {
   const { port, shut, open } = await gate();
   const credentials = { host: '127.0.0.1', port, ...users.signalbox, ssl: false };
   const mysql = new Kysely<PushTables>({

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { takeNext } from '../../lib/order/in-hand.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { nudgeStuck } from '../../lib/order/stuck.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
@@ -71,6 +72,18 @@ test('a look for stuck pushes reads a few thousand entries, whatever is open or 
   expect(found).toBe(1);
   expect((await take(queue)).map(({ Body }) => Body)).toEqual([`{"order_id":"${past - 1}"}`]);
 }, 120_000);
+
+test('the next push of an order is found among the pushes of that order', async () => {
+  const stopped = async () => undefined;
+  const count = await reads(async (connection) => {
+    const order_id = String(past - 1);
+    expect(await takeNext({ mysql: connection, stopped }, order_id)).toMatchObject({
+      state: 'in hand',
+    });
+    expect(await takeNext({ mysql: connection, stopped }, '5')).toBe('none left');
+  });
+  expect(count).toBeLessThan(50);
+});
 
 test('the age of the oldest open push is one entry of an index for each state', async () => {
   let seconds = 0;

@@ -50,6 +50,7 @@ export async function checkBinlog(deps: CheckDeps) {
   const lost = await lostSince(order, checkpoint);
   const stopped = lost ? undefined : await deps.unreadable?.(checkpoint);
   if (stopped) wrong.push(stopped);
+  if (checkpoint.gtidSet === null && (await logState(order)).gtids) wrong.push(noGtids);
   const behind = await behindOf(deps);
   const { seconds, bytes } = behind;
   const measured = {
@@ -64,6 +65,9 @@ export async function checkBinlog(deps: CheckDeps) {
 
 const noBinlog = 'log_bin is OFF: set log-bin and restart; on Aurora set binlog_format=ROW.';
 const proxied = 'A proxy stands before the server: name the cluster’s writer endpoint itself.';
+
+const noGtids =
+  'GTIDs are on, and the reader’s place has none yet, so it would be lost at a fail-over: flush binary logs, and it takes them up.';
 
 type Variables = ReadonlyMap<string, string>;
 

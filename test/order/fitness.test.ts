@@ -147,3 +147,15 @@ test('a file that was written with another binlog_checksum is unfit; without che
     await run('set global binlog_checksum = CRC32');
   }
 });
+
+test('a place without GTIDs on a server that has them is unfit until the next file begins', async () => {
+  await run('update push_db.binlog_checkpoint set gtid_set = null');
+  expect(await check()).toMatchObject({
+    outcome: 'unfit',
+    wrong: [expect.stringMatching(/lost at a fail-over: flush binary logs/)],
+  });
+  await run('flush binary logs');
+  await placed(1, 'PENDING_ACCEPT');
+  await readAll(reader);
+  expect(await check()).toMatchObject({ outcome: 'fit' });
+});

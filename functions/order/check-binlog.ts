@@ -1,11 +1,10 @@
 /** Says what keeps the order database's binlog from being read in full, before anybody misses a push. */
 import { checkBinlog } from '../../lib/order/check.ts';
-import type { Checkpoint } from '../../lib/order/checkpoints.ts';
 import { isServer } from '../../lib/order/endpoint.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import { binlogOf } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { unreadable } from '../../lib/order/trial.ts';
+import { unreadableIn } from '../../lib/order/trial.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { Credentials } from '../../lib/platform/pool.ts';
@@ -16,10 +15,9 @@ import { pause } from '../../lib/platform/time.ts';
 const credentials = secret('mysql-order', Credentials);
 const order = mysql<OrderTables>('mysql-order');
 const read = settings('order', OrderSettings);
-const binlog = binlogOf({ order, credentials, settings: read });
 const deps = {
   ...{ mysql: mysql<PushTables>('mysql'), order, settings: read },
-  unreadable: (checkpoint: Checkpoint) => unreadable(binlog, checkpoint),
+  unreadable: unreadableIn(binlogOf({ order, credentials, settings: read })),
   direct: async () => await isServer(await credentials()),
   pause,
 };

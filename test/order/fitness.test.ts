@@ -2,7 +2,7 @@ import { afterAll, beforeEach, expect, test } from 'vitest';
 import { checkBinlog } from '../../lib/order/check.ts';
 import { repairGap } from '../../lib/order/gap.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { unreadable } from '../../lib/order/trial.ts';
+import { unreadableIn } from '../../lib/order/trial.ts';
 import { users } from '../../local/mysql.ts';
 import { resetDatabases, run, serverOfWorker } from '../support/databases.ts';
 import {
@@ -102,11 +102,10 @@ test('on Aurora the retention is what mysql.rds_show_configuration says, by defa
 });
 
 const through = async () => {
-  const source = binlogAt();
   return await checkBinlog({
     ...{ mysql: reader.mysql, order, direct: async () => true, pause: async () => {} },
     settings: async () => ({ retentionHoursMin: 72 }),
-    unreadable: (place) => unreadable(source, place),
+    unreadable: unreadableIn(binlogAt()),
   });
 };
 const pass = () =>

@@ -50,11 +50,24 @@ interface Done {
   pushes: number;
   first: Found['firstRun'];
   lostUpstream: Found['lostUpstream'];
-  readonly unwritable: Unwritable[];
-  readonly replaced: Replaced[];
-  readonly missed: Missed[];
+  readonly unwritable: Listed<Unwritable>;
+  readonly replaced: Listed<Replaced>;
+  readonly missed: Listed<Missed>;
   /** Statements that may have changed orders by a trigger that cannot be seen. */
-  readonly unclear: string[];
+  readonly unclear: Listed<string>;
+}
+
+/** The first of a list that may be of any length. */
+interface Listed<Item> {
+  readonly first: Item[];
+  count: number;
+}
+
+const listed = <Item>(): Listed<Item> => ({ first: [], count: 0 });
+
+function add<Item>(to: Listed<Item>, items: readonly Item[]): void {
+  to.count += items.length;
+  to.first.push(...items.slice(0, shownMax - to.first.length));
 }
 
 const shownMax = 50;
@@ -63,8 +76,8 @@ const statementLengthMax = 200;
 /** What a person should look at; what is not there is not named. */
 const listedOf = ({ unwritable, replaced, missed, unclear }: Done) =>
   Object.fromEntries(
-    Object.entries({ unwritable, replaced, missed, unclear }).flatMap(([name, list]) =>
-      list.length ? [[name, list.slice(0, shownMax)] as const, [`${name} count`, list.length]] : [],
+    Object.entries({ unwritable, replaced, missed, unclear }).flatMap(([name, { first, count }]) =>
+      count ? [[name, first] as const, [`${name} count`, count]] : [],
     ),
   );
 
@@ -78,7 +91,7 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
   if (!claimed) return { outcome: 'another reads' };
   const done: Done = {
     ...{ changes: 0, pushes: 0, first: undefined, lostUpstream: undefined },
-    ...{ unwritable: [], replaced: [], missed: [], unclear: [] },
+    ...{ unwritable: listed(), replaced: listed(), missed: listed(), unclear: listed() },
   };
   try {
     const nudged = await nudgeStuck(deps);
@@ -191,7 +204,7 @@ async function follow(deps: TailDeps, run: Run): Promise<Ended> {
 
 async function read(deps: TailDeps, run: Run, reading: Reading, event: LogEvent): Promise<void> {
   if (event.kind === 'statement' && event.unclear)
-    run.done.unclear.push(cutTo(event.sql, statementLengthMax));
+    add(run.done.unclear, [cutTo(event.sql, statementLengthMax)]);
   if (event.kind === 'xa committed' || event.kind === 'xa one phase')
     await readPrepared(deps, run, reading, event);
   reading.take(await withKnowledge(deps, reading, event));
@@ -232,9 +245,9 @@ async function write(deps: WriteDeps, { claimed, done }: Run, batch: Batch | und
   const { pushes, unwritable, replaced } = await writeBatch(deps, claimed, batch);
   done.pushes += pushes;
   done.changes += batch.changes.length;
-  done.unwritable.push(...unwritable);
-  done.replaced.push(...replaced);
-  done.missed.push(...batch.missed);
+  add(done.unwritable, unwritable);
+  add(done.replaced, replaced);
+  add(done.missed, batch.missed);
 }
 
 async function endedBy(

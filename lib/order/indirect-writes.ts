@@ -99,7 +99,8 @@ export function effectOf(
     return 'changes orders';
   // A table of the order database was used that the text does not name: by a view or a trigger.
   if (databases && !isNamed(tokens, targets, schema)) return 'changes orders';
-  return written.some((one) => isOurs(one.schema)) && !routes.triggersSeen ? 'unclear' : 'none';
+  const mayFire = !databases || written.some((one) => isOurs(one.schema));
+  return mayFire && !routes.triggersSeen ? 'unclear' : 'none';
 }
 
 /** Whether the text names a table of the order database. */

@@ -70,6 +70,12 @@ test('a statement that used a table of the order database without naming one cha
   expect(effect(copies, ['order_db', 'shop'])).toBe('none');
 });
 
+test('a statement of which it is not known what it used is unclear, unless it names orders', () => {
+  expect(effect('update t set status = 1')).toBe('unclear');
+  expect(effect('update order_db.order set status = 1')).toBe('changes orders');
+  expect(effect('create table t (a int)')).toBe('none');
+});
+
 test('views and triggers that are made on the way are known from then on', () => {
   const routes = noRoutes();
   const all = ['order_db'];

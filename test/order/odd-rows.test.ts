@@ -15,6 +15,7 @@ import {
   everyOddRow,
   loosened,
   type OddRow,
+  oddMessage,
   oddRow,
   oddValuesOf,
   writeRow,
@@ -168,6 +169,15 @@ test('the queue: no odd message changes what becomes of the others of its batch'
     expect((await shown()).at(-1)).toMatchObject({ push_id });
   }
 }, 60_000);
+
+test('the queue: an id that a message may have is a whole number of at most 19 digits', () => {
+  fc.assert(
+    fc.property(oddMessage({ order_id: 7001 }), ({ message }) => {
+      const read = pushesToSend.schema.safeParse(message);
+      if (read.success) expect(read.data.order_id).toMatch(/^[1-9]\d{0,18}$/);
+    }),
+  );
+});
 
 test('Singer: whatever it calls a push that it has shown, the push is sent and the next one follows', async () => {
   const answers = everyOddMessage({ message_id: 'x'.repeat(101) })

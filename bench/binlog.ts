@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import ZongJi from '@vlasky/zongji';
 import { openBinlog } from '../lib/order/binlog.ts';
 import type { Checkpoint } from '../lib/order/checkpoints.ts';
-import { orderTable } from '../lib/order/decoding.ts';
+import { orderTable } from '../lib/order/indirect-writes.ts';
 import { isAt } from '../lib/order/server.ts';
 import { readingFrom } from '../lib/order/transactions.ts';
 import { connect, startMysql } from '../local/mysql.ts';

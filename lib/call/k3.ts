@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { cutTo } from '../platform/cut.ts';
 import type { Exchange } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
 import type { CallSettings } from './settings.ts';
@@ -13,7 +14,15 @@ export const K3Contract = z.object({
 export type K3Contract = z.infer<typeof K3Contract>;
 
 const Refused = z.object({ success: z.literal(false), message: z.string() });
-const Posted = z.object({ success: z.literal(true), bill_no: z.string().min(1) });
+/** As long as the column: a bill with a longer number is posted all the same. */
+const billNoLengthMax = 64;
+const Posted = z.object({
+  success: z.literal(true),
+  bill_no: z
+    .string()
+    .min(1)
+    .transform((number) => cutTo(number, billNoLengthMax)),
+});
 const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
 
 /**

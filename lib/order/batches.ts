@@ -1,13 +1,18 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Claim } from '../platform/claim.ts';
+import { cutTo } from '../platform/cut.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import { wallTimeMs } from '../platform/time.ts';
 import { type NewPush, pushRowsOf } from './changes.ts';
 import { underLease, writeCheckpoint } from './checkpoints.ts';
+import { shortStatus } from './decoding.ts';
+import { isId } from './ids.ts';
 import type { RowChange } from './log-events.ts';
 import { pushesToSend } from './queues.ts';
+import { scenarioOf } from './scenarios.ts';
 import type { PushTables } from './tables.ts';
-import type { Batch, PlacedChange } from './transactions.ts';
+import type { Batch, Missed, PlacedChange } from './transactions.ts';
 
 export interface WriteDeps {
   readonly mysql: Kysely<PushTables>;
@@ -17,33 +22,69 @@ export interface WriteDeps {
 /** The key of a push for ever: whoever reads the change again, from whichever server, makes the same. */
 export const pushIdOf = (place: string): string => createHash('sha256').update(place).digest('hex');
 
+/** A change that is written nowhere else: its order has an id that no message can name. */
+export interface Unwritable {
+  readonly order_id: string;
+  readonly place: string;
+}
+
+/** A change that a scenario would name, had the row been updated: it was deleted and made again. */
+export interface Replaced {
+  readonly order_id: string;
+  readonly scenario: number;
+  readonly place: string;
+}
+
+export interface BatchSummary {
+  readonly pushes: number;
+  readonly unwritable: readonly Unwritable[];
+  readonly replaced: readonly Replaced[];
+}
+
 /**
  * Writes what was read: pushes, the last status of each order and how far it was, in one
- * transaction, under the lease. Returns how many pushes the changes cause.
+ * transaction, under the lease. What cannot be written is returned, and never stops the rest.
  */
 export async function writeBatch(
   deps: WriteDeps,
   claimed: Pick<Claim, 'name' | 'epoch'>,
-  { changes, finished, checkpoint }: Batch,
-): Promise<number> {
-  const counting = changes.filter(({ prepared }) => prepared === undefined);
+  { changes, finished, prepared: stillPrepared, missed, checkpoint }: Batch,
+): Promise<BatchSummary> {
+  const committed = changes.filter(({ prepared }) => prepared === undefined);
+  const counting = committed.map(writableImages);
   const pushes = counting.flatMap(pushOf);
   await commit(deps, async (trx, follow) => {
     await underLease(trx, claimed);
     await addPushes(trx, pushes);
     await see(trx, counting);
-    if (finished.length)
-      await trx.deleteFrom('push_db.prepared_row').where('xid', 'in', finished).execute();
+    await forgetPrepared(trx, finished);
     await keepPrepared(trx, changes);
+    await notePrepared(trx, stillPrepared);
+    await noteMissed(trx, missed);
     await writeCheckpoint(trx, claimed, checkpoint);
     follow(...nudgesFor(pushes));
   });
-  return pushes.length;
+  const unwritable = committed.flatMap(({ before, after, place }) => {
+    const image = [after, before].find((one) => one && !isId(one.order_id));
+    return image ? [{ order_id: cutTo(image.order_id, shownLengthMax), place }] : [];
+  });
+  return { pushes: pushes.length, unwritable, replaced: counting.flatMap(replacedBy) };
 }
 
-/** A change of an order that was made or deleted has no status before or after: nobody hears of it. */
+const shownLengthMax = 40;
+
+const writableImages = ({ before, after, ...change }: PlacedChange): PlacedChange => ({
+  ...change,
+  before: before && isId(before.order_id) ? before : null,
+  after: after && isId(after.order_id) ? after : null,
+});
+
+/**
+ * A change of an order that was made or deleted has no status before or after: nobody hears of it.
+ * A row that is given another id was made under that one.
+ */
 function pushOf({ before, after, atMs, place }: PlacedChange): NewPush[] {
-  if (!before || !after) return [];
+  if (!before || !after || before.order_id !== after.order_id) return [];
   const { order_id, patient_id, nurse_id } = after;
   const push = pushRowsOf({
     ...{ pushId: pushIdOf(place), order_id, patient_id, nurse_id },
@@ -51,6 +92,13 @@ function pushOf({ before, after, atMs, place }: PlacedChange): NewPush[] {
     changedAt: new Date(atMs),
   });
   return push === 'no scenario' ? [] : [push];
+}
+
+function replacedBy({ before, after, former, place }: PlacedChange): Replaced[] {
+  if (!after || before?.order_id === after.order_id) return [];
+  const was = former ?? before;
+  const scenario = was && scenarioOf(was.status, after.status, after.changed_by);
+  return scenario ? [{ order_id: after.order_id, scenario: scenario.number, place }] : [];
 }
 
 /** A push that is there already stays as it is, sent or not. */
@@ -91,8 +139,6 @@ async function see(
     await trx.deleteFrom('push_db.order_seen').where('order_id', 'in', gone).execute();
 }
 
-const statusLengthMax = 255;
-
 export async function seeOrders(
   trx: Transaction<PushTables>,
   orders: readonly { readonly order_id: string; readonly status: string }[],
@@ -103,10 +149,43 @@ export async function seeOrders(
     .values(
       orders.map(({ order_id, status }) => ({
         order_id,
-        status: status.slice(0, statusLengthMax),
+        status: shortStatus(status),
       })),
     )
     .onDuplicateKeyUpdate({ status: sql`values(status)` })
+    .execute();
+}
+
+async function forgetPrepared(
+  trx: Transaction<PushTables>,
+  xids: readonly string[],
+): Promise<void> {
+  if (!xids.length) return;
+  await trx.deleteFrom('push_db.prepared_row').where('xid', 'in', xids).execute();
+  await trx.deleteFrom('push_db.prepared_transaction').where('xid', 'in', xids).execute();
+}
+
+/** Notes what its commit must find: a transaction that is not noted was prepared before the reader's place. */
+async function notePrepared(trx: Transaction<PushTables>, xids: readonly string[]): Promise<void> {
+  if (!xids.length) return;
+  await trx
+    .insertInto('push_db.prepared_transaction')
+    .values(xids.map((xid) => ({ xid })))
+    .onDuplicateKeyUpdate({ xid: sql`values(xid)` })
+    .execute();
+}
+
+async function noteMissed(trx: Transaction<PushTables>, missed: readonly Missed[]): Promise<void> {
+  if (!missed.length) return;
+  await trx
+    .insertInto('push_db.missed_transaction')
+    .values(
+      missed.map(({ place, xid, atMs }) => ({
+        ...{ place, xid },
+        committed_at: wallTimeMs(new Date(atMs)),
+      })),
+    )
+    .onDuplicateKeyUpdate({ place: sql`values(place)` })
     .execute();
 }
 
@@ -128,6 +207,20 @@ async function keepPrepared(
 }
 
 const ordinalOf = (place: string): string => place.slice(place.lastIndexOf(':') + 1);
+
+export async function wasPrepared(mysql: Kysely<PushTables>, xid: string): Promise<boolean> {
+  const tables = ['push_db.prepared_transaction', 'push_db.prepared_row'] as const;
+  for (const table of tables) {
+    const row = await mysql
+      .selectFrom(table)
+      .select('xid')
+      .where('xid', '=', xid)
+      .limit(1)
+      .executeTakeFirst();
+    if (row) return true;
+  }
+  return false;
+}
 
 /** Rows of a prepared XA transaction after an ordinal, as its commit at `atMs` makes them. */
 export async function preparedRows(

@@ -3,8 +3,10 @@ import { Unavailable } from '../platform/errors.ts';
 import type { Credentials } from '../platform/pool.ts';
 import { typesOfValues } from '../platform/pool.ts';
 import type { Checkpoint } from './checkpoints.ts';
-import { logEventsOf, orderTable } from './decoding.ts';
+import { checkLoad, logEventsOf } from './decoding.ts';
+import { noRoutes, orderTable, type Routes } from './indirect-writes.ts';
 import type { LogEvent } from './log-events.ts';
+import { eventTypes, hasChecksums, type Packet, type RawEvent, rawEventOf } from './raw-events.ts';
 
 /** Events as they come, taken in portions. */
 export interface Stream {
@@ -33,6 +35,7 @@ export function openBinlog(
   serverId: number,
   { gtidSet, file, position }: Checkpoint,
   by: 'position' | 'gtids',
+  routes: Routes = noRoutes(),
 ): Stream {
   const zongji = new ZongJi({
     ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
@@ -43,6 +46,8 @@ export function openBinlog(
   let kept = 0;
   let paused = false;
   let failure: Error | undefined;
+  /** The event that is about to come from zongji, as the server sent it. */
+  let raw: RawEvent | undefined;
   let wake: (() => void) | undefined;
   let waking = false;
   const arrived = () => {
@@ -60,12 +65,12 @@ export function openBinlog(
   function take(event: AnyBinlogEvent): void {
     if (failure) return;
     try {
-      for (const one of logEventsOf(event)) {
+      for (const one of logEventsOf(event, raw, routes)) {
         events.push(one);
         kept += one.kind === 'rows' ? one.changes.length : 1;
       }
     } catch (error) {
-      fail(error instanceof Error ? error : new Error(String(error)));
+      fail(errorOf(error));
       return;
     }
     if (kept >= keptMax && !paused) {
@@ -77,7 +82,30 @@ export function openBinlog(
     waking = true;
   }
 
+  /** Looks at each packet before zongji does; the connection calls this method of its own by name. */
+  function lookAtPackets(): void {
+    const connection = zongji.connection as unknown as { handlePacket: HandlePacket } | null;
+    if (!connection) return;
+    const handle = connection.handlePacket.bind(connection);
+    connection.handlePacket = (packet) => {
+      raw = packet && rawEventOf(packet);
+      if (raw && !failure) look(raw);
+      handle(packet);
+    };
+  }
+
+  function look(event: RawEvent): void {
+    try {
+      if (event.type === eventTypes.format && hasChecksums(event) !== zongji.useChecksum)
+        throw new Unavailable(`This file of the binlog was written with another binlog_checksum.`);
+      if (event.type === eventTypes.executeLoad) checkLoad(event, zongji.useChecksum, routes);
+    } catch (error) {
+      fail(errorOf(error));
+    }
+  }
+
   zongji.on('error', fail);
+  zongji.on('ready', lookAtPackets);
   zongji.on('binlog', take);
   const { schema, table } = orderTable;
   zongji.start({
@@ -118,6 +146,11 @@ export function openBinlog(
     });
   }
 }
+
+type HandlePacket = (packet: Packet | undefined) => void;
+
+const errorOf = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
 
 /** errno of everything that is wrong with the place from which we want to read. */
 const cannotRead = 1236;

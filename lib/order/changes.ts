@@ -1,6 +1,7 @@
 import type { Insertable } from 'kysely';
+import { cutTo } from '../platform/cut.ts';
 import { wallTimeMs } from '../platform/time.ts';
-import { jsonId } from './ids.ts';
+import { isId, jsonId } from './ids.ts';
 import { type Scenario, scenarioOf } from './scenarios.ts';
 import type { PushTables } from './tables.ts';
 
@@ -9,7 +10,7 @@ export interface OrderChange {
   /** Made from where the change stands in the binlog, so that the same change always has the same. */
   readonly pushId: string;
   readonly order_id: string;
-  readonly patient_id: string;
+  readonly patient_id: string | null;
   readonly nurse_id: string | null;
   readonly before: string;
   readonly after: string;
@@ -23,10 +24,12 @@ export type NewPush = Insertable<PushTables['push_db.push']>;
  * The push that a change causes, as a row, or the word why there is none. Where nobody is there to
  * receive it the row says so from the beginning: support can see why nobody heard.
  */
-export function pushRowsOf(change: OrderChange): NewPush | 'no scenario' {
-  const scenario = scenarioOf(change.before, change.after, change.by);
+export function pushRowsOf(row: OrderChange): NewPush | 'no scenario' {
+  const scenario = scenarioOf(row.before, row.after, row.by);
   if (!scenario) return 'no scenario';
+  const change = { ...row, patient_id: idOf(row.patient_id), nurse_id: idOf(row.nurse_id) };
   const receiver = receiverOf(scenario, change);
+  const given = receiver.type === 'patient' ? row.patient_id : row.nurse_id;
   const changed_at = wallTimeMs(change.changedAt);
   return {
     push_id: change.pushId,
@@ -40,8 +43,16 @@ export function pushRowsOf(change: OrderChange): NewPush | 'no scenario' {
     status_after: change.after,
     ...{ changed_at, late_from: changed_at },
     state: receiver.id === null ? 'no receiver' : 'unsent',
+    ...(receiver.id === null && given !== null && { reason: noId(receiver.type, given) }),
   };
 }
+
+/** 0, negative, or more than an id can be: nobody. */
+const idOf = (id: string | null): string | null => (id !== null && isId(id) ? id : null);
+
+const shownLengthMax = 40;
+const noId = (of: string, id: string): string =>
+  `"${cutTo(id, shownLengthMax)}" is no id of a ${of}.`;
 
 /** Numbers of the scenarios that are more than their row of the table. */
 const paid = 2;

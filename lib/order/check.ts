@@ -1,5 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { type Checkpoint, readCheckpoint } from './checkpoints.ts';
+import { grantsOf, isGranted } from './grants.ts';
+import { retentionOf } from './retention.ts';
 import {
   find,
   isAt,
@@ -21,6 +23,8 @@ export interface CheckDeps {
   /** Whether no proxy stands before the server. */
   readonly direct: () => Promise<boolean>;
   readonly pause: (ms: number) => Promise<void>;
+  /** Why what follows a place cannot be read; without it that is not tried. */
+  readonly unreadable?: (checkpoint: Checkpoint) => Promise<string | undefined>;
 }
 
 /** The reader notes where it is every ten seconds at least; so long it may take to be seen there. */
@@ -35,7 +39,8 @@ export async function checkBinlog(deps: CheckDeps) {
   const { mysql, order, settings } = deps;
   const refused = await missingPrivileges(order);
   const wrong = [
-    ...wrongSettings(await variables(order), await settings()),
+    ...wrongSettings(await variables(order)),
+    ...(await shortRetention(order, await settings())),
     ...refused,
     ...((await deps.direct()) ? [] : [proxied]),
   ];
@@ -43,6 +48,9 @@ export async function checkBinlog(deps: CheckDeps) {
   const checkpoint = await readCheckpoint(mysql);
   if (!checkpoint) return { outcome: wrong.length ? 'unfit' : 'not begun', wrong };
   const lost = await lostSince(order, checkpoint);
+  const stopped = lost ? undefined : await deps.unreadable?.(checkpoint);
+  if (stopped) wrong.push(stopped);
+  if (checkpoint.gtidSet === null && (await logState(order)).gtids) wrong.push(noGtids);
   const behind = await behindOf(deps);
   const { seconds, bytes } = behind;
   const measured = {
@@ -50,20 +58,25 @@ export async function checkBinlog(deps: CheckDeps) {
     ...(bytes !== null && { 'bytes behind': bytes }),
     'oldest unsent push': await oldestUnsentSeconds(mysql),
   };
-  if (lost) return { outcome: 'lost', wrong: [...wrong, lost], ...behind, measured };
+  const losses = [...(lost ? [lost] : []), ...(await missedTransactions(mysql))];
+  if (losses.length) return { outcome: 'lost', wrong: [...wrong, ...losses], ...behind, measured };
   return { outcome: wrong.length ? 'unfit' : 'fit', wrong, ...behind, measured };
 }
 
 const noBinlog = 'log_bin is OFF: set log-bin and restart; on Aurora set binlog_format=ROW.';
 const proxied = 'A proxy stands before the server: name the cluster’s writer endpoint itself.';
 
+const noGtids =
+  'GTIDs are on, and the reader’s place has none yet, so it would be lost at a fail-over: flush binary logs, and it takes them up.';
+
 type Variables = ReadonlyMap<string, string>;
 
 /** By name; a variable that this version of MySQL does not know is absent. */
 async function variables(order: Kysely<OrderTables>): Promise<Variables> {
   const { rows } = await sql<{ Variable_name: string; Value: string }>`
-    show global variables where variable_name in (${sql.join(Object.keys(expected))},
-      'binlog_expire_logs_seconds')`.execute(order);
+    show global variables where variable_name in (${sql.join(Object.keys(expected))})`.execute(
+    order,
+  );
   return new Map(rows.map(({ Variable_name, Value }) => [Variable_name, Value]));
 }
 
@@ -92,30 +105,45 @@ const expected: Readonly<Record<string, { readonly value: string; readonly other
   innodb_read_only: { value: 'OFF', otherwise: 'this is a reader: name the writer’s endpoint.' },
 };
 
-function wrongSettings(
-  values: Variables,
-  { retentionHoursMin }: Pick<OrderSettings, 'retentionHoursMin'>,
-): string[] {
-  const wrong = Object.entries(expected).flatMap(([name, { value, otherwise }]) => {
+function wrongSettings(values: Variables): string[] {
+  return Object.entries(expected).flatMap(([name, { value, otherwise }]) => {
     const is = values.get(name) ?? (name === 'binlog_row_metadata' ? 'unknown' : value);
     if (is === value) return [];
     return otherwise === noBinlog ? [otherwise] : [`${name} is ${is}: ${otherwise}`];
   });
-  const seconds = Number(values.get('binlog_expire_logs_seconds') ?? 0);
-  const hours = Math.floor(seconds / 3_600);
-  // 0 is for ever.
-  if (seconds && hours < retentionHoursMin)
-    wrong.push(
-      `The binlog is kept ${hours} h: set binlog_expire_logs_seconds to ${retentionHoursMin * 3_600}.`,
-    );
-  return wrong;
+}
+
+async function shortRetention(
+  order: Kysely<OrderTables>,
+  { retentionHoursMin: hoursMin }: Pick<OrderSettings, 'retentionHoursMin'>,
+): Promise<string[]> {
+  const { hours, set } = await retentionOf(order);
+  if (hours === 'unknown')
+    return [`It cannot be seen for how long the binlog is kept: ${set(hoursMin)}.`];
+  return hours < hoursMin ? [`The binlog is kept ${hours} h: ${set(hoursMin)}.`] : [];
+}
+
+const missedMax = 20;
+
+/** Transactions that the reader could not know when they were prepared. */
+async function missedTransactions(mysql: Kysely<PushTables>): Promise<string[]> {
+  const rows = await mysql
+    .selectFrom('push_db.missed_transaction')
+    .select(['xid', 'place', 'committed_at'])
+    .orderBy('committed_at')
+    .limit(missedMax)
+    .execute();
+  return rows.map(
+    ({ xid, place, committed_at }) =>
+      `The XA transaction ${xid} was prepared before the place at which the reader began, and committed at ${committed_at} (${place}): what it changed was not read. Run order/repair-gap.`,
+  );
 }
 
 async function missingPrivileges(order: Kysely<OrderTables>): Promise<string[]> {
-  const { rows } = await sql<{ privilege: string }>`
-    select privilege_type privilege from information_schema.user_privileges`.execute(order);
-  const held = new Set(rows.map(({ privilege }) => privilege));
-  const missing = ['REPLICATION SLAVE', 'REPLICATION CLIENT'].filter((name) => !held.has(name));
+  const grants = await grantsOf(order);
+  const missing = ['REPLICATION SLAVE', 'REPLICATION CLIENT'].filter(
+    (name) => !isGranted(grants, name),
+  );
   return [
     ...missing.map(
       (name) => `${name} is not granted: grant ${name.toLowerCase()} on *.* to our user.`,

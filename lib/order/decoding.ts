@@ -6,10 +6,12 @@ import type {
   TableMapEntry,
   TableMapEvent,
 } from '@vlasky/zongji';
+import { cutTo } from '../platform/cut.ts';
+import { effectOf, orderTable, type Routes, type Statement } from './indirect-writes.ts';
 import type { LogEvent, OrderImage, RowChange } from './log-events.ts';
+import { committedAtMs, databasesOf, loadStatementOf, type RawEvent } from './raw-events.ts';
+import { tokensOf, wordsOf } from './statements.ts';
 
-/** The one table whose rows are looked at. */
-export const orderTable = { schema: 'order_db', table: 'order' } as const;
 const tableName = `${orderTable.schema}.${orderTable.table}`;
 
 const columns = ['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by'] as const;
@@ -25,18 +27,28 @@ const is = <Name extends BinlogEventTypeName>(
   name: Name,
 ): event is BinlogEventByTypeName<Name> => event.getTypeName() === name;
 
-/** What an event of zongji means to us. Throws where its rows could be understood wrongly. */
-export function logEventsOf(event: AnyBinlogEvent): LogEvent[] {
+/**
+ * What an event of zongji means to us; `raw` is the same event as the server sent it. Throws where
+ * its rows could be understood wrongly.
+ */
+export function logEventsOf(
+  event: AnyBinlogEvent,
+  raw: RawEvent | undefined,
+  routes: Routes,
+): LogEvent[] {
   const { nextPosition: position, timestamp: atMs } = event;
-  if (is(event, 'Gtid')) return [{ kind: 'transaction', gtid: event.gtid ?? null, position }];
-  if (is(event, 'AnonymousGtid')) return [{ kind: 'transaction', gtid: null, position }];
+  if (is(event, 'Gtid')) return [transactionOf(event.gtid ?? null, position, raw)];
+  if (is(event, 'AnonymousGtid')) return [transactionOf(null, position, raw)];
   if (is(event, 'Xid')) return [{ kind: 'end', position, atMs }];
-  if (is(event, 'Query')) return ofQuery(event.query, event.schema, position, atMs);
+  if (is(event, 'Query')) {
+    const { query: sql, schema } = event;
+    return ofQuery({ sql, schema, databases: raw && databasesOf(raw) }, routes, position, atMs);
+  }
   if (is(event, 'XaPrepare'))
     return [{ kind: event.onePhase ? 'xa one phase' : 'xa prepared', position, atMs }];
   if (is(event, 'Rotate'))
     return [{ kind: 'file', file: event.binlogName, position: Number(event.position) }];
-  if (is(event, 'PreviousGtids')) return [{ kind: 'header', position }];
+  if (is(event, 'PreviousGtids')) return [{ kind: 'header', position, gtids: event.gtidSet }];
   if (is(event, 'TableMap')) {
     checkTable(event);
     return [];
@@ -66,6 +78,16 @@ export function logEventsOf(event: AnyBinlogEvent): LogEvent[] {
   return [];
 }
 
+function transactionOf(gtid: string | null, position: number, raw: RawEvent | undefined): LogEvent {
+  const committed = raw && committedAtMs(raw);
+  const at = committed === undefined ? {} : { committedAtMs: committed };
+  return { kind: 'transaction', gtid, position, ...at };
+}
+
+/** LOAD DATA as a statement, which zongji does not know. Throws where it changes orders. */
+export const checkLoad = (raw: RawEvent, checksums: boolean, routes: Routes): void =>
+  void checkStatement(loadStatementOf(raw, checksums), routes);
+
 const rowsOf = (changes: readonly Omit<RowChange, 'atMs'>[], atMs: number): LogEvent[] => [
   { kind: 'rows', changes: changes.map((change) => ({ ...change, atMs })) },
 ];
@@ -73,8 +95,9 @@ const rowsOf = (changes: readonly Omit<RowChange, 'atMs'>[], atMs: number): LogE
 /** `XA COMMIT X'6f6e65',X'',1`: the server writes the name alike in all four statements. */
 const xa = /^XA (START|END|COMMIT|ROLLBACK) (.*)$/is;
 
-function ofQuery(query: string, schema: string, position: number, atMs: number): LogEvent[] {
-  const sql = query.trim();
+function ofQuery(statement: Statement, routes: Routes, position: number, atMs: number): LogEvent[] {
+  const { schema } = statement;
+  const sql = statement.sql.trim();
   if (/^BEGIN$/i.test(sql)) return [{ kind: 'begin' }];
   if (/^(COMMIT|ROLLBACK)$/i.test(sql)) return [{ kind: 'end', position, atMs }];
   const [, verb, xid = ''] = xa.exec(sql) ?? [];
@@ -88,25 +111,35 @@ function ofQuery(query: string, schema: string, position: number, atMs: number):
     case 'ROLLBACK':
       return [{ kind: 'xa rolled back', xid, position, atMs }];
     default:
-      checkStatement(sql, schema);
-      // Its rows follow: https://dev.mysql.com/doc/refman/8.0/en/atomic-ddl.html
-      if (/START TRANSACTION$/i.test(sql)) return [{ kind: 'begin' }];
-      return [{ kind: 'statement', schema, sql, position, atMs }];
+      if (beginsTransaction(sql)) return [{ kind: 'begin' }];
+      return [
+        {
+          ...{ kind: 'statement', schema, sql, position, atMs },
+          ...(checkStatement(statement, routes) === 'unclear' && { unclear: true }),
+        },
+      ];
   }
 }
 
-const changing = /^(\/\*.*?\*\/\s*)*(insert|update|delete|replace|load\s+data|with)\b/is;
-const namesTable = new RegExp(`\\b${orderTable.table}\\b`, 'i');
-const namesSchema = new RegExp(`\\b${orderTable.schema}\\b`, 'i');
+/** CREATE TABLE … SELECT: its rows follow. https://dev.mysql.com/doc/refman/8.0/en/atomic-ddl.html */
+function beginsTransaction(sql: string): boolean {
+  if (!/START TRANSACTION$/i.test(sql)) return false;
+  const tokens = tokensOf(sql);
+  const [first, second, third] = wordsOf(tokens);
+  const isTable = second === 'table' || (second === 'temporary' && third === 'table');
+  return first === 'create' && isTable && tokens.at(-1)?.value === 'transaction';
+}
 
 /** A session may write statements instead of rows; what one does to orders cannot be known from it. */
-function checkStatement(sql: string, schema: string): void {
-  if (!changing.test(sql) || !namesTable.test(sql)) return;
-  if (schema !== orderTable.schema && !namesSchema.test(sql)) return;
+function checkStatement(statement: Statement, routes: Routes): 'none' | 'unclear' {
+  const effect = effectOf(statement, routes);
+  if (effect !== 'changes orders') return effect;
   throw new Error(
-    `${tableName} was changed by a statement, not by rows: let nobody set binlog_format for a session. ${howToPass}`,
+    `${tableName} was changed by a statement, not by rows: let nobody set binlog_format for a session. ${howToPass} It was: ${cutTo(statement.sql.trim(), statementLengthMax)}`,
   );
 }
+
+const statementLengthMax = 200;
 
 /** For what is in the binlog already and cannot be read. */
 const howToPass = 'Run order/repair-gap with "pass": true to go on behind it.';
@@ -155,6 +188,10 @@ function checkedRows(event: RowsEvent): Images {
   return { tableMap };
 }
 
+/** The longest status that is kept; all that scenarios name are shorter. */
+const statusLengthMax = 255;
+export const shortStatus = (status: string): string => cutTo(status, statusLengthMax);
+
 /** A status or actor that is null matches no scenario, as an empty one does. */
 function image(row: RowData, { tableName: table }: TableMapEntry): OrderImage {
   const text = (name: string): string => {
@@ -166,9 +203,9 @@ function image(row: RowData, { tableName: table }: TableMapEntry): OrderImage {
   };
   return {
     order_id: text('order_id'),
-    patient_id: text('patient_id'),
+    patient_id: row['patient_id'] === null ? null : text('patient_id'),
     nurse_id: row['nurse_id'] === null ? null : text('nurse_id'),
-    status: text('status'),
+    status: shortStatus(text('status')),
     changed_by: text('changed_by'),
   };
 }

@@ -1,14 +1,16 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
 import { audit, Who, Why } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { type Claim, ClaimLost } from '../platform/claim.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
-import { dateOf } from '../platform/time.ts';
+import { dateOrNull } from '../platform/time.ts';
 import { addPushes, nudgesFor, pushIdOf, seeOrders } from './batches.ts';
 import { type NewPush, pushRowsOf } from './changes.ts';
 import { type Checkpoint, readCheckpoint, underLease, writeCheckpoint } from './checkpoints.ts';
+import { shortStatus } from './decoding.ts';
 import { type Earlier, earlierIn } from './earlier.ts';
+import { isId } from './ids.ts';
 import { endMs, type LeaseDeps, takeOver } from './lease.ts';
 import type { OrderImage } from './log-events.ts';
 import { endOf, Purged } from './server.ts';
@@ -29,7 +31,11 @@ export const RepairGap = z.strictObject({
   pass: z.boolean().default(false),
   /** As the answer before said it. */
   resume: z
-    .strictObject({ after: z.string().regex(/^\d{1,19}$/), start: Place.optional() })
+    .strictObject({
+      after: z.string().regex(/^-?\d{1,20}$/),
+      start: Place.optional(),
+      began: z.string().optional(),
+    })
     .optional(),
 });
 export type RepairGap = z.infer<typeof RepairGap>;
@@ -50,6 +56,8 @@ interface Start {
   readonly place: Checkpoint;
   /** What was lost, where the reader must begin anew at this place. */
   readonly lost: string | undefined;
+  /** By our database's clock. */
+  readonly began: string;
 }
 
 interface Listed {
@@ -60,6 +68,9 @@ interface Listed {
   unseenCount: number;
   readonly unexplained: { order_id: string; seen: string; is: string; by: string }[];
   unexplainedCount: number;
+  /** Orders whose ids no message can name: they are not compared. */
+  readonly unwritable: string[];
+  unwritableCount: number;
 }
 
 /**
@@ -76,13 +87,14 @@ export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, pr
   const listed: Listed = {
     ...{ compared: 0, pushes: 0, lost: undefined },
     ...{ unseen: [], unseenCount: 0, unexplained: [], unexplainedCount: 0 },
+    ...{ unwritable: [], unwritableCount: 0 },
   };
   try {
     const start = await startOf(deps, input);
     listed.lost = start.lost;
     const earlier = await earlierIn(deps, start.place, claimed.epoch);
     try {
-      let after = input.resume?.after ?? '0';
+      let after = input.resume?.after;
       while (remaining() > endMs) {
         if (!(await claimed.renew())) throw new ClaimLost('The reader’s lease was taken.');
         const last = await comparePage(deps, { input, claimed, start, earlier, listed }, after);
@@ -93,7 +105,7 @@ export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, pr
       return {
         outcome: 'unfinished',
         ...listed,
-        resume: { ...input, resume: resumeAt(after, start) },
+        resume: after === undefined ? input : { ...input, resume: resumeAt(after, start) },
       };
     } finally {
       await earlier.close();
@@ -103,9 +115,10 @@ export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, pr
   }
 }
 
-const resumeAt = (after: string, { place, lost }: Start) => {
+const resumeAt = (after: string, { place, lost, began }: Start) => {
   const { serverUuid, gtidSet, file, position } = place;
-  return { after, ...(lost !== undefined && { start: { serverUuid, gtidSet, file, position } }) };
+  const start = { serverUuid, gtidSet, file, position };
+  return { after, began, ...(lost !== undefined && { start }) };
 };
 
 /** Where the reader will go on, once all orders are compared as they were there. */
@@ -113,13 +126,20 @@ async function startOf(
   { mysql, binlog, pause }: GapDeps,
   { pass, resume }: RepairGap,
 ): Promise<Start> {
-  if (resume?.start) return { place: { ...resume.start, open: null, atMs: null }, lost: 'as said' };
+  const began = resume?.began ?? (await databaseTime(mysql));
+  if (resume?.start)
+    return { place: { ...resume.start, open: null, atMs: null }, lost: 'as said', began };
   const checkpoint = await readCheckpoint(mysql);
   const lost = pass ? 'all that was passed over' : await lostSince(binlog, checkpoint);
-  if (checkpoint && lost === undefined) return { place: checkpoint, lost };
+  if (checkpoint && lost === undefined) return { place: checkpoint, lost, began };
   const place = endOf(await binlog.end());
   await pause(visibleAfterMs);
-  return { place, lost: lost ?? 'nothing was read before' };
+  return { place, lost: lost ?? 'nothing was read before', began };
+}
+
+async function databaseTime(mysql: Kysely<PushTables>): Promise<string> {
+  const { rows } = await sql<{ now: string }>`select now(3) now`.execute(mysql);
+  return rows[0]?.now ?? '';
 }
 
 async function lostSince(
@@ -144,14 +164,22 @@ interface Page {
 }
 
 /** Returns the last id of the page, undefined after the last page. */
-async function comparePage(deps: GapDeps, page: Page, after: string): Promise<string | undefined> {
+async function comparePage(
+  deps: GapDeps,
+  page: Page,
+  after: string | undefined,
+): Promise<string | undefined> {
   const { input, claimed, start, earlier, listed } = page;
   const rows = await ordersAfter(deps.order, after);
   await earlier.readOn();
   const orders = rows.flatMap(({ updated_at, ...row }) => {
-    const image = earlier.of(row);
+    const image = isId(row.order_id) ? earlier.of(row) : undefined;
     return image ? [{ ...image, updated_at }] : [];
   });
+  for (const { order_id } of rows.filter((row) => !isId(row.order_id))) {
+    listed.unwritableCount += 1;
+    if (listed.unwritable.length < listedMax) listed.unwritable.push(order_id);
+  }
   const seen = await seenOf(deps.mysql, orders);
   const pushes = orders.flatMap((order) => compare(order, seen.get(order.order_id), start, listed));
   listed.compared += orders.length;
@@ -162,7 +190,7 @@ async function comparePage(deps: GapDeps, page: Page, after: string): Promise<st
       await addPushes(trx, pushes);
       await seeOrders(trx, orders);
       follow(...nudgesFor(pushes));
-      const detail = { after, orders: orders.length, pushes: pushes.length };
+      const detail = { after: after ?? null, orders: orders.length, pushes: pushes.length };
       if (pushes.length) await note(trx, input, 'order/repair', detail);
     });
   return rows.length < ordersPerPageMax ? undefined : rows.at(-1)?.order_id;
@@ -177,17 +205,23 @@ const note = (
 
 type Order = OrderImage & { readonly updated_at: string | null };
 
-async function ordersAfter(order: Kysely<OrderTables>, after: string): Promise<Order[]> {
+/** In the order of their ids, from the least on where none is given. */
+async function ordersAfter(
+  order: Kysely<OrderTables>,
+  after: string | undefined,
+): Promise<Order[]> {
   const rows = await order
     .selectFrom('order_db.order')
-    .select(['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by', 'updated_at'])
-    .where('order_id', '>', after)
+    .select(['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by'])
+    // A stamp in the future would keep its push young.
+    .select(sql<string | null>`least(updated_at, now(3))`.as('updated_at'))
+    .$if(after !== undefined, (query) => query.where('order_id', '>', after ?? ''))
     .orderBy('order_id')
     .limit(ordersPerPageMax)
     .execute();
-  return rows.map(({ patient_id, status, changed_by, ...row }) => ({
+  return rows.map(({ status, changed_by, ...row }) => ({
     ...row,
-    ...{ patient_id: patient_id ?? '', status: status ?? '', changed_by: changed_by ?? '' },
+    ...{ status: shortStatus(status ?? ''), changed_by: changed_by ?? '' },
   }));
 }
 
@@ -223,7 +257,7 @@ function compare(
     ...{ pushId: pushIdOf(key.join(':')), order_id, patient_id, nurse_id },
     ...{ before: seen, after: status, by },
     // When it changed is lost; its own stamp is the best there is, and 1970 is too old for any push.
-    changedAt: updated_at === null ? new Date(0) : dateOf(updated_at),
+    changedAt: dateOrNull(updated_at) ?? new Date(0),
   });
   if (push !== 'no scenario') return [push];
   listed.unexplainedCount += 1;
@@ -237,7 +271,7 @@ async function finished(
   deps: GapDeps,
   input: RepairGap,
   claimed: Claim,
-  { place, lost }: Start,
+  { place, lost, began }: Start,
   listed: Listed,
 ) {
   const { compared, pushes, unseenCount, unexplainedCount } = listed;
@@ -245,6 +279,8 @@ async function finished(
   await commit(deps, async (trx) => {
     await underLease(trx, claimed);
     if (lost !== undefined) await writeCheckpoint(trx, claimed, place);
+    // Their changes were found by comparing; one that was noted later may concern an order before that.
+    await trx.deleteFrom('push_db.missed_transaction').where('noted_at', '<', began).execute();
     await note(trx, input, 'order/repair-end', detail);
   });
   return { outcome: 'repaired', ...listed };

@@ -1,7 +1,7 @@
 /** A row of the order table as a row image shows it, as far as we look at it. */
 export interface OrderImage {
   readonly order_id: string;
-  readonly patient_id: string;
+  readonly patient_id: string | null;
   readonly nurse_id: string | null;
   readonly status: string;
   readonly changed_by: string;
@@ -24,8 +24,19 @@ export interface RowChange {
 export type LogEvent =
   | { readonly kind: 'file'; readonly file: string; readonly position: number }
   /** What stands at the head of a file. */
-  | { readonly kind: 'header'; readonly position: number }
-  | { readonly kind: 'transaction'; readonly gtid: string | null; readonly position: number }
+  | {
+      readonly kind: 'header';
+      readonly position: number;
+      /** All GTIDs of the files before it. */
+      readonly gtids?: string;
+    }
+  | {
+      readonly kind: 'transaction';
+      readonly gtid: string | null;
+      readonly position: number;
+      /** When it was committed where it came about; the times of its other events may be any. */
+      readonly committedAtMs?: number;
+    }
   | { readonly kind: 'begin' }
   | { readonly kind: 'rows'; readonly changes: readonly RowChange[] }
   /** The transaction is over: XID, COMMIT, or ROLLBACK of what can be rolled back no more. */
@@ -35,6 +46,8 @@ export type LogEvent =
       readonly kind: 'statement';
       readonly schema: string;
       readonly sql: string;
+      /** It may have changed orders by a trigger that cannot be seen. */
+      readonly unclear?: true;
       readonly position: number;
       readonly atMs: number;
     }
@@ -43,7 +56,10 @@ export type LogEvent =
   | { readonly kind: 'xa prepared'; readonly position: number; readonly atMs: number }
   /** Prepared and committed in one: the rows are those of the open transaction. */
   | { readonly kind: 'xa one phase'; readonly position: number; readonly atMs: number }
-  | XaEnd<'xa committed'>
+  | (XaEnd<'xa committed'> & {
+      /** False where it was prepared before all that was read. */
+      readonly known?: boolean;
+    })
   | XaEnd<'xa rolled back'>;
 
 interface XaEnd<Kind> {

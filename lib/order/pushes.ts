@@ -1,3 +1,4 @@
+import { cutTo } from '../platform/cut.ts';
 import { PartnerAway, Postponed } from '../platform/errors.ts';
 import { postponed } from '../platform/http.ts';
 import { inTransaction } from '../platform/mysql.ts';
@@ -96,7 +97,7 @@ function messageOf({ push_id, channel, content, order_id, data, ...push }: Push)
   };
 }
 
-async function sent(deps: PushDeps, taken: Taken, message_id: string): Promise<Done> {
+async function sent(deps: PushDeps, taken: Taken, message_id: string | null): Promise<Done> {
   const { push_id, order_id, scenario } = taken.push;
   return await commit(deps, async (trx, follow) => {
     const at = await answered(trx, taken, { state: 'sent', reason: null, message_id });
@@ -122,7 +123,7 @@ async function refused({ mysql }: PushDeps, taken: Taken): Promise<Done> {
 /** It is tried again; unless nothing ever came of it, with the knowledge that it may have been sent. */
 async function putBack({ mysql }: PushDeps, taken: Taken, away: PartnerAway): Promise<never> {
   const never = away.effect === 'none' && taken.push.perhaps_sent_at === null;
-  const reason = away.message.slice(0, reasonLengthMax);
+  const reason = cutTo(away.message, reasonLengthMax);
   await inTransaction(mysql, async (trx) => {
     const again = { state: 'unsent', reason, ...(never && { perhaps_sent_at: null }) } as const;
     const at = await answered(trx, taken, again);

@@ -124,7 +124,16 @@ export async function find(
       `from ${checkpoint.file}:${checkpoint.position} to ${files[0]?.file}:4`,
       `The file ${checkpoint.file} of the binlog, in which the reader stands, is gone or shorter.`,
     );
-  return { from: checkpoint, by: 'position' };
+  return { from: withGtids(checkpoint, state), by: 'position' };
+}
+
+/**
+ * GTIDs may have been switched on since the first run: where the checkpoint is at the very end of
+ * the binlog, all that were executed are before it. Elsewhere the head of the next file says which.
+ */
+function withGtids(checkpoint: Checkpoint, { file, position, gtids }: LogState): Checkpoint {
+  const atEnd = checkpoint.file === file && checkpoint.position === position && !checkpoint.open;
+  return gtids && atEnd ? { ...checkpoint, gtidSet: gtids.executed } : checkpoint;
 }
 
 async function compare(

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { cutTo } from '../platform/cut.ts';
 import { type Exchange, overPool } from '../platform/exchange.ts';
 import { partner } from '../platform/http.ts';
 
@@ -13,14 +14,21 @@ export interface SingerPush {
   readonly data?: unknown;
 }
 
+/** Longer than any that it should have; what is longer, or no text, is no reason to ask again. */
+const messageIdLengthMax = 100;
+const shortText = (given: unknown): string | null =>
+  typeof given === 'string' || typeof given === 'number'
+    ? cutTo(String(given), messageIdLengthMax)
+    : null;
+
 const Answer = z.discriminatedUnion('code', [
-  z.object({ code: z.literal(0), message_id: z.union([z.string(), z.number()]).transform(String) }),
+  z.object({ code: z.literal(0), message_id: z.unknown().optional().transform(shortText) }),
   z.object({ code: z.literal(4101) }),
   z.object({ code: z.literal(5000) }),
 ]);
 
 export type SingerAnswer =
-  | { readonly said: 'sent'; readonly messageId: string }
+  | { readonly said: 'sent'; readonly messageId: string | null }
   | { readonly said: 'unknown receiver' | 'later' };
 
 /**

@@ -40,6 +40,19 @@ export interface PushTables extends PlatformTables {
     epoch: string;
     updated_at: Generated<string>;
   };
+  'push_db.prepared_transaction': { xid: string; noted_at: Generated<string> };
+  'push_db.missed_transaction': {
+    place: string;
+    xid: string;
+    committed_at: string;
+    noted_at: Generated<string>;
+  };
+  'push_db.stuck_look': {
+    name: string;
+    state: string;
+    looked_to: string;
+    looked_push: string;
+  };
   'push_db.prepared_row': { xid: string; ordinal: string; place: string; images: string };
   'push_db.push_log': {
     id: Generated<string>;

@@ -1,9 +1,17 @@
 import type { Kysely } from 'kysely';
 import { type Claim, ClaimLost } from '../platform/claim.ts';
+import { cutTo } from '../platform/cut.ts';
 import { isAway, Unavailable } from '../platform/errors.ts';
 import type { Deliver } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
-import { preparedRows, type WriteDeps, writeBatch } from './batches.ts';
+import {
+  preparedRows,
+  type Replaced,
+  type Unwritable,
+  type WriteDeps,
+  wasPrepared,
+  writeBatch,
+} from './batches.ts';
 import type { Stream } from './binlog.ts';
 import { readCheckpoint, readerName } from './checkpoints.ts';
 import { endMs, every, isAsked, renewEveryMs, takeOver } from './lease.ts';
@@ -13,7 +21,7 @@ import type { OrderSettings } from './settings.ts';
 import type { Source } from './source.ts';
 import { nudgeStuck } from './stuck.ts';
 import type { PushTables } from './tables.ts';
-import { type Batch, type Reading, readingFrom } from './transactions.ts';
+import { type Batch, type Missed, type Reading, readingFrom } from './transactions.ts';
 
 export interface TailDeps {
   readonly mysql: Kysely<PushTables>;
@@ -42,7 +50,36 @@ interface Done {
   pushes: number;
   first: Found['firstRun'];
   lostUpstream: Found['lostUpstream'];
+  readonly unwritable: Listed<Unwritable>;
+  readonly replaced: Listed<Replaced>;
+  readonly missed: Listed<Missed>;
+  /** Statements that may have changed orders by a trigger that cannot be seen. */
+  readonly unclear: Listed<string>;
 }
+
+/** The first of a list that may be of any length. */
+interface Listed<Item> {
+  readonly first: Item[];
+  count: number;
+}
+
+const listed = <Item>(): Listed<Item> => ({ first: [], count: 0 });
+
+function add<Item>(to: Listed<Item>, items: readonly Item[]): void {
+  to.count += items.length;
+  to.first.push(...items.slice(0, shownMax - to.first.length));
+}
+
+const shownMax = 50;
+const statementLengthMax = 200;
+
+/** What a person should look at; what is not there is not named. */
+const listedOf = ({ unwritable, replaced, missed, unclear }: Done) =>
+  Object.fromEntries(
+    Object.entries({ unwritable, replaced, missed, unclear }).flatMap(([name, { first, count }]) =>
+      count ? [[name, first] as const, [`${name} count`, count]] : [],
+    ),
+  );
 
 /**
  * Reads the order database's binlog from where the run before stopped, and writes a push for each
@@ -52,7 +89,10 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
   if (await deps.off(readerName)) return { outcome: 'switched off' };
   const claimed = await takeOver(deps, remaining);
   if (!claimed) return { outcome: 'another reads' };
-  const done: Done = { changes: 0, pushes: 0, first: undefined, lostUpstream: undefined };
+  const done: Done = {
+    ...{ changes: 0, pushes: 0, first: undefined, lostUpstream: undefined },
+    ...{ unwritable: listed(), replaced: listed(), missed: listed(), unclear: listed() },
+  };
   try {
     const nudged = await nudgeStuck(deps);
     const ended = await readOn(deps, claimed, remaining, done);
@@ -61,19 +101,29 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
     return {
       outcome: pushes ? 'pushed' : 'nothing new',
       ...facts,
+      ...listedOf(done),
       ...(first && { firstRun: first }),
     };
   } catch (error) {
     if (error instanceof ClaimLost) return { outcome: 'overtaken', changes: done.changes };
     throw error;
   } finally {
-    await claimed.release();
+    await letGo(claimed);
+  }
+}
+
+/** Where the database is unavailable the lease ends by itself. */
+async function letGo({ release }: Claim): Promise<void> {
+  try {
+    await release();
+  } catch (error) {
+    if (!isAway(error)) throw error;
   }
 }
 
 type Ended = 'asked to yield' | 'out of time' | 'switched off';
 
-/** Reads from the checkpoint on; from there once more when a database was away for a moment. */
+/** Reads from the checkpoint on; from there once more after a database was unavailable. */
 async function readOn(
   deps: TailDeps,
   claimed: Claim,
@@ -90,15 +140,32 @@ async function readOn(
         return await follow(deps, { claimed, found, stream, remaining, done });
       } finally {
         // Before the connections are closed, which takes a while: the next one may begin.
-        await claimed.release();
+        await letGo(claimed);
         await stream.close();
       }
     } catch (error) {
-      if (!isAway(error) || remaining() < endMs + retryAfterMs) throw error;
-      await deps.pause(retryAfterMs);
-      if (!(await claimed.renew()))
-        throw new ClaimLost('The lease ended while nothing could be read.');
+      if (!isAway(error)) throw error;
+      await backUnderLease(deps, claimed, remaining, error);
     }
+  }
+}
+
+/** Returns once the lease is renewed. Throws `unavailable` where there is no time left to wait for that. */
+async function backUnderLease(
+  { pause }: TailDeps,
+  claimed: Claim,
+  remaining: () => number,
+  unavailable: unknown,
+): Promise<void> {
+  for (;;) {
+    if (remaining() < endMs + retryAfterMs) throw unavailable;
+    await pause(retryAfterMs);
+    const renewed = await claimed.renew().catch((error) => {
+      if (!isAway(error)) throw error;
+      return undefined;
+    });
+    if (renewed) return;
+    if (renewed === false) throw new ClaimLost('The lease ended while nothing could be read.');
   }
 }
 
@@ -113,7 +180,11 @@ interface Run {
 async function follow(deps: TailDeps, run: Run): Promise<Ended> {
   const { claimed, found, stream, remaining } = run;
   const reading = readingFrom(found.from);
-  if (found.firstRun) await write(deps, run, { changes: [], finished: [], checkpoint: found.from });
+  if (found.firstRun)
+    await write(deps, run, {
+      ...{ changes: [], finished: [], prepared: [], missed: [] },
+      checkpoint: found.from,
+    });
   const [looking, renewing] = [every(remaining, lookEveryMs), every(remaining, renewEveryMs)];
   const [idle, listen] = [every(remaining, idleWriteMs), listenerOf(deps, reading, remaining)];
   for (;;) {
@@ -132,10 +203,22 @@ async function follow(deps: TailDeps, run: Run): Promise<Ended> {
 }
 
 async function read(deps: TailDeps, run: Run, reading: Reading, event: LogEvent): Promise<void> {
+  if (event.kind === 'statement' && event.unclear)
+    add(run.done.unclear, [cutTo(event.sql, statementLengthMax)]);
   if (event.kind === 'xa committed' || event.kind === 'xa one phase')
     await readPrepared(deps, run, reading, event);
-  reading.take(event);
+  reading.take(await withKnowledge(deps, reading, event));
   if (reading.rows() >= deps.rowsPerWriteMax) await write(deps, run, reading.all());
+}
+
+/** A commit says whether its transaction was seen when it was prepared. */
+async function withKnowledge(
+  { mysql }: TailDeps,
+  reading: Reading,
+  event: LogEvent,
+): Promise<LogEvent> {
+  if (event.kind !== 'xa committed' || reading.isPrepared(event.xid)) return event;
+  return { ...event, known: await wasPrepared(mysql, event.xid) };
 }
 
 /** The rows of an XA transaction count now that it is committed. */
@@ -159,8 +242,12 @@ async function readPrepared(
 
 async function write(deps: WriteDeps, { claimed, done }: Run, batch: Batch | undefined) {
   if (!batch) return;
-  done.pushes += await writeBatch(deps, claimed, batch);
+  const { pushes, unwritable, replaced } = await writeBatch(deps, claimed, batch);
+  done.pushes += pushes;
   done.changes += batch.changes.length;
+  add(done.unwritable, unwritable);
+  add(done.replaced, replaced);
+  add(done.missed, batch.missed);
 }
 
 async function endedBy(

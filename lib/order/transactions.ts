@@ -1,12 +1,21 @@
 import { GtidSet } from '@vlasky/zongji';
 import type { Checkpoint } from './checkpoints.ts';
-import type { LogEvent, RowChange } from './log-events.ts';
+import type { LogEvent, OrderImage, RowChange } from './log-events.ts';
 
 /** A change and where it stands in the binlog: `<transaction>:<ordinal of the order row in it>`. */
 export interface PlacedChange extends RowChange {
   readonly place: string;
   /** It is only prepared, by the XA transaction of this name. */
   readonly prepared?: string;
+  /** The row that had this id until it was deleted, or given another, in the same transaction (REPLACE). */
+  readonly former?: OrderImage;
+}
+
+/** An XA transaction that was prepared before all that was read, and is committed now. */
+export interface Missed {
+  readonly place: string;
+  readonly xid: string;
+  readonly atMs: number;
 }
 
 /** What is to be written together. */
@@ -14,6 +23,9 @@ export interface Batch {
   readonly changes: readonly PlacedChange[];
   /** XA transactions of which nothing needs to be kept any longer. */
   readonly finished: readonly string[];
+  /** XA transactions that are prepared and have not ended, with or without order rows. */
+  readonly prepared: readonly string[];
+  readonly missed: readonly Missed[];
   readonly checkpoint: Checkpoint;
 }
 
@@ -28,6 +40,8 @@ export interface Reading {
   readonly place: () => Pick<Checkpoint, 'file' | 'position'>;
   /** The name of the XA transaction that is open. */
   readonly xid: () => string | undefined;
+  /** Whether an XA transaction of this name was prepared since the last batch. */
+  readonly isPrepared: (xid: string) => boolean;
   /** All whole transactions; undefined where the place has not moved since the last batch. */
   readonly whole: () => Batch | undefined;
   /** The open transaction too, as far as it was read: for one too large to be kept in memory. */
@@ -43,6 +57,9 @@ interface Open {
   begun: boolean;
   prepared: string | undefined;
   readonly skip: number;
+  readonly committedAtMs: number | undefined;
+  /** The last rows that were deleted, or given another id, by the id that they had. */
+  readonly former: Map<string, OrderImage>;
 }
 
 /**
@@ -52,7 +69,9 @@ interface Open {
  * The place moves at the end of a transaction only, never at its beginning or within it.
  */
 export function readingFrom(from: Checkpoint): Reading {
-  const gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
+  let gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
+  /** All GTIDs of the files before this one, where GTIDs were not known at the beginning. */
+  let gtidsBefore: string | undefined;
   let { file, position, atMs } = from;
   let resumed = from.open;
   let open: Open | undefined;
@@ -60,13 +79,18 @@ export function readingFrom(from: Checkpoint): Reading {
   /** How many of `changes` belong to transactions that have ended. */
   let ended = 0;
   let finished: string[] = [];
+  let prepared = new Set<string>();
+  let missed: Missed[] = [];
   let moved = false;
 
-  function begin(gtid: string | null, at: number): void {
+  function begin(gtid: string | null, at: number, committedAtMs: number | undefined): void {
+    // The first transaction that has a GTID: from now on the place has them, too.
+    if (gtid && gtidsBefore !== undefined) gtids ??= GtidSet.parse(gtidsBefore);
     // Without GTIDs the end of the event that opens it names a transaction for ever.
     const name = gtid ?? `${from.serverUuid}:${file}:${at}`;
     const skip = resumed?.name === name ? resumed.rows : 0;
-    open = { gtid, name, rows: 0, begun: false, prepared: undefined, skip };
+    const fresh = { begun: false, prepared: undefined, committedAtMs, former: new Map() };
+    open = { gtid, name, rows: 0, skip, ...fresh };
   }
 
   function current(what: string): Open {
@@ -89,12 +113,16 @@ export function readingFrom(from: Checkpoint): Reading {
   function rows(images: readonly RowChange[]): void {
     const of = current('rows');
     for (const change of images) {
+      const former = formerOf(of.former, change);
       of.rows += 1;
       if (of.rows <= of.skip) continue;
       const place = change.place ?? `${of.name}:${of.rows}`;
       // What has a place already is committed now.
       const prepared = change.place === undefined && of.prepared;
-      changes.push({ ...change, place, ...(prepared && { prepared }) });
+      changes.push({
+        ...{ ...change, place, atMs: of.committedAtMs ?? change.atMs },
+        ...{ ...(prepared && { prepared }), ...(former && { former }) },
+      });
     }
   }
 
@@ -114,10 +142,11 @@ export function readingFrom(from: Checkpoint): Reading {
         position = event.position;
         break;
       case 'header':
+        if (!gtids) gtidsBefore = event.gtids;
         if (!open) position = Math.max(position, event.position);
         break;
       case 'transaction':
-        begin(event.gtid, event.position);
+        begin(event.gtid, event.position, event.committedAtMs);
         break;
       case 'begin':
         current('BEGIN').begun = true;
@@ -135,17 +164,29 @@ export function readingFrom(from: Checkpoint): Reading {
 
   function over(event: Extract<LogEvent, { readonly atMs: number }>): void {
     if (event.kind === 'statement' && open?.begun) return;
+    if (event.kind === 'xa prepared') prepared.add(current('XA PREPARE').prepared ?? '');
     if (event.kind === 'xa one phase') finished.push(current('XA COMMIT').prepared ?? '');
-    if (event.kind === 'xa committed' || event.kind === 'xa rolled back') finished.push(event.xid);
+    if (event.kind === 'xa committed' || event.kind === 'xa rolled back') finish(event.xid);
+    if (event.kind === 'xa committed' && event.known === false)
+      missed.push({ place: current('XA COMMIT').name, xid: event.xid, atMs: atOf(event) });
     if (event.kind === 'xa rolled back') changes = changes.filter(notOf(event.xid));
-    end(event.position, event.atMs);
+    end(event.position, atOf(event));
+  }
+
+  const atOf = (event: { readonly atMs: number }): number => open?.committedAtMs ?? event.atMs;
+
+  function finish(xid: string): void {
+    finished.push(xid);
+    prepared.delete(xid);
   }
 
   function batch(count: number, rowsOf: Checkpoint['open']): Batch {
-    const taken = { changes: changes.slice(0, count), finished };
+    const taken = { changes: changes.slice(0, count), finished, prepared: [...prepared], missed };
     changes = changes.slice(count);
     ended = 0;
     finished = [];
+    prepared = new Set();
+    missed = [];
     moved = false;
     const gtidSet = gtids?.toString() ?? null;
     const { serverUuid } = from;
@@ -159,6 +200,7 @@ export function readingFrom(from: Checkpoint): Reading {
     progressed: () => open !== undefined && open.rows > open.skip,
     place: () => ({ file, position }),
     xid: () => open?.prepared,
+    isPrepared: (xid) => prepared.has(xid),
     whole: () => (moved ? batch(ended, resumed) : undefined),
     // While rows that were written before are passed over, the place does not go back to them.
     all: () =>
@@ -173,3 +215,20 @@ const notOf =
   (xid: string) =>
   ({ prepared }: PlacedChange): boolean =>
     prepared !== xid;
+
+/** More than one REPLACE deletes before it inserts; of a large transaction only the last are kept. */
+const formerMax = 100;
+
+/** The row that had the id of a row that is made, or given this id, now; notes the one that leaves its id. */
+function formerOf(
+  former: Map<string, OrderImage>,
+  { before, after }: RowChange,
+): OrderImage | undefined {
+  if (before?.order_id === after?.order_id) return undefined;
+  const found = after ? former.get(after.order_id) : undefined;
+  if (after) former.delete(after.order_id);
+  if (before) former.set(before.order_id, before);
+  const [oldest] = former.keys();
+  if (former.size > formerMax && oldest !== undefined) former.delete(oldest);
+  return found;
+}

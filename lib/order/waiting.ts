@@ -7,10 +7,12 @@ import type { PushTables } from './tables.ts';
  * none waits. What a kill switch holds counts, too: whoever turned it should not forget it.
  */
 export async function oldestUnsentSeconds(mysql: Kysely<PushTables>): Promise<number> {
-  const row = await mysql
-    .selectFrom('push_db.push')
-    .select(sql<string | null>`timestampdiff(second, min(created_at), now(3))`.as('seconds'))
-    .where('state', 'in', openStates)
-    .executeTakeFirst();
-  return Number(row?.seconds ?? 0);
+  // Each is the first entry of an index; asked for both at once MySQL goes through all that are open.
+  const oldest = openStates.map(
+    (state) => sql`select min(created_at) oldest from push_db.push where state = ${state}`,
+  );
+  const { rows } = await sql<{ seconds: string | number | null }>`
+    select timestampdiff(second, min(oldest), now(3)) seconds
+    from (${sql.join(oldest, sql` union all `)}) open_pushes`.execute(mysql);
+  return Number(rows[0]?.seconds ?? 0);
 }

@@ -116,6 +116,10 @@ export async function deliverRows(
   return accepted.length;
 }
 
+/** The key of the one row that a message has while it is postponed. */
+export const postponedKey = ({ id }: QueueName, body: string): Buffer =>
+  createHash('sha256').update(`queue:${id}\n${body}`).digest();
+
 /**
  * What a consumer does with a message that must wait: one row for it however often it comes, at the earliest of the
  * times that were named. Under a switch it waits until that is lifted, unless it was lifted this moment.
@@ -127,7 +131,7 @@ export async function postpone(
   { until, heldBy }: Postponed,
 ): Promise<void> {
   const destination: Destination = `queue:${id}`;
-  const dedupe_key = createHash('sha256').update(`${destination}\n${body}`).digest();
+  const dedupe_key = postponedKey({ id }, body);
   await inTransaction(mysql, async (trx) => {
     const held_by = heldBy && (await isOff(trx, heldBy)) ? heldBy : null;
     const lifted = heldBy && !held_by;

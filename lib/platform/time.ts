@@ -15,6 +15,13 @@ export const wallTimeMs = (date: Date): string =>
 
 export const dateOf = (time: WallTime): Date => new Date(`${time.replace(' ', 'T')}+08:00`);
 
+/** MySQL's zero dates, also in part (`2014-09-00`), mean null. */
+export function dateOrNull(time: WallTime | null): Date | null {
+  if (time === null || /^0000-|-00[- ]|-00$/.test(time)) return null;
+  const date = dateOf(time);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
+
 export const plusSeconds = (time: WallTime, seconds: number): WallTime =>
   wallTime(new Date(dateOf(time).getTime() + seconds * 1000));
 

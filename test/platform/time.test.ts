@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { dateOf, plusSeconds, wallTime } from '../../lib/platform/time.ts';
+import { dateOf, dateOrNull, plusSeconds, wallTime } from '../../lib/platform/time.ts';
 
 test('wall time is Shanghai time whatever the machine says', () => {
   expect(wallTime(new Date('2026-11-20T16:00:00Z'))).toBe('2026-11-21 00:00:00');
@@ -21,4 +21,20 @@ test('later is greater as text', () => {
       expect(plusSeconds(plusSeconds(time, more), -more)).toBe(time);
     }),
   );
+});
+
+test.each([
+  '0000-00-00',
+  '0000-00-00 00:00:00',
+  '2026-00-00 10:00:00',
+  '2026-11-00',
+  '0000-11-20 00:00:00.000',
+])('MySQL’s zero date %s is null', (zero) => {
+  expect(dateOrNull(zero)).toBe(null);
+});
+
+test('null is null, and any other stamp is its time', () => {
+  expect(dateOrNull(null)).toBe(null);
+  expect(dateOrNull('2026-11-21 00:00:00')?.toISOString()).toBe('2026-11-20T16:00:00.000Z');
+  expect(dateOrNull('2010-10-10 00:00:00.500')).toEqual(dateOf('2010-10-10 00:00:00.500'));
 });

@@ -37,8 +37,14 @@ export const beginning = ({ uuid, gtids, firstFile }: Writer): Checkpoint => ({
   ...{ file: nameOf(firstFile), position: headerEnd, open: null, atMs: null },
 });
 
+/** Orders with a row that is odd: an id that no message can name, and nobody as the patient. */
+export const oddOrders = { unnamed: 0, withoutPatient: 4 } as const;
+const tooLarge = String(2n ** 63n);
+
 const imageOf = (order: number, status: string): OrderImage => ({
-  ...{ order_id: String(order), patient_id: String(1000 + order), nurse_id: '55' },
+  order_id: order === oddOrders.unnamed ? tooLarge : String(order),
+  patient_id: order === oddOrders.withoutPatient ? null : String(1000 + order),
+  nurse_id: '55',
   ...{ status, changed_by: 'nurse' },
 });
 

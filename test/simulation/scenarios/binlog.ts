@@ -1,3 +1,4 @@
+import { isId } from '../../../lib/order/ids.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
 import { scenarioOf } from '../../../lib/order/scenarios.ts';
 import type { Source } from '../../../lib/order/source.ts';
@@ -5,7 +6,13 @@ import type { PushTables } from '../../../lib/order/tables.ts';
 import { tailBinlog } from '../../../lib/order/tail.ts';
 import { consume } from '../../../lib/platform/consume.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
-import { countingIn, recordedOf, source, type Written } from '../../support/log-events.ts';
+import {
+  countingIn,
+  oddOrders,
+  recordedOf,
+  source,
+  type Written,
+} from '../../support/log-events.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
@@ -21,12 +28,14 @@ const walk = ['PENDING_ACCEPT', 'PENDING_SERVICE', 'IN_SERVICE', 'REFUNDING'];
 /**
  * Changes of orders stand in a binlog; readers die, are held up, overlap and take over, and the
  * server fails over to another with other files: each change that counts is pushed once, in order.
+ * Rows that cannot be written, or have nobody to hear of them, stand among the others.
  */
 export const binlog: Scenario = {
   name: 'binlog',
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'push_db.push', 'push_db.order_seen'],
-    ...['push_db.binlog_checkpoint', 'push_db.prepared_row'],
+    ...['push_db.binlog_checkpoint', 'push_db.prepared_row', 'push_db.prepared_transaction'],
+    ...['push_db.missed_transaction', 'push_db.stuck_look'],
   ],
   begin: (stage) => {
     const { databases, queues, faults } = stage;
@@ -50,7 +59,9 @@ export const binlog: Scenario = {
       script: faults.exact ? fixedScript(server) : chanceScript(stage, server),
       safety: promises.broken,
       unsettled: async () => {
-        const [rows] = await databases.admin.query('select distinct order_id from push_db.push');
+        const [rows] = await databases.admin.query(
+          "select distinct order_id from push_db.push where state = 'unsent'",
+        );
         const silent = (rows as { order_id: string }[]).find(
           ({ order_id }) => !nudged.has(order_id),
         );
@@ -82,13 +93,14 @@ function reader({ databases, world }: Stage, simulated: Source): Scheduled {
   };
 }
 
+const { unnamed, withoutPatient } = oddOrders;
 const row = (order: number, step: number) => [order, walk[step % walk.length] ?? ''] as const;
 
 const fixed: readonly Written[] = [
-  { rows: [row(1, 0), row(1, 1)], how: 'commit' },
+  { rows: [row(unnamed, 0), row(1, 0), row(unnamed, 1), row(1, 1)], how: 'commit' },
   { rows: Array.from({ length: 6 }, (_, step) => row(2, step)), how: 'commit', rotates: true },
   { rows: [row(3, 0), row(3, 1)], how: 'xa', later: 1 },
-  { rows: [row(1, 2)], how: 'commit' },
+  { rows: [row(withoutPatient, 0), row(withoutPatient, 1), row(1, 2)], how: 'commit' },
 ];
 
 const fixedScript = (server: SimulatedServer): Act[] => [
@@ -105,9 +117,10 @@ function chanceScript({ faults: { random } }: Stage, server: SimulatedServer): A
   const rowsOf = (count: number) =>
     Array.from({ length: count }, () => {
       const order = random.between(1, orders);
-      steps.set(order, (steps.get(order) ?? -1) + 1);
-      return row(order, steps.get(order) ?? 0);
-    });
+      const step = (steps.get(order) ?? -1) + 1;
+      steps.set(order, step);
+      return step % 3 === 1 ? [row(unnamed, step), row(order, step)] : [row(order, step)];
+    }).flat();
   const transaction = (): Written => ({
     rows: rowsOf(random.happens(0.2) ? largeRows : random.between(0, 3)),
     how: kinds[random.between(0, kinds.length - 1)] ?? 'commit',
@@ -130,7 +143,8 @@ function promisesOf({ databases: { admin } }: Stage, server: SimulatedServer) {
     countingIn(recordedOf(server.written, source)).flatMap(({ before, after }) => {
       const [from, to] = [before?.status ?? '', after?.status ?? ''];
       const scenario = scenarioOf(from, to, 'nurse');
-      return scenario ? [`${after?.order_id}: ${scenario.number}`] : [];
+      const isNamed = after && isId(after.order_id);
+      return scenario && isNamed ? [`${after.order_id}: ${scenario.number}`] : [];
     });
   const there = async () => {
     const [rows] = await admin.query(

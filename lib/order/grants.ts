@@ -1,0 +1,43 @@
+import { type Kysely, sql } from 'kysely';
+import type { OrderTables } from './tables.ts';
+
+/** What our user may do, by its roles too. */
+export interface Grant {
+  readonly privileges: ReadonlySet<string>;
+  /** As MySQL writes it without quotes: `*.*`, `order_db.*`, `order_db.order`. */
+  readonly on: string;
+}
+
+/** Roles that are not active do not count: the connection that reads the binlog has no others. */
+export async function grantsOf(order: Kysely<OrderTables>): Promise<Grant[]> {
+  const { rows: roles } = await sql<{ active: string }>`select current_role() active`.execute(
+    order,
+  );
+  const active = roles[0]?.active ?? 'NONE';
+  const using = active === 'NONE' ? '' : ` using ${active}`;
+  const { rows } = await sql
+    .raw<Record<string, string>>(`show grants for current_user()${using}`)
+    .execute(order);
+  return rows.flatMap((row) => grantIn(Object.values(row)[0] ?? ''));
+}
+
+const form = /^GRANT (?<privileges>.+?) ON (?:TABLE )?(?<on>\S+) TO /;
+
+function grantIn(text: string): Grant[] {
+  const { privileges = '', on = '' } = form.exec(text)?.groups ?? {};
+  if (!on) return [];
+  const list = privileges.split(',').map((name) => name.trim().toUpperCase());
+  return [{ privileges: new Set(list), on: on.replaceAll('`', '').replaceAll('\\', '') }];
+}
+
+/** Whether it is granted on everything, or on one of these. */
+export const isGranted = (
+  grants: readonly Grant[],
+  privilege: string,
+  on: readonly string[] = [],
+): boolean =>
+  grants.some(
+    (grant) =>
+      (grant.on === '*.*' || on.includes(grant.on)) &&
+      (grant.privileges.has(privilege) || grant.privileges.has('ALL PRIVILEGES')),
+  );

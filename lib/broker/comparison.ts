@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { type Source, sources } from './queues.ts';
+import { idMax, type Source, sources } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 
 /** One side of a comparison: the rows that the site shows, or should show. */
@@ -124,8 +124,6 @@ interface Range {
   readonly differences: readonly Difference[];
 }
 
-const bigintMax = '9223372036854775807';
-
 /**
  * Compares the next ids after one, at most `rowsMax` of either side: by count and hash of the whole range, and row by
  * row only where these differ. The sides are read one after the other: what changes meanwhile may differ.
@@ -143,7 +141,7 @@ export async function compareRange(
   ]);
   const upTo = least(ends);
   const within = (side: Side) =>
-    sql`${sql.raw(side.id)} > ${after} and ${sql.raw(side.id)} <= ${upTo ?? bigintMax}`;
+    sql`${sql.raw(side.id)} > ${after} and ${sql.raw(side.id)} <= ${upTo ?? idMax}`;
   const [there, here] = await Promise.all([
     summary(upstream, sides.upstream, within(sides.upstream)),
     summary(mysql, sides.site, within(sides.site)),
@@ -176,7 +174,7 @@ async function nthId(
 ): Promise<string | undefined> {
   const { rows } = await sql<{ id: string }>`
     select ${sql.raw(id)} id from ${sql.raw(from)}
-    where ${sql.raw(id)} > ${after} and (${sql.raw(shown)})
+    where ${sql.raw(id)} > ${after} and ${sql.raw(id)} <= ${idMax} and (${sql.raw(shown)})
     order by ${sql.raw(id)} limit 1 offset ${n - 1}`.execute(mysql);
   return rows[0]?.id;
 }

@@ -81,13 +81,15 @@ test('an extended profile goes with its base row, and comes back with it', async
   expect((await rows())[0]).toMatchObject({ is_deleted: 0, talent_level: 2 });
 });
 
-test('a talent of an older stamp is passed over, one that is no longer there is none', async () => {
+test('a talent is what upstream has now, whatever its stamp; one that is no longer there is none', async () => {
   await upstreamBroker(1);
   await run("insert into anjuke_db.ajk_wechat_talent values (1, 1, 3, '2026-11-20 10:00:00')");
   await extended('1');
   await run("replace into anjuke_db.ajk_wechat_talent values (1, 1, 2, '2026-11-20 09:00:00')");
   await extended('1');
-  expect(await rows()).toMatchObject([{ is_wechat_talent: 1, talent_level: 3 }]);
+  expect(await rows()).toMatchObject([
+    { is_wechat_talent: 1, talent_level: 2, talent_updated_at: '2026-11-20 09:00:00' },
+  ]);
   await run('delete from anjuke_db.ajk_wechat_talent');
   await extended('1');
   expect(await rows()).toMatchObject([{ is_wechat_talent: 0, talent_level: null }]);

@@ -50,7 +50,7 @@ const times = [
 ];
 
 const oddTexts: readonly string[] = [
-  ...['', ' ', '0', 'null', 'blank ', ' blank', '王芳😀', '👩‍👩‍👧', '\u202eabc', "'\\\"`;--", '%_'],
+  ...['', ' ', '0', 'null', 'blank ', ' blank', '王芳😀', '👩‍👩‍👧', '\u202eabc', '\'\\"`;--', '%_'],
   ...['\u0000', '\u0001\u001f\u007f', 'line\r\nline\t', '\u2028', '\ufffd', '\ufffe'],
 ];
 const texts = (charactersMax: number): OddValue[] => {

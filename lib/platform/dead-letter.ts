@@ -1,19 +1,23 @@
 import type { SQSRecord } from 'aws-lambda';
 import { bytesOf, type Entry, messageBytesMax } from './send.ts';
 
-const reasonLengthMax = 1000;
+/** The longest reason that leaves room for the whole body is taken. */
+const reasonLengths = [1000, 300, 100];
+const [reasonLengthMax = 0] = reasonLengths;
 
 /**
  * The copy of a message that goes to its dead-letter queue, with the reason as an attribute. SQS counts attributes to
- * the size of a message: a body that leaves no room for them is cut at its end, and the reason says so.
+ * the size of a message: where they do not fit beside a body the reason is
+ * shortened first, then the body is cut at its end, and the reason says so.
  */
 export function deadLetter(record: SQSRecord, reason: string): Entry {
-  const whole = letterOf(record, record.body, readable(reason));
-  const excess = bytesOf(whole) - messageBytesMax;
-  if (excess <= 0) return whole;
+  for (const length of reasonLengths) {
+    const whole = letterOf(record, record.body, readable(reason, length));
+    if (bytesOf(whole) <= messageBytesMax) return whole;
+  }
   const bytes = Buffer.from(record.body);
   const note = `The body is cut, it had ${bytes.length} bytes. ${reason}`;
-  const empty = letterOf(record, '', readable(note));
+  const empty = letterOf(record, '', readable(note, reasonLengthMax));
   const room = bytes.subarray(0, messageBytesMax - bytesOf(empty));
   // Streaming, it leaves out a character of which only the first bytes are there.
   const body = new TextDecoder('utf-8', { ignoreBOM: true }).decode(room, { stream: true });
@@ -36,8 +40,8 @@ function letterOf({ messageId, attributes }: SQSRecord, body: string, reason: st
 const refused = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
 
 /** A reason that SQS takes, with what it refuses written as `\u0001`. */
-const readable = (reason: string): string =>
+const readable = (reason: string, lengthMax: number): string =>
   reason
-    .slice(0, reasonLengthMax)
+    .slice(0, lengthMax)
     .replace(refused, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`) ||
   'no reason';

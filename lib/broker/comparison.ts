@@ -18,6 +18,10 @@ interface Compared {
   readonly site: Side;
 }
 
+/** A text as a column of ours keeps it: MySQL leaves out blanks at the end that it has no room for, without a word. */
+const text = (column: string, charactersMax: number): string =>
+  `if(char_length(rtrim(${column})) <= ${charactersMax}, left(${column}, ${charactersMax}), ${column})`;
+
 /**
  * What the site shows and what it is made of. Rows that nobody is shown count as absent, on both sides: a row which
  * is marked deleted may hold anything.
@@ -31,8 +35,8 @@ const compared = {
       id: 'broker.BrokerId',
       shown: 'broker.Status = 1',
       content: [
-        ...['broker.TrueName', 'broker.CityId', 'broker.CompanyId', 'broker.StoreId'],
-        ...['broker.Photo', 'extend.UserMobile'],
+        ...[text('broker.TrueName', 64), 'broker.CityId', 'broker.CompanyId', 'broker.StoreId'],
+        ...[text('broker.Photo', 255), text('extend.UserMobile', 20)],
       ],
     },
     site: {
@@ -48,7 +52,7 @@ const compared = {
       from: 'anjuke_db.ajk_company',
       id: 'CompanyId',
       shown: 'Status = 1',
-      content: ['ShortName'],
+      content: [text('ShortName', 64)],
     },
     site: {
       from: 'user_prop_db.broker_company',
@@ -63,7 +67,7 @@ const compared = {
       from: 'anjuke_db.ajk_store',
       id: 'StoreId',
       shown: 'Status = 1',
-      content: ['CompanyId', 'StoreName', 'Address'],
+      content: ['CompanyId', text('StoreName', 128), text('Address', 255)],
     },
     site: {
       from: 'user_prop_db.broker_store',

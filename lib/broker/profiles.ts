@@ -44,11 +44,17 @@ export async function applyEvent(deps: ShopDeps, event: Event) {
   const { present, deleted } = done;
   const failures = Array.from(new Map(done.failures.map((one) => [one.id, one])).values());
   const waiting = 'waiting' in done ? done.waiting : [];
-  if (!present && !deleted) throwIfWhole(failures, waiting);
-  await separate(deps, event, failures, waiting);
-  const isWhole = !failures.length && !waiting.length && !unusable.length;
+  const [failure] = failures;
+  const [first, ...others] = waiting;
+  const isNothing = !present && !deleted;
+  if (isNothing && first && !failure && !others.length) throw first.postponed;
+  // A message of one id cannot be separated from it: it would come again for ever.
+  const isWholeFailure = ids.length === 1 || (isNothing && !first);
+  await separate(deps, event, failure && isWholeFailure ? [] : failures, waiting);
+  if (failure && isWholeFailure) throw failure.error;
+  const isAll = !failures.length && !waiting.length && !unusable.length;
   return {
-    outcome: isWhole ? wordFor(flag, done) : 'partly applied',
+    outcome: isAll ? wordFor(flag, done) : 'partly applied',
     ...{ source, present, deleted },
     ...(failures.length && {
       failed: failures.map(({ id, error }) => ({ id, why: error.message })),
@@ -56,11 +62,6 @@ export async function applyEvent(deps: ShopDeps, event: Event) {
     ...(waiting.length && { waiting: waiting.flatMap((one) => one.ids) }),
     ...(unusable.length && { unusable }),
   };
-}
-
-function throwIfWhole([failure]: readonly Failure[], [first, ...others]: readonly Waiting[]): void {
-  if (failure && !first) throw failure.error;
-  if (first && !failure && !others.length) throw first.postponed;
 }
 
 /** By way of the outbox: what comes of one does not depend on the others of its message. */

@@ -228,6 +228,30 @@ test('a base row that cannot be applied is told apart though the micro-shop has 
   });
 });
 
+test('a message of one broker whose talent cannot be written is dead-lettered at its last attempt, though its base row can', async () => {
+  await upstreamBroker(1);
+  await open({ 1: shop('甲') });
+  await loosened('anjuke_db.ajk_wechat_talent', async () => {
+    await run(
+      "insert into anjuke_db.ajk_wechat_talent values (1, 1, 2147483648, '2026-11-20 10:00:00')",
+    );
+    const event = (receives: number) => ({
+      Records: [sqsRecord(message('1', sources.all), receives)],
+    });
+    const first = event(1);
+    expect(redelivered(first, await handler(first, contextOf()))).toEqual([0]);
+    expect(await waiting()).toEqual([]);
+    await apply(event(attemptsMax));
+    expect(await takeDead(dead)).toEqual([
+      {
+        body: JSON.stringify(message('1', sources.all)),
+        reason: expect.stringContaining('talent_level'),
+      },
+    ]);
+    expect(await rows()).toMatchObject([shownShop('甲')]);
+  });
+});
+
 test('of two answers the one that was asked for later stays', async () => {
   await upstreamBroker(1);
   await open({ 1: shop('旧') });

@@ -103,6 +103,14 @@ test.each([
   },
 );
 
+test('a body with characters that SQS refuses is dead-lettered with the same content', async () => {
+  const body = '{"number":"\ufffe\uffff"}';
+  expect(await letterOf(rejecting('never'), body)).toEqual({
+    body: '{"number":"\\ufffe\\uffff"}',
+    reason: 'never',
+  });
+});
+
 test('a large message that leaves room for its reason is dead-lettered as it is', async () => {
   const body = JSON.stringify('x'.repeat(mebibyte - 1_500));
   expect(await letterOf(rejecting('n'.repeat(1_000)), body)).toEqual({

@@ -9,11 +9,11 @@ export interface Mirror<Name extends TableName> {
   readonly table: Name;
   readonly key: Column<Name>;
   /**
-   * What is read under the row's lock, and written whatever its stamp: a stamp may be set back (a clock, a restored
+   * Columns that are read under the row's lock and written whatever its stamp: a stamp may be set back (a clock, a restored
    * backup), and of two who read under the lock the later one reads the later state.
    */
   readonly copies: readonly Column<Name>[];
-  /** What was read before the lock, and when: an earlier reading than was written is passed over, an equal one is not. */
+  /** Columns that were read before the lock, and the one that says when: an earlier reading than was written is passed over, an equal one is not. */
   readonly readBefore?: { readonly columns: readonly Column<Name>[]; readonly at: Column<Name> };
   /** Set to null when a row is marked deleted. */
   readonly forgets: readonly Column<Name>[];

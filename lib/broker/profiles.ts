@@ -35,7 +35,7 @@ const applyBy: Readonly<Record<Source, Apply>> = {
  * said deleted while the row is there.
  *
  * Each id that cannot be applied becomes a message of its own, and so do those whose micro-shop could not be asked
- * for: the others are applied, and each has a fate of its own. Only where nothing of the message could be done the
+ * for: the others are applied. Only where nothing of the message could be done the
  * message itself fails, or waits.
  */
 export async function applyEvent(deps: ShopDeps, event: Event) {
@@ -48,7 +48,7 @@ export async function applyEvent(deps: ShopDeps, event: Event) {
   const [first, ...others] = waiting;
   const isNothing = !present && !deleted;
   if (isNothing && first && !failure && !others.length) throw first.postponed;
-  // A message of one id cannot be separated from it: it would come again for ever.
+  // A message of one id cannot be separated from it: it would come again endlessly.
   const isWholeFailure = ids.length === 1 || (isNothing && !first);
   await separate(deps, event, failure && isWholeFailure ? [] : failures, waiting);
   if (failure && isWholeFailure) throw failure.error;

@@ -16,7 +16,7 @@ type Told = Pick<
   'weidian_name' | 'wechat_name' | 'weidian_qrcode' | 'weidian_asked_at'
 >;
 
-/** What became of each id. */
+/** The ids by what came of their questions. */
 export interface Asked {
   /** Those that it answered for, the ones without a shop among them. */
   readonly told: ReadonlyMap<string, Told>;
@@ -27,7 +27,7 @@ export interface Asked {
   /** Those that were not asked for: time was up, or too many questions had failed. */
   readonly unasked: readonly string[];
   /** Why; undefined where all were answered for. */
-  readonly away: PartnerAway | undefined;
+  readonly cause: PartnerAway | undefined;
 }
 
 interface AskDeps {
@@ -44,20 +44,20 @@ export async function askAll(deps: AskDeps, ids: readonly string[]): Promise<Ask
   const failed: string[] = [];
   const unasked: string[] = [];
   const missing: string[] = [];
-  let away: PartnerAway | undefined;
+  let cause: PartnerAway | undefined;
   let halved = 0;
   const end = performance.now() + askingMsMax;
   const tooLate = (some: readonly string[]): boolean => {
     if (performance.now() <= end) return false;
     unasked.push(...some);
-    away ??= new PartnerAway(partnerName, 'none', 'it takes too long');
+    cause ??= new PartnerAway(partnerName, 'none', 'it takes too long');
     return true;
   };
 
   for (let start = 0; start < ids.length; start += idsPerQuestionMax)
     await askTogether(ids.slice(start, start + idsPerQuestionMax));
   await inLanes(missing, askAlone);
-  return { told, wrong, failed, unasked, away };
+  return { told, wrong, failed, unasked, cause };
 
   async function askTogether(some: readonly string[]): Promise<void> {
     if (tooLate(some)) return;
@@ -101,7 +101,7 @@ export async function askAll(deps: AskDeps, ids: readonly string[]): Promise<Ask
       return undefined;
     } catch (error) {
       if (!(error instanceof PartnerAway)) throw error;
-      away ??= error;
+      cause ??= error;
       return error;
     }
   }

@@ -81,17 +81,17 @@ async function applyTold(deps: ShopDeps, told: Asked['told']): Promise<Done> {
   );
 }
 
-/** Those that nobody came to ask for wait for a minute, however often the others failed. */
+/** Ids that were not asked for wait for a minute, however often the others failed. */
 async function waitingOf(
   { mysql }: ShopDeps,
-  { failed, unasked, away }: Asked,
+  { failed, unasked, cause }: Asked,
 ): Promise<readonly Waiting[]> {
-  if (!away) return [];
+  if (!cause) return [];
   const waiting: Waiting[] = [];
-  if (failed.length) waiting.push({ ids: failed, postponed: await putOff(mysql, failed, away) });
+  if (failed.length) waiting.push({ ids: failed, postponed: await putOff(mysql, failed, cause) });
   if (unasked.length) {
     const now = dateOf(await clock(mysql));
-    waiting.push({ ids: unasked, postponed: postponed(away, 1, now) });
+    waiting.push({ ids: unasked, postponed: postponed(cause, 1, now) });
   }
   return waiting;
 }
@@ -127,7 +127,7 @@ export async function clock(mysql: Kysely<ProfileTables>): Promise<string> {
 async function putOff(
   mysql: Kysely<ProfileTables>,
   [first = '']: readonly string[],
-  away: PartnerAway,
+  cause: PartnerAway,
 ): Promise<Postponed> {
   await mysql
     .insertInto(table)
@@ -139,5 +139,5 @@ async function putOff(
     .select(['weidian_failures', sql<string>`now()`.as('now')])
     .where('broker_id', '=', first)
     .executeTakeFirstOrThrow();
-  return postponed(away, weidian_failures, dateOf(now));
+  return postponed(cause, weidian_failures, dateOf(now));
 }

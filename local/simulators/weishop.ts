@@ -17,7 +17,7 @@ const Shops = z.record(z.string(), Shop.nullable());
 /** `POST /__forget`: the next `times` answers to questions for several leave these brokers out. */
 const Forget = z.strictObject({ broker_ids: z.array(z.string()), times: z.int().positive() });
 
-/** `POST /__records`: what stands in an answer for these brokers instead of a shop, of any form. */
+/** `POST /__records`: what an answer has for these brokers instead of a shop, of any form. */
 const OddRecords = z.record(z.string(), z.unknown());
 
 /** `POST /__refuse`: each question about one of these brokers is refused, whoever else it is about. */

@@ -1,5 +1,5 @@
 /**
- * Whatever stands in a row or a message of another system, the others are applied as if it were not there. Each table
+ * A row or a message of another system that is odd changes nothing for the others. Each table
  * and the queue are tried with each odd value of each column or field once, and with many odd ones at a time.
  */
 import fc from 'fast-check';

@@ -42,7 +42,7 @@ export function broker(app: App, site: Site, backing: Backing): Domain {
       // By night, from 02:00 to 05:45 in Shanghai: a tick goes on where the one before was out of time.
       weidian: { schedule: nightly, input: { mode: 'weidian' } },
       'talent-and-star': { schedule: nightly, input: { mode: 'talent-and-star' } },
-      // Star agents change all day long; the day's last tick is at 23:59.
+      // Star agents change all day long; the first tick of a day also looks at the day that has ended.
       star: { schedule: Schedule.cron({ minute: '59' }), input: { mode: 'star' } },
     },
     uses: producing,

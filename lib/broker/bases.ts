@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { profileKey } from './keys.ts';
-import { type Kind, withDeletion } from './kinds.ts';
+import { dateIn, type Kind, withDeletion } from './kinds.ts';
 import { sources } from './queues.ts';
 import type { ProfileTables } from './tables.ts';
 
@@ -16,23 +16,17 @@ export const bases: Kind<typeof table> = {
   mirror: {
     table,
     key: 'broker_id',
-    guards: {
-      true_name: 'source_updated_at',
-      city_id: 'source_updated_at',
-      company_id: 'source_updated_at',
-      store_id: 'source_updated_at',
-      photo: 'source_updated_at',
-      is_deleted: 'source_updated_at',
-      mobile: 'mobile_updated_at',
-    },
+    copies: [
+      ...(['true_name', 'city_id', 'company_id', 'store_id', 'photo', 'is_deleted'] as const),
+      ...(['source_updated_at', 'mobile', 'mobile_updated_at'] as const),
+    ],
     forgets: ['source_updated_at', 'mobile_updated_at'],
   },
-  // A zero date of an old row means none.
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`
       select broker.BrokerId broker_id, TrueName true_name, CityId city_id, CompanyId company_id, StoreId store_id,
-        Photo photo, Status status, nullif(broker.updated_datetime, '0000-00-00 00:00:00') source_updated_at,
-        UserMobile mobile, nullif(extend.updated_datetime, '0000-00-00 00:00:00') mobile_updated_at
+        Photo photo, Status status, ${dateIn('broker.updated_datetime')} source_updated_at,
+        UserMobile mobile, ${dateIn('extend.updated_datetime')} mobile_updated_at
       from anjuke_db.ajk_broker broker
         left join anjuke_db.ajk_brokerextend extend on extend.BrokerId = broker.BrokerId
       where broker.BrokerId in (${ids}) order by broker.BrokerId`.execute(upstream);

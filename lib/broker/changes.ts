@@ -4,7 +4,7 @@ import { type Page, type Scanned, type Stamped, scan } from '../platform/scan.ts
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
 import { messagesFor } from './messages.ts';
-import { type Source, sources } from './queues.ts';
+import { isId, type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
 import type { UpstreamTables } from './tables.ts';
 
@@ -44,6 +44,13 @@ const scans = {
 } as const satisfies Record<string, Scanning>;
 
 type Remaining = Pick<Tick, 'remaining'>;
+
+type PublishedChanges = Scanned & {
+  /** Ids of changed rows that can be the id of nothing (0, negative): left out, and named for their owner. */
+  readonly unusable?: readonly string[];
+};
+/** More are not named. */
+const namedMax = 20;
 
 /** Publishes the brokers whose row, or whose telephone number in the extension table, changed since the last run. */
 export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Remaining) {
@@ -85,19 +92,20 @@ async function publishFrom(
   { mysql, upstream, settings, deliver }: ChangeDeps,
   { by, table, key, source }: Scanning,
   remaining: () => number,
-): Promise<Scanned> {
+): Promise<PublishedChanges> {
   const rows = {
     name: `${by}:${table}`,
     now: () => clock(upstream),
     read: (page: Page) => read(upstream, table, key, page),
   };
   const limits = await settings();
-  return await scan({ mysql, deliver }, rows, limits, remaining, (changed) =>
-    messagesFor(
-      source,
-      changed.map(({ id }) => id),
-    ),
-  );
+  const unusable: string[] = [];
+  const scanned = await scan({ mysql, deliver }, rows, limits, remaining, (changed) => {
+    const ids = changed.map(({ id }) => id);
+    unusable.push(...ids.filter((id) => !isId(id)).slice(0, namedMax - unusable.length));
+    return messagesFor(source, ids);
+  });
+  return unusable.length ? { ...scanned, unusable } : scanned;
 }
 
 async function clock(upstream: Kysely<UpstreamTables>): Promise<string> {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { companyKey } from './keys.ts';
-import { type Kind, withDeletion } from './kinds.ts';
+import { dateIn, type Kind, withDeletion } from './kinds.ts';
 import { sources } from './queues.ts';
 import type { ProfileTables } from './tables.ts';
 
@@ -16,13 +16,13 @@ export const companies: Kind<typeof table> = {
   mirror: {
     table,
     key: 'company_id',
-    guards: { name: 'source_updated_at', is_deleted: 'source_updated_at' },
+    copies: ['name', 'is_deleted', 'source_updated_at'],
     forgets: ['source_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`
       select CompanyId company_id, ShortName name, Status status,
-        nullif(updated_datetime, '0000-00-00 00:00:00') source_updated_at
+        ${dateIn('updated_datetime')} source_updated_at
       from anjuke_db.ajk_company where CompanyId in (${ids}) order by CompanyId`.execute(upstream);
     return rows.map(withDeletion);
   },

@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { type Source, sources } from './queues.ts';
+import { idMax, type Source, sources } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 
 /** One side of a comparison: the rows that the site shows, or should show. */
@@ -18,6 +18,10 @@ interface Compared {
   readonly site: Side;
 }
 
+/** A text as a column of ours keeps it: MySQL leaves out blanks at the end that it has no room for, without a word. */
+const text = (column: string, charactersMax: number): string =>
+  `if(char_length(rtrim(${column})) <= ${charactersMax}, left(${column}, ${charactersMax}), ${column})`;
+
 /**
  * What the site shows and what it is made of. Rows that nobody is shown count as absent, on both sides: a row which
  * is marked deleted may hold anything.
@@ -31,8 +35,8 @@ const compared = {
       id: 'broker.BrokerId',
       shown: 'broker.Status = 1',
       content: [
-        ...['broker.TrueName', 'broker.CityId', 'broker.CompanyId', 'broker.StoreId'],
-        ...['broker.Photo', 'extend.UserMobile'],
+        ...[text('broker.TrueName', 64), 'broker.CityId', 'broker.CompanyId', 'broker.StoreId'],
+        ...[text('broker.Photo', 255), text('extend.UserMobile', 20)],
       ],
     },
     site: {
@@ -48,7 +52,7 @@ const compared = {
       from: 'anjuke_db.ajk_company',
       id: 'CompanyId',
       shown: 'Status = 1',
-      content: ['ShortName'],
+      content: [text('ShortName', 64)],
     },
     site: {
       from: 'user_prop_db.broker_company',
@@ -63,7 +67,7 @@ const compared = {
       from: 'anjuke_db.ajk_store',
       id: 'StoreId',
       shown: 'Status = 1',
-      content: ['CompanyId', 'StoreName', 'Address'],
+      content: ['CompanyId', text('StoreName', 128), text('Address', 255)],
     },
     site: {
       from: 'user_prop_db.broker_store',
@@ -124,8 +128,6 @@ interface Range {
   readonly differences: readonly Difference[];
 }
 
-const bigintMax = '9223372036854775807';
-
 /**
  * Compares the next ids after one, at most `rowsMax` of either side: by count and hash of the whole range, and row by
  * row only where these differ. The sides are read one after the other: what changes meanwhile may differ.
@@ -143,7 +145,7 @@ export async function compareRange(
   ]);
   const upTo = least(ends);
   const within = (side: Side) =>
-    sql`${sql.raw(side.id)} > ${after} and ${sql.raw(side.id)} <= ${upTo ?? bigintMax}`;
+    sql`${sql.raw(side.id)} > ${after} and ${sql.raw(side.id)} <= ${upTo ?? idMax}`;
   const [there, here] = await Promise.all([
     summary(upstream, sides.upstream, within(sides.upstream)),
     summary(mysql, sides.site, within(sides.site)),
@@ -176,7 +178,7 @@ async function nthId(
 ): Promise<string | undefined> {
   const { rows } = await sql<{ id: string }>`
     select ${sql.raw(id)} id from ${sql.raw(from)}
-    where ${sql.raw(id)} > ${after} and (${sql.raw(shown)})
+    where ${sql.raw(id)} > ${after} and ${sql.raw(id)} <= ${idMax} and (${sql.raw(shown)})
     order by ${sql.raw(id)} limit 1 offset ${n - 1}`.execute(mysql);
   return rows[0]?.id;
 }

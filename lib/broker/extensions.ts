@@ -1,11 +1,12 @@
-import type { Kysely } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
 import * as z from 'zod';
 import type { Claim } from '../platform/claim.ts';
 import type { Tick } from '../platform/schedule.ts';
-import { wallTime } from '../platform/time.ts';
+import { plusSeconds, wallTime } from '../platform/time.ts';
 import { everyShop, everyTalent, starsOf } from './places.ts';
 import { type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
+import { dayOf, forgetStars, freshStars, isOfEndedDay } from './stars.ts';
 import type { UpstreamTables, WalkTables } from './tables.ts';
 import {
   alone,
@@ -31,7 +32,10 @@ type Mode = Input['mode'];
 
 interface Synchronisation {
   readonly source: Source;
-  /** Whether one is enough for a day; else each tick begins another. */
+  /**
+   * Whether one is enough for a day. Else each tick begins another, and the first tick after a day looks at that day
+   * once more: what changed after its last tick, or while ticks were missed.
+   */
   readonly daily: boolean;
   readonly places: (
     upstream: Kysely<UpstreamTables>,
@@ -55,8 +59,8 @@ const modes: Readonly<Record<Mode, Synchronisation>> = {
 };
 
 /**
- * Synchronises extended profiles in one of three modes. A tick goes on with a synchronisation that was out of time,
- * for the day for which it was begun; then it begins its own day's, unless that one has ended.
+ * Synchronises extended profiles in one of three modes. A tick resumes a synchronisation that was out of time, for the
+ * day for which it was begun; then it begins those that are missing, up to its own day's.
  */
 export async function publishExtProfiles(
   deps: ExtensionDeps,
@@ -64,18 +68,34 @@ export async function publishExtProfiles(
 ) {
   const { mysql } = deps;
   const name = `broker/publish-ext-profiles:${mode}`;
-  const today = wallTime(at).slice(0, 10);
+  const time = wallTime(at);
+  const today = dayOf(time);
+  const { daily } = modes[mode];
   const done = await alone(mysql, name, async (claimed) => {
-    const last = await lastWalk(mysql, name);
-    const left =
-      last && !last.ended ? await walkOn(deps, mode, claimed, last, remaining) : undefined;
-    if (left && left.outcome !== 'published') return told(left);
-    if (modes[mode].daily && last && last.day >= today)
-      return left ? told(left) : { outcome: 'published before', day: last.day };
-    const begun = await beginWalk(mysql, claimed, { day: today, total: 0 });
-    return told(await walkOn(deps, mode, claimed, begun, remaining));
+    let last = await lastWalk(mysql, name);
+    let walked: Walked | undefined;
+    if (last && !last.ended) {
+      walked = await walkOn(deps, mode, claimed, last, remaining);
+      if (walked.outcome !== 'published') return told(walked);
+    }
+    if (daily && last && last.day >= today)
+      return walked ? told(walked) : { outcome: 'published before', day: last.day };
+    for (;;) {
+      const day = daily || !last ? today : nextDay(last, today);
+      last = await beginWalk(mysql, claimed, { day, total: 0, at: time }, forgetStars);
+      walked = await walkOn(deps, mode, claimed, last, remaining);
+      if (walked.outcome !== 'published' || day >= today) return told(walked);
+    }
   });
   return { mode, ...done };
+}
+
+const daySeconds = 86_400;
+
+/** The day that follows what was synchronised last: the same again where it had not ended when that began. */
+function nextDay(last: Walk, today: string): string {
+  if (last.day >= today) return today;
+  return isOfEndedDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
 }
 
 async function walkOn(
@@ -88,7 +108,11 @@ async function walkOn(
   const { source, places } = modes[mode];
   const { pageRowsMax } = await deps.settings();
   const ids = merged(...places(deps.upstream, deps.mysql, walk.day));
-  return await goOn(deps, claimed, walk, { source, ids, pageRowsMax }, { remaining });
+  const ground = { source, ids, pageRowsMax };
+  const fresh = (trx: Transaction<WalkTables>, page: readonly string[]) =>
+    freshStars(trx, deps.upstream, walk, page);
+  const all = mode === 'star' ? { ...ground, fresh } : ground;
+  return await goOn(deps, claimed, walk, all, { remaining });
 }
 
 const told = ({ outcome, walk: { day, published } }: Walked) => ({ outcome, day, published });

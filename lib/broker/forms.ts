@@ -2,11 +2,18 @@ import { Refused } from '../platform/refusal.ts';
 
 /** The field in which upstream's middleware sends a whole message as JSON. */
 const wholeMessage = 'POST_data';
+/** The fields of a message that is sent field by field. */
+const messageFields = ['broker_ids', 'flag', 'source', 'source_type'];
 
 /** What stands in a form: the message as JSON in one field, or its fields, of which numbers are text. */
 export function publishedIn(fields: URLSearchParams): unknown {
-  const json = fields.get(wholeMessage);
-  if (json === null) return Object.fromEntries(Array.from(fields, coerced));
+  const [json, ...more] = fields.getAll(wholeMessage);
+  if (json === undefined) return Object.fromEntries(Array.from(fields.keys(), fieldOf(fields)));
+  const beside = more.length ? wholeMessage : messageFields.find((name) => fields.has(name));
+  if (beside)
+    throw new Refused('invalid_body', `${wholeMessage} is the whole message, alone.`, {
+      issues: [{ path: beside, message: `Expected nothing beside one ${wholeMessage}` }],
+    });
   try {
     return JSON.parse(json);
   } catch {
@@ -14,8 +21,14 @@ export function publishedIn(fields: URLSearchParams): unknown {
   }
 }
 
+/** A field that is there twice has all its values, which no schema of a message takes. */
+const fieldOf = (fields: URLSearchParams) => (name: string) => {
+  const [value = '', ...more] = fields.getAll(name);
+  return [name, more.length ? [value, ...more] : coerced(name, value)];
+};
+
 /** What is no number is left to the schema, which says what it expected. */
-function coerced([name, value]: [string, string]): [string, string | number] {
+function coerced(name: string, value: string): string | number {
   const isNumber = name !== 'broker_ids' && /^-?\d{1,9}$/.test(value);
-  return [name, isNumber ? Number(value) : value];
+  return isNumber ? Number(value) : value;
 }

@@ -1,15 +1,9 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { commit, type Deliver, toBus } from '../platform/outbox.ts';
 import { brokerApplied } from './events.ts';
 import { invalidations } from './invalidations.ts';
-import {
-  type Applied,
-  type Copy,
-  inOrder,
-  type Mirror,
-  mirror,
-  type TableName,
-} from './mirrors.ts';
+import { type Copy, inOrder, type Mirror, mirror, type TableName } from './mirrors.ts';
+import { type Done, inParts } from './parts.ts';
 import type { Source } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 
@@ -33,18 +27,23 @@ export interface Kind<Name extends TableName> {
   readonly cacheKey: (id: string) => string;
 }
 
-/** Makes what the site shows equal to upstream; what must follow is of the same transaction. */
+/**
+ * Makes what the site shows equal to upstream; what must follow is of the same transaction. Ids that cannot be applied
+ * are told apart from the others, which are.
+ */
 export async function applyKind<Name extends TableName>(
   deps: ApplyDeps,
   { source, mirror: copied, read, cacheKey }: Kind<Name>,
   ids: readonly string[],
-): Promise<Applied> {
-  const ordered = inOrder(ids);
-  return await commit(deps, async (trx, follow) => {
-    const applied = await mirror(trx, copied, ordered, (some) => read(deps.upstream, some));
-    follow(...invalidations(ordered.map(cacheKey)), toBus(brokerApplied, { source, ids: ordered }));
-    return applied;
-  });
+): Promise<Done> {
+  return await inParts(inOrder(ids), (part) =>
+    commit(deps, async (trx, follow) => {
+      const applied = await mirror(trx, copied, part, (some) => read(deps.upstream, some));
+      const event = toBus(brokerApplied, { source, ids: [...part] });
+      follow(...invalidations(part.map(cacheKey)), event);
+      return applied;
+    }),
+  );
 }
 
 const usable = 1;
@@ -53,4 +52,8 @@ const usable = 1;
 export const withDeletion = <Row extends { readonly status: number | null }>({
   status,
   ...row
-}: Row) => ({ ...row, is_deleted: status === usable ? 0 : 1 });
+}: Row) => ({ ...row, is_deleted: Number(status) === usable ? 0 : 1 });
+
+/** The time in a column; null where it, or a part of its date, is zero. */
+export const dateIn = (column: string) =>
+  sql.raw(`if(year(${column}) and month(${column}) and day(${column}), ${column}, null)`);

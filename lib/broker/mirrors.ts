@@ -9,11 +9,13 @@ export interface Mirror<Name extends TableName> {
   readonly table: Name;
   readonly key: Column<Name>;
   /**
-   * Each column that is copied, and the stamp that guards it: a value with an earlier stamp than was written is passed
-   * over, an equal one is not. Without a stamp (null) the row's lock alone is the guard.
+   * Columns that are read under the row's lock and written whatever its stamp: a stamp may be set back (a clock, a restored
+   * backup), and of two who read under the lock the later one reads the later state.
    */
-  readonly guards: Readonly<Partial<Record<Column<Name>, Column<Name> | null>>>;
-  /** Forgotten when a row is marked deleted, so that one which comes back is written whatever its stamp. */
+  readonly copies: readonly Column<Name>[];
+  /** Columns that were read before the lock, and the one that says when: an earlier reading than was written is passed over, an equal one is not. */
+  readonly readBefore?: { readonly columns: readonly Column<Name>[]; readonly at: Column<Name> };
+  /** Set to null when a row is marked deleted. */
   readonly forgets: readonly Column<Name>[];
 }
 
@@ -74,25 +76,28 @@ async function lock<Name extends TableName>(
 
 async function write<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, guards }: Mirror<Name>,
+  { table, key, copies, readBefore }: Mirror<Name>,
   rows: readonly Copy<Name>[],
 ): Promise<void> {
-  const guarded = Object.entries<Column<Name> | null | undefined>(guards);
-  const stamps = [...new Set(guarded.flatMap(([, stamp]) => stamp ?? []))];
-  const columns = [key, ...guarded.map(([column]) => column as Column<Name>), ...stamps];
+  const { columns: earlier = [], at } = readBefore ?? {};
+  // MySQL assigns from left to right: the time comes last, or it would be compared with itself.
+  const timed = at ? [...earlier, at] : [];
+  const columns = [key, ...copies, ...timed];
   const updates = [
-    ...guarded.map(([column, stamp]) => `${column} = ${unlessOlder(column, stamp)}`),
-    // MySQL assigns from left to right: the stamps come last, or they would be compared with themselves.
-    ...stamps.map((stamp) => `${stamp} = ${unlessOlder(stamp, stamp)}`),
+    ...copies.map((column) => `${column} = values(${column})`),
+    ...timed.map((column) => `${column} = ${unlessEarlier(column, String(at))}`),
   ];
   const made = `insert into ${table} (${columns.join(', ')}) values ?`;
   const values = rows.map((row) => columns.map((column) => row[column]));
   await run(trx, `${made} on duplicate key update ${updates.join(', ')}`, values);
 }
 
-/** The new value of `column`, or the old one where the new row's `stamp` is earlier than the old row's. */
-const unlessOlder = (column: string, stamp: string | null | undefined): string =>
-  stamp ? `if(values(${stamp}) < ${stamp}, ${column}, values(${column}))` : `values(${column})`;
+/** A time that lies further ahead was written by a clock that was wrong. */
+const aheadMax = 'now(6) + interval 1 hour';
+
+/** The new value of `column`, or the old one where the new row was read earlier than the old one. */
+const unlessEarlier = (column: string, at: string): string =>
+  `if(values(${at}) < ${at} and ${at} < ${aheadMax}, ${column}, values(${column}))`;
 
 async function markDeleted<Name extends TableName>(
   trx: Transaction<ProfileTables>,

@@ -1,4 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { idMax } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 import type { Ids } from './walks.ts';
 
@@ -16,7 +17,7 @@ const idsOf =
   async (after, limit) => {
     const { rows } = await sql<{ id: string }>`
       select ${sql.ref(key)} id from ${sql.table(table)}
-      where ${sql.ref(key)} > ${after} and ${which} order by ${sql.ref(key)} limit ${limit}`.execute(
+      where ${sql.ref(key)} > ${after} and ${sql.ref(key)} <= ${idMax} and ${which} order by ${sql.ref(key)} limit ${limit}`.execute(
       db,
     );
     return rows.map(({ id }) => id);

@@ -17,25 +17,33 @@ export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 
 /** As many ids as one message may carry; publishers split longer lists. */
 export const idsPerMessageMax = 100;
-const bigintMax = 2n ** 63n - 1n;
+/** The largest BIGINT. */
+export const idMax = String(2n ** 63n - 1n);
 
 /** Whether a text is an id as upstream writes it: a positive BIGINT. */
 export const isId = (text: string): boolean =>
-  /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= bigintMax;
+  /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= BigInt(idMax);
 
-const Ids = z.string().transform((text, context) => {
-  const problem = (message: string) => {
-    context.addIssue({ code: 'custom', message });
-    return z.NEVER;
-  };
-  const ids = text.split(',');
-  const wrong = ids.findIndex((id) => !isId(id));
-  if (wrong >= 0)
-    return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
-  if (ids.length > idsPerMessageMax)
-    return problem(`${ids.length} ids; at most ${idsPerMessageMax}`);
-  return [...new Set(ids)];
-});
+/** How upstream tables write "none" in a column of ids; a row of that id is a mistake of theirs. */
+const noId = '0';
+
+/** The ids of a text, each once; those of `passed` are allowed to be among them, and are told apart. */
+const idsIn = (passed: readonly string[]) =>
+  z.string().transform((text, context) => {
+    const problem = (message: string) => {
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    };
+    const all = text.split(',');
+    const ids = all.filter((id) => !passed.includes(id));
+    const wrong = ids.length ? all.findIndex((id) => !isId(id) && !passed.includes(id)) : 0;
+    if (wrong >= 0)
+      return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
+    if (all.length > idsPerMessageMax)
+      return problem(`${all.length} ids; at most ${idsPerMessageMax}`);
+    const unusable = all.filter((id) => passed.includes(id));
+    return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
+  });
 
 const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
@@ -45,22 +53,30 @@ const known = (source: z.infer<typeof Sent>) =>
 
 const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(flags).join(', ')}`);
 
+const eventOf = (Ids: ReturnType<typeof idsIn>) =>
+  z
+    .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
+    .transform(({ broker_ids: { ids, unusable }, flag, source, source_type }, context) => {
+      const given = known(source);
+      const alias = known(source_type);
+      if (given && alias && given !== alias) {
+        const message = `source (${source}) and source_type (${source_type}) say different things`;
+        context.addIssue({ code: 'custom', path: ['source'], message });
+        return z.NEVER;
+      }
+      return { ids, unusable, flag, source: given ?? alias ?? sources.base };
+    });
+
 /**
  * `broker_event`, as upstream systems have always sent it: `{"broker_ids":"1,2","flag":2,"source":1}`.
  * Read as `{ids, flag, source}` with each id once and base as source 1. `source_type` is another name of `source`.
  */
-export const BrokerEvent = z
-  .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
-  .transform(({ broker_ids: ids, flag, source, source_type }, context) => {
-    const given = known(source);
-    const alias = known(source_type);
-    if (given && alias && given !== alias) {
-      const message = `source (${source}) and source_type (${source_type}) say different things`;
-      context.addIssue({ code: 'custom', path: ['source'], message });
-      return z.NEVER;
-    }
-    return { ids, flag, source: given ?? alias ?? sources.base };
-  });
+export const BrokerEvent = eventOf(idsIn([])).transform(({ ids, flag, source }) => ({
+  ...{ ids, flag, source },
+}));
 export type BrokerEvent = z.infer<typeof BrokerEvent>;
 
-export const brokerEvents = queue('broker/apply-event', BrokerEvent);
+/** The same on the queue, where an id 0 is left out (`unusable`) and does not keep the others from being applied. */
+const QueuedEvent = eventOf(idsIn([noId]));
+
+export const brokerEvents = queue('broker/apply-event', QueuedEvent);

@@ -8,7 +8,15 @@ import { compareIds, compareRange, type Kind, kinds, sourceOf } from './comparis
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
-import { confirm, forget, nextSuspectMs, type RoundTables, suspect } from './suspects.ts';
+import {
+  confirm,
+  driftOf,
+  forget,
+  nextSuspectMs,
+  type Round,
+  type RoundTables,
+  suspect,
+} from './suspects.ts';
 import type { UpstreamTables } from './tables.ts';
 
 export const Reconcile = z.strictObject({
@@ -45,7 +53,7 @@ const pauseMsMax = 30_000;
 /**
  * Compares all that the site shows with upstream, by ranges of keys. A row that differs is a suspect: its change may
  * be on its way. It is drift if it differs still when upstream has not changed it for `driftGraceSeconds`; then it is
- * published to be applied. A round that is ended by its time-out, or dies, is gone on with by the next invocation.
+ * published to be applied. A round that is ended by its time-out, or dies, is resumed by the next invocation of its sort.
  */
 export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, hand: Hand) {
   const held = await claim(deps.mysql, 'broker/reconcile-profiles', leaseSeconds);
@@ -54,7 +62,7 @@ export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, h
   try {
     const round = await roundFor(work, input);
     if (round === undefined) return { outcome: 'done before' };
-    const done = (await compareAll(work, round)) && (await recheckAll(work, input.repair));
+    const done = (await compareAll(work, round)) && (await recheckAll(work, round));
     if (done) await endRound(work, round);
     return {
       ...(await reportOf(work, round, done)),
@@ -65,32 +73,36 @@ export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, h
   }
 }
 
-/** The round that is to be gone on with, or a new one; none where all is done that was asked for. */
+/**
+ * The round to resume, or a new one; none where all is done that was asked for. Only rounds of the same sort count: a
+ * report uses up no day's repair, and neither resumes the other.
+ */
 async function roundFor(
   { mysql, held }: Work,
-  { daily, at }: Reconcile,
-): Promise<string | undefined> {
+  { repair: repairs, daily, at }: Reconcile,
+): Promise<Round | undefined> {
   return await inTransaction(mysql, async (trx) => {
     await underClaim(trx, held);
     const last = await trx
       .selectFrom('user_prop_db.broker_round')
       .select(['round', 'ended_at'])
       .select(sql<number | string>`date(started_at) = date(now())`.as('today'))
+      .where('repairs', '=', repairs ? 1 : 0)
       .orderBy('round', 'desc')
       .limit(1)
       .executeTakeFirst();
-    if (last && last.ended_at === null) return last.round;
+    if (last && last.ended_at === null) return { round: last.round, repairs };
     if (last && (at !== undefined || (daily && Number(last.today)))) return undefined;
-    await trx.deleteFrom('user_prop_db.broker_drift').execute();
+    await trx.deleteFrom(driftOf({ repairs })).execute();
     const { insertId } = await trx
       .insertInto('user_prop_db.broker_round')
-      .values({ kind: kinds[0] ?? '', after_id: '0', compared: '0' })
+      .values({ kind: kinds[0] ?? '', after_id: '0', compared: '0', repairs: repairs ? 1 : 0 })
       .executeTakeFirstOrThrow();
-    return String(insertId);
+    return { round: String(insertId), repairs };
   });
 }
 
-const roundIn = (mysql: Kysely<RoundTables>, round: string) =>
+const roundIn = (mysql: Kysely<RoundTables>, { round }: Round) =>
   mysql
     .selectFrom('user_prop_db.broker_round')
     .selectAll()
@@ -101,7 +113,7 @@ const roundIn = (mysql: Kysely<RoundTables>, round: string) =>
  * Notes suspects range by range, each in one transaction with the cursor; false where time runs out, after one range
  * at the earliest.
  */
-async function compareAll({ mysql, upstream, held, hand }: Work, round: string): Promise<boolean> {
+async function compareAll({ mysql, upstream, held, hand }: Work, round: Round): Promise<boolean> {
   let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
   while (kind) {
     await held.renew();
@@ -113,11 +125,11 @@ async function compareAll({ mysql, upstream, held, hand }: Work, round: string):
     const moved = { kind: next, after_id: upTo ?? '0', compared: total };
     await inTransaction(mysql, async (trx) => {
       await underClaim(trx, held);
-      if (differences.length) await suspect(trx, now, differences);
+      if (differences.length) await suspect(trx, round, now, differences);
       await trx
         .updateTable('user_prop_db.broker_round')
         .set(moved)
-        .where('round', '=', round)
+        .where('round', '=', round.round)
         .execute();
     });
     hand.progress(Number(total), undefined, now);
@@ -129,23 +141,23 @@ async function compareAll({ mysql, upstream, held, hand }: Work, round: string):
 }
 
 /** Looks at suspects again when their time has come; false where time runs out. */
-async function recheckAll(work: Work, repair: boolean): Promise<boolean> {
+async function recheckAll(work: Work, round: Round): Promise<boolean> {
   const { mysql, held, hand, settings, pause } = work;
   const { driftGraceSeconds } = await settings();
   for (;;) {
     await held.renew();
-    const wait = await nextSuspectMs(mysql, driftGraceSeconds);
+    const wait = await nextSuspectMs(mysql, round, driftGraceSeconds);
     if (wait === undefined) return true;
     if (hand.remaining() < endMs + wait) return false;
     if (wait > 0) await pause(Math.min(wait, pauseMsMax));
-    else await recheck(work, driftGraceSeconds, repair);
+    else await recheck(work, round, driftGraceSeconds);
   }
 }
 
-async function recheck(work: Work, graceSeconds: number, repair: boolean): Promise<void> {
+async function recheck(work: Work, round: Round, graceSeconds: number): Promise<void> {
   const { mysql, upstream, deliver, held } = work;
   const due = await mysql
-    .selectFrom('user_prop_db.broker_drift')
+    .selectFrom(driftOf(round))
     .select(['kind', 'subject_id', 'upstream_hash'])
     .where('state', '=', 'suspect')
     .where('found_at', '<=', sql<string>`now(3) - interval ${graceSeconds} second`)
@@ -161,15 +173,15 @@ async function recheck(work: Work, graceSeconds: number, repair: boolean): Promi
     const drift = still.filter((one) => !changed.includes(one)).map(({ id }) => id);
     await commit({ mysql, deliver }, async (trx, follow) => {
       await underClaim(trx, held);
-      await forget(trx, kind, equal);
-      if (changed.length) await suspect(trx, kind, changed);
-      await confirm(trx, kind, drift);
-      if (repair) follow(...messagesFor(sourceOf(kind), drift));
+      await forget(trx, round, kind, equal);
+      if (changed.length) await suspect(trx, round, kind, changed);
+      await confirm(trx, round, kind, drift);
+      if (round.repairs) follow(...messagesFor(sourceOf(kind), drift));
     });
   }
 }
 
-async function endRound({ mysql, held }: Work, round: string): Promise<void> {
+async function endRound({ mysql, held }: Work, { round }: Round): Promise<void> {
   await inTransaction(mysql, async (trx) => {
     await underClaim(trx, held);
     await trx
@@ -181,12 +193,12 @@ async function endRound({ mysql, held }: Work, round: string): Promise<void> {
 }
 
 /** The rows that have drifted apart in this round: how many of each kind, and the first by id. */
-async function reportOf({ mysql }: Work, round: string, done: boolean) {
+async function reportOf({ mysql }: Work, round: Round, done: boolean) {
   const { compared } = await roundIn(mysql, round);
   const drift: Record<string, { rows: number; ids: string[] }> = {};
   for (const kind of kinds) {
     const all = mysql
-      .selectFrom('user_prop_db.broker_drift')
+      .selectFrom(driftOf(round))
       .where('kind', '=', kind)
       .where('state', '=', 'drift');
     const { rows } = await all
@@ -197,17 +209,24 @@ async function reportOf({ mysql }: Work, round: string, done: boolean) {
     drift[kind] = { rows: Number(rows), ids: first.map(({ subject_id }) => subject_id) };
   }
   const word = Object.keys(drift).length ? 'drift found' : 'no drift';
-  return { outcome: done ? word : 'unfinished', round, compared: Number(compared), drift };
+  return {
+    outcome: done ? word : 'unfinished',
+    round: round.round,
+    compared: Number(compared),
+    drift,
+  };
 }
 
 /** What the person who asked has to ask for next. */
-async function rest({ mysql }: Work, round: string, { repair, daily }: Reconcile) {
+async function rest({ mysql }: Work, round: Round, { repair, daily }: Reconcile) {
   const { kind, after_id } = await roundIn(mysql, round);
   const { left } = await mysql
-    .selectFrom('user_prop_db.broker_drift')
+    .selectFrom(driftOf(round))
     .select(({ fn }) => fn.countAll<string>().as('left'))
     .where('state', '=', 'suspect')
     .executeTakeFirstOrThrow();
-  const at = kind ? `${round}: ${kind} ${after_id}` : `${round}: ${left} to be looked at again`;
+  const at = kind
+    ? `${round.round}: ${kind} ${after_id}`
+    : `${round.round}: ${left} to be looked at again`;
   return { suspects: Number(left), resume: { repair, daily, at } };
 }

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { storeKey } from './keys.ts';
-import { type Kind, withDeletion } from './kinds.ts';
+import { dateIn, type Kind, withDeletion } from './kinds.ts';
 import { sources } from './queues.ts';
 import type { ProfileTables } from './tables.ts';
 
@@ -15,18 +15,13 @@ export const stores: Kind<typeof table> = {
   mirror: {
     table,
     key: 'store_id',
-    guards: {
-      company_id: 'source_updated_at',
-      name: 'source_updated_at',
-      address: 'source_updated_at',
-      is_deleted: 'source_updated_at',
-    },
+    copies: ['company_id', 'name', 'address', 'is_deleted', 'source_updated_at'],
     forgets: ['source_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`
       select StoreId store_id, CompanyId company_id, StoreName name, Address address, Status status,
-        nullif(updated_datetime, '0000-00-00 00:00:00') source_updated_at
+        ${dateIn('updated_datetime')} source_updated_at
       from anjuke_db.ajk_store where StoreId in (${ids}) order by StoreId`.execute(upstream);
     return rows.map(withDeletion);
   },

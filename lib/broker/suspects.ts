@@ -11,24 +11,42 @@ export interface RoundTables extends ProfileTables {
     kind: string;
     after_id: string;
     compared: string;
+    repairs: number;
   };
-  'user_prop_db.broker_drift': {
-    kind: string;
-    subject_id: string;
-    state: 'suspect' | 'drift';
-    upstream_hash: string | null;
-    found_at: string;
-  };
+  'user_prop_db.broker_drift': Drift;
+  'user_prop_db.broker_reported_drift': Drift;
 }
+
+interface Drift {
+  kind: string;
+  subject_id: string;
+  state: 'suspect' | 'drift';
+  upstream_hash: string | null;
+  found_at: string;
+}
+
+/** A round of comparison. What it finds is kept apart from what a round of the other sort finds. */
+export interface Round {
+  readonly round: string;
+  /** Publishes what differs; otherwise it only reports. */
+  readonly repairs: boolean;
+}
+
+/** The table of a round's drift. Both have the same columns; Kysely knows the name of one. */
+export const driftOf = ({ repairs }: Pick<Round, 'repairs'>) =>
+  (repairs
+    ? 'user_prop_db.broker_drift'
+    : 'user_prop_db.broker_reported_drift') as 'user_prop_db.broker_drift';
 
 /** Seen once more, after a crash before the cursor was moved or because upstream changed it, its time begins anew. */
 export async function suspect(
   trx: Transaction<RoundTables>,
+  round: Round,
   kind: Kind,
   differences: readonly Difference[],
 ): Promise<void> {
   await trx
-    .insertInto('user_prop_db.broker_drift')
+    .insertInto(driftOf(round))
     .values(
       differences.map(({ id, upstreamHash }) => ({
         ...{ kind, subject_id: id, state: 'suspect' as const, upstream_hash: upstreamHash },
@@ -45,10 +63,11 @@ export async function suspect(
 /** How long until the oldest suspect's time has come; undefined where there is none. */
 export async function nextSuspectMs(
   mysql: Kysely<RoundTables>,
+  round: Round,
   graceSeconds: number,
 ): Promise<number | undefined> {
   const { wait } = await mysql
-    .selectFrom('user_prop_db.broker_drift')
+    .selectFrom(driftOf(round))
     .select(
       sql<string | null>`timestampdiff(microsecond, now(3),
         min(found_at) + interval ${graceSeconds} second) / 1000`.as('wait'),
@@ -61,12 +80,13 @@ export async function nextSuspectMs(
 /** They are equal by now. */
 export async function forget(
   trx: Transaction<RoundTables>,
+  round: Round,
   kind: Kind,
   ids: readonly string[],
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .deleteFrom('user_prop_db.broker_drift')
+    .deleteFrom(driftOf(round))
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)
     .execute();
@@ -75,12 +95,13 @@ export async function forget(
 /** They are drift. */
 export async function confirm(
   trx: Transaction<RoundTables>,
+  round: Round,
   kind: Kind,
   ids: readonly string[],
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .updateTable('user_prop_db.broker_drift')
+    .updateTable(driftOf(round))
     .set({ state: 'drift' })
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { profileKey } from './keys.ts';
-import { type Kind, withDeletion } from './kinds.ts';
+import { dateIn, type Kind, withDeletion } from './kinds.ts';
 import { sources } from './queues.ts';
 
 const table = 'user_prop_db.broker_ext_profile';
@@ -24,20 +24,17 @@ export const talents: Kind<typeof table> = {
   mirror: {
     table,
     key: 'broker_id',
-    guards: {
-      is_wechat_talent: 'talent_updated_at',
-      talent_level: 'talent_updated_at',
-      is_star_agent: null,
-      stars: null,
-      is_deleted: null,
-    },
+    copies: [
+      ...(['is_wechat_talent', 'talent_level', 'talent_updated_at'] as const),
+      ...(['is_star_agent', 'stars', 'is_deleted'] as const),
+    ],
     forgets: ['talent_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`
-      select broker.BrokerId broker_id, coalesce(IsTalent, 0) is_wechat_talent, Level talent_level,
-        coalesce(IsStar, 0) is_star_agent, Stars stars, Status status,
-        nullif(talent.updated_datetime, '0000-00-00 00:00:00') talent_updated_at
+      select broker.BrokerId broker_id, coalesce(IsTalent = 1, 0) is_wechat_talent, Level talent_level,
+        coalesce(IsStar = 1, 0) is_star_agent, Stars stars, Status status,
+        ${dateIn('talent.updated_datetime')} talent_updated_at
       from anjuke_db.ajk_broker broker
         left join anjuke_db.ajk_wechat_talent talent on talent.BrokerId = broker.BrokerId
         left join anjuke_db.ajk_star_agent star on star.BrokerId = broker.BrokerId

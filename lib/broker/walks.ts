@@ -2,6 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Claim, ClaimLost, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
+import type { WallTime } from '../platform/time.ts';
 import { messagesFor } from './messages.ts';
 import type { Source } from './queues.ts';
 import type { WalkTables } from './tables.ts';
@@ -29,6 +30,8 @@ export interface Walk {
   readonly published: number;
   readonly total: number;
   readonly ended: boolean;
+  /** In Shanghai: by the tick that began it, or by the database's clock. */
+  readonly began_at: WallTime;
 }
 
 /** The ids after one, ascending, at most `limit`. */
@@ -45,31 +48,38 @@ export async function lastWalk(
     .where('name', '=', name)
     .executeTakeFirst();
   if (!row) return undefined;
-  const { run, day, at_id, published, total, ended } = row;
+  const { run, day, at_id, published, total, ended, began_at } = row;
   return {
-    ...{ name, run, day, at_id },
+    ...{ name, run, day, at_id, began_at },
     ...{ published: Number(published), total: Number(total), ended: ended === 1 },
   };
 }
 
-/** Begins a walk, in place of the last one of its claim's name. `also` is of the same transaction. */
+/**
+ * Begins a walk, in place of the last one of its claim's name; `at` is the time of the tick that begins it. `also` is
+ * of the same transaction.
+ */
 export async function beginWalk(
   mysql: Kysely<WalkTables>,
   claimed: Claim,
-  { day, total }: Pick<Walk, 'day' | 'total'>,
+  { day, total, at }: Pick<Walk, 'day' | 'total'> & { readonly at?: WallTime },
   also: (trx: Transaction<WalkTables>, walk: Walk) => Promise<void> = async () => {},
 ): Promise<Walk> {
   const { name } = claimed;
   return await inTransaction(mysql, async (trx) => {
     await underClaim(trx, claimed);
     const last = await lastWalk(trx, name);
-    const walk = { name, run: (last?.run ?? 0) + 1, day, at_id: '0', published: 0, total };
     await trx
       .replaceInto('signalbox.broker_walk')
-      .values({ ...walk, published: '0', total: String(total), ended: 0, began_at: sql`now()` })
+      .values({
+        ...{ name, run: (last?.run ?? 0) + 1, day, at_id: '0', published: '0' },
+        ...{ total: String(total), ended: 0, began_at: at ?? sql`now()` },
+      })
       .execute();
-    await also(trx, { ...walk, ended: false });
-    return { ...walk, ended: false };
+    const walk = await lastWalk(trx, name);
+    if (!walk) throw new Error(`The walk ${name} is not there though it was just written.`);
+    await also(trx, walk);
+    return walk;
   });
 }
 
@@ -105,6 +115,8 @@ interface Ground {
   readonly source: Source;
   readonly ids: Ids;
   readonly pageRowsMax: number;
+  /** Those ids of a page that are published; all where it is not given. What it writes is of the page's transaction. */
+  readonly fresh?: (trx: Transaction<WalkTables>, page: readonly string[]) => Promise<string[]>;
 }
 
 interface Pace {
@@ -127,7 +139,7 @@ export async function goOn(
   { mysql, deliver, off }: WalkDeps,
   claimed: Claim,
   begun: Walk,
-  { source, ids, pageRowsMax }: Ground,
+  { source, ids, pageRowsMax, fresh = async (_, page) => [...page] }: Ground,
   { remaining, progress = () => {} }: Pace,
 ): Promise<Walked> {
   let walk = begun;
@@ -136,18 +148,20 @@ export async function goOn(
     if (remaining() < pageTimeMs) return { outcome: 'out of time', walk };
     if (!(await claimed.renew())) return { outcome: 'overtaken', walk };
     const page = await ids(walk.at_id, pageRowsMax);
-    const next = {
-      ...walk,
-      at_id: page.at(-1) ?? walk.at_id,
-      published: walk.published + page.length,
-      ended: page.length < pageRowsMax,
-    };
-    await commit({ mysql, deliver }, async (trx, follow) => {
+    const before = walk;
+    walk = await commit({ mysql, deliver }, async (trx, follow) => {
       await underClaim(trx, claimed);
+      const changed = await fresh(trx, page);
+      const next = {
+        ...before,
+        at_id: page.at(-1) ?? before.at_id,
+        published: before.published + changed.length,
+        ended: page.length < pageRowsMax,
+      };
       await move(trx, next);
-      follow(...messagesFor(source, page));
+      follow(...messagesFor(source, changed));
+      return next;
     });
-    walk = next;
     progress(walk);
   }
   return { outcome: 'published', walk };

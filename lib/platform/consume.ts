@@ -3,18 +3,18 @@ import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { Kysely } from 'kysely';
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
+import { deadLetter } from './dead-letter.ts';
 import { isAway, Postponed, Rejected, textOf } from './errors.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 import { postpone } from './outbox.ts';
 import { deadLetterOf, type Queue } from './queue.ts';
 import type { PlatformTables } from './schema.ts';
-import { type Entry, entriesSender } from './send.ts';
+import { entriesSender } from './send.ts';
 
 /** Deliveries after which a message that still fails is set aside by us, with its last error as the reason. */
 export const attemptsMax = 3;
 const recordsAtOnceMax = 10;
-const reasonLengthMax = 1000;
 
 interface Options {
   /** Where messages wait that `handle` postpones; without it a `Postponed` is an error like any other. */
@@ -136,18 +136,6 @@ function handlerOf<Message, Sent>(
     await setAside([deadLetter(record, mask(textOf(error)))]);
     return never ? 'rejected' : 'given up';
   }
-}
-
-function deadLetter({ messageId, body, attributes }: SQSRecord, reason: string): Entry {
-  const text = (StringValue: string) => ({ DataType: 'String', StringValue });
-  return {
-    MessageBody: body,
-    MessageAttributes: {
-      reason: text(reason.slice(0, reasonLengthMax) || 'no reason'),
-      messageId: text(messageId),
-      sentAt: text(attributes.SentTimestamp),
-    },
-  };
 }
 
 function readWith<Message, Sent>(

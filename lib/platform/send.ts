@@ -12,6 +12,8 @@ import type { Queue, QueueName } from './queue.ts';
 /** Limits of one SendMessageBatch: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
 const batchSizeMax = 10;
 const batchBytesMax = 1_048_576;
+/** One message may fill a batch. */
+export const messageBytesMax = batchBytesMax;
 const attemptsMax = 4;
 const batchesAtOnceMax = 4;
 
@@ -93,8 +95,8 @@ export function batchesOf(entries: readonly Entry[], queue: QueueName): Numbered
   let bytes = 0;
   for (const [index, entry] of entries.entries()) {
     const size = bytesOf(entry);
-    if (size > batchBytesMax)
-      throw new Error(`A message for ${queue.id} has ${size} bytes; SQS takes ${batchBytesMax}.`);
+    if (size > messageBytesMax)
+      throw new Error(`A message for ${queue.id} has ${size} bytes; SQS takes ${messageBytesMax}.`);
     const last = batches.at(-1);
     if (last && last.length < batchSizeMax && bytes + size <= batchBytesMax) {
       last.push([index, entry]);
@@ -108,7 +110,7 @@ export function batchesOf(entries: readonly Entry[], queue: QueueName): Numbered
 }
 
 /** As SQS counts: the body, and name, type and value of each attribute. */
-function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number {
+export function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number {
   let bytes = Buffer.byteLength(MessageBody);
   for (const [name, { DataType = '', StringValue = '' }] of Object.entries(MessageAttributes))
     bytes += Buffer.byteLength(name + DataType + StringValue);

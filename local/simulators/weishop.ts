@@ -17,11 +17,19 @@ const Shops = z.record(z.string(), Shop.nullable());
 /** `POST /__forget`: the next `times` answers to questions for several leave these brokers out. */
 const Forget = z.strictObject({ broker_ids: z.array(z.string()), times: z.int().positive() });
 
+/** `POST /__records`: what an answer has for these brokers instead of a shop, of any form. */
+const OddRecords = z.record(z.string(), z.unknown());
+
+/** `POST /__refuse`: each question about one of these brokers is refused, whoever else it is about. */
+const RefuseFor = z.strictObject({ broker_ids: z.array(z.string()) });
+
 /** The micro-shop (微店) service: names and QR codes of brokers who have a shop. */
 export const startWeishop = (port = 0): Promise<Simulator> => startSimulator(service(), port);
 
 function service(): Partner {
   const shops = new Map<string, Shop>();
+  const records = new Map<string, unknown>();
+  let refusedIds: readonly string[] = [];
   const asked: string[][] = [];
   let forgotten: z.infer<typeof Forget> = { broker_ids: [], times: 0 };
   const gate = newGate();
@@ -30,6 +38,7 @@ function service(): Partner {
     const leavesOut = ids.length > 1 && forgotten.times > 0;
     if (leavesOut) forgotten = { ...forgotten, times: forgotten.times - 1 };
     const found = ids.flatMap((id) => {
+      if (records.has(id)) return [[id, records.get(id)]];
       const shop = leavesOut && forgotten.broker_ids.includes(id) ? undefined : shops.get(id);
       return shop ? [[id, shop]] : [];
     });
@@ -40,6 +49,8 @@ function service(): Partner {
     state: () => ({ shops: Object.fromEntries(shops), asked }),
     reset: () => {
       shops.clear();
+      records.clear();
+      refusedIds = [];
       asked.length = 0;
       forgotten = { broker_ids: [], times: 0 };
       gate.open();
@@ -51,6 +62,7 @@ function service(): Partner {
       asked.push(ids);
       if (!ids.length || ids.some((id) => !/^\d+$/.test(id))) return error('broker_ids invalid');
       if (ids.length > idsPerQuestionMax) return error('too many broker_ids');
+      if (ids.some((id) => refusedIds.includes(id))) return error('system busy');
       const answer = answerFor(ids);
       await gate.pass();
       return answer;
@@ -60,6 +72,12 @@ function service(): Partner {
         for (const [id, shop] of Object.entries(Shops.parse(body)))
           if (shop) shops.set(id, shop);
           else shops.delete(id);
+      },
+      '/__records': (body) => {
+        for (const [id, record] of Object.entries(OddRecords.parse(body))) records.set(id, record);
+      },
+      '/__refuse': (body) => {
+        refusedIds = RefuseFor.parse(body).broker_ids;
       },
       '/__forget': (body) => {
         forgotten = Forget.parse(body);

@@ -50,7 +50,7 @@ test.each([
   ['broker_ids=7&flag=1&source_type=101', { broker_ids: '7', flag: 1, source: 101 }],
   ['broker_ids=7,7,8&flag=2&source=99', { broker_ids: '7,8', flag: 2, source: 99 }],
   [
-    'broker_ids=9223372036854775807&flag=2&source=100&other=x',
+    'broker_ids=9223372036854775807&flag=2&source=100&other=x&other=y',
     { broker_ids: '9223372036854775807', flag: 2, source: 100 },
   ],
 ])('a form %s', async (fields, message) => {
@@ -61,12 +61,14 @@ test.each([
 const tooMany = Array.from({ length: 10_000 }, (_, index) => index + 1).join(',');
 const hundred = Array.from({ length: 100 }, (_, index) => index + 1).join(',');
 const good = { broker_ids: '1', flag: 2, source: 1 };
+const whole = encodeURIComponent(JSON.stringify(good));
 
 test.each([
   ['no broker_ids', { flag: 2 }, 'broker_ids'],
   ['broker_ids is a number', { ...good, broker_ids: 1 }, 'broker_ids'],
   ['broker_ids is empty', { ...good, broker_ids: '' }, 'broker_ids'],
   ['a negative id', { ...good, broker_ids: '1,-2' }, 'broker_ids'],
+  ['an id 0 among others', { ...good, broker_ids: '1,0' }, 'broker_ids'],
   ['an id over BIGINT', { ...good, broker_ids: '9223372036854775808' }, 'broker_ids'],
   ['ten thousand ids', { ...good, broker_ids: tooMany }, 'broker_ids'],
   ['no flag', { broker_ids: '1' }, 'flag'],
@@ -99,6 +101,15 @@ test.each([
   ['POST_data=%7B', 'POST_data is not JSON.'],
   ['POST_data=%7B%22broker_ids%22%3A%221%22%2C%22flag%22%3A%222%22%7D', 'flag'],
   [Buffer.from([0x61, 0x3d, 0xff]), 'The body is not UTF-8.'],
+  ['broker_ids=1&broker_ids=2&flag=2', 'broker_ids'],
+  ['broker_ids=1&broker_ids=1&flag=2', 'broker_ids'],
+  ['broker_ids=1&flag=2&flag=3', 'flag'],
+  ['broker_ids=1&flag=2&source=1&source=2', 'source'],
+  ['broker_ids=1&flag=2&source_type=1&source_type=', 'source_type'],
+  [`POST_data=${whole}&broker_ids=2`, 'broker_ids'],
+  [`flag=3&POST_data=${whole}`, 'flag'],
+  [`POST_data=${whole}&source_type=`, 'source_type'],
+  [`POST_data=${whole}&POST_data=${whole}`, 'POST_data'],
 ])('a form %s: 400, and nothing is published', async (fields, what) => {
   expect(await refusal(form(fields))).toEqual([400, 'invalid_body', what]);
   expect(await published()).toEqual([]);

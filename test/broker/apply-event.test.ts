@@ -1,6 +1,7 @@
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
+import { attemptsMax } from '../../lib/platform/consume.ts';
 import { connect } from '../../local/mysql.ts';
 import {
   resetDatabases,
@@ -10,9 +11,11 @@ import {
   upstreamBroker,
 } from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
-import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+import { loosened } from '../support/odd-values.ts';
+import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
 const dead = await testDeadLetterQueue(brokerEvents);
+await testQueue(brokerEvents);
 const { handler } = await import('../../functions/broker/apply-event.ts');
 
 const id = 'broker/apply-event';
@@ -70,7 +73,7 @@ test('a broker goes, comes back with an older stamp and is there again', async (
   expect(await bases()).toMatchObject([{ is_deleted: 0, true_name: '回来' }]);
 });
 
-test('an older stamp is passed over, an equal one is written; the telephone number has its own', async () => {
+test('what upstream has now is written, whether its stamp is older, equal or newer; the telephone number has its own', async () => {
   await upstreamBroker(1, { name: '甲', stamp: '2026-11-20 10:00:00', mobile: '13800000001' });
   await apply(sqsEvent(update('1')));
   await upstreamBroker(1, { name: '乙', stamp: '2026-11-20 10:00:00', mobile: '13800000002' });
@@ -80,9 +83,48 @@ test('an older stamp is passed over, an equal one is written; the telephone numb
   await run("update anjuke_db.ajk_brokerextend set updated_datetime = '2026-11-20 10:00:01'");
   await apply(sqsEvent(update('1')));
   expect(await bases()).toMatchObject([
-    { true_name: '乙', mobile: '13800000003', source_updated_at: '2026-11-20 10:00:00' },
+    {
+      ...{ true_name: '丙', source_updated_at: '2026-11-20 09:59:59' },
+      ...{ mobile: '13800000003', mobile_updated_at: '2026-11-20 10:00:01' },
+    },
   ]);
 });
+
+test('a row stamped 2099 and corrected to deleted with the stamp of today is no longer shown, and reconciliation finds nothing', async () => {
+  await upstreamBroker(1, { stamp: '2099-01-01 00:00:00' });
+  await apply(sqsEvent(update('1')));
+  expect(await states()).toEqual([['1', 0]]);
+  await upstreamBroker(1, { status: 0, stamp: '2026-11-25 10:00:00' });
+  await apply(sqsEvent(update('1')));
+  expect(await states()).toEqual([['1', 1]]);
+  const { handler: reconcile } = await import('../../functions/broker/reconcile-profiles.ts');
+  for (let round = 1; round <= 3; round++)
+    expect(await reconcile({}, contextOf(60_000))).toMatchObject({ outcome: 'no drift' });
+});
+
+test.each([
+  ['company', 'CompanyId, ShortName', 100 + 1, 'name'],
+  ['store', 'StoreId, StoreName', 100, 'name'],
+] as const)(
+  'a %s whose stamp is set back is written, and deleted',
+  async (what, columns, source, name) => {
+    const write = (text: string, status: number, stamp: string) =>
+      run(
+        `replace into anjuke_db.ajk_${what} (${columns}, Status, updated_datetime) values (1, ?, ?, ?)`,
+        [text, status, stamp],
+      );
+    const applied = async () => {
+      await apply(sqsEvent({ ...update('1'), source }));
+      return await rowsOf(`select ${name} name, is_deleted from user_prop_db.broker_${what}`);
+    };
+    await write('新', 1, '2099-01-01 00:00:00');
+    expect(await applied()).toEqual([{ name: '新', is_deleted: 0 }]);
+    await write('旧', 1, '2026-11-20 10:00:00');
+    expect(await applied()).toEqual([{ name: '旧', is_deleted: 0 }]);
+    await write('旧', 0, '2026-11-19 10:00:00');
+    expect(await applied()).toMatchObject([{ is_deleted: 1 }]);
+  },
+);
 
 test('a zero date upstream counts as none', async () => {
   await run(`set @mode = @@sql_mode; set sql_mode = '';
@@ -91,6 +133,59 @@ test('a zero date upstream counts as none', async () => {
   await apply(sqsEvent(update('1')));
   expect(await bases()).toMatchObject([
     { true_name: '旧', is_deleted: 0, source_updated_at: null },
+  ]);
+});
+
+/** Postponed messages: those that await a partner, and ids that were separated from their message. */
+const waiting = async () =>
+  (await rowsOf('select body from signalbox.outbox where dedupe_key is not null order by id')).map(
+    ({ body }) => JSON.parse(String(body)),
+  );
+
+test('of ten brokers one has a name of 65 characters: nine are applied, that one comes as a message of its own and is dead-lettered by its id', async () => {
+  const ids = Array.from({ length: 10 }, (_, index) => index + 1);
+  await loosened('anjuke_db.ajk_broker', async () => {
+    for (const id of ids) await upstreamBroker(id, id === 7 ? { name: '名'.repeat(65) } : {});
+    const event = sqsEvent(update(ids.join(',')));
+    expect(redelivered(event, await apply(event))).toEqual([]);
+    expect(await states()).toEqual(ids.filter((id) => id !== 7).map((id) => [String(id), 0]));
+    expect(await waiting()).toEqual([update('7')]);
+    expect(await takeDead(dead)).toEqual([]);
+    const last: SQSEvent = { Records: [sqsRecord(update('7'), attemptsMax)] };
+    expect(redelivered(last, await apply(last))).toEqual([]);
+    expect(await takeDead(dead)).toEqual([
+      {
+        body: JSON.stringify(update('7')),
+        reason: expect.stringContaining("Data too long for column 'true_name'"),
+      },
+    ]);
+  });
+});
+
+test('a message that comes again separates its bad broker once', async () => {
+  await loosened('anjuke_db.ajk_broker', async () => {
+    await upstreamBroker(1);
+    await upstreamBroker(2, { name: '名'.repeat(65) });
+    const event = sqsEvent(update('1,2'), update('2,1'));
+    await Promise.all([apply(event), apply(event)]);
+    expect(await waiting()).toEqual([update('2')]);
+    expect(await states()).toEqual([['1', 0]]);
+  });
+});
+
+test('an id 0 among others is left out, and the others are applied; alone it is rejected', async () => {
+  for (const id of [1, 2]) await upstreamBroker(id);
+  const event = sqsEvent(update('1,0,2'), update('0'));
+  expect(redelivered(event, await apply(event))).toEqual([]);
+  expect(await states()).toEqual([
+    ['1', 0],
+    ['2', 0],
+  ]);
+  expect(await takeDead(dead)).toEqual([
+    {
+      body: JSON.stringify(update('0')),
+      reason: 'broker_ids: Expected positive ids joined by commas; number 1 is none',
+    },
   ]);
 });
 

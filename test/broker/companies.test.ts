@@ -69,7 +69,7 @@ test('each source marks deleted in its own table only', async () => {
   expect((await deleted()).map(({ is_deleted }) => is_deleted)).toEqual([0, 1, 1]);
 });
 
-test('an older stamp is passed over, an equal one is written; one that comes back is written', async () => {
+test('a company and a store are what upstream has now, whether their stamp is older or equal; one that comes back is written', async () => {
   await upstreamCompany(1, { name: '甲' });
   await upstreamStore(1, { name: '甲' });
   await company('1');
@@ -78,7 +78,10 @@ test('an older stamp is passed over, an equal one is written; one that comes bac
   await upstreamStore(1, { name: '乙', at: '2026-11-20 09:59:59' });
   await company('1');
   await store('1');
-  expect([await companies(), await stores()]).toMatchObject([[{ name: '甲' }], [{ name: '甲' }]]);
+  expect([await companies(), await stores()]).toMatchObject([
+    [{ name: '乙', source_updated_at: '2026-11-20 09:59:59' }],
+    [{ name: '乙', source_updated_at: '2026-11-20 09:59:59' }],
+  ]);
   await upstreamCompany(1, { name: '丙' });
   await upstreamStore(1, { name: '丙' });
   await company('1');

@@ -1,8 +1,10 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 import { brokerEvents, sources } from '../../lib/broker/queues.ts';
+import { attemptsMax } from '../../lib/platform/consume.ts';
 import { until } from '../../local/processes.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
-import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { loosened } from '../support/odd-values.ts';
 import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
 import { simulatorOf } from '../support/simulators.ts';
 
@@ -81,13 +83,15 @@ test('an extended profile goes with its base row, and comes back with it', async
   expect((await rows())[0]).toMatchObject({ is_deleted: 0, talent_level: 2 });
 });
 
-test('a talent of an older stamp is passed over, one that is no longer there is none', async () => {
+test('a talent is what upstream has now, whatever its stamp; one that is no longer there is none', async () => {
   await upstreamBroker(1);
   await run("insert into anjuke_db.ajk_wechat_talent values (1, 1, 3, '2026-11-20 10:00:00')");
   await extended('1');
   await run("replace into anjuke_db.ajk_wechat_talent values (1, 1, 2, '2026-11-20 09:00:00')");
   await extended('1');
-  expect(await rows()).toMatchObject([{ is_wechat_talent: 1, talent_level: 3 }]);
+  expect(await rows()).toMatchObject([
+    { is_wechat_talent: 1, talent_level: 2, talent_updated_at: '2026-11-20 09:00:00' },
+  ]);
   await run('delete from anjuke_db.ajk_wechat_talent');
   await extended('1');
   expect(await rows()).toMatchObject([{ is_wechat_talent: 0, talent_level: null }]);
@@ -139,6 +143,114 @@ test.each(['lose_answer', 'error', 'refuse'])(
     expect(await takeDead(dead)).toEqual([]);
   },
 );
+
+test.each([
+  ['a field is missing', { weidian_name: '店', wechat_name: '名' }, 'qrcode'],
+  ['a field is a number', { ...shop('错'), wechat_name: 1 }, 'wechat_name'],
+  ['it is null', null, 'expected object'],
+  ['it is a number', 7, 'expected object'],
+  ['it is a text', '店', 'expected object'],
+  ['it is a list', [], 'expected object'],
+  ['a name has 256 characters', { ...shop('错'), weidian_name: '😀'.repeat(256) }, 'weidian_name'],
+  ['a code has 1001 characters', { ...shop('错'), qrcode: 'x'.repeat(1_001) }, 'qrcode'],
+  ['a name has half a pair of surrogates', { ...shop('错'), wechat_name: '\ud83d' }, 'wechat_name'],
+])(
+  'a record of which %s changes nothing for its broker, and the others are kept; alone it is dead-lettered with its reason',
+  async (_, record, reason) => {
+    for (const id of [1, 2, 3]) await upstreamBroker(id);
+    await open({ 1: shop('甲'), 2: shop('乙'), 3: shop('丙') });
+    await shops('2');
+    await open({ 2: null });
+    await weishop.post('/__records', { 2: record });
+    await shops('1,2,3');
+    expect(await rows()).toMatchObject([shownShop('甲'), shownShop('乙'), shownShop('丙')]);
+    const alone = { broker_ids: '2', flag: 2, source: 2 };
+    expect(await waiting()).toMatchObject([{ body: JSON.stringify(alone), minutes: '0' }]);
+    const last = { Records: [sqsRecord(alone, attemptsMax)] };
+    await apply(last);
+    expect(await takeDead(dead)).toEqual([
+      { body: JSON.stringify(alone), reason: expect.stringContaining(reason) },
+    ]);
+    expect((await rows())[1]).toMatchObject({ ...shownShop('乙'), is_deleted: 0 });
+  },
+);
+
+test('names of 255 characters of four bytes are kept', async () => {
+  await upstreamBroker(1);
+  const name = '😀'.repeat(255);
+  await open({ 1: { ...shop('甲'), weidian_name: name, wechat_name: ' 名\u0001 ' } });
+  await shops('1');
+  expect(await rows()).toMatchObject([{ weidian_name: name, wechat_name: ' 名\u0001 ' }]);
+});
+
+test('a micro-shop that takes 650 ms, and 100 brokers without a shop: what was answered is kept, and only the rest waits', async () => {
+  const ids = Array.from({ length: 100 }, (_, index) => index + 1);
+  for (const id of ids) await upstreamBroker(id);
+  await weishop.post('/__faults', { mode: 'slow', times: 1_000, ms: 650 });
+  await shops(ids.join(','));
+  const asked = async () => (await rows()).filter((row) => row['weidian_asked_at']).length;
+  const first = await asked();
+  expect(first).toBeGreaterThanOrEqual(50);
+  const [rest] = await waiting();
+  const body = JSON.parse(String(rest?.['body']));
+  expect(body).toMatchObject({ flag: 2, source: sources.weidian });
+  expect(body.broker_ids.split(',')).toHaveLength(100 - first);
+  await run('delete from signalbox.outbox');
+  await apply(sqsEvent(body));
+  expect(await asked()).toBe(100);
+  expect(await waiting()).toEqual([]);
+}, 60_000);
+
+test('a broker for whom the micro-shop refuses each question waits alone, and not the others', async () => {
+  const ids = Array.from({ length: 50 }, (_, index) => index + 1);
+  for (const id of ids) await upstreamBroker(id);
+  await open(Object.fromEntries(ids.map((id) => [id, shop(`店${id}`)])));
+  await weishop.post('/__refuse', { broker_ids: ['17', '33'] });
+  await shops(ids.join(','));
+  const shown = (await rows()).filter(({ weidian_name }) => weidian_name !== null);
+  expect(shown).toHaveLength(48);
+  expect(await waiting()).toMatchObject([
+    { body: '{"broker_ids":"17,33","flag":2,"source":2}', minutes: '1' },
+  ]);
+});
+
+test('a base row that cannot be applied is told apart though the micro-shop has to be waited for', async () => {
+  await upstreamBroker(1);
+  await loosened('anjuke_db.ajk_broker', async () => {
+    await upstreamBroker(1);
+    await upstreamBroker(2, { name: '名'.repeat(65) });
+    await weishop.fault('error', 2);
+    await apply(sqsEvent(message('1,2', sources.all)));
+    expect((await waiting()).map(({ body }) => JSON.parse(String(body)))).toEqual([
+      message('1,2', sources.weidian),
+      message('2', sources.all),
+    ]);
+  });
+});
+
+test('a message of one broker whose talent cannot be written is dead-lettered at its last attempt, though its base row can', async () => {
+  await upstreamBroker(1);
+  await open({ 1: shop('甲') });
+  await loosened('anjuke_db.ajk_wechat_talent', async () => {
+    await run(
+      "insert into anjuke_db.ajk_wechat_talent values (1, 1, 2147483648, '2026-11-20 10:00:00')",
+    );
+    const event = (receives: number) => ({
+      Records: [sqsRecord(message('1', sources.all), receives)],
+    });
+    const first = event(1);
+    expect(redelivered(first, await handler(first, contextOf()))).toEqual([0]);
+    expect(await waiting()).toEqual([]);
+    await apply(event(attemptsMax));
+    expect(await takeDead(dead)).toEqual([
+      {
+        body: JSON.stringify(message('1', sources.all)),
+        reason: expect.stringContaining('talent_level'),
+      },
+    ]);
+    expect(await rows()).toMatchObject([shownShop('甲')]);
+  });
+});
 
 test('of two answers the one that was asked for later stays', async () => {
   await upstreamBroker(1);

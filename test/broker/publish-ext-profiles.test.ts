@@ -79,6 +79,49 @@ test('star: each tick of a day sees what changed since the one before', async ()
   expect(await published()).toEqual([[3, [1, 2]]]);
 });
 
+test('star: the first tick after a day publishes who changed after its last tick, and nobody twice', async () => {
+  await state(1, '2026-11-21');
+  await run('insert into anjuke_db.ajk_star_agent values (1, 1, 3), (4, 1, 3)');
+  await state(4, '2026-11-21');
+  await tick('star', '2026-11-21T15:59:00Z');
+  expect(await published()).toEqual([[3, [1, 4]]]);
+  await state(2, '2026-11-21');
+  await run('update anjuke_db.ajk_star_agent set Stars = 5 where BrokerId = 4');
+  await state(3, '2026-11-22');
+  await tick('star', '2026-11-21T16:59:00Z');
+  expect(await published()).toEqual([[3, [2, 3, 4]]]);
+  await tick('star', '2026-11-21T17:59:00Z');
+  expect(await published()).toEqual([[3, [3]]]);
+});
+
+test('star: days whose ticks were missed are looked at by the next tick', async () => {
+  await state(1, '2026-11-19');
+  await tick('star', '2026-11-19T02:59:00Z');
+  expect(await published()).toEqual([[3, [1]]]);
+  await state(2, '2026-11-19');
+  await state(3, '2026-11-20');
+  await state(4, '2026-11-21');
+  await state(5, '2026-11-22');
+  await tick('star', '2026-11-22T02:59:00Z');
+  expect(await published()).toEqual([[3, [2, 3, 4, 5]]]);
+  expect(await rowsOf('select day, ended from signalbox.broker_walk')).toEqual([
+    { day: '2026-11-22', ended: 1 },
+  ]);
+  expect(await rowsOf('select id from signalbox.scan_seen')).toEqual([{ id: '5' }]);
+});
+
+test('star: a tick that is out of time after midnight is resumed, and the day that has ended is complete', async () => {
+  await state(1, '2026-11-21');
+  await tick('star', '2026-11-21T14:59:00Z');
+  await take(queue);
+  await state(2, '2026-11-21');
+  await tick('star', '2026-11-21T16:59:00Z', 9_000);
+  expect(await published()).toEqual([]);
+  await state(3, '2026-11-22');
+  await tick('star', '2026-11-21T17:59:00Z');
+  expect(await published()).toEqual([[3, [2, 3]]]);
+});
+
 test('talent and star: the stars of the day, every talent, and who is shown as one', async () => {
   await state(1, '2026-11-21');
   await state(2, '2026-11-20');

@@ -18,7 +18,11 @@ const graceSeconds = 180;
 const start = (input: object = {}) => handler(input, contextOf(60_000));
 /** The database's clock cannot be moved: suspects are made older instead. */
 const later = (seconds = graceSeconds) =>
-  run('update user_prop_db.broker_drift set found_at = found_at - interval ? second', [seconds]);
+  run(
+    `update user_prop_db.broker_drift set found_at = found_at - interval ? second;
+    update user_prop_db.broker_reported_drift set found_at = found_at - interval ? second`,
+    [seconds, seconds],
+  );
 
 async function reconcile(input: object = {}) {
   const { outcome, resume } = await start(input);
@@ -203,6 +207,41 @@ test('the schedule begins one round a day; by hand there may be more', async () 
   expect(await start()).toMatchObject({ outcome: 'no drift', round: '2' });
   await run('update user_prop_db.broker_round set started_at = started_at - interval 1 day');
   expect(await start(daily)).toMatchObject({ outcome: 'no drift', round: '3' });
+});
+
+test('a report by hand uses up no repair of the day', async () => {
+  await run(injected.company);
+  expect(await reconcile({ repair: false })).toMatchObject({ outcome: 'drift found' });
+  expect(await take(queue)).toEqual([]);
+  expect(await reconcile({ daily: true })).toMatchObject({ outcome: 'drift found' });
+  expect(await take(queue)).toHaveLength(1);
+  expect(await start(daily)).toMatchObject({ outcome: 'done before' });
+});
+
+test('a report that ran out of time is resumed as a report, beside the repair of the day', async () => {
+  await run(injected.company);
+  const report = await start({ repair: false });
+  expect(report).toMatchObject({ outcome: 'unfinished', round: '1' });
+  const repair = await start(daily);
+  expect(repair).toMatchObject({ outcome: 'unfinished', round: '2' });
+  await later();
+  const drift = driftOf({ company: expected.company });
+  expect(await start(report.resume as object)).toMatchObject({ round: '1', drift });
+  expect(await take(queue)).toEqual([]);
+  expect(await start(repair.resume as object)).toMatchObject({ round: '2', drift });
+  expect(await take(queue)).toHaveLength(1);
+});
+
+test('a repair that ran out of time is no report, though one is asked for', async () => {
+  await run(injected.company);
+  const repair = await start(daily);
+  expect(await start({ repair: false })).toMatchObject({ outcome: 'unfinished', round: '2' });
+  await later();
+  expect(await start(repair.resume as object)).toMatchObject({
+    outcome: 'drift found',
+    round: '1',
+  });
+  expect(await take(queue)).toHaveLength(1);
 });
 
 test('two at once: one works, the other leaves it to it', async () => {

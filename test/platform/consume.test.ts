@@ -19,6 +19,7 @@ import { workerServers } from '../support/started.ts';
 const { emulator } = await workerServers();
 
 const numbers = queue('test/add-number', z.object({ number: z.int() }));
+const anything = queue('test/add-number', z.unknown());
 const dead = await testDeadLetterQueue(numbers);
 beforeEach(async () => {
   await take(dead);
@@ -60,6 +61,73 @@ test('a rejected message is set aside at its first delivery, body unchanged, per
   const event = sqsEvent(body);
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
   expect(await takeDead(dead)).toEqual([{ body, reason: 'the owner of 138****5678 is unknown' }]);
+});
+
+const mebibyte = 1_048_576;
+const rejecting = (reason: string) =>
+  consume(anything, async () => {
+    throw new Rejected(reason);
+  });
+/** The dead letter that a handler leaves of a body, and how many bytes SQS counts of it. */
+async function letterOf(handler: ReturnType<typeof rejecting>, body: string) {
+  const event = sqsEvent(body);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  const [letter, ...more] = await takeDead(dead);
+  expect(more).toEqual([]);
+  return { body: letter?.body ?? '', reason: letter?.reason ?? '' };
+}
+
+test.each([
+  ['has U+0001', 'a\u0001b\u0000c\u001f', 'a\\u0001b\\u0000c\\u001f'],
+  ['is cut inside a pair of surrogates', `${'x'.repeat(999)}😀`, `${'x'.repeat(999)}\\ud83d`],
+  ['has half a pair of surrogates', 'a\udc00b', 'a\\udc00b'],
+  ['has U+FFFE', 'a\ufffeb', 'a\\ufffeb'],
+  ['has lines, tabs and characters of four bytes', 'a\tb\r\n😀', 'a\tb\r\n😀'],
+  ['is empty', '', 'no reason'],
+])(
+  'a message whose reason %s is dead-lettered with a readable one',
+  async (_, reason, readable) => {
+    expect(await letterOf(rejecting(reason), '{}')).toEqual({ body: '{}', reason: readable });
+  },
+);
+
+test.each([
+  ['that is not JSON', 'x'.repeat(mebibyte), 'The body is not JSON.'],
+  ['of characters of three bytes', `"${'字'.repeat(349_524)}"`, 'never'],
+  ['but for 20 bytes', JSON.stringify('x'.repeat(mebibyte - 22)), 'never'],
+])(
+  'a message of 1 MiB %s is dead-lettered with its reason, and as much of its body as fits',
+  async (_, body, reason) => {
+    const letter = await letterOf(rejecting('never'), body);
+    const bytes = Buffer.byteLength(body);
+    expect(letter.reason).toBe(`The body is cut, it had ${bytes} bytes. ${reason}`);
+    expect(body.startsWith(letter.body)).toBe(true);
+    expect(bytes - Buffer.byteLength(letter.body)).toBeLessThan(400);
+  },
+);
+
+test('a body with characters that SQS refuses is dead-lettered with the same content', async () => {
+  const body = '{"number":"\ufffe\uffff"}';
+  expect(await letterOf(rejecting('never'), body)).toEqual({
+    body: '{"number":"\\ufffe\\uffff"}',
+    reason: 'never',
+  });
+});
+
+test('a large message that leaves room for its reason is dead-lettered as it is', async () => {
+  const body = JSON.stringify('x'.repeat(mebibyte - 1_500));
+  expect(await letterOf(rejecting('n'.repeat(1_000)), body)).toEqual({
+    body,
+    reason: 'n'.repeat(1_000),
+  });
+});
+
+test('a large message that leaves room for a part of its reason is dead-lettered with that part, body unchanged', async () => {
+  const body = JSON.stringify('x'.repeat(mebibyte - 500));
+  expect(await letterOf(rejecting('n'.repeat(1_000)), body)).toEqual({
+    body,
+    reason: 'n'.repeat(300),
+  });
 });
 
 test('what keeps failing is set aside at its last attempt with its last error', async () => {

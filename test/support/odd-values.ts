@@ -1,5 +1,5 @@
 /**
- * What rows and messages of other systems may hold, made from their schema: nulls, zero dates, the longest text and
+ * Odd values that rows and messages of other systems may hold, made from their schema: nulls, zero dates, the longest text and
  * one character more, 0, negative numbers, 2^63, characters of four bytes, control characters, trailing blanks.
  */
 import fc from 'fast-check';
@@ -163,7 +163,7 @@ export async function loosened(table: string, work: () => Promise<void>): Promis
   }
 }
 
-/** Values of JSON that may stand in any field. */
+/** Values of JSON that may be in any field. */
 const oddJson: readonly unknown[] = [
   ...[undefined, null, true, 0, -1, 1.5, 2 ** 31, 2 ** 53, 2 ** 63, -(2 ** 63), 1e300],
   ...['', [], {}, [null], { a: 1 }, '\ud83d', '9223372036854775807', '9223372036854775808', '-1'],

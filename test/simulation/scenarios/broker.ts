@@ -10,6 +10,7 @@ import { type Upstream, upstreamOf } from './upstream.ts';
 const lateSecondsMax = 300;
 const swarmChanges = 14;
 const swarmPairs = 5;
+const swarmSetBack = 2;
 const swarmSeconds = 600;
 
 const bad = [
@@ -159,6 +160,14 @@ const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
         if (what === 1 || what >= 8) send(named(id));
       },
     });
+  }
+  for (let change = 0; change < swarmSetBack; change++) {
+    const [id, atSeconds] = [random.between(1, 4), random.between(60, swarmSeconds)];
+    const act = async () => {
+      await upstream.setBack(id);
+      send(named(id));
+    };
+    script.push({ atSeconds, act });
   }
   return script;
 };

@@ -46,7 +46,7 @@ export const extensions: Scenario = {
       schedules: [starPublisher(stage), deliverer(stage, follow)],
       script: faults.exact
         ? fixedScript(outside, send, sendAll)
-        : chanceScript(stage, outside, send),
+        : chanceScript(stage, outside, send, sendAll),
       safety: async () => {
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;
@@ -92,6 +92,8 @@ function outsideOf({ databases: { admin }, world }: Stage) {
   const askedAt = new Map<string, string>();
   let versions = 0;
   let awayUntilMs = 0;
+  /** Until when each question about a broker is refused, whoever else it is about. */
+  const refusedUntilMs = new Map<string, number>();
   const query = async (sql: string, values: unknown[] = []) => {
     const [rows] = await admin.query(sql, values);
     return rows as Record<string, string | null>[];
@@ -101,6 +103,8 @@ function outsideOf({ databases: { admin }, world }: Stage) {
   const exchange: Exchange = exchangeWith(async ({ url }) => {
     if (world.nowMs < awayUntilMs) return { status: 503, body: Buffer.from('<html>') };
     const ids = (url.searchParams.get('broker_ids') ?? '').split(',');
+    if (ids.some((id) => world.nowMs < (refusedUntilMs.get(id) ?? 0)))
+      return { status: 200, body: Buffer.from('{"status":"error","msg":"system busy"}') };
     const found = ids.flatMap((id) => {
       const name = shops.get(id)?.at(-1)?.name;
       return name ? [[id, { weidian_name: name, wechat_name: name, qrcode: name }]] : [];
@@ -129,6 +133,8 @@ function outsideOf({ databases: { admin }, world }: Stage) {
     away: (seconds: number) => {
       awayUntilMs = world.nowMs + seconds * 1000;
     },
+    refuse: (id: number, seconds: number) =>
+      void refusedUntilMs.set(String(id), world.nowMs + seconds * 1000),
     broker: (id: number, status = 1) =>
       query("replace into anjuke_db.ajk_broker values (?, 'name', 1, 1, 1, '', ?, ?)", [
         ...[id, status, stampOf()],
@@ -257,7 +263,12 @@ function fixedScript(outside: Outside, send: Send, sendAll: (source: number) => 
   ];
 }
 
-function chanceScript({ faults: { random } }: Stage, outside: Outside, send: Send): Act[] {
+function chanceScript(
+  { faults: { random } }: Stage,
+  outside: Outside,
+  send: Send,
+  sendAll: (source: number) => void,
+): Act[] {
   const script: Act[] = brokers.map((id) => ({
     atSeconds: 0,
     act: () => send(id, sources.all),
@@ -275,6 +286,15 @@ function chanceScript({ faults: { random } }: Stage, outside: Outside, send: Sen
   script.push({
     atSeconds: random.between(60, swarmSeconds),
     act: () => outside.away(random.between(0, 300)),
+  });
+  const [refused, seconds] = [random.between(1, brokers.length), random.between(1, 300)];
+  script.push({
+    atSeconds: random.between(0, swarmSeconds),
+    act: () => {
+      for (const id of brokers) outside.shop(id);
+      outside.refuse(refused, seconds);
+      sendAll(sources.weidian);
+    },
   });
   return script;
 

@@ -1,4 +1,4 @@
-import { wallTime } from '../../../lib/platform/time.ts';
+import { plusSeconds, wallTime } from '../../../lib/platform/time.ts';
 import type { Stage } from '../play.ts';
 import type { Letter } from '../queues.ts';
 import { newHistory } from './history.ts';
@@ -6,6 +6,7 @@ import { newHistory } from './history.ts';
 export type Upstream = ReturnType<typeof upstreamOf>;
 
 const gone = '(deleted)';
+const daySeconds = 86_400;
 
 /** The upstream tables, with all that ever stood in them: what the site may show, and in which order. */
 export function upstreamOf({ databases: { admin }, world }: Stage) {
@@ -30,6 +31,17 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
         [id, name, status, stamp],
       );
       remember(`name ${id}`, status === 1 ? name : gone);
+    },
+
+    /** Written with a stamp of the day before, as by a wrong clock or from a backup: only a message can tell of it. */
+    setBack: async (id: number): Promise<void> => {
+      const name = `v${versions++}`;
+      const stamp = plusSeconds(stampOf(`name ${id}`, 0), -daySeconds);
+      await admin.query(
+        "replace into anjuke_db.ajk_broker values (?, ?, 11, 101, 1001, 'photo.jpg', 1, ?)",
+        [id, name, stamp],
+      );
+      remember(`name ${id}`, name);
     },
 
     call: async (id: number, { lateSeconds = 0 } = {}): Promise<void> => {

@@ -61,7 +61,6 @@ export function accounting(stack: Domain): void {
   });
   byHand(stack, 'call/reverse-charge', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],
-    sends: [listingSwitches],
     timeout: Duration.minutes(2),
     harm: 'A wrong charge cannot be taken back.',
   });

@@ -114,8 +114,8 @@ export const finalPageAfter = (mysql: Kysely<AccountingTables>, id: string, limi
   remembered(mysql)
     .where('open.why', 'is', null)
     .where('payment.state', 'in', finalStates)
-    .where('payment.id', '>', id)
-    .orderBy('payment.id')
+    .where('open.payment_id', '>', id)
+    .orderBy('open.payment_id')
     .limit(limit)
     .execute();
 
@@ -127,9 +127,11 @@ export const failedPage = (mysql: Kysely<AccountingTables>, limit: number) =>
     .limit(limit)
     .execute();
 
+/** From the few that are remembered, in their order: the payment log is never scanned for them. */
 const remembered = (mysql: Kysely<AccountingTables>) =>
   mysql
     .selectFrom(`${open} as open`)
+    .modifyFront(sql`straight_join`)
     .innerJoin(`${payments} as payment`, 'payment.id', 'open.payment_id')
     .select(['payment.id', 'payment.user_id', 'payment.amount_fen', 'payment.reverses_id'])
     .select(['payment.state', sql<number | string>`1`.as('old'), isPosted.as('posted')]);

@@ -108,13 +108,12 @@ async function reconcileDay(
   day: string,
   isLast: boolean,
   progress: Hand['progress'],
-): Promise<readonly Compared[]> {
+): Promise<void> {
   const compared = await compareDay(run, day, isLast);
   const differences = await writeDay(run.mysql, day, compared);
   for (const one of differences) run.found.set(`${one.kind}\n${one.subject}`, one);
   for (const { part, why } of compared) if (why !== undefined) run.unavailable[part] = why;
   progress(differences.length, undefined, day);
-  return compared;
 }
 
 async function compareDay(run: Run, day: string, isLast: boolean): Promise<Compared[]> {
@@ -143,14 +142,11 @@ async function compare(part: Part, work: () => Promise<Comparison>): Promise<Com
   }
 }
 
-/** So many days in a row without the payment centre's statement: it is unavailable, and the next run tries again. */
-const unansweredMax = 2;
-
+/** A day that cannot be compared blocks no other, unless the payment centre has no statement of the last day either. */
 async function makeUp(run: Run, to: string, progress: Hand['progress']): Promise<void> {
-  let unanswered = 0;
+  if (run.unavailable.statement !== undefined) return;
   for (const day of await daysNotCompared(run.mysql, to)) {
-    if (day === to || unanswered >= unansweredMax || run.remaining() < dayMs) return;
-    const compared = await reconcileDay(run, day, false, progress);
-    unanswered = compared.some(({ why }) => why !== undefined) ? unanswered + 1 : 0;
+    if (run.remaining() < dayMs) return;
+    if (day !== to) await reconcileDay(run, day, false, progress);
   }
 }

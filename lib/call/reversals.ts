@@ -24,7 +24,7 @@ export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly payments: Pick<Payments, 'refund'>;
   readonly stopped: Stopped;
-  /** Without it platform/deliver-due sends what follows. */
+  /** Without it platform/deliver-due sends what follows, seconds later: a person's reversal needs no queue of its own. */
   readonly deliver?: Deliver;
 }
 

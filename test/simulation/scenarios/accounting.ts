@@ -73,11 +73,16 @@ export const accounting: Scenario = {
     const dead = queues.dead(signedContracts);
     const switching = queues.open(listingSwitches);
     const wanted = new Set<string>();
+    const failed: string[] = [];
     for (const user_id of owners)
       partners.centre.controls?.['/__accounts']?.({ user_id, balance: 10_000_000 });
     return {
-      consumers: [contractPoster(stage, settings, exchange.erp)],
-      schedules: [poster(stage, pageRowsMax), reverser(stage, centre, wanted), deliverer(stage)],
+      consumers: [contractPoster(stage, settings, exchange.erp), switchesSeen],
+      schedules: [
+        poster(stage, pageRowsMax, failed),
+        reverser(stage, centre, wanted),
+        deliverer(stage),
+      ],
       script: [
         ...charges.flatMap((charge) => acts(stage, centre, charge, wanted)),
         ...signed.map(({ atSeconds, body }) => ({
@@ -87,6 +92,7 @@ export const accounting: Scenario = {
       ],
       safety: async () =>
         (await wrongIncome(stage)) ??
+        failed[0] ??
         wrongRefunds(partners.centre.state()) ??
         (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
@@ -181,15 +187,29 @@ export const contractPoster = (
   },
 });
 
-export const poster = ({ databases, world }: Stage, pageRowsMax: number): Scheduled => ({
+/** What switches listings is another scenario's; here it is only looked at what was asked for. */
+export const switchesSeen: Consumer = {
+  queue: listingSwitches,
+  timeoutSeconds: 10,
+  handlerOf: () => consume(listingSwitches, async () => 'seen'),
+};
+
+/** call/post-income. Nothing here can make a payment fail for itself: each that does goes to `failed`. */
+export const poster = (
+  { databases, world }: Stage,
+  pageRowsMax: number,
+  failed: string[],
+): Scheduled => ({
   name: 'post-income',
   everySeconds: 60,
   timeoutSeconds: 55,
-  run: (worker, remaining) =>
-    postIncome(
+  run: async (worker, remaining) => {
+    const result = await postIncome(
       { mysql: mysqlOf(databases, world, worker), settings: async () => ({ pageRowsMax }) },
       { remaining },
-    ),
+    );
+    if ('notPosted' in result) failed.push(`${result.notPosted} payments could not be posted.`);
+  },
 });
 
 /** A person starts each reversal once more as long as it is not made; and call/settle-unknown-charges goes on, too. */

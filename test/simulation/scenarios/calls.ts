@@ -59,13 +59,14 @@ export const callsOf = (count: number): Scenario => ({
       queues.open(queue);
     const books = booksOf(stage, centre, priceFen);
     const signed = contractsOf(stage);
+    const failed: string[] = [];
     let writes = 0;
-    const look = async () => (await books.wrong()) ?? (await wrongIncome(stage));
+    const look = async () => failed[0] ?? (await books.wrong()) ?? (await wrongIncome(stage));
     return {
       turnsMax: 400 * count,
       consumers: [...consumersOf(depsOf), contractPoster(stage, settings, exchangeOf(erp))],
       schedules: [
-        ...[settler(depsOf), resumer(stage, depsOf), poster(stage, settings.pageRowsMax)],
+        ...[settler(depsOf), resumer(stage, depsOf), poster(stage, settings.pageRowsMax, failed)],
         deliverer(stage),
       ],
       script: [

@@ -310,8 +310,7 @@ test('days that cannot be made up for are named, and block no other', async () =
   const first = dayBefore(dayBefore(dayBefore(good)));
   expect(await scheduled(first)).toMatchObject({ outcome: 'balanced' });
   const statementOf = async (of: string) => {
-    if (of < good && of > first)
-      throw new PartnerAway('the payment centre', 'none', 'no such day');
+    if (of < good && of > first) throw new PartnerAway('the payment centre', 'none', 'no such day');
     return await payments(async () => settings, account).statementOf(of);
   };
   const deps = {

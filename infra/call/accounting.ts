@@ -24,6 +24,11 @@ export function accounting(stack: Domain): void {
     timeout: Duration.seconds(55),
     harm: 'Charges are missing in the books, contracts show too much money.',
   });
+  watchOutcome(stack, 'call/post-income', {
+    kind: 'income-not-posted',
+    outcome: 'not posted',
+    harm: 'Some charges cannot be posted: they are missing in the books until somebody looks at them.',
+  });
   drain(stack, signedContracts, {
     external: true,
     batch: 10,
@@ -48,6 +53,11 @@ export function accounting(stack: Domain): void {
     kind: 'reconcile-differences',
     outcome: 'differences',
     harm: 'Calls, money and books do not agree: somebody paid too much or too little.',
+  });
+  watchOutcome(stack, 'call/reconcile', {
+    kind: 'reconcile-incomplete',
+    outcome: 'incomplete',
+    harm: 'Some days were not compared in full: nobody knows whether calls, money and books agree.',
   });
   byHand(stack, 'call/reverse-charge', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],

@@ -54,6 +54,11 @@ export function charging(stack: Domain): void {
     outcome: 'charging stopped',
     harm: 'Charges wait: a stop is set, for all owners or for one.',
   });
+  watchOutcome(stack, 'call/settle-unknown-charges', {
+    kind: 'charge-conflict',
+    outcome: 'conflict',
+    harm: 'The payment centre knows the id of a charge or reversal with other values: it stays open.',
+  });
   byHand(stack, 'call/resume-charging', {
     uses: [mysql('mysql')],
     sends: [callsToCharge],

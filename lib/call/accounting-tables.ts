@@ -2,7 +2,7 @@ import type { ColumnType, Generated } from 'kysely';
 import type { OutOfMoney } from './queues.ts';
 import type { CallTables } from './tables.ts';
 
-/** The tables of migrations/0006-call-accounting.sql, which explains them. */
+/** The tables of migrations/0006-call-accounting.sql and 0020 to 0023, which explain them. */
 export interface AccountingTables extends CallTables {
   'user_prop_db.sublessor_contract': {
     contract_id: string;
@@ -23,8 +23,14 @@ export interface AccountingTables extends CallTables {
     amount_fen: string;
     created_at: Generated<string>;
   };
-  'user_prop_db.sublessor_account': { user_id: string };
+  'user_prop_db.sublessor_account': { user_id: string; allocate_since: string | null };
   'user_prop_db.sublessor_income_cursor': { log: string; posted_to: string };
+  'user_prop_db.sublessor_income_open': {
+    payment_id: string;
+    why: string | null;
+    tried_at: string | null;
+    created_at: Generated<string>;
+  };
   'user_prop_db.sublessor_contract_posting': {
     contract_id: string;
     contract_no: string;
@@ -52,10 +58,17 @@ export interface AccountingTables extends CallTables {
     held_until: string | null;
     attempts: Generated<number>;
   };
+  'user_prop_db.sublessor_top_up_ahead': {
+    user_id: string;
+    stamped_at: string;
+    balance_fen: ColumnType<string, number, never>;
+    received_at: string;
+  };
   'user_prop_db.sublessor_reconciliation': {
     day: string;
-    verdict: 'balanced' | 'differences';
+    verdict: 'balanced' | 'differences' | 'incomplete';
     differences: number;
+    missing: string | null;
     made_at: Generated<string>;
   };
   'user_prop_db.sublessor_difference': {

@@ -1,6 +1,6 @@
-import { sql, type Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import type { AccountingTables } from './accounting-tables.ts';
-import { allocated, type Part } from './allocation.ts';
+import { allocated, type Part, type Share, shareOut, type Waiting } from './allocation.ts';
 
 type Trx = Transaction<AccountingTables>;
 
@@ -39,8 +39,10 @@ export async function post(trx: Trx, payment: Payment): Promise<boolean> {
   return true;
 }
 
+/** While older charges are still being allocated a new one waits with them: contracts pay in the order of charges. */
 async function postCharge(trx: Trx, { id, user_id, amount_fen }: Payment): Promise<void> {
-  const parts = allocated(BigInt(amount_fen), await fundsOf(trx, user_id));
+  const funds = (await isAllocating(trx, user_id)) ? [] : await fundsOf(trx, user_id);
+  const parts = allocated(BigInt(amount_fen), funds);
   for (const part of parts) await write(trx, id, user_id, part);
 }
 
@@ -108,54 +110,90 @@ async function takeFrom(trx: Trx, contract_id: string | null, amountFen: bigint)
     .execute();
 }
 
+/** How much was allocated, in fen, and whether income still waits while a contract has money. */
+interface Portion {
+  readonly allocatedFen: bigint;
+  readonly more: boolean;
+}
+
+/** So many rows take well under a second, and the account is locked no longer than that. */
+const portionRowsMax = 500;
+
 /**
  * Lets contracts of the owner, whose account the caller has locked, pay for charges that none covered before, in the
- * order of the charges. Returns how much, in fen. A charge that was reversed does not wait any more.
+ * order of the charges: one portion of them. If there is more to allocate the account says so, and every further
+ * portion is a transaction of its own. A charge that was reversed does not wait any more.
  */
-export async function allocateWaiting(trx: Trx, user_id: string): Promise<bigint> {
-  let sum = 0n;
-  let funds = await fundsOf(trx, user_id);
-  for (const waiting of funds.length ? await waitingOf(trx, user_id) : []) {
-    if (!funds.length) break;
-    for (const part of allocated(BigInt(waiting.amount_fen), funds)) {
-      if (part.contract_id === null) continue;
-      await move(trx, waiting, user_id, { ...part, contract_id: part.contract_id });
-      sum += part.amount_fen;
-    }
-    funds = await fundsOf(trx, user_id);
-  }
-  return sum;
+export async function allocateWaiting(trx: Trx, user_id: string): Promise<Portion> {
+  const funds = await fundsOf(trx, user_id);
+  const waiting = funds.length ? await waitingOf(trx, user_id, portionRowsMax + 1) : [];
+  const shares = shareOut(waiting.slice(0, portionRowsMax), funds);
+  if (shares.length) await transfer(trx, user_id, shares);
+  const allocatedFen = sumOf(shares);
+  const more = waiting.length > portionRowsMax && allocatedFen < sumOf(funds);
+  await trx
+    .updateTable('user_prop_db.sublessor_account')
+    .set({ allocate_since: more ? sql<string>`coalesce(allocate_since, now(3))` : null })
+    .where('user_id', '=', user_id)
+    .execute();
+  return { allocatedFen, more };
 }
 
-interface Waiting {
-  readonly id: string;
-  readonly payment_id: string;
+const sumOf = (ones: readonly ({ amount_fen: bigint } | { balance_fen: bigint })[]): bigint =>
+  ones.reduce((sum, one) => sum + ('amount_fen' in one ? one.amount_fen : one.balance_fen), 0n);
+
+/** Owners whose waiting income was not allocated in one portion, the one that has waited longest first. */
+export async function accountsToAllocate(
+  mysql: Kysely<AccountingTables>,
+  limit: number,
+): Promise<string[]> {
+  const rows = await mysql
+    .selectFrom('user_prop_db.sublessor_account')
+    .select('user_id')
+    .where('allocate_since', 'is not', null)
+    .orderBy('allocate_since')
+    .limit(limit)
+    .execute();
+  return rows.map(({ user_id }) => user_id);
 }
 
-/** Moves an amount from the row that waits to a contract, which may have paid a part of the same charge before. */
-async function move(
-  trx: Trx,
-  { id, payment_id }: Waiting,
-  user_id: string,
-  { contract_id, amount_fen }: Part & { readonly contract_id: string },
-): Promise<void> {
-  const amount = String(amount_fen);
-  await takeFrom(trx, contract_id, amount_fen);
+async function isAllocating(trx: Trx, user_id: string): Promise<boolean> {
+  const account = await trx
+    .selectFrom('user_prop_db.sublessor_account')
+    .select('allocate_since')
+    .where('user_id', '=', user_id)
+    .executeTakeFirst();
+  return account?.allocate_since != null;
+}
+
+/** Moves amounts from rows that wait to contracts, which may have paid a part of the same charge before. */
+async function transfer(trx: Trx, user_id: string, shares: readonly Share[]): Promise<void> {
+  for (const [contract_id, own] of Map.groupBy(shares, (share) => share.contract_id))
+    await takeFrom(trx, contract_id, sumOf(own));
   await trx
     .insertInto(income)
-    .values({ payment_id, contract_id, user_id, amount_fen: amount })
-    .onDuplicateKeyUpdate({ amount_fen: sql`amount_fen + ${amount}` })
+    .values(
+      shares.map(({ waiting: { payment_id }, contract_id, amount_fen }) => ({
+        ...{ payment_id, contract_id, user_id, amount_fen: String(amount_fen) },
+      })),
+    )
+    .onDuplicateKeyUpdate({ amount_fen: sql`amount_fen + values(amount_fen)` })
     .execute();
-  await trx
-    .updateTable(income)
-    .set({ amount_fen: sql`amount_fen - ${amount}` })
-    .where('id', '=', id)
-    .execute();
-  await trx.deleteFrom(income).where('id', '=', id).where('amount_fen', '=', '0').execute();
+  const moved = Map.groupBy(shares, ({ waiting }) => waiting);
+  const paid = Array.from(moved).filter(([{ amount_fen }, own]) => sumOf(own) === amount_fen);
+  const ids = paid.map(([{ id }]) => id);
+  if (ids.length) await trx.deleteFrom(income).where('id', 'in', ids).execute();
+  for (const [{ id, amount_fen }, own] of moved)
+    if (sumOf(own) !== amount_fen)
+      await trx
+        .updateTable(income)
+        .set({ amount_fen: String(amount_fen - sumOf(own)) })
+        .where('id', '=', id)
+        .execute();
 }
 
-const waitingOf = (trx: Trx, user_id: string) =>
-  trx
+async function waitingOf(trx: Trx, user_id: string, limit: number): Promise<Waiting[]> {
+  const rows = await trx
     .selectFrom(`${income} as income`)
     .select(['income.id', 'income.payment_id', 'income.amount_fen'])
     .where('income.user_id', '=', user_id)
@@ -173,4 +211,7 @@ const waitingOf = (trx: Trx, user_id: string) =>
     )
     .orderBy('income.payment_id')
     .orderBy('income.id')
+    .limit(limit)
     .execute();
+  return rows.map((row) => ({ ...row, amount_fen: BigInt(row.amount_fen) }));
+}

@@ -9,14 +9,14 @@ interface AnswerDeps {
   readonly deliver: Deliver;
 }
 
-/** A final answer: to a trade, with the code that says why it was refused, or about one, without. */
+/** A final answer: to a trade, with the code that says why it was refused; without it the reason is not known. */
 interface Final {
   readonly is: 'done' | 'refused';
   readonly code?: number;
   readonly balanceFen?: number | undefined;
 }
 
-/** Why listings go offline, by the code with which a charge was refused; asked afterwards no code is given. */
+/** Why listings go offline, by the code with which a charge was refused. */
 const whys: Readonly<Record<number, OutOfMoney['why']>> = {
   4001: 'not enough money',
   4002: 'account frozen',
@@ -49,8 +49,10 @@ export async function record({ mysql, deliver }: AnswerDeps, charge: Charge, ans
 
 function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
   if (answer.is === 'refused') return reasonOf(answer);
-  return answer.balanceFen === 0 ? 'balance is 0' : undefined;
+  // Below 0, too: the payment centre may let an owner owe it something.
+  return answer.balanceFen !== undefined && answer.balanceFen <= 0 ? 'balance is 0' : undefined;
 }
 
-const reasonOf = (answer: Pick<Final, 'code'>): OutOfMoney['why'] =>
-  whys[answer.code ?? 0] ?? 'not enough money';
+/** The word for a refusal; no top-up ends one whose reason is not known. */
+export const reasonOf = ({ code }: Pick<Final, 'code'>): OutOfMoney['why'] =>
+  whys[code ?? 0] ?? 'reason unknown';

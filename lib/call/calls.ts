@@ -1,11 +1,11 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Rejected } from '../platform/errors.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
 import { connected, type FilterRule, filterRules, judge, type Known } from './filter.ts';
-import { digitsOf } from './phones.ts';
+import { digitsOf, masked } from './phones.ts';
 import { callsToCharge, type FinishedCall } from './queues.ts';
 import type { CallSettings } from './settings.ts';
-import type { CallTables } from './tables.ts';
+import type { CallLog, CallTables } from './tables.ts';
 
 export interface FilterDeps {
   readonly mysql: Kysely<CallTables>;
@@ -40,7 +40,7 @@ export async function filterCall(deps: FilterDeps, call: FinishedCall) {
   return await decideCall(deps, await written(deps.mysql, logFor(settings), call));
 }
 
-/** The id of the call's row. Of two messages about one call the first stands, whatever the second says. */
+/** The id of the call's row. The same call again is that row; another call under its name is rejected. */
 async function written(
   mysql: Kysely<CallTables>,
   log: typeof callLog,
@@ -57,9 +57,40 @@ async function written(
     if (!(error instanceof Error && 'errno' in error && error.errno === duplicateEntry))
       throw error;
     const { call_id } = call;
-    const find = mysql.selectFrom(log).select('id').where('call_id', '=', call_id);
-    return (await find.executeTakeFirstOrThrow()).id;
+    const find = mysql.selectFrom(log).selectAll().where('call_id', '=', call_id);
+    const known = await find.executeTakeFirstOrThrow();
+    const differing = differencesBetween(known, call);
+    if (differing.length)
+      throw new Rejected(`Call ${call_id} is known otherwise: ${differing.join('; ')}`);
+    return known.id;
   }
+}
+
+/** What the old system has written in its own way is compared by owner and start only. */
+const importedFields = ['user_id', 'started_at'] as const;
+const fields = [
+  ...importedFields,
+  ...(['caller', 'callee', 'status', 'duration', 'call_type'] as const),
+];
+
+/** What of a call is other than it was when its name was first seen. Telephone numbers are compared by their digits. */
+function differencesBetween(known: Selectable<CallLog>, call: FinishedCall): string[] {
+  const differing = (isImported(known) ? importedFields : fields).filter(
+    (field) => comparable(field, known[field]) !== comparable(field, call[field]),
+  );
+  const text = (field: string, value: unknown) =>
+    field === 'caller' || field === 'callee' ? masked(String(value)) : String(value);
+  return differing.map(
+    (field) => `${field} is ${text(field, known[field])}, not ${text(field, call[field])}`,
+  );
+}
+
+const isImported = ({ decision }: Selectable<CallLog>): boolean =>
+  typeof decision === 'object' && decision !== null && 'imported' in decision;
+
+function comparable(field: string, value: string | number): string {
+  const isNumber = field === 'caller' || field === 'callee';
+  return (isNumber && digitsOf(String(value))) || String(value);
 }
 
 /**

@@ -39,6 +39,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract) {
   const { contract_id, contract_no } = signed;
   const taken = await inTransaction(mysql, (trx) => takeIn(trx, signed));
   if (typeof taken === 'string') return { outcome: taken, contract_id, contract_no };
+  const facts = taken && { allocatedFen: await allocateRest(mysql, signed.user_id, taken) };
   await unlessOff(stopped, 'partner/k3');
   const inHand = await inTransaction(mysql, (trx) => take(trx, contract_id));
   if (!inHand) return { outcome: 'posted before', contract_id, contract_no };
@@ -49,7 +50,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract) {
     clock,
   );
   const outcome = await inTransaction(mysql, (trx) => note(trx, contract_id, inHand, answer));
-  return { outcome, contract_id, contract_no, ...taken };
+  return { outcome, contract_id, contract_no, ...facts };
 }
 
 async function takeIn(trx: Trx, signed: SignedContract) {
@@ -63,7 +64,28 @@ async function takeIn(trx: Trx, signed: SignedContract) {
     .executeTakeFirst();
   if (!numInsertedOrUpdatedRows) return await compare(trx, signed);
   await trx.insertInto(postings).values({ contract_id, contract_no, amount_fen }).execute();
-  return { allocatedFen: Number(await allocateWaiting(trx, user_id)) };
+  return await allocateWaiting(trx, user_id);
+}
+
+/** With more than this many waiting rows call/post-income allocates the rest. */
+const portionsMax = 20;
+
+/** Allocates what the first portion left, in portions of their own, so that nobody waits long for the account. */
+async function allocateRest(
+  mysql: Kysely<AccountingTables>,
+  user_id: string,
+  first: Awaited<ReturnType<typeof allocateWaiting>>,
+): Promise<number> {
+  let { allocatedFen, more } = first;
+  for (let portion = 2; more && portion <= portionsMax; portion++) {
+    const next = await inTransaction(mysql, async (trx) => {
+      await lockAccount(trx, user_id);
+      return await allocateWaiting(trx, user_id);
+    });
+    allocatedFen += next.allocatedFen;
+    more = next.more;
+  }
+  return Number(allocatedFen);
 }
 
 /** What a contract's number and content are held against when it comes again; the customer may be corrected. */
@@ -91,7 +113,7 @@ async function compare(trx: Trx, signed: SignedContract) {
     if (known.status !== 'refused') throw differs(contract_id, ['customer'], signed, known);
     await correct(trx, signed, [...before, known.customer]);
   }
-  return known.status === 'posted' ? 'posted before' : {};
+  return known.status === 'posted' ? 'posted before' : undefined;
 }
 
 function differs<Field extends keyof SignedContract>(

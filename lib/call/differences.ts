@@ -9,6 +9,12 @@ export interface Difference {
   readonly theirs: string | null;
 }
 
+/** What comparing two sources gave; `why` where not all of it could be compared. */
+export interface Comparison {
+  readonly found: readonly Difference[];
+  readonly why?: string | undefined;
+}
+
 /** Shanghai days, the first with its beginning and the last with its end, as wall times. */
 export interface Span {
   readonly from: string;
@@ -44,7 +50,7 @@ const ofDays: Readonly<Record<string, Query>> = {
       if(c.id is null, null, concat('call ', c.call_id, ' has rule ', coalesce(c.filter_rule, 'none')))
         theirs
     from ${payments} p left join ${calls} c on c.id = p.call_log_id
-    where ${within('p.created_at', span)} and p.reverses_id is null
+    where ${within('p.created_at', span)} and p.reverses_id is null and p.refund_refused_of is null
       and (c.id is null or c.filter_rule is null or c.filter_rule <> 1)`,
   'charge of another owner': (span) => sql`
     select concat('payment ', p.id) subject, p.user_id ours, c.user_id theirs
@@ -114,3 +120,66 @@ const found =
 
 export const differencesOfDays = found(ofDays);
 export const differencesOfContracts = found(ofContracts);
+
+/** The same as `ofDays`, of rows of a range of ids and of any day before the end of the days. */
+type RangeQuery = (range: { after: string; to: string }, end: string) => RawBuilder<Rows>;
+
+/** What charges and income of all days say of each other: a charge may be settled, and income change, long after. */
+const ofPayments: Readonly<Record<string, RangeQuery>> = {
+  'charge and its income': ({ after, to }, end) => sql`
+    select concat('payment ', p.id) subject, p.amount_fen ours,
+      (select sum(i.amount_fen) from ${income} i where i.payment_id = p.id) theirs
+    from ${payments} p
+    where p.id > ${after} and p.id <= ${to} and p.created_at < ${end} and p.state = 'charged'
+    having theirs is null or theirs <> ours`,
+};
+const ofIncome: Readonly<Record<string, RangeQuery>> = {
+  'income without charge': ({ after, to }, end) => sql`
+    select concat('income ', i.id) subject, null ours, i.amount_fen theirs
+    from ${income} i left join ${payments} p on p.id = i.payment_id and p.state = 'charged'
+    where i.id > ${after} and i.id <= ${to} and i.created_at < ${end} and p.id is null`,
+  'income of another owner': ({ after, to }, end) => sql`
+    select concat('income ', i.id) subject, p.user_id ours, i.user_id theirs
+    from ${income} i join ${payments} p on p.id = i.payment_id
+    where i.id > ${after} and i.id <= ${to} and i.created_at < ${end} and p.user_id <> i.user_id`,
+};
+
+const rangeRows = 20_000;
+
+/** Compares all charges with all income, a range of ids at a time, while `remaining()` is above `endMs`. */
+export async function differencesOfIncome(
+  mysql: Kysely<AccountingTables>,
+  { to: end }: Span,
+  remaining: () => number,
+  endMs: number,
+): Promise<Comparison> {
+  const all: Difference[] = [];
+  for (const [table, queries] of [
+    [payments, ofPayments],
+    [income, ofIncome],
+  ] as const) {
+    let after = '0';
+    for (;;) {
+      if (remaining() < endMs) return { found: all, why: 'out of time' };
+      const { rows: ids } = await sql<{ id: string | null }>`select max(id) id from (
+        select id from ${table} where id > ${after} order by id limit ${rangeRows}) range_of_ids`.execute(
+        mysql,
+      );
+      const to = ids[0]?.id;
+      if (to == null) break;
+      for (const [kind, query] of Object.entries(queries)) {
+        const { rows } = await query({ after, to }, end).execute(mysql);
+        all.push(...rows.map((row) => ({ kind, ...row })));
+      }
+      after = to;
+    }
+  }
+  return { found: all };
+}
+
+/** The kinds of difference that each of the comparisons above can find. */
+export const kindsOf = {
+  days: Object.keys(ofDays),
+  income: Object.keys({ ...ofPayments, ...ofIncome }),
+  contracts: Object.keys(ofContracts),
+} as const;

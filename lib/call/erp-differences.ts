@@ -1,35 +1,72 @@
 import { type Kysely, sql } from 'kysely';
+import { PartnerAway } from '../platform/errors.ts';
 import type { Partner } from '../platform/http.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import type { Difference, Span } from './differences.ts';
+import type { Comparison, Difference, Span } from './differences.ts';
 import { type K3Contract, readFromK3 } from './k3.ts';
 
 const pageRowsMax = 500;
 const atOnceMax = 5;
+
+/** After this many contracts in a row without an answer the others are not asked about. */
+const unansweredMax = 10;
 
 interface Deps {
   readonly mysql: Kysely<AccountingTables>;
   readonly k3: Partner;
 }
 
+/** The kinds of difference that are found here. */
+export const k3Kinds = [
+  'contract not in K3',
+  'contract amount in K3',
+  'contract customer in K3',
+  'contract date in K3',
+] as const;
+
+interface K3Difference extends Difference {
+  readonly kind: (typeof k3Kinds)[number];
+}
+
 /**
  * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
- * which is gone on our side is still compared.
+ * which is gone on our side is still compared. A contract about which K3 does not answer is named, and blocks no
+ * other.
  */
-export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Difference[]> {
+export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
   const found: Difference[] = [];
-  let after = '0';
+  const unanswered: string[] = [];
+  let [after, inARow, why] = ['0', 0, ''];
+  const compare = async (row: Row) => {
+    try {
+      found.push(...(await compared(deps.k3, row)));
+      inARow = 0;
+    } catch (error) {
+      if (!(error instanceof PartnerAway)) throw error;
+      inARow += 1;
+      unanswered.push(row.contract_no);
+      why ||= error.message;
+    }
+  };
   for (;;) {
     const page = await pageAfter(deps.mysql, after, to);
     const waiting = page.values();
     const lane = async () => {
-      for (const row of waiting) found.push(...(await compared(deps.k3, row)));
+      for (const row of waiting) {
+        await compare(row);
+        if (inARow >= unansweredMax) return;
+      }
     };
     await Promise.all(Array.from({ length: atOnceMax }, lane));
     const last = page.at(-1);
-    if (!last || page.length < pageRowsMax) return found.toSorted(bySubject);
+    if (!last || page.length < pageRowsMax || inARow >= unansweredMax) break;
     after = last.contract_id;
   }
+  const names = unanswered.slice(0, unansweredMax).map((no) => `contract ${no}`);
+  return {
+    found: found.toSorted(bySubject),
+    why: unanswered.length ? `${names.join(', ')}: ${why}` : undefined,
+  };
 }
 
 const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
@@ -53,7 +90,7 @@ const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
 
 type Row = Awaited<ReturnType<typeof pageAfter>>[number];
 
-async function compared(k3: Partner, row: Row): Promise<Difference[]> {
+async function compared(k3: Partner, row: Row): Promise<K3Difference[]> {
   const subject = `contract ${row.contract_no}`;
   const theirs = await readFromK3(k3, row.contract_no);
   if (!theirs) {
@@ -62,7 +99,7 @@ async function compared(k3: Partner, row: Row): Promise<Difference[]> {
       {
         kind: 'contract not in K3',
         subject,
-        ours: (why ?? row.amount_fen).slice(0, 200),
+        ours: why ?? row.amount_fen,
         theirs: null,
       },
     ];
@@ -71,7 +108,7 @@ async function compared(k3: Partner, row: Row): Promise<Difference[]> {
 }
 
 /** Names are not repeated here: reports travel further than tables. */
-function* between(subject: string, row: Row, theirs: K3Contract): Generator<Difference> {
+function* between(subject: string, row: Row, theirs: K3Contract): Generator<K3Difference> {
   const amount = row.now_fen ?? row.amount_fen;
   if (BigInt(amount) !== BigInt(theirs.amount))
     yield { kind: 'contract amount in K3', subject, ours: amount, theirs: String(theirs.amount) };

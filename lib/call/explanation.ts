@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
-import { mask } from '../platform/mask.ts';
 import { refusal } from '../platform/refusal.ts';
 import type { AnswerOf } from '../platform/route.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { filterRules } from './filter.ts';
+import { masked } from './phones.ts';
 import type { explainCall } from './routes.ts';
 
 type Explained = Extract<AnswerOf<typeof explainCall>, { status: 200 }>['body'];
@@ -49,13 +49,6 @@ export async function explain(
     listings: await listingsOf(mysql, user_id),
   };
   return { status: 200, outcome: 'explained', body };
-}
-
-/** Numbers of any kind: 138****0001, 021****5678, and short ones not at all. */
-function masked(number: string): string {
-  const known = mask(number);
-  if (known !== number) return known;
-  return number.length < 8 ? '****' : `${number.slice(0, 3)}****${number.slice(-4)}`;
 }
 
 /** Each rule by its number, but for the one that says that none applies. */

@@ -122,12 +122,28 @@ const copyContracts: Copy = async (trx, page) => {
   return Number(inserted.numInsertedOrUpdatedRows ?? 0n);
 };
 
+/**
+ * Income comes before its payment. Where the payment is here its income has been, too, and may be other rows by now: a
+ * contract that came later has paid what waited. It is left as it is, or it would count twice.
+ */
 const copyIncome: Copy = async (trx, page) => {
+  const here = await trx
+    .selectFrom(payments)
+    .select('id')
+    .where(
+      'id',
+      'in',
+      page.map((row) => text(row['payment_id'])),
+    )
+    .execute();
+  const known = new Set(here.map(({ id }) => id));
+  const rows = page.filter((row) => !known.has(text(row['payment_id'])));
+  if (!rows.length) return 0;
   const { numInsertedOrUpdatedRows = 0n } = await trx
     .insertInto(income)
     .ignore()
     .values(
-      page.map((row) => ({
+      rows.map((row) => ({
         id: row.key,
         payment_id: text(row['payment_id']),
         contract_id: orNull(row['contract_id']),

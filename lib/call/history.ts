@@ -120,25 +120,36 @@ async function differingIn(
   const differing: Record<string, number> = {};
   for (const part of partsOf[what]) {
     const { rows } = await sql<{ count: string }>`select count(*) count
-      from ${oldTable(schema, part)} old left join ${sql.table(ours[part])} ours
-      on ${sql.raw(sameRow[part])} where ${sql.raw(isOther[part])}`.execute(mysql);
+      from ${compared[part](schema)}`.execute(mysql);
     if (Number(rows[0]?.count)) differing[part] = Number(rows[0]?.count);
   }
   return Object.keys(differing).length ? { differing } : undefined;
 }
 
-const sameRow: Readonly<Record<Part, string>> = {
-  calls: 'ours.call_id = old.call_id',
-  contracts: 'ours.contract_id = old.contract_id',
-  income: 'ours.id = old.id',
-  payments: 'ours.id = old.id',
-};
-const otherAmount = 'ours.id is null or ours.amount_fen <> old.amount_fen';
-const isOther: Readonly<Record<Part, string>> = {
-  calls: 'old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule',
-  contracts: 'ours.contract_id is null or ours.balance_fen <> old.balance_fen',
-  income: `${otherAmount} or ours.payment_id <> old.payment_id`,
-  payments: `${otherAmount} or ours.state <> old.state`,
+const beside = (schema: string, part: Part) =>
+  sql`${oldTable(schema, part)} old left join ${sql.table(ours[part])} ours`;
+
+/**
+ * Rows of the old system that are not here as they were. What was posted here since may be another row, and is taken
+ * out of other balances: of income a payment's sum is compared, of a contract its balance together with its income.
+ */
+const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> = {
+  calls: (schema) => sql`${beside(schema, 'calls')} on ours.call_id = old.call_id
+    where old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule`,
+  contracts: (schema) => sql`${beside(schema, 'contracts')} on ours.contract_id = old.contract_id
+    where ours.contract_id is null or ours.amount_fen <> old.amount_fen or ours.balance_fen +
+        coalesce((select sum(amount_fen) from ${sql.table(ours.income)} allocated
+          where allocated.contract_id = ours.contract_id), 0)
+      <> old.balance_fen +
+        coalesce((select sum(amount_fen) from ${oldTable(schema, 'income')} allocated
+          where allocated.contract_id = old.contract_id), 0)`,
+  income: (schema) => sql`(
+      select payment_id, sum(amount_fen) amount_fen from ${oldTable(schema, 'income')}
+      group by payment_id) old
+    where not old.amount_fen <=> (select sum(amount_fen) from ${sql.table(ours.income)} posted
+      where posted.payment_id = old.payment_id)`,
+  payments: (schema) => sql`${beside(schema, 'payments')} on ours.id = old.id
+    where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> old.state`,
 };
 
 /** Calls that the old system has not decided are left out: they are not over. */

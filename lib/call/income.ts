@@ -1,11 +1,31 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Claim, claim, underClaim } from '../platform/claim.ts';
-import { inTransaction } from '../platform/mysql.ts';
+import type { Kysely, Transaction } from 'kysely';
+import { type Claim, ClaimLost, claim, underClaim } from '../platform/claim.ts';
+import { isAway, textOf } from '../platform/errors.ts';
+import { reportFailure } from '../platform/log.ts';
+import { inTransaction, isLockConflict } from '../platform/mysql.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import { lockAccount, type Payment, post } from './accounts.ts';
+import {
+  accountsToAllocate,
+  allocateWaiting,
+  lockAccount,
+  type Payment,
+  post,
+} from './accounts.ts';
+import {
+  failedPage,
+  finalPageAfter,
+  forget,
+  isKept,
+  type Place,
+  pageAfter,
+  pass,
+  type Row,
+  readPlace,
+  rememberFailure,
+  writePlace,
+} from './income-place.ts';
 import type { CallSettings } from './settings.ts';
-import { transitions } from './states.ts';
 
 interface IncomeDeps {
   readonly mysql: Kysely<AccountingTables>;
@@ -17,19 +37,27 @@ const claimName = 'call/post-income';
 const leaseSeconds = 120;
 /** With less than this left nothing more is begun. */
 const endMs = 5_000;
-/**
- * Ids are given before the commit. A row this old has been overtaken by none with a lower id that is still to come: no
- * transaction of ours stays open for so long.
- */
-const commitSecondsMax = 600;
-const log = 'sublessor_call_payment_log_201409';
-const payments = `user_prop_db.${log}` as const;
-const income = 'user_prop_db.sublessor_accounting_income_201409';
+const shownMax = 20;
+
+type Trx = Transaction<AccountingTables>;
+
+/** A run under the lease, and what has come of it so far. */
+interface Run {
+  readonly mysql: Kysely<AccountingTables>;
+  readonly claimed: Claim;
+  readonly pageRowsMax: number;
+  readonly remaining: () => number;
+  posted: number;
+  /** Why payments, and accounts that were to be allocated, failed. */
+  readonly failures: Map<string, string>;
+  /** Owners whose account another transaction holds: their payments wait for the next run. */
+  readonly busy: Set<string>;
+}
 
 /**
- * Posts every charge that has no income yet, in the order of the charges. The cursor stands at the highest id up to
- * which all is final and posted, so a charge that is settled weeks later is still above it. Income, balances and
- * cursor are one transaction for each charge.
+ * Posts every charge that has no income yet, in the order of the charges. The cursor passes a charge that is not final,
+ * or that cannot be posted, and remembers its id: it is posted once it can be, and no other waits for it. Income,
+ * balances and cursor are one transaction for each charge; a run that is out of time keeps its place.
  */
 export async function postIncome(
   { mysql, settings }: IncomeDeps,
@@ -39,95 +67,159 @@ export async function postIncome(
   if (!claimed) return { outcome: 'another posts', posted: 0 };
   try {
     const { pageRowsMax } = await settings();
-    return await run(mysql, claimed, pageRowsMax, remaining);
+    const found = { posted: 0, failures: new Map<string, string>(), busy: new Set<string>() };
+    return await posted({ mysql, claimed, pageRowsMax, remaining, ...found });
   } finally {
     await claimed.release();
   }
 }
 
-async function run(
-  mysql: Kysely<AccountingTables>,
-  claimed: Claim,
-  pageRowsMax: number,
-  remaining: () => number,
-) {
-  let cursor = await cursorOf(mysql);
-  const kept = cursor;
-  let [after, unbroken, posted] = [cursor, true, 0];
-  while (remaining() > endMs) {
-    const rows = await pageAfter(mysql, after, pageRowsMax);
+async function posted(run: Run) {
+  const ended =
+    (await postRemembered(run)) &&
+    (await postNew(run)) &&
+    (await allocateRest(run)) &&
+    (await retryFailed(run));
+  const done = run.posted ? 'posted' : 'nothing new';
+  return { outcome: ended ? done : 'out of time', posted: run.posted, ...named(run) };
+}
+
+/** Each failure by its payment: one line, and one count, for all of a run. */
+function named({ failures }: Run) {
+  const [first] = failures.values();
+  if (first === undefined) return {};
+  const shown = Object.fromEntries([...failures].slice(0, shownMax));
+  reportFailure('not posted', { count: failures.size, failures: shown }, first);
+  return { notPosted: failures.size };
+}
+
+/** Whether there was time for all of them; the same below. */
+async function postRemembered(run: Run): Promise<boolean> {
+  let after = '0';
+  for (;;) {
+    if (run.remaining() <= endMs) return false;
+    const rows = await finalPageAfter(run.mysql, after, run.pageRowsMax);
+    if (!(await postEach(run, rows))) return false;
+    after = rows.at(-1)?.id ?? after;
+    if (rows.length < run.pageRowsMax) return true;
+  }
+}
+
+/** Those that could not be posted before come last, a page of them in each run. */
+const retryFailed = async (run: Run): Promise<boolean> =>
+  await postEach(run, await failedPage(run.mysql, run.pageRowsMax));
+
+async function postEach(run: Run, rows: readonly Row[]): Promise<boolean> {
+  const ended = rows.filter(hasEnded).map(({ id }) => id);
+  if (ended.length) await underLease(run, (trx) => forget(trx, ended));
+  for (const row of rows) {
+    if (hasEnded(row)) continue;
+    if (run.remaining() <= endMs) return false;
+    const why = await postOne(run, row, (trx) => forget(trx, [row.id]));
+    if (why) await rememberFailure(run.mysql, row.id, why);
+  }
+  return true;
+}
+
+const hasEnded = ({ state, posted: has }: Row) => state === 'refused' || Number(has) === 1;
+
+/** Rows above the cursor. Above the first that is too young to be passed they are posted, and read again next time. */
+async function postNew(run: Run): Promise<boolean> {
+  const place = await readPlace(run.mysql);
+  let [after, unbroken] = [place.cursor, true];
+  for (;;) {
+    if (run.remaining() <= endMs) return false;
+    const rows = await pageAfter(run.mysql, after, run.pageRowsMax);
     for (const row of rows) {
-      unbroken &&= Number(row.settled) === 1;
-      if (row.state === 'charged' && Number(row.posted) === 0) {
-        if (remaining() <= endMs) return { outcome: 'out of time', posted };
-        if (await postOne(mysql, claimed, row, unbroken ? row.id : cursor)) posted += 1;
+      if (run.remaining() <= endMs) {
+        await keep(run, place);
+        return false;
       }
-      if (unbroken) cursor = row.id;
+      unbroken &&= Number(row.old) === 1;
+      const fate = await postAt(run, row, place, unbroken ? row.id : place.cursor);
+      if (unbroken) pass(place, row.id, fate);
       after = row.id;
     }
-    if (rows.length === pageRowsMax) continue;
-    if (cursor !== kept) await moveCursor(mysql, claimed, cursor);
-    return { outcome: posted ? 'posted' : 'nothing new', posted };
+    await keep(run, place);
+    if (rows.length < run.pageRowsMax) return true;
   }
-  return { outcome: 'out of time', posted };
 }
 
-async function cursorOf(mysql: Kysely<AccountingTables>): Promise<string> {
-  const row = await mysql
-    .selectFrom('user_prop_db.sublessor_income_cursor')
-    .select('posted_to')
-    .where('log', '=', log)
-    .executeTakeFirst();
-  return row?.posted_to ?? '0';
+/** Posts a row if it can be posted; the place up to `cursor` is part of the same transaction. */
+async function postAt(run: Run, row: Row, place: Place, cursor: string): Promise<Fate> {
+  if (hasEnded(row)) return undefined;
+  if (row.state !== 'charged') return null;
+  const fate = await postOne(run, row, (trx) => writePlace(trx, { ...place, cursor }));
+  if (fate === undefined) isKept(place, cursor);
+  return fate;
 }
 
-const finalStates = (Object.keys(transitions) as (keyof typeof transitions)[]).filter(
-  (state) => !transitions[state].length,
-);
-
-/** `settled`: final, and old enough for the cursor to stand on. */
-const pageAfter = (mysql: Kysely<AccountingTables>, id: string, limit: number) =>
-  mysql
-    .selectFrom(`${payments} as payment`)
-    .select(['payment.id', 'payment.user_id', 'payment.amount_fen', 'payment.reverses_id'])
-    .select('payment.state')
-    .select([
-      sql<number | string>`payment.state in (${sql.join(finalStates)})
-        and payment.created_at < now(3) - interval ${commitSecondsMax} second`.as('settled'),
-      sql<number | string>`exists (select 1 from ${sql.table(income)} income
-        where income.payment_id = payment.id)`.as('posted'),
-    ])
-    .where('payment.id', '>', id)
-    .orderBy('payment.id')
-    .limit(limit)
-    .execute();
-
-async function postOne(
-  mysql: Kysely<AccountingTables>,
-  claimed: Claim,
-  payment: Payment,
-  cursor: string,
-): Promise<boolean> {
-  return await inTransaction(mysql, async (trx) => {
-    await underClaim(trx, claimed);
-    await lockAccount(trx, payment.user_id);
-    const posted = await post(trx, payment);
-    await advance(trx, cursor);
-    return posted;
-  });
+/** Writes a place that has moved since it was written last. */
+async function keep(run: Run, place: Place): Promise<void> {
+  if (place.cursor === place.keptTo) return;
+  await underLease(run, (trx) => writePlace(trx, place));
+  isKept(place, place.cursor);
 }
 
-const moveCursor = (mysql: Kysely<AccountingTables>, claimed: Claim, cursor: string) =>
-  inTransaction(mysql, async (trx) => {
-    await underClaim(trx, claimed);
-    await advance(trx, cursor);
+/** What became of a payment: undefined, it has ended; null, it waits; else why it could not be posted. */
+type Fate = string | null | undefined;
+
+const postOne = async (run: Run, payment: Payment, more: (trx: Trx) => Promise<void>) =>
+  await withAccount(run, `payment ${payment.id}`, payment.user_id, async (trx) => {
+    const isNew = await post(trx, payment);
+    await more(trx);
+    return () => {
+      if (isNew) run.posted += 1;
+    };
   });
 
-/** Moves the cursor, never back. */
-async function advance(trx: Transaction<AccountingTables>, cursor: string): Promise<void> {
-  await trx
-    .insertInto('user_prop_db.sublessor_income_cursor')
-    .values({ log, posted_to: cursor })
-    .onDuplicateKeyUpdate({ posted_to: sql`greatest(posted_to, values(posted_to))` })
-    .execute();
+/** Portions that call/post-contract, or a reversal, has left. */
+async function allocateRest(run: Run): Promise<boolean> {
+  for (const user_id of await accountsToAllocate(run.mysql, run.pageRowsMax))
+    for (let more = true; more; ) {
+      if (run.remaining() <= endMs) return false;
+      const fate = await withAccount(run, `account ${user_id}`, user_id, async (trx) => {
+        const portion = await allocateWaiting(trx, user_id);
+        return () => {
+          more = portion.more;
+        };
+      });
+      if (fate !== undefined) break;
+    }
+  return true;
 }
+
+/**
+ * Works under the lease and the lock of an owner's account; what `work` returns is called after the commit. An error
+ * is that of this owner or payment, and is noted: only a database that is unavailable, or a lost lease, ends the run.
+ */
+async function withAccount(
+  run: Run,
+  what: string,
+  user_id: string,
+  work: (trx: Trx) => Promise<() => void>,
+): Promise<Fate> {
+  if (run.busy.has(user_id)) return null;
+  try {
+    const committed = await underLease(run, async (trx) => {
+      await lockAccount(trx, user_id);
+      return await work(trx);
+    });
+    committed();
+    return undefined;
+  } catch (error) {
+    if (isLockConflict(error)) {
+      run.busy.add(user_id);
+      return null;
+    }
+    if (error instanceof ClaimLost || isAway(error)) throw error;
+    run.failures.set(what, textOf(error));
+    return textOf(error);
+  }
+}
+
+const underLease = async <Result>({ mysql, claimed }: Run, work: (trx: Trx) => Promise<Result>) =>
+  await inTransaction(mysql, async (trx) => {
+    await underClaim(trx, claimed);
+    return await work(trx);
+  });

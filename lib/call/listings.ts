@@ -55,16 +55,43 @@ async function note(trx: Trx, message: OutOfMoney | ToppedUp): Promise<Task | st
   if ('topped_up_at' in message) {
     // What only pays off a debt lets nobody be charged again.
     if (message.balance <= 0) return 'no money yet';
-    const at = `${message.topped_up_at}.000`;
     const row = await lockedRow(trx, message.user_id);
-    return await take(trx, row, causeIn(row), row.topped_up_at ? max(row.topped_up_at, at) : at);
+    const at = await happenedAt(trx, message, row.now);
+    const before = toppedUpIn(row);
+    return await take(trx, row, causeIn(row), before && before > at ? before : at);
   }
   const cause = await causeOf(trx, message);
   const row = await lockedRow(trx, message.userId);
-  return await take(trx, row, laterOf(causeIn(row), cause), row.topped_up_at ?? undefined);
+  return await take(trx, row, laterOf(causeIn(row), cause), toppedUpIn(row));
 }
 
-const max = (one: string, other: string) => (one > other ? one : other);
+/** Undefined where it is later than now: no top-up can be, and it would outdo every charge to come. */
+const toppedUpIn = ({ topped_up_at, now }: Row): string | undefined =>
+  topped_up_at !== null && topped_up_at <= now ? topped_up_at : undefined;
+
+/**
+ * When a top-up happened: no later than when it was first told here, which is kept, so that the same message later
+ * says the same.
+ */
+async function happenedAt(
+  trx: Trx,
+  { user_id, topped_up_at: stamped_at, balance: balance_fen }: ToppedUp,
+  now: string,
+): Promise<string> {
+  const ahead = trx.selectFrom('user_prop_db.sublessor_top_up_ahead').select('received_at');
+  const known = await ahead
+    .where('user_id', '=', user_id)
+    .where('stamped_at', '=', stamped_at)
+    .where('balance_fen', '=', String(balance_fen))
+    .executeTakeFirst();
+  if (known) return known.received_at;
+  if (stamped_at <= now) return stamped_at;
+  await trx
+    .insertInto('user_prop_db.sublessor_top_up_ahead')
+    .values({ user_id, stamped_at, balance_fen, received_at: now })
+    .execute();
+  return now;
+}
 
 async function lockedRow(trx: Trx, user_id: string) {
   await trx
@@ -75,7 +102,7 @@ async function lockedRow(trx: Trx, user_id: string) {
   return await trx
     .selectFrom(table)
     .selectAll()
-    .select(isHeld('held_until').as('held'))
+    .select([isHeld('held_until').as('held'), sql<string>`now()`.as('now')])
     .where('user_id', '=', user_id)
     .executeTakeFirstOrThrow();
 }
@@ -85,6 +112,7 @@ const endsWithMoney: Readonly<Record<OutOfMoney['why'], boolean>> = {
   'balance is 0': true,
   'account frozen': false,
   'unknown account': false,
+  'reason unknown': false,
 };
 
 /** As of when the payment centre was asked: a top-up may have come before its answer was known. */

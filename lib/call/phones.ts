@@ -1,3 +1,5 @@
+import { mask } from '../platform/mask.ts';
+
 /** Shorter than this behind it, 86 is no country code but the beginning of a local number. */
 const nationalDigitsMin = 7;
 
@@ -14,3 +16,10 @@ export function digitsOf(phone: string): string {
 /** Full-width digits are those of Chinese input methods. */
 const halfWidth = (digit: string): string =>
   String.fromCharCode(digit.charCodeAt(0) - '０'.charCodeAt(0) + '0'.charCodeAt(0));
+
+/** Numbers of any kind: 138****0001, 021****5678, and short ones not at all. */
+export function masked(number: string): string {
+  const known = mask(number);
+  if (known !== number) return known;
+  return number.length < 8 ? '****' : `${number.slice(0, 3)}****${number.slice(-4)}`;
+}

@@ -56,7 +56,13 @@ export const callsToCharge = queue('call/charge-call', ValidCall);
 export const OutOfMoney = z.object({
   userId: Id,
   paymentId: Id,
-  why: z.enum(['not enough money', 'account frozen', 'unknown account', 'balance is 0']),
+  why: z.enum([
+    'not enough money',
+    'account frozen',
+    'unknown account',
+    'balance is 0',
+    'reason unknown',
+  ]),
 });
 export type OutOfMoney = z.infer<typeof OutOfMoney>;
 

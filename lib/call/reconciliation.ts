@@ -1,15 +1,22 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import type { Hand } from '../platform/by-hand.ts';
+import { isAway, textOf } from '../platform/errors.ts';
 import type { Partner } from '../platform/http.ts';
-import { inTransaction } from '../platform/mysql.ts';
 import { wallTime } from '../platform/time.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import { type Difference, differencesOfContracts, differencesOfDays } from './differences.ts';
+import {
+  type Comparison,
+  type Difference,
+  differencesOfContracts,
+  differencesOfDays,
+  differencesOfIncome,
+} from './differences.ts';
 import { differencesOfK3 } from './erp-differences.ts';
 import type { Payments } from './payments.ts';
+import { type Compared, daysNotCompared, type Part, writeDay } from './reconciled-days.ts';
 import type { CallSettings } from './settings.ts';
-import { differencesOfStatement, plusDays, statementsOf } from './statements.ts';
+import { differencesOfStatement, plusDays, type Statements, statementsOf } from './statements.ts';
 
 const daysMax = 400;
 
@@ -38,12 +45,18 @@ export interface ReconcileDeps {
 
 /** With less than this left no further day is begun. */
 const dayMs = 120_000;
+/** With less than this left what belongs to no day is left for the next run. */
+const endMs = 20_000;
 const shownMax = 20;
 
 /**
  * Holds call log, payment log, the payment centre's statement, income, contract balances and K3 against each other,
- * and writes every difference down by its name, a day at a time. Contracts belong to no day: all of them are compared,
- * and what differs is written down with the last day. A day that was reconciled before gets what is found now.
+ * and writes every difference down by its name, a day at a time. Contracts, and income as a whole, belong to no day: all
+ * of them are compared, and what differs is written down with the last day. A day that was reconciled before gets what
+ * is found now.
+ *
+ * What cannot be compared, because a partner is unavailable, is written down as missing. The daily run compares it
+ * later, together with days that no run has compared, and names those that are left.
  */
 export async function reconcile(
   deps: ReconcileDeps,
@@ -51,57 +64,89 @@ export async function reconcile(
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
   const { mysql, payments, settings } = deps;
+  const isDaily = 'daily' in how;
   // The charges are the old system's, and it has the books.
-  if ('daily' in how && (await settings()).shadow) return { outcome: 'in shadow mode', from, to };
+  if (isDaily && (await settings()).shadow) return { outcome: 'in shadow mode', from, to };
   const statements = statementsOf(payments);
-  const found: Difference[] = [];
+  const run: Run = { ...deps, statements, remaining, found: new Map(), unavailable: {} };
   for (let day = from; day <= to; day = plusDays(day, 1)) {
     if (day !== from && remaining() < dayMs)
-      return { ...said(from, day, found), resume: { from: day, to } };
-    const span = { from: `${day} 00:00:00`, to: `${plusDays(day, 1)} 00:00:00` };
-    const differences = [
-      ...(await differencesOfDays(mysql, span)),
-      ...(await differencesOfStatement(mysql, statements, day)),
-      ...(day === to ? await differencesOfContracts(mysql, span) : []),
-      ...(day === to ? await differencesOfK3(deps, span) : []),
-    ];
-    await write(mysql, day, differences);
-    found.push(...differences);
-    progress(differences.length, undefined, day);
+      return { ...said(from, day, run), resume: { from: day, to } };
+    await reconcileDay(run, day, day === to, progress);
   }
-  return said(from, to, found);
+  if (isDaily) await makeUp(run, to, progress);
+  const open = await daysNotCompared(mysql, to);
+  const own = open.filter((day) => isDaily || day >= from);
+  return { ...said(from, to, run, own.length > 0), ...named(open) };
 }
 
-const said = (from: string, to: string, found: readonly Difference[]) => ({
-  outcome: found.length ? 'differences' : 'balanced',
-  from,
-  to,
-  differences: found.length,
-  ...(found.length && { first: found.slice(0, shownMax) }),
-});
+interface Run extends ReconcileDeps {
+  readonly statements: Statements;
+  readonly remaining: () => number;
+  /** By kind and subject: what two days show is one difference. */
+  readonly found: Map<string, Difference>;
+  /** Why a part could not be compared. */
+  readonly unavailable: Partial<Record<Part, string>>;
+}
 
-const rowsPerStatementMax = 500;
+const said = (from: string, to: string, { found, unavailable }: Run, isOpen = false) => {
+  const isIncomplete = isOpen || Object.keys(unavailable).length > 0;
+  const first = [...found.values()].slice(0, shownMax);
+  return {
+    outcome: found.size ? 'differences' : isIncomplete ? 'incomplete' : 'balanced',
+    ...{ from, to, differences: found.size },
+    ...(found.size && { first }),
+    ...(Object.keys(unavailable).length && { unavailable }),
+  };
+};
 
-async function write(
-  mysql: Kysely<AccountingTables>,
+const named = (days: readonly string[]) =>
+  days.length ? { notCompared: days.slice(0, shownMax), daysNotCompared: days.length } : {};
+
+async function reconcileDay(
+  run: Run,
   day: string,
-  differences: readonly Difference[],
+  isLast: boolean,
+  progress: Hand['progress'],
 ): Promise<void> {
-  const verdict = differences.length ? 'differences' : 'balanced';
-  const run = { verdict, differences: differences.length, made_at: sql<string>`now(3)` } as const;
-  await inTransaction(mysql, async (trx) => {
-    await trx
-      .insertInto('user_prop_db.sublessor_reconciliation')
-      .values({ day, ...run })
-      .onDuplicateKeyUpdate(run)
-      .execute();
-    await trx.deleteFrom('user_prop_db.sublessor_difference').where('day', '=', day).execute();
-    for (let start = 0; start < differences.length; start += rowsPerStatementMax)
-      await trx
-        .insertInto('user_prop_db.sublessor_difference')
-        .values(
-          differences.slice(start, start + rowsPerStatementMax).map((one) => ({ day, ...one })),
-        )
-        .execute();
-  });
+  const compared = await compareDay(run, day, isLast);
+  const differences = await writeDay(run.mysql, day, compared);
+  for (const one of differences) run.found.set(`${one.kind}\n${one.subject}`, one);
+  for (const { part, why } of compared) if (why !== undefined) run.unavailable[part] = why;
+  progress(differences.length, undefined, day);
+}
+
+async function compareDay(run: Run, day: string, isLast: boolean): Promise<Compared[]> {
+  const { mysql, statements, remaining } = run;
+  const span = { from: `${day} 00:00:00`, to: `${plusDays(day, 1)} 00:00:00` };
+  const ofDay = [
+    await compare('days', async () => ({ found: await differencesOfDays(mysql, span) })),
+    await compare('statement', () => differencesOfStatement(mysql, statements, day)),
+  ];
+  if (!isLast) return ofDay;
+  return [
+    ...ofDay,
+    await compare('income', () => differencesOfIncome(mysql, span, remaining, endMs)),
+    await compare('contracts', async () => ({ found: await differencesOfContracts(mysql, span) })),
+    await compare('k3', () => differencesOfK3(run, span)),
+  ];
+}
+
+/** A part that cannot be compared blocks no other. Without our own database nothing can be compared. */
+async function compare(part: Part, work: () => Promise<Comparison>): Promise<Compared> {
+  try {
+    return { part, ...(await work()) };
+  } catch (error) {
+    if (isAway(error)) throw error;
+    return { part, found: [], why: textOf(error) };
+  }
+}
+
+/** A day that cannot be compared blocks no other, unless the payment centre has no statement of the last day either. */
+async function makeUp(run: Run, to: string, progress: Hand['progress']): Promise<void> {
+  if (run.unavailable.statement !== undefined) return;
+  for (const day of await daysNotCompared(run.mysql, to)) {
+    if (run.remaining() < dayMs) return;
+    if (day !== to) await reconcileDay(run, day, false, progress);
+  }
 }

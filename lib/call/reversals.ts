@@ -2,12 +2,16 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import * as z from 'zod';
 import { audit, Who, Why } from '../platform/audit.ts';
 import { PartnerAway, textOf } from '../platform/errors.ts';
+import { reportFailure } from '../platform/log.ts';
 import { inTransaction } from '../platform/mysql.ts';
+import { commit, type Deliver, type FollowUp, toQueue } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
+import { reasonOf } from './answers.ts';
 import { heldFromNow, isHeld, type Stopped } from './in-hand.ts';
 import type { Payments, TradeAnswer } from './payments.ts';
+import { listingSwitches } from './queues.ts';
 
 export const ReverseCharge = z.strictObject({
   payment_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of a payment'),
@@ -20,6 +24,8 @@ export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly payments: Pick<Payments, 'refund'>;
   readonly stopped: Stopped;
+  /** Without it platform/deliver-due sends what follows, seconds later: a person's reversal needs no queue of its own. */
+  readonly deliver?: Deliver;
 }
 
 type Trx = Transaction<AccountingTables>;
@@ -40,10 +46,12 @@ interface InHand {
 /**
  * Takes a wrong charge back, by new entries: the payment log's row, which fixes id and amount before the payment centre
  * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. Whoever
- * starts it again goes on with the same row; a reversal that was made is not made again.
+ * starts it again goes on with the same row; a reversal that was made is not made again. One that was refused can be made
+ * again, as a new row with a new id: the payment centre answers the old id as it did.
  */
 export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
   const [{ mysql, payments, stopped }, { payment_id }] = [deps, asked];
+  const { deliver = async () => [] } = deps;
   const off = await stopped('partner/payment');
   if (off) return { outcome: `${off} is off`, payment_id };
   const begun = await inTransaction(mysql, (trx) => begin(trx, asked));
@@ -56,7 +64,12 @@ export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
       if (error instanceof PartnerAway) return undefined;
       throw error;
     });
-  return { outcome: await inTransaction(mysql, (trx) => note(trx, begun, answer)), ...facts };
+  const outcome = await commit({ mysql, deliver }, (trx, follow) =>
+    note(trx, begun, answer, follow),
+  );
+  if (outcome === 'conflict')
+    reportFailure('conflict', facts, `Reversal ${tradeId}: the payment centre says conflict`);
+  return { outcome, ...facts };
 }
 
 const rowsMax = 100;
@@ -65,7 +78,7 @@ const endMs = 30_000;
 
 /**
  * Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. One that fails keeps no
- * other from it.
+ * other from it; one that the payment centre knows with other values (`unknown` without `ask_at`) waits for a person.
  */
 export async function resumeReversals(
   deps: ReversalDeps,
@@ -75,6 +88,9 @@ export async function resumeReversals(
     .selectFrom(table)
     .select(['reverses_id', 'reason'])
     .where('reverses_id', 'is not', null)
+    .where(({ eb, or }) =>
+      or([eb('state', 'in', ['intent', 'sent']), eb('ask_at', 'is not', null)]),
+    )
     .where('state', 'in', openStates)
     .where(({ eb, or }) =>
       or([eb('in_hand_until', 'is', null), eb('in_hand_until', '<', sql<string>`now(3)`)]),
@@ -114,7 +130,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (charge.state !== 'charged') return { outcome: 'not charged' };
   const known = await trx
     .selectFrom(table)
-    .select(['id', 'state', 'epoch', isHeld('in_hand_until').as('held')])
+    .select(['id', 'state', 'epoch', 'reason', isHeld('in_hand_until').as('held')])
     .where('reverses_id', '=', payment_id)
     .forUpdate()
     .executeTakeFirst();
@@ -123,16 +139,32 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (!known) return { ...rest, ...(await insert(trx, rest, charge.call_type)) };
   const { id, state, held } = known;
   if (state === 'charged') return { outcome: 'reversed before', reversal_id: id };
-  if (state === 'refused') return { outcome: 'refused before', reversal_id: id };
+  if (state === 'refused' && known.reason === neverSeen)
+    return { outcome: 'refused before', reversal_id: id };
+  if (state === 'refused') {
+    await detach(trx, id);
+    return { ...rest, ...(await insert(trx, rest, charge.call_type)) };
+  }
   if (Number(held) === 1) return { outcome: 'in hand', reversal_id: id };
   const epoch = known.epoch + 1;
   await trx
     .updateTable(table)
-    .set({ state: 'sent', epoch, in_hand_until: heldFromNow })
+    .set({ state: 'sent', epoch, in_hand_until: heldFromNow, ask_at: null })
     .where('id', '=', id)
     .execute();
   return { ...rest, id, epoch };
 }
+
+/** There is nothing to give back, now or later. */
+const neverSeen = 'the payment centre has never seen the charge';
+
+/** A charge has one reversal: the refused one makes room for the next, and says itself what it was for. */
+const detach = (trx: Trx, id: string) =>
+  trx
+    .updateTable(table)
+    .set(({ ref }) => ({ refund_refused_of: ref('reverses_id'), reverses_id: null }))
+    .where('id', '=', id)
+    .execute();
 
 async function insert(
   trx: Trx,
@@ -152,38 +184,58 @@ async function insert(
   return { id, epoch: 1 };
 }
 
-/** The word for the outcome, and the state of the row with it; undefined where it stays open. */
+/** The word for the outcome, and what is written with it: the row stays open, or waits for a person, or has ended. */
 function meaningOf(answer: TradeAnswer | undefined) {
-  if (answer?.is === 'done') return { outcome: 'reversed', state: 'charged' } as const;
-  if (answer?.is === 'refused' || answer?.is === 'never seen')
-    return { outcome: 'refused', state: 'refused' } as const;
+  const later = { ask_at: sql<string>`now(3)` };
+  const person = { ask_at: null, reason: 'the payment centre says conflict' };
+  if (answer?.is === 'done')
+    return { outcome: 'reversed', state: 'charged', balance_fen: answer.balanceFen } as const;
+  if (answer?.is === 'refused')
+    return { outcome: 'refused', state: 'refused', reason: reasonOf(answer) } as const;
+  if (answer?.is === 'never seen')
+    return { outcome: 'refused', state: 'refused', reason: neverSeen } as const;
   if (answer?.is === 'conflict')
-    throw new Error('The payment centre knows this reversal with other values: reconcile first.');
-  return { outcome: 'open: start it again', state: answer ? 'intent' : 'unknown' } as const;
+    return { outcome: 'conflict', state: 'unknown', ...person } as const;
+  return {
+    outcome: 'open: start it again',
+    state: answer ? 'intent' : 'unknown',
+    ...later,
+  } as const;
 }
 
-/** Writes the answer, and posts the reversal with it, unless another has taken the row in hand since. */
+/**
+ * Writes the answer, and posts the reversal with it, unless another has taken the row in hand since. Listings that are
+ * offline for want of money are shown again with what is given back.
+ */
 async function note(
   trx: Trx,
   { id, user_id, epoch, by, why, chargeId, amountFen }: InHand,
   answer: TradeAnswer | undefined,
+  follow: (...followUps: FollowUp[]) => void,
 ): Promise<string> {
-  const { outcome, state } = meaningOf(answer);
+  const { outcome, ...change } = meaningOf(answer);
   await lockAccount(trx, user_id);
   const { numUpdatedRows } = await trx
     .updateTable(table)
-    .set({ state, in_hand_until: null })
-    .set(answer?.is === 'done' ? { balance_fen: answer.balanceFen } : {})
+    .set({ ...change, in_hand_until: null })
     .where('id', '=', id)
     .where('epoch', '=', epoch)
     .where('state', '=', 'sent')
     .executeTakeFirst();
   if (!numUpdatedRows) return 'overtaken';
-  if (state === 'charged')
+  if (change.state === 'charged') {
     await post(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
+    if (change.balance_fen > 0) follow(await toppedUp(trx, user_id, change.balance_fen));
+  }
   const detail = { payment_id: chargeId, reversal_id: id };
-  await audit(trx, { who: by, what: `charge/${outcomeVerb[state]}`, why, detail });
+  await audit(trx, { who: by, what: `charge/${outcomeVerb[change.state]}`, why, detail });
   return outcome;
+}
+
+/** Money that is given back counts like money that is paid in, from now on. */
+async function toppedUp(trx: Trx, user_id: string, balance: number): Promise<FollowUp> {
+  const { rows } = await sql<{ now: string }>`select now() now`.execute(trx);
+  return toQueue(listingSwitches, { user_id, topped_up_at: rows[0]?.now ?? '', balance });
 }
 
 const outcomeVerb = {

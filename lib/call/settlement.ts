@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { PartnerAway, Postponed, textOf } from '../platform/errors.ts';
+import { PartnerAway, Postponed, Rejected, textOf } from '../platform/errors.ts';
+import { reportFailure } from '../platform/log.ts';
 import { commit, toBus, toQueue } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import { record } from './answers.ts';
@@ -42,16 +43,30 @@ export async function settleCharges(
 ) {
   const { mysql, settings, stopped } = deps;
   const { stuckAfterMinutes, shadow } = await settings();
-  const decided = await decideOpen(deps, remaining);
-  if (shadow) return { ...(await compareShadow(mysql, stuckAfterMinutes)), decided };
-  await doubtStuck(mysql, stuckAfterMinutes);
+  const failures: unknown[] = [];
+  const step = async <Result>(work: () => Promise<Result>, otherwise: Result): Promise<Result> => {
+    try {
+      return await work();
+    } catch (error) {
+      failures.push(error);
+      return otherwise;
+    }
+  };
+  const decided = await step(() => decideOpen(deps, remaining), 0);
+  if (shadow) {
+    const compared = await compareShadow(mysql, stuckAfterMinutes);
+    throwFirst(failures);
+    return { ...compared, decided };
+  }
+  await step(() => doubtStuck(mysql, stuckAfterMinutes), undefined);
   const partnerOff = (await stopped('partner/payment')) !== undefined;
-  const settled = partnerOff ? {} : await askDue(deps, remaining);
-  const reversals = partnerOff ? 0 : await resumeReversals(deps, { remaining });
-  const nudged = (await stopped(...chargingSwitches))
-    ? 0
-    : await nudgeIntents(deps, stuckAfterMinutes);
-  const announced = await announce(deps, remaining);
+  const settled = partnerOff ? {} : await step(() => askDue(deps, remaining), {});
+  const resume = () => resumeReversals(deps, { remaining });
+  const reversals = partnerOff ? 0 : await step(resume, 0);
+  const trigger = () => nudgeIntents(deps, stuckAfterMinutes);
+  const nudged = (await stopped(...chargingSwitches)) ? 0 : await step(trigger, 0);
+  const announced = await step(() => announce(deps, remaining), 0);
+  throwFirst(failures);
   const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
   return {
     outcome: stops.length ? 'charging stopped' : 'settled',
@@ -59,13 +74,26 @@ export async function settleCharges(
   };
 }
 
+/** Steps, and the rows of one step, do not wait for each other: what failed is thrown when all have been tried. */
+function throwFirst(failures: readonly unknown[]): void {
+  const [first] = failures;
+  if (first === undefined) return;
+  throw new Error(`${failures.length} failed: ${textOf(first)}`, { cause: first });
+}
+
 async function decideOpen(deps: ChargeDeps, remaining: () => number): Promise<number> {
   let decided = 0;
+  const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, rowsMax)) {
     if (remaining() < endMs) break;
-    await decideCall(deps, id);
-    decided += 1;
+    try {
+      await decideCall(deps, id);
+      decided += 1;
+    } catch (error) {
+      failures.push(error);
+    }
   }
+  throwFirst(failures);
   return decided;
 }
 
@@ -110,8 +138,7 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
     }
   };
   await Promise.all(Array.from({ length: asksAtOnce }, lane));
-  if (failures.length)
-    throw new Error(`${failures.length} charges: ${textOf(failures[0])}`, { cause: failures[0] });
+  throwFirst(failures);
   return counts;
 }
 
@@ -120,6 +147,7 @@ async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
   if (!(await takeToAsk(deps.mysql, charge))) return 'asked by another';
   try {
     const trade = await deps.payments.tradeOf(charge.id);
+    if (trade.is === 'refused') return await recordRefusal(deps, charge, trade.balanceFen);
     if (trade.is !== 'never seen') return (await record(deps, charge, trade)).outcome;
     if (await deps.stopped(...chargingSwitches)) return 'waits';
     const taken = await takeToSend(deps.mysql, charge);
@@ -127,8 +155,47 @@ async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
   } catch (error) {
     if (error instanceof PartnerAway) return 'no answer';
     if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
+    if (error instanceof Rejected) return conflict(error);
     throw error;
   }
+}
+
+/**
+ * The state of a trade says that it was refused, and not why. Asked for once more it gets the answer that it had, so
+ * that is done to learn the reason; the id stays the same, so nothing can be charged twice. Where no charge may be sent
+ * the reason stays unknown.
+ */
+async function recordRefusal(
+  deps: ChargeDeps,
+  charge: Charge,
+  balanceFen: number | undefined,
+): Promise<string> {
+  const { id: tradeId, userId, amountFen } = charge;
+  const trade = { is: 'refused', balanceFen } as const;
+  if (await deps.stopped(...chargingSwitches)) return (await record(deps, charge, trade)).outcome;
+  const again = await deps.payments.deduct({ tradeId, userId, amountFen });
+  if (again.is === 'later') return 'no answer';
+  if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
+  return (await record(deps, charge, again.is === 'never seen' ? trade : again)).outcome;
+}
+
+/** What the payment centre says about this id is about another charge: it is asked no more. */
+async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): Promise<string> {
+  const reason = 'the payment centre says conflict';
+  await mysql
+    .updateTable(payments)
+    .set({ ask_at: null, reason })
+    .where('id', '=', id)
+    .where('state', '=', 'unknown')
+    .where('epoch', '=', epoch)
+    .execute();
+  return conflict(new Error(`payment ${id}: ${reason}`));
+}
+
+/** A person has to look at it; docs/runbooks/charge-conflict.md. */
+function conflict(error: Error): string {
+  reportFailure('conflict', {}, error);
+  return 'conflict';
 }
 
 /** The next ask is set before this one is made: two runs do not ask about one charge. */

@@ -26,15 +26,19 @@ export function laterOf(one: Cause | undefined, other: Cause): Cause {
   return BigInt(other.paymentId) > BigInt(one.paymentId) ? other : one;
 }
 
+const secondOf = (time: string): string => time.slice(0, 'YYYY-MM-DD HH:mm:ss'.length);
+
 /**
- * Offline from the latest cause on; online again after a top-up that is newer than it, if money was what was missing.
+ * Offline from the latest cause on; online again after a top-up that is not older than it, if money was what was
+ * missing. Top-ups are stamped to the second: one within the second of the cause is taken for the later of the two,
+ * since the next charge corrects that, and nothing would correct the opposite.
  * That an account is short of money shows that it is not frozen any more: only the latest cause counts.
  * Undefined: nothing of ours has ever taken them offline.
  */
 export function wanted({ latest, toppedUpAt }: Standing): Wanted | undefined {
   if (!latest) return undefined;
   const { at, paymentId, endsWithMoney } = latest;
-  const over = endsWithMoney && toppedUpAt !== undefined && toppedUpAt > at;
+  const over = endsWithMoney && toppedUpAt !== undefined && secondOf(toppedUpAt) >= secondOf(at);
   return over
     ? { to: 'online', requestId: `online-${paymentId}` }
     : { to: 'offline', requestId: `offline-${paymentId}` };

@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
+import { PartnerAway } from '../platform/errors.ts';
 import { plusSeconds } from '../platform/time.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import type { Difference, Span } from './differences.ts';
+import type { Comparison, Difference, Span } from './differences.ts';
 import type { Payments, StatementTrade } from './payments.ts';
 
 const table = 'user_prop_db.sublessor_call_payment_log_201409';
@@ -10,18 +11,43 @@ const idsPerStatementMax = 500;
 const statementDaysMax = 40;
 const daySeconds = 86_400;
 
+/** The kinds of difference that are found here. */
+export const statementKinds = [
+  'trade without charge',
+  'charge and its trade',
+  'trade of another owner',
+  'charge without trade',
+  'trade listed twice',
+] as const;
+
+interface StatementDifference extends Difference {
+  readonly kind: (typeof statementKinds)[number];
+}
+
+/** A day's trades by their ids: each once as a rule, else as often as they are listed. */
+type Statement = ReadonlyMap<string, Listed>;
+type Listed = readonly [StatementTrade, ...StatementTrade[]];
+
 /** The payment centre's statements, each asked for once. */
-export type Statements = (day: string) => Promise<ReadonlyMap<string, StatementTrade>>;
+export type Statements = (day: string) => Promise<Statement>;
 
 export function statementsOf({ statementOf }: Pick<Payments, 'statementOf'>): Statements {
-  const known = new Map<string, Promise<ReadonlyMap<string, StatementTrade>>>();
+  const known = new Map<string, Promise<Statement>>();
   return (day) => {
-    const asked =
-      known.get(day) ??
-      statementOf(day).then((trades) => new Map(trades.map((trade) => [trade.tradeId, trade])));
+    const asked = known.get(day) ?? statementOf(day).then(byId);
     known.set(day, asked);
     return asked;
   };
+}
+
+function byId(trades: readonly StatementTrade[]): Statement {
+  const found = new Map<string, [StatementTrade, ...StatementTrade[]]>();
+  for (const trade of trades) {
+    const before = found.get(trade.tradeId);
+    if (before) before.push(trade);
+    else found.set(trade.tradeId, [trade]);
+  }
+  return found;
 }
 
 interface Row {
@@ -31,27 +57,49 @@ interface Row {
   readonly state: string;
 }
 
-/** What our payment log and the payment centre's statement of a day say of each other. */
+/**
+ * What our payment log and the payment centre's statement of a day say of each other: of charges that were made on that
+ * day, and of those that were settled on it, however long before they were made.
+ */
 export async function differencesOfStatement(
   mysql: Kysely<AccountingTables>,
   statements: Statements,
   day: string,
-): Promise<Difference[]> {
+): Promise<Comparison> {
   const span = { from: `${day} 00:00:00`, to: plusSeconds(`${day} 00:00:00`, daySeconds) };
   const trades = await statements(day);
+  const dayBefore = await unlessUnavailable(statements(plusDays(day, -1)));
   const found: Difference[] = [];
   const ids = [...trades.keys()];
   for (let start = 0; start < ids.length; start += idsPerStatementMax) {
     const part = ids.slice(start, start + idsPerStatementMax);
     const rows = new Map((await rowsOf(mysql, part)).map((row) => [row.id, row]));
     for (const id of part) {
-      const trade = trades.get(id);
-      if (trade) found.push(...between(rows.get(id), trade));
+      const listed = trades.get(id);
+      if (listed) found.push(...between(rows.get(id), listed, dayBefore?.get(id)));
     }
   }
-  for (const row of await chargedIn(mysql, span))
-    if (!trades.has(row.id) && !(await isElsewhere(statements, row, day))) found.push(missing(row));
-  return found;
+  let why: string | undefined;
+  for (const row of await chargedIn(mysql, span)) {
+    if (trades.has(row.id)) continue;
+    try {
+      if (!(await isElsewhere(statements, row, day))) found.push(missing(row));
+    } catch (error) {
+      if (!(error instanceof PartnerAway)) throw error;
+      why = error.message;
+    }
+  }
+  return { found, why };
+}
+
+/** It is only looked at for trades that two days list. */
+async function unlessUnavailable(statement: Promise<Statement>): Promise<Statement | undefined> {
+  try {
+    return await statement;
+  } catch (error) {
+    if (error instanceof PartnerAway) return undefined;
+    throw error;
+  }
 }
 
 const rowsOf = (mysql: Kysely<AccountingTables>, ids: readonly string[]): Promise<Row[]> =>
@@ -61,29 +109,42 @@ const rowsOf = (mysql: Kysely<AccountingTables>, ids: readonly string[]): Promis
     .where('id', 'in', ids)
     .execute();
 
-const chargedIn = (mysql: Kysely<AccountingTables>, { from, to }: Span) =>
-  mysql
-    .selectFrom(table)
-    .select(['id', 'user_id', 'amount_fen', 'state'])
-    .select(sql<string>`date(updated_at)`.as('settled'))
-    .where('state', '=', 'charged')
-    .where('created_at', '>=', from)
-    .where('created_at', '<', to)
-    .execute();
+/** Charges made, or settled, in the span: each by an index of its own. */
+async function chargedIn(mysql: Kysely<AccountingTables>, { from, to }: Span) {
+  const within = (column: 'created_at' | 'updated_at') =>
+    mysql
+      .selectFrom(table)
+      .select(['id', 'user_id', 'amount_fen', 'state'])
+      .select([
+        sql<string>`date(created_at)`.as('made'),
+        sql<string>`date(updated_at)`.as('settled'),
+      ])
+      .where('state', '=', 'charged')
+      .where(column, '>=', from)
+      .where(column, '<', to);
+  return await within('created_at').union(within('updated_at')).execute();
+}
 
-function* between(row: Row | undefined, trade: StatementTrade): Generator<Difference> {
-  const { tradeId, userId, amountFen } = trade;
+function* between(
+  row: Row | undefined,
+  listed: Listed,
+  dayBefore: Listed | undefined,
+): Generator<StatementDifference> {
+  const [{ tradeId, userId, amountFen }] = listed;
   const subject = `payment ${tradeId}`;
   const theirs = String(amountFen);
+  const ours = row ? String(row.amount_fen) : null;
+  const all = [...(dayBefore ?? []), ...listed].map((trade) => trade.amountFen);
+  if (all.length > 1) yield { kind: 'trade listed twice', subject, ours, theirs: all.join(' + ') };
   if (row?.state !== 'charged')
     return yield { kind: 'trade without charge', subject, ours: row?.state ?? null, theirs };
   if (BigInt(row.amount_fen) !== BigInt(amountFen))
-    yield { kind: 'charge and its trade', subject, ours: String(row.amount_fen), theirs };
+    yield { kind: 'charge and its trade', subject, ours, theirs };
   if (row.user_id !== userId)
     yield { kind: 'trade of another owner', subject, ours: row.user_id, theirs: userId };
 }
 
-const missing = ({ id, amount_fen }: Row): Difference => ({
+const missing = ({ id, amount_fen }: Row): StatementDifference => ({
   kind: 'charge without trade',
   subject: `payment ${id}`,
   ours: String(amount_fen),
@@ -96,15 +157,14 @@ const missing = ({ id, amount_fen }: Row): Difference => ({
  */
 async function isElsewhere(
   statements: Statements,
-  { id, settled }: Row & { readonly settled: string },
+  { id, made, settled }: Row & { readonly made: string; readonly settled: string },
   day: string,
 ): Promise<boolean> {
-  const days = [plusDays(day, -1)];
-  for (let next = 1; next <= statementDaysMax; next++) {
-    days.push(plusDays(day, next));
-    if (plusDays(day, next) > settled) break;
+  const last = plusDays(made, statementDaysMax);
+  for (let other = plusDays(made, -1); other <= last; other = plusDays(other, 1)) {
+    if (other !== day && (await statements(other)).has(id)) return true;
+    if (other > settled) break;
   }
-  for (const other of days) if ((await statements(other)).has(id)) return true;
   return false;
 }
 

@@ -36,6 +36,7 @@ export interface CallTables extends PlatformTables {
     asked: Generated<number>;
     ask_at: string | null;
     announced: Generated<number>;
+    refund_refused_of: string | null;
   };
   'user_prop_db.charge_gate': { scope: string; counted_after_id: Generated<string> };
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
@@ -44,7 +45,8 @@ export interface CallTables extends PlatformTables {
 /** BIGINT: a text when it is read. */
 type Fen = ColumnType<string, number, number>;
 
-interface CallLog {
+/** The columns of `sublessor_call_log_201409`. */
+export interface CallLog {
   id: Generated<string>;
   call_id: string;
   user_id: string;

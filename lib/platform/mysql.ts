@@ -107,5 +107,6 @@ function repeatingOn(raw: MysqlPoolConnection): MysqlPoolConnection {
 
 type Answered = Parameters<MysqlPoolConnection['query']>[2];
 
-const isLockConflict = (error: unknown): boolean =>
+/** MySQL chose the transaction as a deadlock's victim (1213), or it waited too long for a lock (1205). */
+export const isLockConflict = (error: unknown): boolean =>
   error instanceof Error && 'errno' in error && (error.errno === 1213 || error.errno === 1205);

@@ -17,6 +17,8 @@ const Account = z.strictObject({
   user_id: Id,
   balance: z.int(),
   frozen: z.boolean().default(false),
+  /** What the owner may owe, in fen. */
+  overdraft: z.int().nonnegative().optional(),
 });
 const Busy = z.strictObject({ times: z.int().nonnegative() });
 
@@ -51,11 +53,11 @@ type Asked = Pick<Trade, 'trade_id' | 'user_id' | 'amount' | 'reason' | 'origina
 /**
  * The payment centre: accounts, and a ledger in which each trade id stands once, done or refused. It keeps what it has
  * answered, so that the same request gets the same answer for ever; only "try later" leaves no trace.
- * Beside the common controls: `POST /__accounts {"user_id","balance","frozen"?}`, `POST /__busy {"times"}` (so many
+ * Beside the common controls: `POST /__accounts {"user_id","balance","frozen"?,"overdraft"?}`, `POST /__busy {"times"}` (so many
  * trades are answered 5000).
  */
 export function paymentCentre(now: () => Date = () => new Date()): Partner {
-  const accounts = new Map<string, { balance: number; frozen: boolean }>();
+  const accounts = new Map<string, Omit<z.infer<typeof Account>, 'user_id'>>();
   const trades = new Map<string, Trade>();
   let busyTimes = 0;
 
@@ -94,7 +96,7 @@ export function paymentCentre(now: () => Date = () => new Date()): Partner {
     const account = accounts.get(user_id);
     if (!account) return keep(asked, 'refused', { code: codes.unknownAccount });
     if (account.frozen) return keep(asked, 'refused', { code: codes.frozen });
-    if (account.balance < amount)
+    if (account.balance + (account.overdraft ?? 0) < amount)
       return keep(asked, 'refused', { code: codes.notEnough, balance: account.balance });
     return done(asked);
   };
@@ -109,6 +111,7 @@ export function paymentCentre(now: () => Date = () => new Date()): Partner {
     const before = known(asked);
     if (before) return before;
     if (isBusy()) return { code: codes.later };
+    if (accounts.get(user_id)?.frozen) return keep(asked, 'refused', { code: codes.frozen });
     return leftOf(original, trades) < amount ? { code: codes.otherParameters } : done(asked);
   };
 
@@ -168,7 +171,7 @@ export function paymentCentre(now: () => Date = () => new Date()): Partner {
 /** What of a trade was not given back yet. */
 const leftOf = ({ trade_id, amount }: Trade, trades: ReadonlyMap<string, Trade>): number =>
   [...trades.values()]
-    .filter(({ original_trade_id }) => original_trade_id === trade_id)
+    .filter(({ original_trade_id, state }) => original_trade_id === trade_id && state === 'done')
     .reduce((left, refund) => left + refund.amount, amount);
 
 /** By the contract: HMAC-SHA256, in hex, of the compact JSON of the body without `sign`, its keys sorted. */

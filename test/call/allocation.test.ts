@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { allocated } from '../../lib/call/allocation.ts';
+import { allocated, shareOut } from '../../lib/call/allocation.ts';
 
 const sum = (amounts: readonly bigint[]) => amounts.reduce((total, one) => total + one, 0n);
 const funds = fc
@@ -50,6 +50,26 @@ test('a contract pays only when all before it are empty, and nothing waits while
       const last = contracts.findLastIndex((one) => paid(one.contract_id) > 0n);
       expect(left.slice(0, Math.max(last, 0)).every((balance) => balance === 0n)).toBe(true);
       if (paid(null) > 0n) expect(sum(left)).toBe(0n);
+    }),
+  );
+});
+
+test('waiting income is shared out as if each charge were allocated after the one before it', () => {
+  fc.assert(
+    fc.property(fc.array(charge, { maxLength: 8 }), funds, (amounts, contracts) => {
+      const waiting = amounts.map((amount_fen, index) => ({
+        ...{ id: String(100 + index), payment_id: String(200 + index), amount_fen },
+      }));
+      const left = new Map(contracts.map((one) => [one.contract_id, one.balance_fen]));
+      const expected = waiting.flatMap((one) => {
+        const now = [...left].map(([contract_id, balance_fen]) => ({ contract_id, balance_fen }));
+        return allocated(one.amount_fen, now).flatMap(({ contract_id, amount_fen }) => {
+          if (contract_id === null) return [];
+          left.set(contract_id, (left.get(contract_id) ?? 0n) - amount_fen);
+          return [{ waiting: one, contract_id, amount_fen }];
+        });
+      });
+      expect(shareOut(waiting, contracts)).toEqual(expected);
     }),
   );
 });

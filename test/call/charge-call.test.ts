@@ -109,6 +109,15 @@ test('the last money is charged, and then the listings go offline', async () => 
   expect(await messages()).toMatchObject([{ userId: '42', why: 'balance is 0' }]);
 });
 
+test('a balance below 0 after a charge takes the listings offline as well', async () => {
+  await account(42, 1_000, false, 10_000);
+  await charge(sqsEvent(await decidedCall()));
+  expect(await chargeStates()).toEqual([['charged', '-3000']]);
+  expect(await messages()).toEqual([
+    { userId: '42', paymentId: '820000000000', why: 'balance is 0' },
+  ]);
+});
+
 test.each(['lose_answer', 'error'])(
   '%s: unknown, asked about in five minutes, nothing goes offline',
   async (mode) => {

@@ -137,11 +137,67 @@ test('a number that is learnt to be a broker’s changes nothing that was decide
   expect(await rules()).toEqual([1, 5]);
 });
 
-test('of two messages about one call the first stands, whatever the second says', async () => {
+test('of two messages about one call the first stands, and another second one is rejected by name', async () => {
   const first = call();
   await filterInOrder(first, { ...first, duration: 1, user_id: 43 });
   expect(await logged()).toMatchObject([{ duration: 61, user_id: '42', filter_rule: 1 }]);
   expect(await charged()).toHaveLength(1);
+  expect(await takeDead(dead)).toMatchObject([
+    {
+      reason: `Call ${first.call_id} is known otherwise: user_id is 42, not 43; duration is 61, not 1`,
+    },
+  ]);
+});
+
+test.each([
+  ['caller', { caller: '13912345678' }, 'caller is 138****5678, not 139****5678'],
+  ['callee', { callee: '4008208821' }, 'callee is 400****8820, not 400****8821'],
+  ['owner', { user_id: 43 }, 'user_id is 42, not 43'],
+  [
+    'day',
+    { started_at: '2026-11-21 10:00:00' },
+    'started_at is 2026-11-20 10:00:00, not 2026-11-21 10:00:00',
+  ],
+  ['status', { status: 0 }, 'status is 1, not 0'],
+  ['type', { call_type: 2 }, 'call_type is 1, not 2'],
+])('another call under a known call_id, by its %s, is rejected', async (_, changed, why) => {
+  const first = call();
+  await filterInOrder(first, { ...first, ...changed }, first);
+  expect(await rules()).toEqual([1]);
+  expect(await charged()).toHaveLength(1);
+  expect(await takeDead(dead)).toMatchObject([
+    { reason: `Call ${first.call_id} is known otherwise: ${why}` },
+  ]);
+});
+
+test('the same call with its numbers written in another way is the same call', async () => {
+  const first = call();
+  await filterInOrder(first, { ...first, caller: '+86 138-1234-5678', callee: '400-820-8820' });
+  expect(await rules()).toEqual([1]);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('names of calls compare byte for byte: case and trailing blanks make another call', async () => {
+  const names = ['X1', 'X1 ', 'x1', 'Ｘ1'];
+  await filterInOrder(
+    ...names.map((call_id, index) => call({ call_id, caller: `1381234567${index}` })),
+  );
+  expect((await logged()).map(({ call_id }) => call_id)).toEqual(names);
+  expect(await rules()).toEqual([1, 1, 1, 1]);
+  expect(await charged()).toHaveLength(4);
+  expect(await takeDead(dead)).toEqual([]);
+});
+
+test('a call that was imported is compared by owner and start: the old system writes numbers its own way', async () => {
+  const first = call();
+  await filterInOrder(first);
+  await run(
+    `update user_prop_db.sublessor_call_log_201409 set decision = '{"imported": true}', caller = '1', callee = '2'`,
+  );
+  await filterInOrder(first, { ...first, user_id: 43 });
+  expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual([
+    `Call ${first.call_id} is known otherwise: user_id is 42, not 43`,
+  ]);
 });
 
 test('the same message ten times at once is one call, charged once', async () => {

@@ -1,13 +1,17 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { type ImportHistory, importHistory } from '../../lib/call/history.ts';
+import { signedContracts } from '../../lib/call/queues.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, income, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { createHistory, oldCall, oldContract, oldIncome, oldPayment } from '../support/history.ts';
-import { contextOf, eventOf } from '../support/lambda.ts';
+import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
+import { testDeadLetterQueue } from '../support/queues.ts';
 
+await testDeadLetterQueue(signedContracts);
 const { handler } = await import('../../functions/call/import-history.ts');
+const { handler: postContract } = await import('../../functions/call/post-contract.ts');
 const { handler: postIncome } = await import('../../functions/call/post-income.ts');
 
 const [calls, money] = ['calls', 'money'].map((name) =>
@@ -139,4 +143,58 @@ test('a row of ours that stands where an old one should is told', async () => {
 
 test('not while we charge ourselves', async () => {
   expect(await handler(calls, contextOf())).toEqual({ outcome: 'charging goes on: stop it first' });
+});
+
+const sums = async () =>
+  (
+    await rowsOf(`select payment_id, sum(amount_fen) fen
+      from user_prop_db.sublessor_accounting_income_201409 group by payment_id order by payment_id`)
+  ).map(({ payment_id, fen }) => [payment_id, Number(fen)]);
+
+test('imported again after a contract has paid waiting income: nothing counts twice', async () => {
+  await history();
+  await oldIncome(9_002, 830_000_000_002, null);
+  await start(calls);
+  await start(money);
+  await postContract(
+    sqsEvent({
+      ...{ contract_id: 501, contract_no: 'N-501', user_id: 7001, customer: '客户' },
+      ...{ amount_fen: 10_000, signed_at: '2026-11-01 10:00:00' },
+    }),
+    contextOf(),
+  );
+  const before = [await income(), await balances()];
+  expect(await start(money)).toEqual({ outcome: 'imported', what: 'money', imported: 0 });
+  expect([await income(), await balances()]).toEqual(before);
+  expect(await sums()).toEqual([
+    ['830000000001', 4_000],
+    ['830000000002', 4_000],
+  ]);
+});
+
+test('imported again after we have posted what the old system posts later: nothing counts twice', async () => {
+  await history();
+  await start(calls);
+  await start(money);
+  await postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  await oldIncome(9_002, 830_000_000_002, 11);
+  await run('update sublessor_history.sublessor_contract set balance_fen = 92000');
+  expect(await start(money)).toMatchObject({ outcome: 'imported', imported: 0 });
+  expect(await sums()).toEqual([
+    ['830000000001', 4_000],
+    ['830000000002', 4_000],
+  ]);
+  expect(await balances()).toEqual([92_000]);
+});
+
+test('income, or a balance, that is other than in the old system is told', async () => {
+  await history();
+  await start(calls);
+  await start(money);
+  await run('update sublessor_history.sublessor_contract set balance_fen = 96001');
+  await run('update user_prop_db.sublessor_accounting_income_201409 set amount_fen = 3999');
+  expect(await start(money)).toMatchObject({
+    outcome: 'imported, and differs',
+    differing: { income: 1, contracts: 1 },
+  });
 });

@@ -134,3 +134,38 @@ test('other content under the same id, or another id under the same number, is s
   ]);
   expect(await balances()).toEqual([1_000_000]);
 });
+
+test('a contract for four thousand waiting charges is taken in, in portions, and holds no account for long', async () => {
+  await run(
+    `set session cte_max_recursion_depth = 5000;
+     insert into user_prop_db.sublessor_accounting_income_201409 (payment_id, contract_id, user_id, amount_fen)
+     with recursive n as (select 1 i union all select i + 1 from n where i < 4000)
+     select 830000000000 + i, null, ?, 4000 + i % 3 from n order by i desc`,
+    [body['user_id']],
+  );
+  const startedAt = Date.now();
+  expect(redelivered(signed, await changed({ amount_fen: 10_000_001 }))).toEqual([]);
+  expect(Date.now() - startedAt).toBeLessThan(10_000);
+  expect(await balances()).toEqual([0]);
+  const paid = (await income()).filter(([, contract]) => contract === '501');
+  const sum = paid.reduce((total, [, , fen]) => total + Number(fen), 0);
+  expect(sum).toBe(10_000_001);
+  expect(paid.map(([id]) => Number(id))).toEqual(
+    Array.from(paid, (_, index) => 830_000_000_001 + index),
+  );
+  const all = (await income()).reduce((total, [, , fen]) => total + Number(fen), 0);
+  expect(all).toBe(
+    Array.from({ length: 4_000 }, (_, i) => 4_000 + ((i + 1) % 3)).reduce((a, b) => a + b),
+  );
+  expect(await rowsOf('select allocate_since from user_prop_db.sublessor_account')).toEqual([
+    { allocate_since: null },
+  ]);
+});
+
+test('contract numbers compare byte for byte', async () => {
+  await handle(signed);
+  const contract_no = `${body['contract_no']} `;
+  await changed({ contract_id: 502, contract_no });
+  expect(await takeDead(dead)).toEqual([]);
+  expect(await balances()).toEqual([1_000_000, 1_000_000]);
+});

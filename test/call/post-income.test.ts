@@ -3,8 +3,9 @@ import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { postIncome } from '../../lib/call/income.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
+import { connect } from '../../local/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
 const { handler } = await import('../../functions/call/post-income.ts');
@@ -81,7 +82,8 @@ test('what is not charged is not posted', async () => {
 /** Many charges of one owner, as one statement. */
 const many = (count: number) =>
   run(
-    `insert into user_prop_db.sublessor_call_payment_log_201409
+    `set session cte_max_recursion_depth = 5000;
+     insert into user_prop_db.sublessor_call_payment_log_201409
       (id, call_log_id, user_id, amount_fen, state, created_at)
      with recursive n as (select 1 i union all select i + 1 from n where i < ?)
      select i, i, ?, 4000, 'charged', '2026-11-20 10:00:00' from n`,
@@ -106,4 +108,148 @@ test('with little time the next run goes on', async () => {
   expect((await income()).length).toBe(60);
   expect(await balances()).toEqual([1_000_000 - 60 * 4_000]);
   expect(await cursor()).toBe('60');
+});
+
+const remembered = async () =>
+  (
+    await rowsOf(
+      'select payment_id, why from user_prop_db.sublessor_income_open order by payment_id',
+    )
+  ).map(({ payment_id, why }) => [payment_id, why]);
+
+test('the cursor passes a charge that stays open, and remembers it until it is final', async () => {
+  await contract('11', 100_000);
+  await payment({ id: '101', state: 'unknown' });
+  await payment({ id: '102', state: 'intent' });
+  await payment({ id: '103' });
+  await post();
+  expect(await cursor()).toBe('103');
+  expect(await remembered()).toEqual([
+    ['101', null],
+    ['102', null],
+  ]);
+  await settle('101');
+  await run(
+    "update user_prop_db.sublessor_call_payment_log_201409 set state = 'refused' where id = 102",
+  );
+  await post();
+  expect(await remembered()).toEqual([]);
+  expect(await income()).toEqual([
+    ['101', '11', 4_000],
+    ['103', '11', 4_000],
+  ]);
+  expect(await balances()).toEqual([92_000]);
+});
+
+test('rows above an open charge are read once, not at every run', async () => {
+  await payment({ id: '50', state: 'unknown', callLogId: '9050' });
+  await run(
+    `insert into user_prop_db.sublessor_call_payment_log_201409
+      (id, call_log_id, user_id, amount_fen, state, created_at)
+     values (100, 100, ?, 4000, 'refused', '2026-11-20 10:00:00'),
+      (101, 101, ?, 4000, 'refused', '2026-11-20 10:00:00')`,
+    [owner, owner],
+  );
+  await post();
+  expect(await cursor()).toBe('101');
+});
+
+test('a reversal whose charge was not charged is named, and the rest is posted', async () => {
+  await contract('11', 100_000);
+  await payment({ id: '101', state: 'unknown' });
+  await run(
+    `insert into user_prop_db.sublessor_call_payment_log_201409
+      (id, reverses_id, user_id, amount_fen, state, created_at, updated_at)
+     values (102, 101, ?, -4000, 'charged', '2026-11-20 10:00:00', '2026-11-20 10:00:00')`,
+    [owner],
+  );
+  await payment({ id: '103' });
+  await payment({ id: '104', userId: '7002' });
+  await post();
+  expect(await income()).toEqual([
+    ['103', '11', 4_000],
+    ['104', null, 4_000],
+  ]);
+  expect(await cursor()).toBe('104');
+  expect(await remembered()).toEqual([
+    ['101', null],
+    ['102', '102 reverses 101, which was not charged.'],
+  ]);
+  await post();
+  expect(await income()).toHaveLength(2);
+  await settle('101');
+  await post();
+  await post();
+  expect(await remembered()).toEqual([]);
+  expect(await income()).toEqual([
+    ['101', '11', 4_000],
+    ['102', '11', -4_000],
+    ['103', '11', 4_000],
+    ['104', null, 4_000],
+  ]);
+  expect(await balances()).toEqual([96_000]);
+});
+
+test('an account that is locked for long blocks its own owner only', async () => {
+  await contract('11', 100_000);
+  await contract('12', 100_000, { userId: '7002' });
+  await payment({ id: '101' });
+  await payment({ id: '102', userId: '7002' });
+  await run('insert into user_prop_db.sublessor_account (user_id) values (?)', [owner]);
+  const other = await connect(serverOfWorker());
+  try {
+    await other.query('begin');
+    await other.query('select * from user_prop_db.sublessor_account where user_id = ? for update', [
+      owner,
+    ]);
+    await post();
+    expect(await income()).toEqual([['102', '12', 4_000]]);
+  } finally {
+    await other.end();
+  }
+  await post();
+  expect(await income()).toEqual([
+    ['101', '11', 4_000],
+    ['102', '12', 4_000],
+  ]);
+});
+
+test('over rows that are posted already each run makes progress, however little time it has', async () => {
+  await many(60);
+  await post();
+  await run('truncate table user_prop_db.sublessor_income_cursor');
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    settings: async () => ({ pageRowsMax: 7 }),
+  };
+  const places = [0];
+  while (places.at(-1) !== 60) {
+    let looks = 5; // Fewer than there are pages.
+    await postIncome(deps, { remaining: () => (looks-- > 0 ? 60_000 : 0) });
+    places.push(Number(await cursor()));
+    expect(places.at(-1)).toBeGreaterThan(places.at(-2) ?? 0);
+  }
+  expect(await income()).toHaveLength(60);
+});
+
+test('what a contract left in portions is allocated by the next run, in the order of the charges', async () => {
+  await many(1_200);
+  await post();
+  await contract('11', 1_000 * 4_000 + 1_000);
+  await run("update user_prop_db.sublessor_account set allocate_since = '2026-11-20 10:00:00'");
+  await payment({ id: '1201' });
+  await post();
+  const rows = await income();
+  const paid = rows.filter(([, contractId]) => contractId === '11');
+  expect(paid).toHaveLength(1_001);
+  expect(paid.every(([id], index) => Number(id) === index + 1)).toBe(true);
+  expect(paid.at(-1)).toEqual(['1001', '11', 1_000]);
+  expect(rows.find(([id, contractId]) => id === '1001' && contractId === null)).toEqual([
+    ...['1001', null, 3_000],
+  ]);
+  expect(rows.at(-1)).toEqual(['1201', null, 4_000]);
+  expect(await balances()).toEqual([0]);
+  expect(await rowsOf('select allocate_since from user_prop_db.sublessor_account')).toEqual([
+    { allocate_since: null },
+  ]);
 });

@@ -3,6 +3,7 @@ import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { k3 as k3Client } from '../../lib/call/k3.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { ReconcileDays, reconcile as reconcileDays } from '../../lib/call/reconciliation.ts';
+import { PartnerAway } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
 import { callLog, contract, day, owner, payment } from '../support/accounting.ts';
@@ -251,11 +252,194 @@ test('in shadow mode the schedule compares nothing: the charges are the old syst
   expect(await reconcileDays(deps, named, hand)).toMatchObject({ outcome: 'differences' });
 });
 
-test('K3 or the payment centre away: it fails, and says nothing of balance', async () => {
-  await k3.fault('error', 10);
-  await expect(reconcile()).rejects.toThrow(/K3 is away/);
-  await k3.reset();
+const verdicts = async () =>
+  (
+    await rowsOf(
+      'select day, verdict, missing from user_prop_db.sublessor_reconciliation order by day',
+    )
+  ).map(({ day: of, verdict, missing }) => [of, verdict, missing]);
+
+test('K3 or the payment centre unavailable: what can be compared is written, and no balance is said', async () => {
+  await run(`update ${income} set amount_fen = 3999 where payment_id = 820000000002`);
+  await k3.fault('error', 1_000);
   await centre.fault('error', 10, '/statement');
-  await expect(reconcile()).rejects.toThrow(/payment centre is away/);
-  expect(await rowsOf('select * from user_prop_db.sublessor_reconciliation')).toEqual([]);
+  expect(await reconcile()).toMatchObject({
+    outcome: 'differences',
+    unavailable: {
+      k3: expect.stringMatching(/contract C-11: K3 is away/),
+      statement: expect.stringMatching(/payment centre is away/),
+    },
+    notCompared: [today],
+  });
+  expect(await found()).toEqual([
+    ['charge and its income', second, '4000', '3999'],
+    ['contract balance', 'contract C-11', '38000', '38001'],
+  ]);
+  expect(await verdicts()).toEqual([[today, 'differences', 'statement,k3']]);
+  await run(`update ${income} set amount_fen = 4000 where payment_id = 820000000002`);
+  expect(await reconcile()).toMatchObject({ outcome: 'incomplete', differences: 0 });
+  expect(await verdicts()).toEqual([[today, 'incomplete', 'statement,k3']]);
+});
+
+const scheduled = (of: string) =>
+  handler(
+    { source: 'aws.events', time: `${dayAfter(of)}T03:30:00+08:00` } as never,
+    contextOf(600_000),
+  );
+const dayAfter = (of: string) => new Date(Date.parse(of) + 86_400_000).toISOString().slice(0, 10);
+const dayBefore = (of: string) => new Date(Date.parse(of) - 86_400_000).toISOString().slice(0, 10);
+
+test('what was missing is compared by a later run, and so are days that no run has compared', async () => {
+  const first = dayBefore(dayBefore(dayBefore(today)));
+  await centre.fault('error', 1, '/statement');
+  await k3.fault('error', 2);
+  expect(await scheduled(first)).toMatchObject({ outcome: 'incomplete', notCompared: [first] });
+  expect(await verdicts()).toEqual([[first, 'incomplete', 'statement,k3']]);
+  const skipped = dayBefore(today);
+  expect(await scheduled(today)).toMatchObject({ outcome: 'balanced' });
+  expect(await verdicts()).toEqual([
+    [first, 'balanced', null],
+    [dayBefore(skipped), 'balanced', null],
+    [skipped, 'balanced', null],
+    [today, 'balanced', null],
+  ]);
+});
+
+test('days that cannot be made up for are named, and block no other', async () => {
+  const good = dayBefore(today);
+  const first = dayBefore(dayBefore(dayBefore(good)));
+  expect(await scheduled(first)).toMatchObject({ outcome: 'balanced' });
+  const statementOf = async (of: string) => {
+    if (of < good && of > first) throw new PartnerAway('the payment centre', 'none', 'no such day');
+    return await payments(async () => settings, account).statementOf(of);
+  };
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    payments: { statementOf },
+    k3: k3Client(async () => ({ k3_url: k3.url })),
+    settings: async () => ({ shadow: false }),
+  };
+  const daily = ReconcileDays.parse({
+    ...{ source: 'aws.events', time: `${dayAfter(today)}T03:30:00+08:00` },
+  });
+  const result = await reconcileDays(deps, daily, {
+    remaining: () => 600_000,
+    progress: () => {},
+  });
+  expect(result).toMatchObject({
+    outcome: 'incomplete',
+    notCompared: [dayBefore(dayBefore(good)), dayBefore(good)],
+  });
+  expect((await verdicts()).slice(-2)).toEqual([
+    [good, 'balanced', null],
+    [today, 'balanced', null],
+  ]);
+});
+
+test('a contract about which K3 never answers is named, and the others are compared', async () => {
+  await contract('10', 1_000);
+  await contract('12', 1_000);
+  await postedToK3('C-10', 1_000);
+  await postedToK3('C-12', 1_001);
+  await k3.fault('error', 2, '/contracts/C-10');
+  expect(await reconcile()).toMatchObject({
+    outcome: 'differences',
+    unavailable: { k3: expect.stringMatching(/^contract C-10: /) },
+  });
+  expect(await found()).toEqual([['contract amount in K3', 'contract C-12', '1000', '1001']]);
+});
+
+test('while a part is missing its former differences stay', async () => {
+  await run("update user_prop_db.sublessor_contract set customer = '别的'");
+  await reconcile();
+  const former = await found();
+  expect(former).toHaveLength(1);
+  await k3.fault('error', 2);
+  await reconcile();
+  expect(await found()).toEqual(former);
+  await run("update user_prop_db.sublessor_contract set customer = '客户'");
+  await reconcile();
+  expect(await found()).toEqual([]);
+});
+
+test('a charge that is settled after its day was reconciled, without income and trade, is seen', async () => {
+  await callLog('820000000004');
+  await payment({ id: '820000000004', at: '2026-11-20 10:00:00' });
+  await run(`update ${log} set updated_at = concat(?, ' 00:00:03') where id = 820000000004`, [
+    today,
+  ]);
+  await reconcile();
+  expect(await found()).toEqual([
+    ['charge and its income', 'payment 820000000004', '4000', null],
+    ['charge without trade', 'payment 820000000004', '4000', null],
+  ]);
+});
+
+test('income of an old charge that is there twice is seen, whatever day is reconciled', async () => {
+  await run(`update ${log} set created_at = '2026-01-20 10:00:00', updated_at = '2026-01-20 10:00:00'
+    where id = 820000000002`);
+  await run(
+    `insert into ${income} (payment_id, contract_id, user_id, amount_fen, created_at)
+    values (820000000002, null, ?, 4000, '2026-01-20 10:00:00')`,
+    [owner],
+  );
+  expect(await found()).toEqual([]);
+  await reconcile();
+  expect(await found()).toEqual([['charge and its income', second, '4000', '8000']]);
+});
+
+test('a trade that the statement lists twice is seen, on one day or on two', async () => {
+  const { statementOf } = payments(async () => settings, account);
+  const listed = await statementOf(today);
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    k3: k3Client(async () => ({ k3_url: k3.url })),
+    settings: async () => ({ shadow: false }),
+  };
+  const reconcileWith = (of: (asked: string) => typeof listed) =>
+    reconcileDays(
+      { ...deps, payments: { statementOf: async (asked) => of(asked) } },
+      ReconcileDays.parse({ from: today }),
+      { remaining: () => 600_000, progress: () => {} },
+    );
+  const [trade] = listed.filter(({ tradeId }) => tradeId === '820000000002');
+  if (!trade) throw new Error('The statement lists no such trade.');
+  await reconcileWith((asked) => (asked === today ? [...listed, trade] : []));
+  expect(await found()).toEqual([['trade listed twice', second, '4000', '4000 + 4000']]);
+  await reconcileWith((asked) => (asked === today ? listed : [trade]));
+  expect(await found()).toEqual([['trade listed twice', second, '4000', '4000 + 4000']]);
+  expect(await reconcileWith((asked) => (asked === today ? listed : []))).toMatchObject({
+    outcome: 'balanced',
+  });
+});
+
+test('differences whose subjects differ in case or a blank are two, and long texts are cut', async () => {
+  await run(
+    `insert into user_prop_db.sublessor_call_log_201409
+      (call_id, user_id, caller, callee, status, started_at, duration, created_at, caller_digits)
+     values ('X1', 1, '1', '400', 1, ?, 60, ?, '1'), ('x1', 1, '2', '400', 1, ?, 60, ?, '2'),
+      ('X1 ', 1, '3', '400', 1, ?, 60, ?, '3')`,
+    Array.from({ length: 6 }, () => `${today} 00:00:01`),
+  );
+  await contract('12', 1_000);
+  await k3.ask('/contracts', {
+    ...{ KDAccount: accountSet, number: 'C-12', customer: '客户', amount: 1_000 },
+    signed_at: '永'.repeat(300),
+  });
+  await reconcile();
+  expect(await found()).toEqual([
+    ['call not decided', 'call X1', null, null],
+    ['call not decided', 'call X1 ', null, null],
+    ['call not decided', 'call x1', null, null],
+    ['contract date in K3', 'contract C-12', '2026-11-01 10:00:00', '永'.repeat(200)],
+  ]);
+});
+
+test('a refund that was refused and made again is no difference', async () => {
+  await run(
+    `insert into ${log} (id, refund_refused_of, user_id, amount_fen, state, created_at)
+     values (820000000008, 820000000002, ?, -4000, 'refused', concat(?, ' 00:00:02'))`,
+    [owner, today],
+  );
+  expect(await reconcile()).toMatchObject({ outcome: 'balanced' });
 });

@@ -1,24 +1,26 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { payments } from '../../lib/call/payments.ts';
-import { signedContracts } from '../../lib/call/queues.ts';
+import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
 import { ReverseCharge, resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
-import { contextOf, eventOf } from '../support/lambda.ts';
+import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { partnerOf } from '../support/partners.ts';
 import { testDeadLetterQueue } from '../support/queues.ts';
 
 await testDeadLetterQueue(signedContracts);
+await testDeadLetterQueue(listingSwitches);
 const { handler } = await import('../../functions/call/reverse-charge.ts');
 const { handler: postContract } = await import('../../functions/call/post-contract.ts');
+const { handler: switchListings } = await import('../../functions/call/switch-listings.ts');
 const { handler: postIncome } = await import('../../functions/call/post-income.ts');
 
 const centre = partnerOf('payment');
 const account = async () => ({ app: 'signalbox', key: 'payment-local-key' });
 const settings = { payment_base_api_url: centre.url, payment_api_timeout: 1_000 };
-const wrong = eventOf<{ payment_id: string }>('call/reverse-charge', 'wrong-charge');
+const wrong = eventOf<{ payment_id: string; why: string }>('call/reverse-charge', 'wrong-charge');
 const { payment_id } = wrong;
 const reverse = () => handler(wrong, contextOf());
 const post = () => postIncome(eventOf('call/post-income', 'minute'), contextOf());
@@ -205,4 +207,99 @@ test('a charge that the payment centre has never seen is not given back', async 
 test('it takes a payment, who and why, and nothing else', async () => {
   await expect(handler({ payment_id: '1', by: 'lena' }, contextOf())).rejects.toThrow(/why/);
   await expect(handler({ ...wrong, amount: 1 }, contextOf())).rejects.toThrow(/amount/);
+});
+
+const frozen = (is: boolean) =>
+  centre.ask('/__accounts', { user_id: owner, balance: 6_000, frozen: is });
+
+test('a refund that was refused can be made later, under a new id, once', async () => {
+  await contract('11', 9_000);
+  await charged();
+  await post();
+  await frozen(true);
+  expect(await reverse()).toMatchObject({ outcome: 'refused', reversal_id: '820000000002' });
+  expect(await balances()).toEqual([5_000]);
+  await frozen(false);
+  expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000003' });
+  expect(await reverse()).toMatchObject({ outcome: 'reversed before' });
+  const rows = await rowsOf(`select id, reverses_id, refund_refused_of, state, reason
+    from user_prop_db.sublessor_call_payment_log_201409 where amount_fen < 0 order by id`);
+  expect(rows).toEqual([
+    {
+      ...{ id: '820000000002', reverses_id: null, refund_refused_of: payment_id },
+      ...{ state: 'refused', reason: 'account frozen' },
+    },
+    {
+      ...{ id: '820000000003', reverses_id: payment_id, refund_refused_of: null },
+      ...{ state: 'charged', reason: wrong.why },
+    },
+  ]);
+  expect((await ledger()).accounts[owner]?.balance).toBe(10_000);
+  expect(await refunds()).toMatchObject([{ state: 'refused' }, { state: 'done', amount: -4_000 }]);
+  expect(await balances()).toEqual([9_000]);
+  expect(await income()).toEqual([
+    [payment_id, '11', 4_000],
+    ['820000000003', '11', -4_000],
+  ]);
+  expect(await trail()).toEqual([
+    ...['charge/reverse', 'charge/reversal-refused', 'charge/reverse', 'charge/reversed'],
+  ]);
+});
+
+test('two at once after a refusal make one refund', async () => {
+  await charged();
+  await frozen(true);
+  await reverse();
+  await frozen(false);
+  await Promise.all([reverse(), reverse()]);
+  expect((await refunds()).filter(({ state }) => state === 'done')).toHaveLength(1);
+  expect((await ledger()).accounts[owner]?.balance).toBe(10_000);
+});
+
+/** What platform/deliver-due will send. */
+const told = async () =>
+  (
+    await rowsOf(
+      "select body from signalbox.outbox where destination = 'queue:call/switch-listings'",
+    )
+  ).map(({ body }) => JSON.parse(String(body)) as Record<string, unknown>);
+
+test('money that is given back shows the listings again', async () => {
+  await charged();
+  await run(
+    `insert into user_prop_db.sublessor_listings (user_id, cause_at, cause_payment_id, cause, state, request_id)
+     values (?, '2026-11-20 10:00:00', ?, 'balance is 0', 'offline', 'offline-1')`,
+    [owner, payment_id],
+  );
+  await reverse();
+  const messages = await told();
+  expect(messages).toMatchObject([{ user_id: owner, balance: 10_000 }]);
+  await switchListings(sqsEvent(...messages), contextOf());
+  expect(await rowsOf('select state from user_prop_db.sublessor_listings')).toEqual([
+    { state: 'online' },
+  ]);
+  await reverse();
+  expect(await told()).toEqual(messages);
+});
+
+test('a refund that leaves a debt shows nothing', async () => {
+  await charged();
+  await centre.ask('/__accounts', { user_id: owner, balance: -4_000 });
+  expect(await reverse()).toMatchObject({ outcome: 'reversed' });
+  expect(await told()).toEqual([]);
+});
+
+test('a reversal that the payment centre knows otherwise is said, and waits for a person', async () => {
+  await charged();
+  const { deduct } = payments(async () => settings, account);
+  await deduct({ tradeId: '820000000002', userId: owner, amountFen: 1 });
+  expect(await reverse()).toMatchObject({ outcome: 'conflict', reversal_id: '820000000002' });
+  expect(await reversals()).toMatchObject([{ state: 'unknown' }]);
+  expect(await income()).toEqual([]);
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    payments: payments(async () => settings, account),
+    stopped: async () => undefined,
+  };
+  expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(0);
 });

@@ -1,4 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { settleCharges } from '../../lib/call/settlement.ts';
@@ -6,6 +8,7 @@ import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { OutboxRow } from '../../lib/platform/outbox.ts';
+import { paymentAccount } from '../../local/secrets.ts';
 import {
   account,
   age,
@@ -30,7 +33,7 @@ const { handler: charge } = await import('../../functions/call/charge-call.ts');
 const settle = () =>
   handler(eventOf('call/settle-unknown-charges', 'five-minutes'), contextOf(200_000));
 const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => JSON.parse(Body));
-const payments = 'user_prop_db.sublessor_call_payment_log_201409';
+const table = 'user_prop_db.sublessor_call_payment_log_201409';
 
 /** A charge whose answer was lost, with its effect or without it. */
 async function unknownCharge(mode: 'lose_answer' | 'error') {
@@ -88,7 +91,7 @@ test('asked after five minutes, then hourly, then daily, while there is no answe
   await age(5);
   const next = async () => {
     const [row] = await rowsOf(
-      `select asked, round(timestampdiff(second, now(3), ask_at) / 60) minutes from ${payments}`,
+      `select asked, round(timestampdiff(second, now(3), ask_at) / 60) minutes from ${table}`,
     );
     return [row?.['asked'], Number(row?.['minutes'])];
   };
@@ -100,7 +103,7 @@ test('asked after five minutes, then hourly, then daily, while there is no answe
   await age(60);
   await settle();
   expect(await next()).toEqual([2, 60]);
-  await run(`update ${payments} set asked = 24`);
+  await run(`update ${table} set asked = 24`);
   await age(60);
   await settle();
   expect(await next()).toEqual([25, 1440]);
@@ -113,7 +116,7 @@ test('a charge whose sender died is asked about after ten minutes', async () => 
   await account(42, 10_000);
   const call = await decidedCall();
   await run(
-    `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'sent', 0)`,
+    `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'sent', 0)`,
     [call.callLogId],
   );
   await settle();
@@ -135,7 +138,7 @@ test('two runs at once, and a message beside them, settle a charge once', async 
 test('an intent that nothing is under way for is nudged once in ten minutes, with the message that it came from', async () => {
   const call = await decidedCall();
   await run(
-    `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'intent', 0)`,
+    `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'intent', 0)`,
     [call.callLogId],
   );
   await settle();
@@ -150,7 +153,7 @@ test('an intent under a stop, or put off until later, is left alone', async () =
   const [one, two] = [await decidedCall(42), await decidedCall(43)];
   for (const { callLogId, userId } of [one, two])
     await run(
-      `insert into ${payments} (call_log_id, user_id, amount_fen, state, announced, ask_at)
+      `insert into ${table} (call_log_id, user_id, amount_fen, state, announced, ask_at)
        values (?, ?, 4000, 'intent', 0, if(? = 43, now() + interval 20 minute, null))`,
       [callLogId, userId, userId],
     );
@@ -240,4 +243,114 @@ test('while a stop is set the run says so, and sends nothing again', async () =>
   await age(60);
   await settle();
   expect(await chargeStates()).toEqual([['charged', '6000']]);
+});
+
+test.each([
+  ['account frozen', async () => account(42, 100_000, true)],
+  ['unknown account', async () => undefined],
+  ['not enough money', async () => account(42, 3_999)],
+])(
+  'refused, the answer lost, then a top-up: the reason is asked for (%s)',
+  async (why, refusing) => {
+    await refusing();
+    await unknownCharge('lose_answer');
+    await account(42, 100_000);
+    await age(5);
+    await settle();
+    expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: why }]);
+    expect(await bodies(offline)).toEqual([{ userId: '42', paymentId: '820000000000', why }]);
+    expect(await ledger()).toMatchObject({
+      accounts: { 42: { balance: 100_000 } },
+      trades: [{ trade_id: '820000000000', state: 'refused' }],
+    });
+  },
+);
+
+test('while the reason of a refusal cannot be asked for, nothing goes offline', async () => {
+  await account(42, 100_000, true);
+  await unknownCharge('lose_answer');
+  await age(5);
+  await fault('error');
+  await settle();
+  expect(await chargeStates()).toEqual([['unknown', null]]);
+  expect(await bodies(offline)).toEqual([]);
+  await age(60);
+  await busy(1);
+  await settle();
+  await age(60);
+  await settle();
+  expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'account frozen' }]);
+});
+
+test('where no charge may be sent a refusal is final without its reason, which no top-up ends', async () => {
+  await account(42, 100_000, true);
+  await unknownCharge('lose_answer');
+  await age(5);
+  const deps = {
+    ...{ mysql: mysql<AccountingTables>('mysql'), settings: settings('call', CallSettings) },
+    payments: payments(settings('call', CallSettings), async () => paymentAccount),
+    stopped: async (...names: readonly string[]) => names.find((name) => name === 'charging'),
+    ...{ deliver: async () => [], now: () => new Date() },
+  };
+  await settleCharges(deps, { remaining: () => 200_000 });
+  expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'reason unknown' }]);
+  const rows = await rowsOf('select body from signalbox.outbox');
+  expect(rows.map(({ body }) => JSON.parse(String(body)))).toEqual([
+    { userId: '42', paymentId: '820000000000', why: 'reason unknown' },
+  ]);
+});
+
+/** A charged call, an intent that nothing is under way for, and a reversal that the payment centre knows otherwise. */
+async function conflictingReversal(): Promise<void> {
+  await account(42, 100_000);
+  const made = await decidedCall();
+  await charge(sqsEvent(made), contextOf());
+  const waiting = await decidedCall();
+  await run(
+    `insert into ${table} (id, call_log_id, user_id, amount_fen, state, announced)
+     values (820000000001, ?, 42, 4000, 'intent', 0)`,
+    [waiting.callLogId],
+  );
+  const client = payments(settings('call', CallSettings), async () => paymentAccount);
+  // The id of the reversal stands for another trade there.
+  await client.deduct({ tradeId: '820000000002', userId: '42', amountFen: 1 });
+  await run(
+    `insert into ${table} (id, reverses_id, user_id, amount_fen, state, reason)
+     values (820000000002, 820000000000, 42, -4000, 'sent', 'wrong')`,
+  );
+}
+
+test('a reversal that is answered 4009 waits for a person, and everything else is settled', async () => {
+  await conflictingReversal();
+  await age(11);
+  await settle();
+  const left = await chargeRows();
+  expect(left.map(({ id, state, announced }) => [id, state, announced])).toEqual([
+    ['820000000000', 'charged', 1],
+    ['820000000001', 'intent', 0],
+    ['820000000002', 'unknown', 1],
+  ]);
+  expect(left[2]).toMatchObject({ ask_at: null, reason: 'the payment centre says conflict' });
+  expect(await take(nudges)).toHaveLength(1);
+  await age(60);
+  await settle(); // It is not asked for again.
+  const after = await chargeRows();
+  expect(after[2]).toMatchObject({ state: 'unknown', epoch: left[2]?.['epoch'] });
+  expect((await ledger()).accounts['42']?.balance).toBe(95_999);
+});
+
+test('a call that cannot be decided blocks neither charges nor announcements', async () => {
+  await account(42, 100_000);
+  await unknownCharge('lose_answer');
+  const stuck = await decidedCall(43, { rule: null });
+  await age(11);
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
+  );
+  await run('rename table user_prop_db.broker_phone to user_prop_db.broker_phone_away');
+  await expect(settle()).rejects.toThrow(/broker_phone/);
+  await run('rename table user_prop_db.broker_phone_away to user_prop_db.broker_phone');
+  expect(await chargeRows()).toMatchObject([{ state: 'charged', announced: 1 }]);
+  await settle();
+  expect(await bodies(nudges)).toEqual([stuck]);
 });

@@ -10,12 +10,16 @@ const frozen = (second: number, paymentId: string): Cause => ({
   ...{ at: at(second), paymentId, cause: 'frozen', endsWithMoney: false },
 });
 
-test('a top-up counts only if it is newer than the cause, and only where money was missing', () => {
+test('a top-up counts unless it is older than the cause, and only where money was missing', () => {
   const to = (latest: Cause, second?: number) =>
     wanted({ latest, toppedUpAt: second === undefined ? undefined : at(second) });
   expect(to(broke(5, '1'))).toEqual({ to: 'offline', requestId: 'offline-1' });
   expect(to(broke(5, '1'), 4)).toEqual({ to: 'offline', requestId: 'offline-1' });
-  expect(to(broke(5, '1'), 5)).toEqual({ to: 'offline', requestId: 'offline-1' });
+  // Top-ups have whole seconds: within the same one they are taken for the later of the two.
+  expect(to(broke(5, '1'), 5)).toEqual({ to: 'online', requestId: 'online-1' });
+  const late = { ...broke(5, '1'), at: at(5).replace('.000', '.999') };
+  expect(to(late, 5)).toEqual({ to: 'online', requestId: 'online-1' });
+  expect(to(late, 4)).toEqual({ to: 'offline', requestId: 'offline-1' });
   expect(to(broke(5, '1'), 6)).toEqual({ to: 'online', requestId: 'online-1' });
   expect(to(frozen(5, '1'), 6)).toEqual({ to: 'offline', requestId: 'offline-1' });
   expect(wanted({ latest: undefined, toppedUpAt: at(6) })).toBeUndefined();

@@ -1,5 +1,5 @@
 import type { SQSEvent } from 'aws-lambda';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { type ListingDeps, switchListings } from '../../lib/call/listings.ts';
 import { listingSwitches } from '../../lib/call/queues.ts';
@@ -54,13 +54,69 @@ test('offline when the money is used up, online after a top-up, each once', asyn
   expect(await ours()).toMatchObject({ state: 'online', request_id: `online-${first}` });
 });
 
-test('a top-up that is no newer than the reason leaves them offline', async () => {
+test('a top-up that is older than the reason leaves them offline', async () => {
   await handle(outOfMoney);
   await handle(topUp('2026-11-20 09:59:59'));
-  await handle(topUp('2026-11-20 10:00:00'));
+  await handle(topUp('2026-11-20 10:00:00', 0));
   expect(await history()).toEqual(['offline']);
   await handle(topUp('2026-11-20 10:00:01'));
   expect(await history()).toEqual(['offline', 'online']);
+});
+
+test.each([
+  ['after', [outOfMoney, topUp('2026-11-20 10:00:00')], ['offline', 'online']],
+  ['before', [topUp('2026-11-20 10:00:00'), outOfMoney], []],
+])(
+  'a top-up in the second of the charge that used up the money, told %s it: they end online',
+  async (_, events, expected) => {
+    await run(
+      "update user_prop_db.sublessor_call_payment_log_201409 set sent_at = '2026-11-20 10:00:00.700'",
+    );
+    for (const event of events) await handle(event);
+    expect(await history()).toEqual(expected);
+    expect((await shown())?.online ?? true).toBe(true);
+  },
+);
+
+const later = async (seconds: number) =>
+  String((await rowsOf('select now() + interval ? second at', [seconds]))[0]?.['at']);
+
+test('a top-up that is stamped in the future counts from when it was told, once', async () => {
+  await handle(outOfMoney);
+  const ahead = topUp('2099-01-01 00:00:00');
+  await handle(ahead);
+  expect(await history()).toEqual(['offline', 'online']);
+  await payment({ id: '820000000002', at: await later(1) });
+  await handle(gone('820000000002', 'balance is 0'));
+  expect(await history()).toEqual(['offline', 'online', 'offline']);
+  await run(
+    `update user_prop_db.sublessor_call_payment_log_201409 set sent_at = sent_at - interval 1 second`,
+  );
+  await handle(ahead); // Delivered once more.
+  expect(await history()).toEqual(['offline', 'online', 'offline']);
+  await vi.waitUntil(async () => (await later(-2)) >= (await causeAt()), { timeout: 20_000 });
+  await handle(topUp(await later(-1)));
+  expect(await history()).toEqual(['offline', 'online', 'offline', 'online']);
+});
+
+const causeAt = async () =>
+  String((await rowsOf('select cause_at from user_prop_db.sublessor_listings'))[0]?.['cause_at']);
+
+test('a stamp of the future that was noted before keeps nothing online', async () => {
+  await run(
+    `insert into user_prop_db.sublessor_listings (user_id, topped_up_at) values (?, '2099-01-01 00:00:00')`,
+    [owner],
+  );
+  await handle(outOfMoney);
+  expect(await history()).toEqual(['offline']);
+  await handle(topUp('2026-11-20 10:00:01'));
+  expect(await history()).toEqual(['offline', 'online']);
+});
+
+test('no top-up ends a refusal whose reason is not known', async () => {
+  await handle(gone(first, 'reason unknown'));
+  await handle(toppedUp);
+  expect(await history()).toEqual(['offline']);
 });
 
 test('a top-up that came before the message of the reason keeps them online', async () => {

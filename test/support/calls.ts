@@ -30,8 +30,8 @@ const State = z.object({
 export const fault = (mode: string, { path = '/trade/deduct', times = 1, ms = 1_000 } = {}) =>
   payment('/__faults', { mode, path, times, ms });
 export const busy = (times: number) => payment('/__busy', { times });
-export const account = (user_id: number, balance: number, frozen = false) =>
-  payment('/__accounts', { user_id, balance, frozen });
+export const account = (user_id: number, balance: number, frozen = false, overdraft = 0) =>
+  payment('/__accounts', { user_id, balance, frozen, ...(overdraft && { overdraft }) });
 export const ledger = async () => State.parse(await payment('/__state'));
 
 /** Empties all, and lets the ids of charges begin where they begin on a new server. */

@@ -3,7 +3,7 @@ import { postContract } from '../../../lib/call/contracts.ts';
 import { postIncome } from '../../../lib/call/income.ts';
 import { k3 as k3Client } from '../../../lib/call/k3.ts';
 import { payments } from '../../../lib/call/payments.ts';
-import { signedContracts } from '../../../lib/call/queues.ts';
+import { listingSwitches, signedContracts } from '../../../lib/call/queues.ts';
 import { resumeReversals, reverseCharge } from '../../../lib/call/reversals.ts';
 import type { CallSettings } from '../../../lib/call/settings.ts';
 import { consume } from '../../../lib/platform/consume.ts';
@@ -54,7 +54,7 @@ export const accounting: Scenario = {
   name: 'accounting',
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit', log, income, contracts],
-    ...['contract_posting', 'income_cursor', 'account'].map(
+    ...['contract_posting', 'income_cursor', 'income_open', 'account'].map(
       (name) => `user_prop_db.sublessor_${name}`,
     ),
   ],
@@ -71,12 +71,18 @@ export const accounting: Scenario = {
     const [charges, signed] = plan(stage);
     const queue = queues.open(signedContracts);
     const dead = queues.dead(signedContracts);
+    const switching = queues.open(listingSwitches);
     const wanted = new Set<string>();
+    const failed: string[] = [];
     for (const user_id of owners)
       partners.centre.controls?.['/__accounts']?.({ user_id, balance: 10_000_000 });
     return {
-      consumers: [contractPoster(stage, settings, exchange.erp)],
-      schedules: [poster(stage, pageRowsMax), reverser(stage, centre, wanted), deliverer(stage)],
+      consumers: [contractPoster(stage, settings, exchange.erp), switchesSeen],
+      schedules: [
+        poster(stage, pageRowsMax, failed),
+        reverser(stage, centre, wanted),
+        deliverer(stage),
+      ],
       script: [
         ...charges.flatMap((charge) => acts(stage, centre, charge, wanted)),
         ...signed.map(({ atSeconds, body }) => ({
@@ -86,11 +92,13 @@ export const accounting: Scenario = {
       ],
       safety: async () =>
         (await wrongIncome(stage)) ??
+        failed[0] ??
         wrongRefunds(partners.centre.state()) ??
         (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
         (await missingIncome(stage)) ??
         (await notReversed(stage, wanted)) ??
+        notTold(partners.centre.state(), switching.sent) ??
         notInK3(partners.erp.state(), signed),
     };
   },
@@ -179,15 +187,29 @@ export const contractPoster = (
   },
 });
 
-export const poster = ({ databases, world }: Stage, pageRowsMax: number): Scheduled => ({
+/** What switches listings is another scenario's; here it is only looked at what was asked for. */
+export const switchesSeen: Consumer = {
+  queue: listingSwitches,
+  timeoutSeconds: 10,
+  handlerOf: () => consume(listingSwitches, async () => 'seen'),
+};
+
+/** call/post-income. Nothing here can make a payment fail for itself: each that does goes to `failed`. */
+export const poster = (
+  { databases, world }: Stage,
+  pageRowsMax: number,
+  failed: string[],
+): Scheduled => ({
   name: 'post-income',
   everySeconds: 60,
   timeoutSeconds: 55,
-  run: (worker, remaining) =>
-    postIncome(
+  run: async (worker, remaining) => {
+    const result = await postIncome(
       { mysql: mysqlOf(databases, world, worker), settings: async () => ({ pageRowsMax }) },
       { remaining },
-    ),
+    );
+    if ('notPosted' in result) failed.push(`${result.notPosted} payments could not be posted.`);
+  },
 });
 
 /** A person starts each reversal once more as long as it is not made; and call/settle-unknown-charges goes on, too. */
@@ -220,6 +242,19 @@ async function notReversed(stage: Stage, wanted: ReadonlySet<string>): Promise<s
     if (!(await first(stage, `select 1 from ${log} where reverses_id = ${id}`)))
       return `Payment ${id} is not reversed.`;
   return undefined;
+}
+
+/** Each owner whose money was given back is told of as having some, with the balance that the refund has left. */
+function notTold(state: unknown, sent: readonly { readonly body: string }[]): string | undefined {
+  const { trades } = state as {
+    trades: { user_id: string; original_trade_id?: string; balance: number }[];
+  };
+  const told = sent.map(({ body }) => JSON.parse(body) as { user_id: string; balance: number });
+  const untold = trades.find(
+    ({ user_id, original_trade_id, balance }) =>
+      original_trade_id && !told.some((one) => one.user_id === user_id && one.balance === balance),
+  );
+  return untold && `Nobody was told that ${untold.user_id} has ${untold.balance} fen again.`;
 }
 
 export function notInK3(state: unknown, signed: readonly Signed[]): string | undefined {

@@ -12,6 +12,7 @@ const State = z.object({
       amount: z.int(),
       state: z.enum(['done', 'refused']),
       balance: z.int(),
+      answer: z.object({ code: z.int() }),
     }),
   ),
 });
@@ -135,7 +136,7 @@ function unfinished(
   const heard = queues.events.some(({ body }) => body.includes(`"paymentId":"${id}"`));
   if (state === 'charged' && !(announced && heard)) return `Payment ${id} was not announced.`;
   const told = queues.open(listingSwitches).sent.some(({ body }) => body.includes(`"${id}"`));
-  const must = state === 'refused' || trade.balance === 0;
+  const must = state === 'refused' || trade.balance <= 0;
   return must && !told ? `After payment ${id} nothing went offline.` : undefined;
 }
 
@@ -210,11 +211,20 @@ function wronglyOffline(
 ): string | undefined {
   const byId = new Map(payments.map((payment) => [payment.id, payment]));
   for (const { body } of sent) {
-    const { paymentId, userId } = JSON.parse(body);
+    const { paymentId, userId, why } = JSON.parse(body);
     const payment = byId.get(paymentId);
     const trade = trades.get(paymentId);
-    const certain = trade?.state === 'refused' || trade?.balance === 0;
+    const certain = trade && (trade.state === 'refused' || trade.balance <= 0);
     if (!certain || payment?.user_id !== userId) return `Offline without a reason: ${body}`;
+    if (whys[trade.answer.code] !== why)
+      return `Offline because ${why}, and the payment centre said ${trade.answer.code}: ${body}`;
   }
   return undefined;
 }
+
+const whys: Readonly<Record<number, string>> = {
+  0: 'balance is 0',
+  4001: 'not enough money',
+  4002: 'account frozen',
+  4003: 'unknown account',
+};

@@ -18,6 +18,7 @@ import { mysqlOf } from '../database.ts';
 import { exchangeOf } from '../partners.ts';
 import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
 import { startMs, type Worker } from '../world.ts';
+import { switchesSeen } from './accounting.ts';
 import { booksOf } from './books.ts';
 import { deliverer } from './deliverer.ts';
 
@@ -113,12 +114,7 @@ export function consumersOf(depsOf: DepsOf): Consumer[] {
         });
       },
     },
-    // What switches listings is another scenario's; here it is only looked at what was asked for.
-    {
-      queue: listingSwitches,
-      timeoutSeconds: 10,
-      handlerOf: () => consume(listingSwitches, async () => 'seen'),
-    },
+    switchesSeen,
   ];
 }
 

@@ -44,7 +44,7 @@ export const callsOf = (count: number): Scenario => ({
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
     ...['call_pair', 'charge_stop', 'broker_phone', 'sublessor_call_log_201409'].map(ours),
     ...['sublessor_call_payment_log_201409', 'sublessor_accounting_income_201409'].map(ours),
-    ...['contract', 'contract_posting', 'income_cursor', 'account'].map((name) =>
+    ...['contract', 'contract_posting', 'income_cursor', 'income_open', 'account'].map((name) =>
       ours(`sublessor_${name}`),
     ),
   ],
@@ -59,13 +59,14 @@ export const callsOf = (count: number): Scenario => ({
       queues.open(queue);
     const books = booksOf(stage, centre, priceFen);
     const signed = contractsOf(stage);
+    const failed: string[] = [];
     let writes = 0;
-    const look = async () => (await books.wrong()) ?? (await wrongIncome(stage));
+    const look = async () => failed[0] ?? (await books.wrong()) ?? (await wrongIncome(stage));
     return {
       turnsMax: 400 * count,
       consumers: [...consumersOf(depsOf), contractPoster(stage, settings, exchangeOf(erp))],
       schedules: [
-        ...[settler(depsOf), resumer(stage, depsOf), poster(stage, settings.pageRowsMax)],
+        ...[settler(depsOf), resumer(stage, depsOf), poster(stage, settings.pageRowsMax, failed)],
         deliverer(stage),
       ],
       script: [

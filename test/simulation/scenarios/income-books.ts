@@ -28,8 +28,9 @@ const rules = {
     left join ${log} p on p.id = i.payment_id and p.state = 'charged' where p.id is null`,
   'The cursor passed a charge': `select p.id, p.state from ${log} p
     join user_prop_db.sublessor_income_cursor on p.id <= posted_to
-    where p.state not in ('charged', 'refused') or p.state = 'charged' and not exists
-      (select 1 from ${income} i where i.payment_id = p.id)`,
+    where (p.state not in ('charged', 'refused') or p.state = 'charged' and not exists
+        (select 1 from ${income} i where i.payment_id = p.id))
+      and not exists (select 1 from user_prop_db.sublessor_income_open o where o.payment_id = p.id)`,
 } as const;
 
 export async function wrongIncome(stage: Stage): Promise<string | undefined> {
@@ -48,6 +49,8 @@ export async function missingIncome(stage: Stage): Promise<string | undefined> {
       or p.state = 'charged' and not exists (select 1 from ${income} i where i.payment_id = p.id)`,
   );
   if (open) return `Payment ${open['id']} is ${open['state']} and not posted.`;
+  const kept = await first(stage, 'select * from user_prop_db.sublessor_income_open');
+  if (kept) return `Still remembered: ${JSON.stringify(kept)}`;
   const idle = await first(
     stage,
     `select i.payment_id, c.contract_id from ${income} i

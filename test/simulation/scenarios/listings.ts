@@ -29,7 +29,10 @@ interface Told {
 /** Owners run out of money and pay in; what is told of it comes in any order, and the service must end up right. */
 export const listings: Scenario = {
   name: 'listings',
-  tables: ['signalbox.outbox', 'signalbox.claim', log, 'user_prop_db.sublessor_listings'],
+  tables: [
+    ...['signalbox.outbox', 'signalbox.claim', log],
+    ...['user_prop_db.sublessor_listings', 'user_prop_db.sublessor_top_up_ahead'],
+  ],
   begin: (stage) => {
     const { databases, world, queues } = stage;
     const partner = listing();
@@ -73,9 +76,11 @@ function plan({ faults: { exact, random } }: Stage): Told[] {
       { userId: '7001', atSeconds: 0, paymentId: String(firstId) },
       { userId: '7001', atSeconds: 60 },
     ];
+  // Now and then a top-up and a charge fall into one second.
+  const seconds = random.happens(0.3) ? 3 : swarmSeconds;
   return Array.from({ length: swarmMessages }, (_, index) => ({
     userId: owners[random.between(0, 1)] ?? '',
-    atSeconds: random.between(0, swarmSeconds),
+    atSeconds: random.between(0, seconds),
     ...(random.happens(0.6) && { paymentId: String(firstId + BigInt(index)) }),
   }));
 }
@@ -110,7 +115,7 @@ function wrongAtService(state: unknown, told: readonly Told[]): string | undefin
     const own = told.filter((one) => one.userId === userId);
     const last = (ones: readonly Told[]) => Math.max(-1, ...ones.map(({ atSeconds }) => atSeconds));
     const broke = last(own.filter(({ paymentId }) => paymentId));
-    const online = broke < 0 || last(own.filter(({ paymentId }) => !paymentId)) > broke;
+    const online = broke < 0 || last(own.filter(({ paymentId }) => !paymentId)) >= broke;
     const shown = users[userId]?.online ?? true;
     if (shown !== online) return `Owner ${userId} is ${shown ? 'online' : 'offline'}.`;
   }

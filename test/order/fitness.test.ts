@@ -3,7 +3,7 @@ import { checkBinlog } from '../../lib/order/check.ts';
 import { repairGap } from '../../lib/order/gap.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { unreadableIn } from '../../lib/order/trial.ts';
-import { users } from '../../local/mysql.ts';
+import { users } from '../../local/users.ts';
 import { resetDatabases, run, serverOfWorker } from '../support/databases.ts';
 import {
   became,

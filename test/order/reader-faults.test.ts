@@ -9,8 +9,8 @@ import { tailBinlog } from '../../lib/order/tail.ts';
 import { session } from '../../lib/platform/mysql.ts';
 import { renewedPool } from '../../lib/platform/pool.ts';
 import { dateOf, pause } from '../../lib/platform/time.ts';
-import { users } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
+import { users } from '../../local/users.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import {
   became,

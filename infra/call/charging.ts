@@ -60,4 +60,9 @@ export function charging(stack: Domain): void {
     timeout: Duration.minutes(5),
     harm: 'A stop of charging cannot be lifted.',
   });
+  byHand(stack, 'call/advance-payment-ids', {
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    timeout: Duration.minutes(10),
+    harm: 'After a restore of the database calls are charged under ids that are known already.',
+  });
 }

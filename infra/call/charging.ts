@@ -60,6 +60,12 @@ export function charging(stack: Domain): void {
     timeout: Duration.minutes(5),
     harm: 'A stop of charging cannot be lifted.',
   });
+  byHand(stack, 'call/settle-by-hand', {
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    sends: [callsToCharge, listingSwitches],
+    timeout: Duration.minutes(2),
+    harm: 'A charge or a reversal that nothing else can end stays open.',
+  });
   byHand(stack, 'call/advance-payment-ids', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],
     timeout: Duration.minutes(10),

@@ -18,7 +18,7 @@ export function charging(stack: Domain): void {
     external: true,
     batch: 10,
     atOnce: 10,
-    uses: [mysql('mysql'), settings('call')],
+    uses: [mysql('mysql'), mysql('mysql-upstream'), settings('call')],
     sends: [callsToCharge],
     timeout: Duration.seconds(10),
     harm: 'Calls are not charged.',

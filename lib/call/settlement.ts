@@ -3,7 +3,7 @@ import { PartnerAway, Postponed, textOf } from '../platform/errors.ts';
 import { commit, toBus, toQueue } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import { record } from './answers.ts';
-import { decideCall, minutesAgo, undecidedCalls } from './calls.ts';
+import { decideCall, filterSwitch, minutesAgo, undecidedCalls } from './calls.ts';
 import {
   type Charge,
   charges,
@@ -17,6 +17,7 @@ import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
 import { charged } from './events.ts';
 import { callsToCharge } from './queues.ts';
 import { type ReversalDeps, resumeReversals } from './reversals.ts';
+import type { CallSettings } from './settings.ts';
 import { compareShadow } from './shadow.ts';
 import type { CallTables } from './tables.ts';
 
@@ -40,9 +41,10 @@ export async function settleCharges(
   deps: ChargeDeps & ReversalDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ) {
-  const { mysql, settings, stopped } = deps;
-  const { stuckAfterMinutes, shadow } = await settings();
-  const decided = await decideOpen(deps, remaining);
+  const { mysql, stopped } = deps;
+  const settings = await deps.settings();
+  const { stuckAfterMinutes, shadow } = settings;
+  const decided = (await stopped(filterSwitch)) ? 0 : await decideOpen(deps, settings, remaining);
   if (shadow) return { ...(await compareShadow(mysql, stuckAfterMinutes)), decided };
   await doubtStuck(mysql, stuckAfterMinutes);
   const partnerOff = (await stopped('partner/payment')) !== undefined;
@@ -59,11 +61,15 @@ export async function settleCharges(
   };
 }
 
-async function decideOpen(deps: ChargeDeps, remaining: () => number): Promise<number> {
+async function decideOpen(
+  deps: ChargeDeps,
+  settings: CallSettings,
+  remaining: () => number,
+): Promise<number> {
   let decided = 0;
-  for (const id of await undecidedCalls(deps, rowsMax)) {
+  for (const id of await undecidedCalls(deps, settings, rowsMax)) {
     if (remaining() < endMs) break;
-    await decideCall(deps, id);
+    await decideCall(deps, id, settings);
     decided += 1;
   }
   return decided;

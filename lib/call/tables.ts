@@ -16,6 +16,13 @@ export interface CallTables extends PlatformTables {
     digits: string;
     updated_at: string | null;
   };
+  'user_prop_db.broker_phone_run': {
+    name: 'fill' | 'compare';
+    day: string;
+    after_id: Generated<string>;
+    repaired: Generated<string>;
+    done_at: string | null;
+  };
   'user_prop_db.sublessor_call_log_201409': CallLog;
   'user_prop_db.call_pair': { user_id: string; caller_digits: string };
   'user_prop_db.sublessor_call_payment_log_201409': {

@@ -18,7 +18,7 @@ export function charging(stack: Domain): void {
     external: true,
     batch: 10,
     atOnce: 10,
-    uses: [mysql('mysql'), settings('call')],
+    uses: [mysql('mysql'), mysql('mysql-upstream'), settings('call')],
     sends: [callsToCharge],
     timeout: Duration.seconds(10),
     harm: 'Calls are not charged.',
@@ -64,5 +64,16 @@ export function charging(stack: Domain): void {
     sends: [callsToCharge],
     timeout: Duration.minutes(5),
     harm: 'A stop of charging cannot be lifted.',
+  });
+  byHand(stack, 'call/settle-by-hand', {
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    sends: [callsToCharge, listingSwitches],
+    timeout: Duration.minutes(2),
+    harm: 'A charge or a reversal that nothing else can end stays open.',
+  });
+  byHand(stack, 'call/advance-payment-ids', {
+    uses: [mysql('mysql'), settings('call'), secret('payment')],
+    timeout: Duration.minutes(10),
+    harm: 'After a restore of the database calls are charged under ids that are known already.',
   });
 }

@@ -2,8 +2,10 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Deliver } from '../platform/outbox.ts';
 import { type Page, type ScanLimits, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
+import { runOverBrokerPhones } from './broker-phone-runs.ts';
 import { digitsOf } from './phones.ts';
 import type { CallTables } from './tables.ts';
+import type { UpstreamPhones } from './upstream-phones.ts';
 
 export interface BrokerPhoneDeps {
   readonly mysql: Kysely<CallTables>;
@@ -12,21 +14,23 @@ export interface BrokerPhoneDeps {
   readonly deliver: Deliver;
 }
 
-/** Another system's; as far as it is read here. */
-export interface UpstreamPhones {
-  'anjuke_db.ajk_brokerextend': {
-    BrokerId: string;
-    UserMobile: string | null;
-    updated_datetime: string | null;
-  };
-}
-
 interface Phone extends Stamped {
   readonly phone: string | null;
 }
 
-/** Makes `broker_phone`, by which callers are known as brokers, equal to the telephone numbers that changed upstream. */
+/**
+ * Makes `broker_phone`, by which callers are known as brokers, equal to the telephone numbers that changed upstream;
+ * then, once a day and at the very first tick, to all of them.
+ */
 export async function syncBrokerPhones(
+  deps: BrokerPhoneDeps,
+  tick: Pick<Tick, 'at' | 'remaining'>,
+) {
+  const scanned = await scanBrokerPhones(deps, tick);
+  return { ...scanned, ...(await runOverBrokerPhones(deps, tick)) };
+}
+
+async function scanBrokerPhones(
   { mysql, upstream, settings, deliver }: BrokerPhoneDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ) {

@@ -2,6 +2,7 @@ import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Rejected } from '../platform/errors.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
 import { connected, type FilterRule, filterRules, judge, type Known } from './filter.ts';
+import { type Stopped, unlessOff } from './in-hand.ts';
 import { digitsOf, masked } from './phones.ts';
 import { callsToCharge, type FinishedCall } from './queues.ts';
 import type { CallSettings } from './settings.ts';
@@ -28,6 +29,22 @@ const words: Readonly<Record<FilterRule, string>> = {
   [filterRules.broker]: 'broker',
 };
 
+/** Kill switch: no call is written down or decided; each waits as a message. */
+export const filterSwitch = 'call/filter-call';
+
+interface GuardDeps extends FilterDeps {
+  readonly stopped: Stopped;
+  /** Throws `Postponed` until all brokers' numbers are known (lib/call/broker-phone-runs.ts). */
+  readonly brokersKnown: () => Promise<void>;
+}
+
+/** Filters a call unless the kill switch is off, and not before all brokers' numbers are known. */
+export async function filterCallUnlessOff(deps: GuardDeps, call: FinishedCall) {
+  await unlessOff(deps.stopped, filterSwitch);
+  await deps.brokersKnown();
+  return await filterCall(deps, call);
+}
+
 /**
  * Writes a finished call down, then decides whether its owner pays for it. In shadow mode all of that is kept apart
  * from what the old system writes, and nobody pays.
@@ -37,7 +54,7 @@ export async function filterCall(deps: FilterDeps, call: FinishedCall) {
   const { '400_postcallinfo_dyz': connection } = settings;
   if (!connection.routing_keys.includes(call.routing_key))
     throw new Rejected(`routing_key: ${call.routing_key} is none of ours`);
-  return await decideCall(deps, await written(deps.mysql, logFor(settings), call));
+  return await decideCall(deps, await written(deps.mysql, logFor(settings), call), settings);
 }
 
 /** The id of the call's row. The same call again is that row; another call under its name is rejected. */
@@ -95,10 +112,11 @@ function comparable(field: string, value: string | number): string {
 
 /**
  * Decides a call, once and for good. Calls of one caller to one owner are decided one after the other, so that each
- * sees what was decided before it; a valid one goes on to be charged in the same transaction.
+ * sees what was decided before it; a valid one goes on to be charged in the same transaction. `given` are the
+ * settings by which the call's row was found: the mode says in which log, and may change at any time.
  */
-export async function decideCall(deps: FilterDeps, callLogId: string) {
-  const settings = await deps.settings();
+export async function decideCall(deps: FilterDeps, callLogId: string, given?: CallSettings) {
+  const settings = given ?? (await deps.settings());
   const apartSeconds = settings.filter_last_call_time_rule_threshold;
   const log = logFor(settings);
   return await commit(deps, async (trx, follow) => {
@@ -182,10 +200,10 @@ async function callIn(
 
 /** The calls that were written down so long ago and never decided. */
 export async function undecidedCalls(
-  { mysql, settings }: FilterDeps,
+  { mysql }: Pick<FilterDeps, 'mysql'>,
+  document: CallSettings,
   rowsMax: number,
 ): Promise<string[]> {
-  const document = await settings();
   const open = await mysql
     .selectFrom(logFor(document))
     .select('id')

@@ -51,6 +51,7 @@ const ofDays: Readonly<Record<string, Query>> = {
         theirs
     from ${payments} p left join ${calls} c on c.id = p.call_log_id
     where ${within('p.created_at', span)} and p.reverses_id is null and p.refund_refused_of is null
+      and p.freed_call_log_id is null and p.freed_reverses_id is null
       and (c.id is null or c.filter_rule is null or c.filter_rule <> 1)`,
   'charge of another owner': (span) => sql`
     select concat('payment ', p.id) subject, p.user_id ours, c.user_id theirs

@@ -22,21 +22,22 @@ const Decision = z.object({
 });
 
 /**
- * Why a call was charged or not, from what was written down when it was decided: what is known of its caller now may
+ * Why a call was charged or not, and in shadow mode what would have been decided, from what was written down when it was decided: what is known of its caller now may
  * be something else. And what followed: charge, reversal, income, listings.
  */
 export async function explain(
   { mysql }: { readonly mysql: Db },
   call_id: string,
 ): Promise<AnswerOf<typeof explainCall>> {
-  const call = await mysql
-    .selectFrom('user_prop_db.sublessor_call_log_201409')
-    .selectAll()
-    .where('call_id', '=', call_id)
-    .executeTakeFirst();
+  const [logged, shadowed] = await Promise.all([
+    callIn(mysql, 'user_prop_db.sublessor_call_log_201409', call_id),
+    callIn(mysql, 'user_prop_db.call_shadow_log', call_id),
+  ]);
+  const call = logged ?? shadowed;
   if (!call) return refusal('not_found', 'No such call.');
   const { user_id, status, started_at, duration, call_type, filter_rule, decided_at } = call;
-  const [charge] = await paymentsWhere(mysql, 'call_log_id', call.id);
+  // Ids of the two logs are apart from each other: a call of the shadow's has no charge.
+  const [charge] = logged ? await paymentsWhere(mysql, 'call_log_id', logged.id) : [];
   const [reversal] = charge ? await paymentsWhere(mysql, 'reverses_id', charge.payment_id) : [];
   const ids = [charge, reversal].flatMap((one) => one?.payment_id ?? []);
   const body: Explained = {
@@ -47,9 +48,31 @@ export async function explain(
     reversal: reversal ?? null,
     income: ids.length ? await incomeOf(mysql, ids) : [],
     listings: await listingsOf(mysql, user_id),
+    shadow: shadowed ? shadowOf(shadowed) : null,
   };
   return { status: 200, outcome: 'explained', body };
 }
+
+type Log = 'user_prop_db.sublessor_call_log_201409' | 'user_prop_db.call_shadow_log';
+
+/** The shadow's log has all columns of the other one. */
+const callIn = (mysql: Db, log: Log, call_id: string) =>
+  mysql
+    .selectFrom(log as 'user_prop_db.call_shadow_log')
+    .selectAll()
+    .where('call_id', '=', call_id)
+    .executeTakeFirst();
+
+/** What was decided in shadow mode, and how it compares with the old system's decision. */
+const shadowOf = ({
+  filter_rule,
+  decided_at,
+  decision,
+  compared,
+}: NonNullable<Awaited<ReturnType<typeof callIn>>>): Explained['shadow'] => ({
+  ...{ filter_rule, decided_at, compared },
+  rules: rulesOf(decision, filter_rule),
+});
 
 /** Each rule by its number, but for the one that says that none applies. */
 const names = Object.entries(filterRules).filter(([, rule]) => rule !== filterRules.valid);

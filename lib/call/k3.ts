@@ -38,6 +38,7 @@ export async function postToK3(
     method: 'POST',
     path: '/contracts',
     json: { KDAccount, ...contract },
+    about: { number: contract.number },
     answer: z.union([Posted, Refused]),
     repeatable: true,
   });
@@ -47,7 +48,7 @@ export async function postToK3(
 export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
   const answer = z.union([Found, Refused]);
   const path = `/contracts/${encodeURIComponent(number)}` as const;
-  const found = await k3({ method: 'GET', path, answer });
+  const found = await k3({ method: 'GET', path, about: { number }, answer });
   return found.success ? K3Contract.parse(found) : undefined;
 }
 

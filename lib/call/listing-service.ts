@@ -20,6 +20,7 @@ export async function switchTo(
     method: 'POST',
     path: `/users/${userId}/${to}`,
     json: { request_id: requestId, reason },
+    about: { user_id: userId, request_id: requestId },
     answer: Switched,
     repeatable: true,
   });

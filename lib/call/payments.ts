@@ -1,6 +1,5 @@
 import { createHmac } from 'node:crypto';
 import * as z from 'zod';
-import { PartnerAway } from '../platform/errors.ts';
 import { type Exchange, overPool } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
 import type { ReadSecret } from '../platform/secret.ts';
@@ -83,23 +82,34 @@ export function payments(
     },
     exchange,
   );
-  const trade = async (kind: 'deduct' | 'refund', tradeId: string, values: object) => {
+  const trade = async (
+    kind: 'deduct' | 'refund',
+    tradeId: string,
+    ids: Readonly<Record<string, string | number>>,
+    amount: number,
+  ) => {
     const { app, key } = await account();
-    const body = { app, trade_id: tradeId, ...values, reason: reasons[kind] };
+    const body = { app, trade_id: tradeId, ...ids, amount, reason: reasons[kind] };
     const json = { ...body, sign: signatureOf(body, key) };
     const path = `/trade/${kind}`;
-    const answer = await ask({ method: 'POST', path, json, answer: Answer });
-    // One that is about another trade says nothing about this one.
-    if (answer.is === 'done' && answer.tradeId !== tradeId)
-      throw new PartnerAway(name, 'possible', `it answered for trade ${answer.tradeId}`);
-    return answer;
+    return await ask({
+      method: 'POST',
+      path,
+      json,
+      about: { trade_id: tradeId, ...ids },
+      answer: Answer,
+    });
   };
   return {
     deduct: ({ tradeId, userId, amountFen }) =>
-      trade('deduct', tradeId, { user_id: idInJson(userId), amount: amountFen }),
+      trade('deduct', tradeId, { user_id: idInJson(userId) }, amountFen),
     refund: ({ tradeId, originalTradeId, amountFen }) =>
-      trade('refund', tradeId, { original_trade_id: originalTradeId, amount: amountFen }),
-    tradeOf: (tradeId) => ask({ method: 'GET', path: `/trade/${tradeId}`, answer: StateAnswer }),
+      trade('refund', tradeId, { original_trade_id: originalTradeId }, amountFen),
+    tradeOf: (tradeId) =>
+      ask({
+        ...{ method: 'GET', path: `/trade/${tradeId}`, answer: StateAnswer },
+        about: { trade_id: tradeId },
+      }),
     statementOf: (day) => statementOf(ask, day),
   };
 }
@@ -156,6 +166,7 @@ const Statement = z.object({
 });
 
 async function statementOf(ask: Partner, day: string): Promise<readonly StatementTrade[]> {
-  const call = { method: 'GET', path: '/statement', query: { day }, answer: Statement } as const;
+  const path = '/statement';
+  const call = { method: 'GET', path, query: { day }, about: { day }, answer: Statement } as const;
   return (await ask(call)).trades;
 }

@@ -43,6 +43,15 @@ const Listings = z.object({
   topped_up_at: Time.nullable(),
 });
 
+/** What shadow mode decided about the call; the rest of the answer is then the old system's. */
+const Shadow = z.object({
+  filter_rule: z.int().nullable(),
+  decided_at: Time.nullable(),
+  rules: z.array(Rule),
+  /** With the old system's row; null until it was compared. */
+  compared: z.enum(['agrees', 'differs', 'missing']).nullable(),
+});
+
 const Explanation = z.object({
   call_id: z.string(),
   user_id: Id,
@@ -60,6 +69,7 @@ const Explanation = z.object({
   reversal: Payment.nullable(),
   income: z.array(Income),
   listings: Listings.nullable(),
+  shadow: Shadow.nullable(),
 });
 
 export const explainCall = route({

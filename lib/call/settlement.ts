@@ -4,7 +4,7 @@ import { reportFailure } from '../platform/log.ts';
 import { commit, toBus, toQueue } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
 import { record } from './answers.ts';
-import { decideCall, minutesAgo, undecidedCalls } from './calls.ts';
+import { decideCall, filterSwitch, minutesAgo, undecidedCalls } from './calls.ts';
 import {
   type Charge,
   charges,
@@ -18,6 +18,7 @@ import { type ChargeDeps, chargingSwitches, send } from './charges.ts';
 import { charged } from './events.ts';
 import { callsToCharge } from './queues.ts';
 import { type ReversalDeps, resumeReversals } from './reversals.ts';
+import type { CallSettings } from './settings.ts';
 import { compareShadow } from './shadow.ts';
 import type { CallTables } from './tables.ts';
 
@@ -41,8 +42,9 @@ export async function settleCharges(
   deps: ChargeDeps & ReversalDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ) {
-  const { mysql, settings, stopped } = deps;
-  const { stuckAfterMinutes, shadow } = await settings();
+  const { mysql, stopped } = deps;
+  const settings = await deps.settings();
+  const { stuckAfterMinutes, shadow } = settings;
   const failures: unknown[] = [];
   const step = async <Result>(work: () => Promise<Result>, otherwise: Result): Promise<Result> => {
     try {
@@ -52,7 +54,8 @@ export async function settleCharges(
       return otherwise;
     }
   };
-  const decided = await step(() => decideOpen(deps, remaining), 0);
+  const filterOff = (await stopped(filterSwitch)) !== undefined;
+  const decided = filterOff ? 0 : await step(() => decideOpen(deps, settings, remaining), 0);
   if (shadow) {
     const compared = await compareShadow(mysql, stuckAfterMinutes);
     throwFirst(failures);
@@ -81,13 +84,17 @@ function throwFirst(failures: readonly unknown[]): void {
   throw new Error(`${failures.length} failed: ${textOf(first)}`, { cause: first });
 }
 
-async function decideOpen(deps: ChargeDeps, remaining: () => number): Promise<number> {
+async function decideOpen(
+  deps: ChargeDeps,
+  settings: CallSettings,
+  remaining: () => number,
+): Promise<number> {
   let decided = 0;
   const failures: unknown[] = [];
-  for (const id of await undecidedCalls(deps, rowsMax)) {
+  for (const id of await undecidedCalls(deps, settings, rowsMax)) {
     if (remaining() < endMs) break;
     try {
-      await decideCall(deps, id);
+      await decideCall(deps, id, settings);
       decided += 1;
     } catch (error) {
       failures.push(error);

@@ -3,8 +3,8 @@ import type { PlatformTables } from '../platform/schema.ts';
 import type { ChargeState } from './states.ts';
 
 /**
- * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql and 0009-charging.sql explain the
- * columns.
+ * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql, 0009-charging.sql and
+ * 0025-settled-by-hand.sql explain the columns.
  */
 export interface CallTables extends PlatformTables {
   'user_prop_db.call_shadow_log': CallLog & {
@@ -16,12 +16,21 @@ export interface CallTables extends PlatformTables {
     digits: string;
     updated_at: string | null;
   };
+  'user_prop_db.broker_phone_run': {
+    name: 'fill' | 'compare';
+    day: string;
+    after_id: Generated<string>;
+    repaired: Generated<string>;
+    done_at: string | null;
+  };
   'user_prop_db.sublessor_call_log_201409': CallLog;
   'user_prop_db.call_pair': { user_id: string; caller_digits: string };
   'user_prop_db.sublessor_call_payment_log_201409': {
     id: Generated<string>;
     call_log_id: string | null;
     reverses_id: string | null;
+    freed_call_log_id: string | null;
+    freed_reverses_id: string | null;
     user_id: string;
     amount_fen: Fen;
     call_type: number;

@@ -1,4 +1,6 @@
 import { Agent, type Dispatcher } from 'undici';
+import { decoded } from './decoding.ts';
+import { textOf } from './errors.ts';
 
 export interface Request {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -49,6 +51,7 @@ function dispatched(agent: Agent, request: Request): Promise<Answer> {
     let over = false;
     let status = 0;
     let bytes = 0;
+    let encoding = '';
     const parts: Buffer[] = [];
     const end = (settle: () => void) => {
       if (over) return;
@@ -70,15 +73,23 @@ function dispatched(agent: Agent, request: Request): Promise<Answer> {
         if (over) controller.abort(new NoAnswer('given up', { sent: false }));
         else running = controller;
       },
-      onResponseStart: (_, code) => {
+      onResponseStart: (_, code, headers) => {
         status = code;
+        encoding = String(headers['content-encoding'] ?? '');
       },
       onResponseData: (_, part) => {
         bytes += part.length;
         if (bytes > answerBytesMax) fail(`its answer is over ${answerBytesMax} bytes`);
         else parts.push(part);
       },
-      onResponseEnd: () => end(() => resolve({ status, body: Buffer.concat(parts) })),
+      onResponseEnd: () => {
+        try {
+          const body = decoded(Buffer.concat(parts), encoding, answerBytesMax);
+          end(() => resolve({ status, body }));
+        } catch (error) {
+          fail(`its answer could not be decoded: ${textOf(error)}`, error);
+        }
+      },
       onResponseError: (_, error) => fail(whyOf(error), error),
     };
     const path = `${url.pathname}${url.search}`;

@@ -1,5 +1,6 @@
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
+import { textIn } from './decoding.ts';
 import { PartnerAway, Postponed, textOf } from './errors.ts';
 import { type Answer, type Exchange, NoAnswer, overPool, type Request } from './exchange.ts';
 import { mask } from './mask.ts';
@@ -27,6 +28,8 @@ export interface Call<Result> {
   /** Sent as it is, where the text itself is signed or is no JSON. */
   readonly body?: { readonly type: string; readonly content: string | Uint8Array };
   readonly answer: z.ZodType<Result>;
+  /** What is asked about, by the names of the answer: an answer that has another value is about something else. */
+  readonly about?: Readonly<Record<string, string | number>>;
   /** Made twice it does the same as made once, by the partner's contract. GET is so always. */
   readonly repeatable?: boolean;
 }
@@ -75,7 +78,7 @@ async function attempted<Result>(
   name: string,
   limits: Pick<Request, 'timeoutMs' | 'answerBytesMax'>,
   exchange: Exchange,
-  { method, headers = {}, json, body, answer: schema }: Call<Result>,
+  { method, headers = {}, json, body, answer: schema, about = {} }: Call<Result>,
   url: URL,
 ): Promise<Result> {
   const away = (effect: PartnerAway['effect'], why: string, cause?: unknown) =>
@@ -98,9 +101,21 @@ async function attempted<Result>(
   if (status >= 500) throw away('possible', `it answered ${status}`);
   const value = jsonOf(answer);
   if (value === undefined) throw away('possible', `it answered ${status} without JSON`);
+  const other = otherThan(about, value);
+  if (other) throw away('possible', `it answered ${status} about ${other}`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw away('possible', `it answered ${status} in another form: ${issuesOf(result.error)}`);
+}
+
+/** The first field by which an answer, whatever its code, is about something else. */
+function otherThan(about: NonNullable<Call<unknown>['about']>, value: unknown): string | undefined {
+  const answer: Readonly<Record<string, unknown>> = Object(value);
+  const name = Object.keys(about).find((one) => {
+    const given = Object.hasOwn(answer, one) ? answer[one] : undefined;
+    return given !== undefined && given !== null && String(given) !== String(about[one]);
+  });
+  return name === undefined ? undefined : `${name} ${String(answer[name])}`;
 }
 
 const jsonType = 'application/json';
@@ -108,7 +123,7 @@ const tooManyRequests = 429;
 
 function jsonOf({ body }: Answer): unknown {
   try {
-    return JSON.parse(body.toString(), exact);
+    return JSON.parse(textIn(body), exact);
   } catch {
     return undefined; // The text itself may hold personal data.
   }

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { filterCall } from '../../lib/call/calls.ts';
+import { filterCallUnlessOff, filterSwitch } from '../../lib/call/calls.ts';
 import { chargeCall } from '../../lib/call/charges.ts';
+import { settleByHand } from '../../lib/call/hand-settlement.ts';
 import { importHistory } from '../../lib/call/history.ts';
 import { postIncome } from '../../lib/call/income.ts';
 import { k3 as k3Client } from '../../lib/call/k3.ts';
@@ -15,6 +16,7 @@ import { Postponed } from '../../lib/platform/errors.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql as mysqlOf } from '../../lib/platform/mysql.ts';
 import { switches } from '../../lib/platform/switches.ts';
+import { plusSeconds } from '../../lib/platform/time.ts';
 import { root } from '../../local/root.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
@@ -52,20 +54,45 @@ const deps = {
   },
   // A minute has passed between any two steps: nobody still has an old reading.
   stopped: (...names: readonly string[]) => switches({ mysql })(...names),
+  brokersKnown: async () => {},
   now: () => new Date(),
 };
 const owner = 7001;
+/** The first call of a pair, and the pair's next one an hour later. */
+const firstAt = () => oldTime.at;
+const nextAt = () => plusSeconds(oldTime.at, 3_600);
 
-/** A call reaches our queue. */
-const ours = (call_id: string) =>
-  filterCall(
-    deps,
+/** Calls that reached our queue and are not filtered yet. */
+let incoming: FinishedCall[] = [];
+/** Whoever has no caller of their own is the only one of theirs. */
+const callerOf = (call_id: string) => `139${String(Number(call_id.slice(5)) + 10_000_000)}`;
+
+/** A call reaches our queue, and is filtered unless that is switched off. */
+async function ours(call_id: string, { caller = callerOf(call_id), at = firstAt() } = {}) {
+  incoming.push(
     FinishedCall.parse({
       ...{ call_id, routing_key: 'postcallinfo_dyz', user_id: owner, status: 1, duration: 60 },
-      ...{ caller: `139${String(Number(call_id.slice(5)) + 10_000_000)}`, callee: '4008001234' },
-      started_at: oldTime.at,
+      ...{ caller, callee: '4008001234', started_at: at },
     }),
   );
+  return await filter();
+}
+
+/** All calls on our queue are tried once; gives the outcomes. */
+async function filter(): Promise<string[]> {
+  const messages = incoming;
+  incoming = [];
+  const outcomes: string[] = [];
+  for (const message of messages)
+    try {
+      outcomes.push((await filterCallUnlessOff(deps, message)).outcome);
+    } catch (error) {
+      if (!(error instanceof Postponed)) throw error;
+      incoming.push(message);
+      outcomes.push('postponed');
+    }
+  return outcomes;
+}
 
 /** All that waits is tried once; gives the outcomes. */
 async function charge(): Promise<string[]> {
@@ -98,9 +125,35 @@ async function old(id: number): Promise<void> {
   await oldCharges(id);
 }
 
+/** The old job takes a call from its queue: what its log has decided is done; a pair is charged once within a day. */
+async function oldFilters(id: number, { caller = callerOf(`call-${id}`), at = firstAt() } = {}) {
+  const history = 'sublessor_history.sublessor_call_log_201409';
+  const find = () =>
+    rowsOf(`select id, filter_rule from ${history} where call_id = ?`, [`call-${id}`]);
+  const [{ next } = { next: 1 }] = await rowsOf(
+    `select greatest(coalesce(max(id), 0) + 1, 101) next from ${history}`,
+  );
+  if (!(await find()).length)
+    await oldCall(Number(next), `call-${id}`, null, owner, { caller, startedAt: at });
+  const [row] = await find();
+  if (row?.['filter_rule'] !== null) return;
+  const before = await rowsOf(
+    `select id from ${history} where caller = ? and filter_rule is not null and id <> ?
+      and started_at > ? - interval 1 day and started_at <= ?`,
+    [caller, row['id'], at, at],
+  );
+  await run(`update ${history} set filter_rule = ? where id = ?`, [
+    before.length ? 4 : 1,
+    row['id'],
+  ]);
+  if (!before.length) await oldCharges(Number(row['id']));
+}
+
 const person = { by: 'lena', why: 'cut-over' };
-const charging = (state: 'on' | 'off') =>
-  setSwitch({ mysql: mysql as never }, { name: 'charging', state, ...person });
+const switched = (name: string, state: 'on' | 'off') =>
+  setSwitch({ mysql: mysql as never }, { name, state, ...person });
+const charging = (state: 'on' | 'off') => switched('charging', state);
+const filtering = (state: 'on' | 'off') => switched(filterSwitch, state);
 const shadow = (on: boolean) => {
   current = { ...current, shadow: on };
 };
@@ -135,81 +188,138 @@ async function begin(): Promise<void> {
   });
 }
 
-test('there and back, with calls between any two steps: each is charged once, by one of the two', async () => {
+test('there and back and there again, with calls and pairs between any two steps: each is charged once, by one of the two', async () => {
   await begin();
 
   // Before: shadow.
   shadow(true);
   await old(1);
   await oldIncome(9_001, oldNumber, 11);
-  await ours('call-1');
-  await ours('call-2');
+  expect(await ours('call-1')).toEqual(['shadowed']);
+  expect(await ours('call-2')).toEqual(['shadowed']);
   await old(2);
   expect(await imported('calls')).toMatchObject({ outcome: 'imported', imported: 2 });
   expect(waiting).toEqual([]);
 
-  // The switch.
+  // The switch. Two pairs call the old job first, another calls ours only, all again an hour later.
+  const [one, two, three] = ['13800000001', '13800000002', '13800000003'];
   await charging('off');
+  await filtering('off');
   await old(3);
-  await ours('call-3');
-  shadow(false);
+  expect(await ours('call-3')).toEqual(['postponed']);
+  await oldFilters(21, { caller: one });
+  await ours('call-21', { caller: one });
   await ours('call-4');
   await old(4);
-  expect(await charge()).toEqual(['postponed']);
-  await ours('call-5'); // The old job has stopped.
+  await ours('call-5'); // From here on the 400 service posts to ours only.
+  await ours('call-22', { caller: one, at: nextAt() });
+  await ours('call-24', { caller: two, at: nextAt() });
+  await ours('call-25', { caller: three });
+  await oldFilters(23, { caller: two }); // It was on the old job's queue for long.
   await oldCall(6, 'call-6', null);
+  shadow(false);
   expect(await imported('money')).toMatchObject({ outcome: 'open in the old system', calls: 1 });
   await run('update sublessor_history.sublessor_call_log_201409 set filter_rule = 1 where id = 6');
   await oldCharges(6);
   expect(await imported('calls')).toMatchObject({ outcome: 'imported' });
   await ours('call-6'); // It was on both queues.
+  await ours('call-23', { caller: two });
   expect(await imported('money')).toMatchObject({ outcome: 'imported' });
+  expect(waiting).toEqual([]);
+  await filtering('on');
+  expect((await filter()).toSorted()).toEqual([
+    ...['called before', 'called before'], // 22 and 24: the old job charged their pairs.
+    ...Array.from({ length: 5 }, () => 'decided before'),
+    ...['valid', 'valid'],
+  ]);
   expect(await charge()).toEqual(['postponed', 'postponed']);
   await postIncome(deps, hand);
   expect(await reconciled()).toEqual([
-    ...['differences', 'valid call without charge: call call-5'],
+    ...['differences', 'valid call without charge: call call-25'],
+    'valid call without charge: call call-5',
   ]);
   await charging('on');
-  expect(await charge()).toEqual(['charged before', 'charged']);
+  expect(await charge()).toEqual(['charged', 'charged']);
   await postIncome(deps, hand);
   expect(await reconciled()).toEqual(['balanced']);
-  expect(await trades()).toHaveLength(6);
+  expect(await trades()).toHaveLength(9);
 
   // The way back.
   await ours('call-7');
   expect(await charge()).toEqual(['charged']);
+  await ours('call-26', { caller: three, at: nextAt() });
+  expect(await charge()).toEqual([]);
+  await ours('call-9');
+  await centre.fault('error', 1, '/trade/deduct');
+  expect(await charge()).toEqual(['unknown']);
   await charging('off');
   await ours('call-8');
   expect(await charge()).toEqual(['postponed']);
+  await run(`update user_prop_db.sublessor_call_payment_log_201409
+    set sent_at = sent_at - interval 11 minute`);
+  const [open] = await rowsOf(`select id from user_prop_db.sublessor_call_payment_log_201409
+    where state in ('intent', 'sent', 'unknown')`);
+  const proof = 'the payment centre has never seen it';
+  const settled = { payment_id: String(open?.['id']), to: 'free', proof, ...person } as const;
+  expect(await settleByHand(deps, settled)).toMatchObject({ outcome: 'set free' });
+  expect(await charge()).toEqual(['postponed', 'postponed']);
   await postIncome(deps, hand);
+  // From here on the 400 service posts to both; the pair's next call is decided by ours before, or by the old job after.
+  const [four, five] = ['13800000004', '13800000005'];
+  await ours('call-27', { caller: four });
+  await ours('call-28', { caller: four, at: nextAt() });
+  await filtering('off');
+  expect(await ours('call-29', { caller: callerOf('call-7'), at: nextAt() })).toEqual([
+    'postponed',
+  ]);
+  await ours('call-30', { caller: five });
   const page = readFileSync(join(root, 'docs/runbooks/cut-over.md'), 'utf8');
   await run(page.match(/```sql\n([\s\S]*?)```/)?.[1] ?? '');
   shadow(true);
+  await filtering('on');
   await charging('on');
-  expect(await charge()).toEqual(['postponed']);
-  const undecided = await rowsOf(
-    'select id, call_id from sublessor_history.sublessor_call_log_201409 where filter_rule is null',
-  );
-  expect(undecided.map(({ call_id }) => call_id)).toEqual(['call-8']);
+  expect(await filter()).toEqual(['shadowed', 'shadowed']);
+  const waits = Array.from({ length: 3 }, () => 'postponed');
+  expect(await charge()).toEqual(waits);
+  const undecided =
+    await rowsOf(`select id, call_id from sublessor_history.sublessor_call_log_201409
+    where filter_rule is null order by call_id`);
+  expect(undecided.map(({ call_id }) => call_id)).toEqual(['call-27', 'call-8', 'call-9']);
   const [{ highest } = { highest: 0 }] = await rowsOf(
     'select max(id) highest from sublessor_history.sublessor_call_payment_log_201409',
   );
   oldNumber = Number(highest);
-  await oldCharges(Number(undecided[0]?.['id']));
-  expect(await charge()).toEqual(['postponed']);
+  await oldFilters(8);
+  await oldFilters(9);
+  await oldFilters(27, { caller: four });
+  await oldFilters(28, { caller: four, at: nextAt() });
+  await oldFilters(29, { caller: callerOf('call-7'), at: nextAt() });
+  await oldFilters(30, { caller: five });
+  expect(await charge()).toEqual(waits);
+
+  // There again: what waits since the first time finds the old job's charges.
+  await charging('off');
+  await filtering('off');
+  await ours('call-31', { caller: five, at: nextAt() });
+  shadow(false);
+  expect(await imported('calls')).toMatchObject({ outcome: 'imported' });
+  expect(await imported('money')).toMatchObject({ outcome: 'imported' });
+  await filtering('on');
+  expect(await filter()).toEqual(['called before']);
+  await charging('on');
+  expect(await charge()).toEqual(['charged before', 'charged before', 'charged before']);
+  await postIncome(deps, hand);
 
   const all = await trades();
-  expect(all).toHaveLength(8);
-  expect(new Set(all.map(({ trade_id }) => trade_id)).size).toBe(8);
   const charged = await rowsOf(
-    `select c.call_id, p.id from sublessor_history.sublessor_call_payment_log_201409 p
-     join sublessor_history.sublessor_call_log_201409 c on c.id = p.call_log_id
+    `select c.call_id, p.id from user_prop_db.sublessor_call_payment_log_201409 p
+     join user_prop_db.sublessor_call_log_201409 c on c.id = p.call_log_id
      where p.state = 'charged' order by c.call_id`,
   );
-  expect(charged.map(({ call_id }) => call_id)).toEqual(
-    Array.from({ length: 8 }, (_, index) => `call-${index + 1}`),
-  );
+  const calls = [...Array.from({ length: 9 }, (_, index) => index + 1), 21, 23, 25, 27, 30];
+  expect(charged.map(({ call_id }) => call_id)).toEqual(calls.map((id) => `call-${id}`).toSorted());
   expect(charged.map(({ id }) => id).toSorted()).toEqual(
     all.map(({ trade_id }) => trade_id).toSorted(),
   );
+  expect(all.map(({ amount }) => amount)).toEqual(calls.map(() => 4_000));
 }, 60_000);

@@ -88,6 +88,43 @@ test('of a call that was imported the rule is known, and nothing else', async ()
   ]);
 });
 
+/** Decides in shadow mode, as call/filter-call does, and leaves the real log as it is. */
+async function shadowed(compared: string | null): Promise<void> {
+  const judgement = judge(
+    { status: 1, durationSeconds: 8, startedAt: '2026-11-20 09:58:00' },
+    { connectedBeforeAt: null, validAfterAt: null, isBroker: false },
+    { durationSeconds: 8, apartSeconds: 86_400 },
+  );
+  await run(
+    `insert into user_prop_db.call_shadow_log
+      (id, call_id, user_id, caller, callee, status, started_at, duration, filter_rule, caller_digits,
+       decided_at, decision, compared)
+     values (?, ?, ?, '13900000001', '4008001234', 1, '2026-11-20 09:58:00', 8, 3, '13900000001',
+       '2026-11-20 10:00:00', ?, ?)`,
+    [1, `call-${id}`, owner, JSON.stringify(judgement), compared],
+  );
+}
+const tooShort = { input: { durationSeconds: 8, limitSeconds: 8 }, outcome: 'applies' };
+
+test('the decision of shadow mode is explained for a call that the old system does not have', async () => {
+  await shadowed(null);
+  await payment({ id, callLogId: '1' }); // Of another call, whose id in the real log is the same.
+  const { status, body } = await ask(handler, event());
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ filter_rule: 3, charge: null, income: [], user_id: owner });
+  expect(body.rules[1]).toMatchObject(tooShort);
+  expect(body.shadow).toMatchObject({ filter_rule: 3, compared: null });
+});
+
+test('the decision of shadow mode is explained beside that of the old system', async () => {
+  await callLog(id, 1);
+  await shadowed('differs');
+  const { body } = await ask(handler, event());
+  expect(body).toMatchObject({ filter_rule: 1, shadow: { filter_rule: 3, compared: 'differs' } });
+  expect(body.shadow.rules[1]).toMatchObject(tooShort);
+  expect(body.rules[1]).toMatchObject({ outcome: 'not known' });
+});
+
 test('only for support, and only what is there', async () => {
   expect(await refused(handler, event())).toEqual([404, 'not_found']);
   expect(await refused(handler, event(operator))).toEqual([403, 'forbidden']);

@@ -1,9 +1,10 @@
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
+import { filterCallUnlessOff, filterSwitch } from '../../lib/call/calls.ts';
+import { callsToCharge, FinishedCall, finishedCalls } from '../../lib/call/queues.ts';
 import { resetCalls } from '../support/calls.ts';
-import { rowsOf, run } from '../support/databases.ts';
+import { rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
 import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
@@ -40,6 +41,13 @@ beforeEach(async () => {
   await resetCalls();
   await take(dead);
   await take(valid);
+});
+
+test('the first call of all finds the brokers that have not changed for years', async () => {
+  await upstreamBroker(7, { stamp: '2020-01-01 00:00:00', mobile: '+86 138-1234-5678' });
+  await filterInOrder(call());
+  expect(await rules()).toEqual([5]);
+  expect(await charged()).toEqual([]);
 });
 
 test('writes the call down with its rule, and why; a valid one goes on', async () => {
@@ -272,4 +280,17 @@ test('on the real tables, too, both sentences hold for calls in any order', asyn
     }),
     { numRuns: 25 },
   );
+});
+
+test('a call waits while the filter is switched off, and is not written down', async () => {
+  const deps = {
+    ...{ mysql: undefined, settings: undefined, deliver: undefined },
+    stopped: async (...names: readonly string[]) => names.find((name) => name === filterSwitch),
+    brokersKnown: async () => {},
+  } as never;
+  const one = FinishedCall.parse(call());
+  await expect(filterCallUnlessOff(deps, one)).rejects.toMatchObject({
+    ...{ name: 'Postponed', heldBy: 'call/filter-call' },
+  });
+  expect(await logged()).toEqual([]);
 });

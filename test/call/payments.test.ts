@@ -110,6 +110,43 @@ test.each([
   await expect(elsewhere.deduct(one)).rejects.toMatchObject({ effect: 'possible' });
 });
 
+test.each([
+  '{"code":0,"trade_id":"820000000002","balance":1}',
+  '{"code":4001,"trade_id":"820000000002","balance":1}',
+  '{"code":4002,"trade_id":820000000002}',
+  '{"code":4003,"trade_id":"820000000002"}',
+  '{"code":4009,"trade_id":"820000000002"}',
+  '{"code":5000,"trade_id":"820000000002"}',
+  '{"code":4001,"trade_id":"820000000001","user_id":43}',
+  '{"code":0,"trade_id":"820000000001","user_id":"43","balance":1}',
+])('an answer to a deduction about another trade or owner is no answer: %s', async (body) => {
+  Object.assign(said, { type: 'application/json', body });
+  await expect(elsewhere.deduct(one)).rejects.toMatchObject({ effect: 'possible' });
+  await expect(elsewhere.deduct(one)).rejects.toThrow(/about (trade|user)_id/);
+});
+
+test('an answer to a refund, a question or a statement about another one is no answer', async () => {
+  const back = { tradeId: '820000000002', originalTradeId: one.tradeId, amountFen: 4_000 };
+  Object.assign(said, { body: '{"code":4004,"trade_id":"820000000003"}' });
+  await expect(elsewhere.refund(back)).rejects.toThrow(/about trade_id/);
+  await expect(elsewhere.tradeOf(one.tradeId)).rejects.toThrow(/about trade_id/);
+  Object.assign(said, { body: '{"code":4004,"original_trade_id":"820000000003"}' });
+  await expect(elsewhere.refund(back)).rejects.toThrow(/about original_trade_id/);
+  Object.assign(said, { body: '{"code":0,"day":"2026-11-20","trades":[]}' });
+  await expect(elsewhere.statementOf('2026-11-21')).rejects.toThrow(/about day/);
+});
+
+test.each([
+  ['4001', '{"code":4001,"trade_id":820000000001,"user_id":"42","balance":7}', 'refused'],
+  ['0', '{"code":0,"trade_id":820000000001,"user_id":42,"balance":7}', 'done'],
+])(
+  'an answer %s that names its own trade and owner, as number or text, is one',
+  async (_, body, is) => {
+    Object.assign(said, { body });
+    expect(await elsewhere.deduct(one)).toMatchObject({ is, balanceFen: 7 });
+  },
+);
+
 test('a signature by another key does nothing', async () => {
   await account(42, 10_000);
   const forger = clientOf(url, 2_000, { ...paymentAccount, key: 'another' } as never);

@@ -95,3 +95,55 @@ test('what was decided is compared with the old system’s rows: valid or not, o
     ),
   ).toEqual(['agrees', 'agrees', 'differs', 'missing']);
 });
+
+test('a call that only the old system has is named until it is found here', async () => {
+  const one = call();
+  await old(one.call_id, 1);
+  await old('undecided there', null);
+  await old('long ago', 1);
+  await old('just now', 1);
+  await run(`update user_prop_db.sublessor_call_log_201409 set created_at = now(3) - interval
+    if(call_id = 'long ago', 3 * 24 * 60, if(call_id = 'just now', 30, 61)) minute`);
+  expect(await settle()).toMatchObject({
+    ...{ outcome: 'shadow differs', agree: 0, differ: 0, missing: 0, unseen: 2 },
+    first: [one.call_id, 'undecided there'],
+  });
+  await filterCall(deps, one);
+  expect(await settle()).toMatchObject({ outcome: 'shadow differs', unseen: 1 });
+  await filterCall(deps, { ...one, call_id: 'undecided there' });
+  expect(await settle()).toMatchObject({ outcome: 'shadow agrees', unseen: 0 });
+});
+
+test.each([
+  ['shadow', 'real', [true, false], 'call_shadow_log', 'shadowed'],
+  ['real', 'shadow', [false, true], 'sublessor_call_log_201409', 'valid'],
+])(
+  'a call is written and decided in one mode when it changes from %s to %s meanwhile',
+  async (_, __, modes, log, outcome) => {
+    const readings = [...modes];
+    const changing = {
+      ...deps,
+      settings: async () => ({ ...(await document()), shadow: readings.shift() ?? false }),
+    };
+    expect(await filterCall(changing, call())).toMatchObject({ outcome });
+    const rows = await rowsOf(`select filter_rule from user_prop_db.${log}`);
+    expect(rows).toEqual([{ filter_rule: 1 }]);
+    expect(await take(valid)).toHaveLength(outcome === 'valid' ? 1 : 0);
+  },
+);
+
+test('an undecided call is decided in the log in which it was found when the mode changes meanwhile', async () => {
+  await old('their own', null);
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 1 hour',
+  );
+  const readings = [false];
+  const changing = {
+    ...deps,
+    settings: async () => ({ ...(await document()), shadow: readings.shift() ?? true }),
+  };
+  await settleCharges(changing, { remaining: () => 200_000 });
+  expect(
+    await rowsOf('select call_id, filter_rule from user_prop_db.sublessor_call_log_201409'),
+  ).toEqual([{ call_id: 'their own', filter_rule: 1 }]);
+});

@@ -1,4 +1,10 @@
 import { beforeEach, expect, test } from 'vitest';
+import { brokersKnown } from '../../lib/call/broker-phone-runs.ts';
+import { syncBrokerPhones } from '../../lib/call/broker-phones.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import type { UpstreamPhones } from '../../lib/call/upstream-phones.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy } from '../../lib/platform/outbox.ts';
 import { resetCalls } from '../support/calls.ts';
 import { rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
@@ -13,6 +19,17 @@ const phones = async () =>
 /** `seconds` ago by the database's clock. */
 const ago = async (seconds: number) =>
   String((await rowsOf('select now() - interval ? second time', [seconds]))[0]?.['time']);
+
+const deps = {
+  mysql: mysql<CallTables>('mysql'),
+  upstream: mysql<UpstreamPhones>('mysql-upstream'),
+  settings: async () => ({ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 }),
+  deliver: deliverBy(),
+};
+/** A tick of a later day, or one with little time, with pages of two rows. */
+const sync = (days = 0, remaining = () => 60_000) =>
+  syncBrokerPhones(deps, { at: new Date(Date.now() + days * 86_400_000), remaining });
+const oldStamp = '2020-01-01 00:00:00';
 
 beforeEach(resetCalls);
 
@@ -67,4 +84,80 @@ test('its cursor is its own, and two runs at once leave the same rows', async ()
   expect(await phones()).toHaveLength(1);
   const [cursor] = await rowsOf('select name from signalbox.scan_cursor');
   expect(cursor?.['name']).toBe('call/sync-broker-phones:anjuke_db.ajk_brokerextend');
+});
+
+test('the first run fills in brokers that have not changed for years, and says so', async () => {
+  for (const id of [1, 2, 3, 4, 5])
+    await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
+  await upstreamBroker(6, { stamp: oldStamp, mobile: null });
+  expect(await sync()).toMatchObject({ fullRun: 'compared', firstRun: true, repaired: 0 });
+  expect(await phones()).toHaveLength(5);
+  expect(await sync()).not.toHaveProperty('firstRun');
+});
+
+test('the comparison of the next day finds a change that committed late, a deleted row and a number without one', async () => {
+  for (const id of [1, 2, 3, 4])
+    await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
+  await sync();
+  await upstreamBroker(2, { stamp: oldStamp, mobile: '13911111111' });
+  await run('delete from anjuke_db.ajk_brokerextend where BrokerId in (1, 4)');
+  await upstreamBroker(3, { stamp: oldStamp, mobile: '无' });
+  await upstreamBroker(9007199254740993n.toString(), { stamp: oldStamp, mobile: '13922222222' });
+  expect(await sync()).toMatchObject({ fullRun: 'compared', repaired: 0 });
+  expect(await phones()).toHaveLength(4);
+  expect(await sync(1)).toMatchObject({ fullRun: 'compared', repaired: 5 });
+  expect(await phones()).toEqual([
+    ['2', '13911111111', '13911111111'],
+    ['9007199254740993', '13922222222', '13922222222'],
+  ]);
+});
+
+test('a full run that is out of time is resumed by the next tick, and two at once leave the same rows', async () => {
+  for (const id of [1, 2, 3, 4, 5, 6, 7])
+    await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
+  let looks = 0;
+  // The scan looks once, and one page is left.
+  expect(await sync(0, () => (++looks <= 2 ? 60_000 : 0))).toEqual(
+    expect.objectContaining({ fullRun: 'fill out of time' }),
+  );
+  expect(await phones()).toHaveLength(2);
+  await Promise.all([sync(), sync()]);
+  expect(await phones()).toHaveLength(7);
+  expect(
+    await rowsOf('select name from user_prop_db.broker_phone_run where done_at is null'),
+  ).toEqual([]);
+});
+
+test('what the scan writes while a page is compared is not overwritten by an older reading', async () => {
+  await upstreamBroker(1, { stamp: oldStamp, mobile: '13900000001' });
+  await sync();
+  await upstreamBroker(1, { stamp: oldStamp, mobile: '13900000002' });
+  const upstream = deps.upstream.withPlugin({
+    transformQuery: ({ node }) => node,
+    // After upstream was read, and before the repair is written.
+    transformResult: async ({ result }) => {
+      if (result.rows.some((row) => row['phone'] === '13900000002'))
+        await run(
+          "update user_prop_db.broker_phone set phone = '13900000003', digits = '13900000003'",
+        );
+      return result;
+    },
+  });
+  const at = new Date(Date.now() + 86_400_000);
+  await syncBrokerPhones({ ...deps, upstream }, { at, remaining: () => 60_000 });
+  expect(await phones()).toEqual([['1', '13900000003', '13900000003']]);
+});
+
+test('a call waits until the first full run has ended, and then no more', async () => {
+  for (const id of [1, 2, 3, 4, 5, 6, 7]) await upstreamBroker(id, { stamp: oldStamp });
+  const check = brokersKnown({ ...deps, now: () => new Date('2026-11-20T10:00:00+08:00') });
+  await expect(check()).rejects.toMatchObject({
+    ...{ name: 'Postponed', until: new Date('2026-11-20T10:01:00+08:00') },
+  });
+  expect(await phones()).toHaveLength(4);
+  await check();
+  expect(await phones()).toHaveLength(7);
+  await run('rename table user_prop_db.broker_phone_run to user_prop_db.away');
+  await check();
+  await run('rename table user_prop_db.away to user_prop_db.broker_phone_run');
 });

@@ -1,5 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import {
+  brotliCompressSync,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from 'node:zlib';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
 import { isAway, PartnerAway, Postponed } from '../../lib/platform/errors.ts';
@@ -120,6 +127,57 @@ test('ids beyond 2^53 come as decimal strings, numbers as numbers', async () => 
     small: 12,
     part: 1.5,
   });
+});
+
+const encoded = (encoding: string | undefined, body: Buffer): Behaviour => {
+  return (response) =>
+    response.writeHead(200, encoding ? { 'content-encoding': encoding } : {}).end(body);
+};
+const plain = Buffer.from('{"code":7}');
+
+test.each([
+  ['a byte-order mark', undefined, Buffer.from('\ufeff{"code":7}')],
+  ['UTF-16, low byte first', undefined, Buffer.from('\ufeff{"code":7}', 'utf16le')],
+  ['UTF-16, high byte first', undefined, Buffer.from('\ufeff{"code":7}', 'utf16le').swap16()],
+  ['gzip', 'gzip', gzipSync(plain)],
+  ['gzip and a byte-order mark', 'GZIP', gzipSync('\ufeff{"code":7}')],
+  ['gzip under its old name', 'x-gzip', gzipSync(plain)],
+  ['gzip that no header names', undefined, gzipSync(plain)],
+  ['a header of gzip that is none', 'gzip', plain],
+  ['deflate', 'deflate', deflateSync(plain)],
+  ['deflate without its header', 'deflate', deflateRawSync(plain)],
+  ['brotli', 'br', brotliCompressSync(plain)],
+  ['zstd', 'zstd', zstdCompressSync(plain)],
+  ['two encodings', 'gzip, br', brotliCompressSync(gzipSync(plain))],
+  ['identity', 'identity', plain],
+])('an answer with %s is read', async (_, encoding, body) => {
+  behaviours = [encoded(encoding, body)];
+  expect(await partner(options)(deduct)).toEqual({ code: 7 });
+  expect(seen).toHaveLength(1);
+});
+
+test.each([
+  ['of an encoding that nobody knows', encoded('compress', plain), 'unknown content-encoding'],
+  ['of damaged gzip', encoded('gzip', gzipSync(plain).subarray(0, 20)), 'could not be decoded'],
+  ['that unpacks to more than its limit', encoded('gzip', gzipSync(' '.repeat(60_000))), 'decoded'],
+])('an answer %s is none, and may have had its effect', async (_, behaviour, why) => {
+  behaviours = [behaviour];
+  const { effect, message } = await awayOf(deduct, { answerBytesMax: 50_000 });
+  expect(effect).toBe('possible');
+  expect(message).toContain(why);
+});
+
+test('an answer about something else than what was asked about is none, whatever it says', async () => {
+  const about = { number: 'C-1', id: 7 };
+  behaviours = [json({ code: 0, number: 'C-1', id: '7' }), json({ code: 4001, number: 'c-1' })];
+  expect(await partner(options)({ ...deduct, about })).toEqual({ code: 0 });
+  const { effect, message } = await awayOf({ ...deduct, about });
+  expect([effect, message]).toEqual([
+    'possible',
+    expect.stringContaining('it answered 200 about number c-1'),
+  ]);
+  behaviours = [json({ code: 3, number: null })];
+  expect(await partner(options)({ ...deduct, about })).toEqual({ code: 3 });
 });
 
 test('a refusal in the partner’s form is an answer, below 500 with any status', async () => {

@@ -26,11 +26,17 @@ export async function createHistory(): Promise<void> {
 export const oldTime = { at: '2026-10-01 10:00:00' };
 
 /** A call as the old system has logged and, if `rule` is given, decided it. */
-export const oldCall = (id: number, callId: string, rule: number | null = 1, userId = 7001) =>
+export const oldCall = (
+  id: number,
+  callId: string,
+  rule: number | null = 1,
+  userId = 7001,
+  { caller = '+86 139-0000-0001', startedAt = oldTime.at } = {},
+) =>
   run(
     `insert into ${schema}.sublessor_call_log_201409
-     values (?, ?, ?, '+86 139-0000-0001', '4008001234', 1, ?, 60, 1, ?, ?)`,
-    [id, callId, userId, oldTime.at, rule, oldTime.at],
+     values (?, ?, ?, ?, '4008001234', 1, ?, 60, 1, ?, ?)`,
+    [id, callId, userId, caller, startedAt, rule, oldTime.at],
   );
 
 export const oldPayment = (id: number, callLogId: number, state = 'charged', userId = 7001) =>

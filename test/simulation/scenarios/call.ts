@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import { filterCall } from '../../../lib/call/calls.ts';
 import { chargeCall } from '../../../lib/call/charges.ts';
 import { payments } from '../../../lib/call/payments.ts';
@@ -62,7 +63,7 @@ export const call: Scenario = {
     const centre = paymentCentre(() => new Date(world.nowMs));
     // So few that a swarm stops owners; a person lets them go on.
     const settings = settingsOf(faults.exact ? 20 : 2);
-    const depsOf = depsWith(stage, centre, settings);
+    const depsOf = depsWith(stage, centre, settings, faults.exact ? centre : misdirecting(centre));
     const opened = [finishedCalls, callsToCharge, listingSwitches].map(queues.open);
     const [calls] = opened;
     if (!calls) throw new Error('There is no queue of calls.');
@@ -81,8 +82,29 @@ export const call: Scenario = {
 type Centre = ReturnType<typeof paymentCentre>;
 type DepsOf = ReturnType<typeof depsWith>;
 
-export function depsWith({ databases, world }: Stage, centre: Centre, settings: CallSettings) {
-  const exchange = exchangeOf(centre);
+const misdirectedEvery = 5;
+
+/** Each fifth charge is carried out, and answered with the refusal of another trade. */
+function misdirecting(centre: Centre): Centre {
+  let asked = 0;
+  return {
+    ...centre,
+    handle: async (call) => {
+      const reply = await centre.handle(call);
+      if (call.path !== '/trade/deduct' || ++asked % misdirectedEvery) return reply;
+      const { trade_id } = z.object({ trade_id: z.string() }).parse(call.body);
+      return { body: { code: 4001, trade_id: String(BigInt(trade_id) + 1n), balance: 0 } };
+    },
+  };
+}
+
+export function depsWith(
+  { databases, world }: Stage,
+  centre: Centre,
+  settings: CallSettings,
+  asked: Centre = centre,
+) {
+  const exchange = exchangeOf(asked);
   const document = async () => settings;
   return (worker: Worker) => ({
     mysql: mysqlOf<CallTables>(databases, world, worker),

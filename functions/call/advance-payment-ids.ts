@@ -1,0 +1,21 @@
+/** Keeps an id from being given twice after a database was restored, for who runs `npm run ops -- run`. */
+import { AdvancePaymentIds, advancePaymentIds } from '../../lib/call/payment-ids.ts';
+import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { byHand } from '../../lib/platform/by-hand.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { secret } from '../../lib/platform/secret.ts';
+import { switches } from '../../lib/platform/switches.ts';
+
+const db = mysql<CallTables>('mysql');
+const deps = {
+  mysql: db,
+  payments: payments(settings('call', CallSettings), secret('payment', PaymentAccount)),
+  stopped: switches({ mysql: db }),
+};
+
+export const handler = byHand(AdvancePaymentIds, (input, hand) =>
+  advancePaymentIds(deps, input, hand),
+);

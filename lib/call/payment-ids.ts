@@ -1,0 +1,96 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import * as z from 'zod';
+import { audit, Who, Why } from '../platform/audit.ts';
+import type { Hand } from '../platform/by-hand.ts';
+import { inTransaction } from '../platform/mysql.ts';
+import { payments as paymentLog } from './charge-rows.ts';
+import type { Payments } from './payments.ts';
+import { plusDays } from './statements.ts';
+import type { CallTables } from './tables.ts';
+
+const daysMax = 400;
+const Day = z.iso.date();
+
+export const AdvancePaymentIds = z.strictObject({
+  /** The first Shanghai day whose statement is read; without it the day before our newest payment. */
+  from: Day.optional(),
+  by: Who,
+  why: Why,
+  /** The highest trade of an invocation that was out of time. */
+  highest: z
+    .string()
+    .regex(/^\d{1,19}$/)
+    .default('0'),
+});
+export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;
+
+interface PaymentIdDeps {
+  readonly mysql: Kysely<CallTables>;
+  readonly payments: Pick<Payments, 'statementOf' | 'tradeOf'>;
+  readonly stopped: (...names: readonly string[]) => Promise<string | undefined>;
+}
+
+/** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
+const idsPassedOver = 1_000_000n;
+const idMax = 2n ** 63n - 1n;
+/** With less than this left no further statement is read. */
+const statementMs = 30_000;
+
+/**
+ * Moves the ids of payments above all that the payment centre knows, after our database was restored to an earlier
+ * state: an id that is given twice gets the answer of the first trade, so a call would be `charged` without money.
+ * Idempotent: a second invocation computes the same id from the same statements.
+ */
+export async function advancePaymentIds(
+  { mysql, payments, stopped }: PaymentIdDeps,
+  { from, by, why, highest: known }: AdvancePaymentIds,
+  { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
+) {
+  // A charge that begins meanwhile gets an id that the payment centre may know.
+  if (!(await stopped('charging'))) return { outcome: 'charging goes on: stop it first' };
+  const newest = await newestPayment(mysql);
+  const first = from ?? plusDays(newest.day, -1);
+  if (plusDays(first, daysMax) < newest.today)
+    throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
+  let theirs = BigInt(known);
+  for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
+    if (day !== first && remaining() < statementMs)
+      return { outcome: 'out of time', resume: { from: day, by, why, highest: String(theirs) } };
+    for (const { tradeId } of await payments.statementOf(day)) theirs = max(theirs, idOf(tradeId));
+    progress(Number(theirs), undefined, day);
+  }
+  const next = max(theirs, BigInt(newest.id)) + idsPassedOver;
+  if (next >= idMax) throw new Error(`Trade ${theirs} leaves no ids above it.`);
+  const above = await payments.tradeOf(String(next));
+  if (above.is !== 'never seen')
+    throw new Error(`The payment centre knows trade ${next}: name an earlier day as \`from\`.`);
+  const facts = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
+  await inTransaction(mysql, async (trx) => {
+    await useUp(trx, next - 1n);
+    await audit(trx, { who: by, what: 'call/advance-payment-ids', why, detail: facts });
+  });
+  return { outcome: 'advanced', ...facts };
+}
+
+const max = (one: bigint, other: bigint): bigint => (one > other ? one : other);
+
+/** 0 for an id that cannot be one of ours. */
+const idOf = (tradeId: string): bigint => (/^\d{1,19}$/.test(tradeId) ? BigInt(tradeId) : 0n);
+
+async function newestPayment(mysql: Kysely<CallTables>) {
+  const { rows } = await sql<{ id: string; day: string; today: string }>`
+    select coalesce(max(id), 0) id, date(coalesce(max(created_at), now())) day, date(now()) today
+    from ${sql.table(paymentLog)}`.execute(mysql);
+  const [row] = rows;
+  if (!row) throw new Error('The newest payment could not be read.');
+  return row;
+}
+
+/** MySQL counts on from the highest id that was ever inserted: the row itself need not stay. */
+async function useUp(trx: Transaction<CallTables>, id: bigint): Promise<void> {
+  await trx
+    .insertInto(paymentLog)
+    .values({ id: String(id), user_id: '0', amount_fen: 0, call_type: 1, state: 'refused' })
+    .execute();
+  await trx.deleteFrom(paymentLog).where('id', '=', String(id)).execute();
+}

@@ -14,4 +14,4 @@ const deps = {
   deliver: deliverBy(queues(callsToCharge)),
 };
 
-export const handler = consume(finishedCalls, (call) => filterCall(deps, call));
+export const handler = consume(finishedCalls, (call) => filterCall(deps, call), deps);

@@ -12,7 +12,7 @@ import { postpone } from './outbox.ts';
 import { deadLetterOf, type Queue } from './queue.ts';
 import type { PlatformTables } from './schema.ts';
 import { type Entry, entriesSender } from './send.ts';
-import { hideRetried, hideWhileUnavailable } from './visibility.ts';
+import { visibility } from './visibility.ts';
 
 /**
  * Failures of its own after which a message is dead-lettered by us, with its last error as the reason. Deliveries that
@@ -101,6 +101,7 @@ function handlerOf<Message, Sent>(
   ) => Promise<void>,
 ) {
   const setAside = entriesSender(deadLetterOf(queue));
+  const { hideForPause, hideRetried } = visibility();
 
   return middy<SQSEvent, SQSBatchResponse>()
     .use(observed)
@@ -121,7 +122,7 @@ function handlerOf<Message, Sent>(
           else good.push({ record, message: read.message });
         }
         await work(good, settle);
-        await hideWhileUnavailable(unavailable);
+        await hideForPause(unavailable);
       };
       await withinTime(context, all).catch((error) => {
         if (!(error instanceof OutOfTime)) throw error;

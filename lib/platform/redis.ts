@@ -46,7 +46,7 @@ export function cache({
   access = secret('redis', Access),
 }: Options = {}): Cache {
   let opened: Promise<Opened> | undefined;
-  let renewing: Promise<void> | undefined;
+  let renewing = false;
   let failures = 0;
   let quietUntil = 0;
 
@@ -70,7 +70,9 @@ export function cache({
 
   /** Nobody waits for it: a call that failed has used up its time. */
   function renew(failed: Opened): void {
-    renewing ??= access({ pastCache: true })
+    if (renewing) return;
+    renewing = true;
+    void access({ pastCache: true })
       .then((read) => {
         if (JSON.stringify(read) === JSON.stringify(failed.access)) return;
         opened = Promise.resolve(open(read, timeoutMs));
@@ -79,7 +81,7 @@ export function cache({
       })
       .catch((error) => reportFailure('cache away', {}, error))
       .finally(() => {
-        renewing = undefined;
+        renewing = false;
       });
   }
 

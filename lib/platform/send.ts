@@ -129,15 +129,9 @@ function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number {
 /** The URL of a queue by its name, for who sends to queues that its variables do not name. */
 export const queueUrlOf = ({ id }: QueueName): Promise<string> => urlNamed(resourceName(id));
 
-const urls = new Map<string, Promise<string>>();
-
 /** The URL of the queue from which a record came. */
-export function queueUrlAt(arn: string): Promise<string> {
-  const url = urls.get(arn) ?? urlNamed(arn.slice(arn.lastIndexOf(':') + 1));
-  urls.set(arn, url);
-  url.catch(() => urls.delete(arn));
-  return url;
-}
+export const queueUrlAt = (arn: string): Promise<string> =>
+  urlNamed(arn.slice(arn.lastIndexOf(':') + 1));
 
 async function urlNamed(name: string): Promise<string> {
   const { QueueUrl } = await sqsClient().send(new GetQueueUrlCommand({ QueueName: name }));

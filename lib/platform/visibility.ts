@@ -15,44 +15,56 @@ const spareSeconds = 5;
 export const pauseSeconds = (receives: number): number =>
   Math.min(shortestSeconds * 2 ** Math.max(0, receives - 1), longestSeconds);
 
-/** Hides messages for the pause that follows this delivery. */
-export async function hideWhileUnavailable(records: readonly SQSRecord[]): Promise<void> {
-  await hide(records, pauseSeconds);
+/** How a consumer makes messages come again later than its queue would give them. */
+export interface Visibility {
+  /** Hides messages for the pause that follows this delivery. */
+  readonly hideForPause: (records: readonly SQSRecord[]) => Promise<void>;
+  /**
+   * Does the same, for messages that have come several times, before they are worked on: where the process dies, or
+   * the time is over, nobody could do it afterwards, and the thousand deliveries would be used up in hours.
+   */
+  readonly hideRetried: (
+    records: readonly SQSRecord[],
+    context: { readonly getRemainingTimeInMillis: () => number },
+  ) => Promise<void>;
 }
 
-/**
- * Does the same for messages that have come several times, before they are worked on: where the process dies, or the
- * time is over, nobody could do it afterwards, and the thousand deliveries would be used up in hours.
- */
-export async function hideRetried(
-  records: readonly SQSRecord[],
-  context: { readonly getRemainingTimeInMillis: () => number },
-): Promise<void> {
-  const workSeconds = Math.ceil(context.getRemainingTimeInMillis() / 1000) + spareSeconds;
-  const retried = records.filter((record) => receivesOf(record) >= lastingReceives);
-  await hide(retried, (receives) => Math.max(pauseSeconds(receives), workSeconds));
+/** Where it fails the pause is the queue's own: that is a delay, and no reason to fail. */
+export function visibility(): Visibility {
+  let url: Promise<string> | undefined;
+
+  async function hide(
+    records: readonly SQSRecord[],
+    secondsFor: (receives: number) => number,
+  ): Promise<void> {
+    const [first] = records;
+    if (!first) return;
+    try {
+      url ??= queueUrlAt(first.eventSourceARN);
+      const QueueUrl = await url;
+      for (let start = 0; start < records.length; start += entriesPerRequestMax) {
+        const part = records.slice(start, start + entriesPerRequestMax);
+        const Entries = part.map((record, index) => ({
+          Id: String(index),
+          ReceiptHandle: record.receiptHandle,
+          VisibilityTimeout: secondsFor(receivesOf(record)),
+        }));
+        await sqsClient().send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
+      }
+    } catch (error) {
+      url = undefined;
+      reportFailure('pause not set', { messages: records.length }, error);
+    }
+  }
+
+  return {
+    hideForPause: (records) => hide(records, pauseSeconds),
+    hideRetried: (records, context) => {
+      const workSeconds = Math.ceil(context.getRemainingTimeInMillis() / 1000) + spareSeconds;
+      const retried = records.filter((record) => receivesOf(record) >= lastingReceives);
+      return hide(retried, (receives) => Math.max(pauseSeconds(receives), workSeconds));
+    },
+  };
 }
 
 const receivesOf = ({ attributes }: SQSRecord) => Number(attributes.ApproximateReceiveCount);
-
-/** Where it fails the pause is the queue's own: that is a delay, and no reason to fail. */
-async function hide(
-  records: readonly SQSRecord[],
-  secondsFor: (receives: number) => number,
-): Promise<void> {
-  const [first] = records;
-  if (!first) return;
-  try {
-    const QueueUrl = await queueUrlAt(first.eventSourceARN);
-    for (let start = 0; start < records.length; start += entriesPerRequestMax) {
-      const Entries = records.slice(start, start + entriesPerRequestMax).map((record, index) => ({
-        Id: String(index),
-        ReceiptHandle: record.receiptHandle,
-        VisibilityTimeout: secondsFor(receivesOf(record)),
-      }));
-      await sqsClient().send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
-    }
-  } catch (error) {
-    reportFailure('pause not set', { messages: records.length }, error);
-  }
-}

@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util';
 import { endWithParents, Processes } from '../../local/processes.ts';
 import { crashInPairs, crashSingly, type Runs, swarms } from './campaigns.ts';
 import { type Databases, openDatabases, startDatabase } from './database.ts';
-import { type Fault, planned, swarm } from './faults.ts';
+import { type Fault, planned, silencesAt, swarm } from './faults.ts';
 import { play, type Scenario, Violation } from './play.ts';
 import { scenarios } from './scenarios/all.ts';
 
@@ -50,6 +50,7 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     await swarms(databases, scenario, 1, huntSeeds, runs);
   } else if (values.hunt === 'crashes') {
     await crashSingly(databases, scenario, runs, huntEvery);
+    await crashSingly(databases, scenario, runs, huntEvery, silencesAt);
   } else if (values.faults !== undefined) {
     runs.count += 1;
     await play(databases, scenario, planned(plan(values.faults)));
@@ -58,6 +59,7 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     await play(databases, scenario, swarm(Number(values.seed)));
   } else if (values.crashes !== undefined) {
     const singles = await crashSingly(databases, scenario, runs);
+    await crashSingly(databases, scenario, runs, 1, silencesAt);
     const every = Number(values.crashes);
     if (every) await crashInPairs(databases, scenario, singles, runs, every);
   } else await swarms(databases, scenario, Number(values.from), Number(values.runs), runs);

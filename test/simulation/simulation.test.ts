@@ -8,7 +8,7 @@ import { serverOfWorker } from '../support/databases.ts';
 import { hunt } from './bug-bank.ts';
 import { crashInPairs, crashSingly, swarms } from './campaigns.ts';
 import { openDatabases } from './database.ts';
-import { planned, swarm } from './faults.ts';
+import { planned, silencesAt, swarm } from './faults.ts';
 import { type Played, play } from './play.ts';
 import { accounting } from './scenarios/accounting.ts';
 import { binlog } from './scenarios/binlog.ts';
@@ -21,6 +21,7 @@ import { everything } from './scenarios/everything.ts';
 import { extensions } from './scenarios/extensions.ts';
 import { jobsDone } from './scenarios/jobs.ts';
 import { listings } from './scenarios/listings.ts';
+import { outageOf, silence } from './scenarios/outage.ts';
 import { http, outbox } from './scenarios/outbox.ts';
 import { postponed } from './scenarios/postponed.ts';
 import { profileReads, profileReadsAway } from './scenarios/profile-reads.ts';
@@ -88,6 +89,32 @@ test.each([
 );
 
 test.each([
+  { scenario: silence, every: 1 },
+  { scenario: jobsDone, every: 3 },
+  { scenario: outbox, every: 7 },
+  { scenario: broker, every: 17 },
+  { scenario: call, every: 29 },
+])(
+  '$scenario.name: one in $every of all connections that fall silent and processes that are frozen',
+  async ({ scenario, every }) => {
+    const runs = { count: 0 };
+    await crashSingly(databases, scenario, runs, every, silencesAt);
+    expect(runs.count).toBeGreaterThan(5);
+  },
+);
+
+test('in an outage of three days every message waits, and 25 minutes after it none does', async () => {
+  const { injected } = await play(databases, outageOf(3), planned([]));
+  expect(injected).toBe(0);
+  await swarms(databases, outageOf(3), 1, 2, { count: 0 });
+});
+
+test('in an outage of thirteen days what has waited for twelve is set aside with its reason', async () => {
+  await play(databases, outageOf(13), planned([]));
+});
+
+test.each([
+  { scenario: silence, seeds: 6 },
   { scenario: broker, seeds: 4 },
   { scenario: extensions, seeds: 2 },
   { scenario: everything, seeds: 3 },

@@ -92,6 +92,12 @@ interface Read<Message> {
   readonly message: Message;
 }
 
+/** What comes again, by what becomes of its pause. */
+interface Unfinished {
+  readonly unavailable: SQSRecord[];
+  readonly failed: SQSRecord[];
+}
+
 function handlerOf<Message, Sent>(
   queue: Queue<Message, Sent>,
   { mysql }: Options,
@@ -101,16 +107,16 @@ function handlerOf<Message, Sent>(
   ) => Promise<void>,
 ) {
   const setAside = entriesSender(deadLetterOf(queue));
-  const { hideForPause, hideRetried } = visibility();
+  const { hideForPause, hideRetried, showAgain } = visibility();
 
   return middy<SQSEvent, SQSBatchResponse>()
     .use(observed)
     .handler(async ({ Records }: SQSEvent, context: Context): Promise<SQSBatchResponse> => {
       const finished = new Set<string>();
-      const unavailable: SQSRecord[] = [];
+      const unfinished: Unfinished = { unavailable: [], failed: [] };
       const settle = async (record: SQSRecord, attempt: () => Promise<Outcome>) => {
         if (currentInvocation()?.over) return;
-        const done = await settled(record, attempt, unavailable);
+        const done = await settled(record, attempt, unfinished);
         if (done) finished.add(record.messageId);
       };
       const all = async () => {
@@ -122,7 +128,8 @@ function handlerOf<Message, Sent>(
           else good.push({ record, message: read.message });
         }
         await work(good, settle);
-        await hideForPause(unavailable);
+        await hideForPause(unfinished.unavailable);
+        await showAgain(unfinished.failed);
       };
       await withinTime(context, all).catch((error) => {
         if (!(error instanceof OutOfTime)) throw error;
@@ -138,7 +145,7 @@ function handlerOf<Message, Sent>(
   async function settled(
     record: SQSRecord,
     attempt: () => Promise<Outcome>,
-    unavailable: SQSRecord[],
+    { unavailable, failed }: Unfinished,
   ): Promise<boolean> {
     const receives = Number(record.attributes.ApproximateReceiveCount);
     const detail = { messageId: record.messageId, receives };
@@ -153,6 +160,7 @@ function handlerOf<Message, Sent>(
         const outcome = await disposeOf(record, receives, error);
         reportFailure(outcome, detail, error);
         if (outcome === 'unavailable') unavailable.push(record);
+        if (outcome === 'failed') failed.push(record);
         return outcome !== 'failed' && outcome !== 'unavailable';
       } catch (cause) {
         if (isAway(cause)) unavailable.push(record);

@@ -10,6 +10,7 @@ export const longestSeconds = 1_200;
 const lastingReceives = 4;
 const entriesPerRequestMax = 10;
 const spareSeconds = 5;
+const failureSeconds = 30;
 
 /** Pause after a delivery in which something was unavailable: each time twice as long. */
 export const pauseSeconds = (receives: number): number =>
@@ -17,8 +18,10 @@ export const pauseSeconds = (receives: number): number =>
 
 /** How a consumer makes messages come again later than its queue would give them. */
 export interface Visibility {
-  /** Hides messages for the pause that follows this delivery. */
+  /** Hides messages for the pause that follows a delivery in which something was unavailable. */
   readonly hideForPause: (records: readonly SQSRecord[]) => Promise<void>;
+  /** Ends the pause that `hideRetried` has set: the messages failed by their own fault. */
+  readonly showAgain: (records: readonly SQSRecord[]) => Promise<void>;
   /**
    * Does the same, for messages that have come several times, before they are worked on: where the process dies, or
    * the time is over, nobody could do it afterwards, and the thousand deliveries would be used up in hours.
@@ -59,12 +62,15 @@ export function visibility(): Visibility {
 
   return {
     hideForPause: (records) => hide(records, pauseSeconds),
+    showAgain: (records) => hide(records.filter(isRetried), () => failureSeconds),
     hideRetried: (records, context) => {
       const workSeconds = Math.ceil(context.getRemainingTimeInMillis() / 1000) + spareSeconds;
-      const retried = records.filter((record) => receivesOf(record) >= lastingReceives);
-      return hide(retried, (receives) => Math.max(pauseSeconds(receives), workSeconds));
+      return hide(records.filter(isRetried), (receives) =>
+        Math.max(pauseSeconds(receives), workSeconds),
+      );
     },
   };
 }
 
 const receivesOf = ({ attributes }: SQSRecord) => Number(attributes.ApproximateReceiveCount);
+const isRetried = (record: SQSRecord) => receivesOf(record) >= lastingReceives;

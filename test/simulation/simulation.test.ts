@@ -90,7 +90,7 @@ test.each([
 
 test.each([
   { scenario: silence, every: 1 },
-  { scenario: jobsDone, every: 3 },
+  { scenario: jobsDone, every: 1 },
   { scenario: outbox, every: 7 },
   { scenario: broker, every: 17 },
   { scenario: call, every: 29 },

@@ -5,7 +5,7 @@ import { Unavailable } from './errors.ts';
  * An invocation is ended by us this long before its time-out. Lambda freezes an environment whose function timed out as
  * it is: a transaction that is open then would keep its locks for as long as nobody uses the environment.
  */
-export const endMs = 300;
+const endMs = 300;
 
 /** An invocation had to be ended before its time-out. Its transactions are rolled back. */
 export class OutOfTime extends Unavailable {}

@@ -5,7 +5,7 @@ import { queueUrlAt, sqsClient } from './send.ts';
 
 const shortestSeconds = 5;
 /** After an outage of whatever length no message waits longer than this. 1,000 deliveries then last a fortnight. */
-export const longestSeconds = 1_200;
+const longestSeconds = 1_200;
 /** From this delivery on something lasts: the pause is set before the work, whatever will become of it. */
 const lastingReceives = 4;
 const entriesPerRequestMax = 10;

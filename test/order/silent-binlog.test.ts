@@ -1,4 +1,4 @@
-import { beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, test, vi } from 'vitest';
 import { tailBinlog } from '../../lib/order/tail.ts';
 import { resetDatabases, serverOfWorker } from '../support/databases.ts';
 import { became, binlogAt, checkpoint, placed, pushed, readerOf } from '../support/orders.ts';

@@ -5,15 +5,15 @@ import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { switches } from '../../lib/platform/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
-const ours = mysql<WalkTables>('mysql');
+const ours = mysql<WalkTables>('mysql', longStatements);
 const deps = {
   mysql: ours,
-  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   settings: settings('broker', BrokerSettings),
   deliver: deliverBy(queues(brokerEvents)),
   off: switches({ mysql: ours }),

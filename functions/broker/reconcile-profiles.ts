@@ -6,13 +6,13 @@ import type { RoundTables } from '../../lib/broker/suspects.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const deps = {
-  mysql: mysql<RoundTables>('mysql'),
-  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  mysql: mysql<RoundTables>('mysql', longStatements),
+  upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   deliver: deliverBy(queues(brokerEvents)),
   settings: settings('broker', BrokerSettings),
   pause,

@@ -3,13 +3,13 @@ import { brokerEvents } from '../../lib/broker/queues.ts';
 import { Rewind, rewindProducers } from '../../lib/broker/rewind.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 
 const deps = {
-  mysql: mysql<PlatformTables>('mysql'),
-  upstream: mysql<UpstreamTables>('mysql-upstream'),
+  mysql: mysql<PlatformTables>('mysql', longStatements),
+  upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   deliver: deliverBy(queues(brokerEvents)),
 };
 

@@ -4,10 +4,10 @@ import { ImportHistory, importHistory } from '../../lib/call/history.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { switches } from '../../lib/platform/switches.ts';
 
-const db = mysql<AccountingTables>('mysql');
+const db = mysql<AccountingTables>('mysql', longStatements);
 const deps = {
   mysql: db,
   settings: settings('call', CallSettings),

@@ -6,12 +6,12 @@ import { ReconcileDays, reconcile } from '../../lib/call/reconciliation.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { secret } from '../../lib/platform/secret.ts';
 
 const callSettings = settings('call', CallSettings);
 const deps = {
-  mysql: mysql<AccountingTables>('mysql'),
+  mysql: mysql<AccountingTables>('mysql', longStatements),
   payments: payments(callSettings, secret('payment', PaymentAccount)),
   k3: k3(callSettings),
   settings: callSettings,

@@ -3,9 +3,12 @@ import { callsToCharge } from '../../lib/call/queues.ts';
 import { ResumeCharging, resumeCharging } from '../../lib/call/stops.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 
-const deps = { mysql: mysql<CallTables>('mysql'), deliver: deliverBy(queues(callsToCharge)) };
+const deps = {
+  mysql: mysql<CallTables>('mysql', longStatements),
+  deliver: deliverBy(queues(callsToCharge)),
+};
 
 export const handler = byHand(ResumeCharging, (input, hand) => resumeCharging(deps, input, hand));

@@ -4,10 +4,13 @@ import { resourceName } from '../../lib/platform/names.ts';
 import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import type { Domain } from './site.ts';
 
-const retention = Duration.days(4);
+const retention = Duration.days(14);
 const deadRetention = Duration.days(14);
-/** Only the net for crashes and time-outs: consumers set messages aside themselves, with a reason, long before. */
-const receivesMax = 50;
+/**
+ * Only the net for crashes and time-outs: consumers dead-letter messages themselves, with a reason, long before. With
+ * the pauses of lib/platform/visibility.ts so many deliveries last as long as the retention.
+ */
+const receivesMax = 1_000;
 
 /** The queue of that id with its dead-letter queue, made when first named in the domain it belongs to. */
 export function queueIn(stack: Domain, { id }: QueueName): SqsQueue {

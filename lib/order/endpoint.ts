@@ -2,6 +2,7 @@ import { createConnection } from 'mysql2/promise';
 import type { Credentials } from '../platform/pool.ts';
 
 const connectTimeoutMs = 5_000;
+const answerTimeoutMs = 5_000;
 
 /**
  * Whether the server itself answers. A proxy (RDS Proxy, ProxySQL, MySQL Router in some modes)
@@ -20,7 +21,9 @@ export async function isServer({
     ...(ssl && { ssl: {} }),
   });
   try {
-    const [rows] = await connection.query('select connection_id() id');
+    const [rows] = await connection.query({
+      ...{ sql: 'select connection_id() id', timeout: answerTimeoutMs },
+    });
     const [{ id } = { id: undefined }] = rows as { id?: number | string }[];
     return Number(id) === connection.threadId;
   } finally {

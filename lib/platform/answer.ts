@@ -1,9 +1,11 @@
 import middy from '@middy/core';
 import type {
   APIGatewayProxyEventV2,
+  Context,
   APIGatewayProxyStructuredResultV2 as Result,
 } from 'aws-lambda';
 import { isAway, Postponed, Rejected } from './errors.ts';
+import { withinTime } from './invocation.ts';
 import { observed, report, reportFailure } from './log.ts';
 import { type Refusal, Refused, refusal } from './refusal.ts';
 import { inputsOf, type RawRequest, rawRequestOf } from './request.ts';
@@ -29,24 +31,28 @@ export function answer<Handle extends AnyHandle>(
 ) {
   return middy<APIGatewayProxyEventV2, Result>()
     .use(observed)
-    .handler(async (event: APIGatewayProxyEventV2): Promise<Result> => {
+    .handler(async (event: APIGatewayProxyEventV2, context: Context): Promise<Result> => {
       const detail = { method: route.method, route: route.path };
-      let caller: Caller | undefined;
-      try {
+      const known: { caller?: string } = {};
+      const answered = async () => {
         const request = rawRequestOf(event);
-        caller = await identify(request);
+        const caller = await identify(request);
+        known.caller = caller.name;
         const { at, headers } = request;
         const inputs = { ...inputsOf(route, event, request), caller, at, headers };
         // What the schemas read is what the route's handle gets; the compiler cannot follow that.
-        const given = await handle(inputs as never);
-        report(given.outcome, { ...detail, status: given.status, caller: caller.name });
+        return await handle(inputs as never);
+      };
+      try {
+        const given = await withinTime(context, answered);
+        report(given.outcome, { ...detail, status: given.status, ...known });
         return resultOf(route, given);
       } catch (error) {
         const refused = refusalFor(error);
         const { outcome, status } = refused;
-        const known = { ...detail, status, ...(caller && { caller: caller.name }) };
-        if (status >= 500) reportFailure(outcome, known, error);
-        else report(outcome, { ...known, why: refused.body.error.message });
+        const facts = { ...detail, status, ...known };
+        if (status >= 500) reportFailure(outcome, facts, error);
+        else report(outcome, { ...facts, why: refused.body.error.message });
         return resultOf(route, refused);
       }
     });

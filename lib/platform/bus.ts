@@ -1,5 +1,5 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import { variable } from './config.ts';
+import { requestHandler, variable } from './config.ts';
 import { eventSource } from './event.ts';
 import { busVariable } from './names.ts';
 import type { Channel } from './outbox.ts';
@@ -17,7 +17,7 @@ export function bus(): Channel {
   return {
     takes: (destination) => destination.startsWith(prefix),
     send: async (destination, bodies) => {
-      client ??= new EventBridgeClient({});
+      client ??= new EventBridgeClient({ requestHandler });
       const event = destination.slice(prefix.length);
       const errors: (Error | undefined)[] = [];
       for (let start = 0; start < bodies.length; start += batchSizeMax)

@@ -2,6 +2,7 @@ import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
+import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportProgress } from './log.ts';
 
 export interface Hand {
@@ -36,7 +37,7 @@ export function byHand<Input>(
     .handler(async (event: unknown, context: Context): Promise<Answer> => {
       const input = schema.safeParse(event);
       if (!input.success) throw new Error(`The input is not valid: ${issuesOf(input.error)}`);
-      const result = await handle(input.data, handIn(context));
+      const result = await withinTime(context, () => handle(input.data, handIn(context)));
       const answer = typeof result === 'string' ? { outcome: result } : result;
       report(answer, {});
       return answer;

@@ -21,9 +21,17 @@ export const issuesOf = ({ issues }: z.ZodError): string =>
 
 const retryAfterSeconds = 10;
 /** Above these a reading counts as failed; it has one more attempt. */
-const clientConfig = {
+export const clientConfig = {
   maxAttempts: 2,
   requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
+};
+/**
+ * For queue and bus, which answer within a tenth of a second: a connection that has become silent is closed after this
+ * much time, and the SDK asks again on another.
+ */
+export const requestHandler = {
+  ...clientConfig.requestHandler,
+  requestTimeout: 5_000,
 };
 let ssm: SSMProvider | undefined;
 

@@ -1,23 +1,36 @@
 import middy from '@middy/core';
-import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
+import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { Kysely } from 'kysely';
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
 import { deadLetter } from './dead-letter.ts';
 import { isAway, Postponed, Rejected, textOf } from './errors.ts';
+import { countFailure } from './failures.ts';
+import { currentInvocation, OutOfTime, withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 import { postpone } from './outbox.ts';
 import { deadLetterOf, type Queue } from './queue.ts';
 import type { PlatformTables } from './schema.ts';
 import { entriesSender } from './send.ts';
+import { visibility } from './visibility.ts';
 
-/** Deliveries after which a message that still fails is set aside by us, with its last error as the reason. */
+/**
+ * Failures of its own after which a message is dead-lettered by us, with its last error as the reason. Deliveries that
+ * end because something else is unavailable, or because the invocation dies, are none.
+ */
 export const attemptsMax = 3;
+/** A queue keeps a message for fourteen days: what is so old is dead-lettered by us, while it still has its reason. */
+const waitMsMax = 12 * 86_400_000;
+/** No queue has kept a message for longer: who sees an older one has a wrong clock. */
+const ageMsMax = 15 * 86_400_000;
 const recordsAtOnceMax = 10;
 
 interface Options {
-  /** Where messages wait that `handle` postpones; without it a `Postponed` is an error like any other. */
+  /**
+   * Where messages wait that `handle` postpones, and where their failures are counted. Without it a `Postponed` is an
+   * error like any other, and every delivery counts as a failure.
+   */
   readonly mysql?: Kysely<PlatformTables>;
 }
 
@@ -28,8 +41,9 @@ interface Options {
  * | --------------------------------- | ------------------------------------------------------------------ |
  * | `Rejected`, or the body is wrong  | a copy with the reason goes to the dead-letter queue; acknowledged |
  * | `Postponed`                       | a row of the outbox, due at that time; acknowledged                |
- * | a database is away (`isAway`)     | redelivered, as often as it takes                                  |
- * | anything else                     | redelivered; at its last attempt set aside like `Rejected`         |
+ * | something is unavailable (`isAway`) | redelivered for 12 days, after growing pauses; then like `Rejected` |
+ * | anything else                     | redelivered; its third failure is treated like `Rejected`          |
+ * | the time-out is near              | every record that is not finished is redelivered                   |
  *
  * The copy, or the row, is there before the message is acknowledged: a crash between the two makes two of it, never none.
  */
@@ -78,6 +92,12 @@ interface Read<Message> {
   readonly message: Message;
 }
 
+/** What comes again, by what becomes of its pause. */
+interface Unfinished {
+  readonly unavailable: SQSRecord[];
+  readonly failed: SQSRecord[];
+}
+
 function handlerOf<Message, Sent>(
   queue: Queue<Message, Sent>,
   { mysql }: Options,
@@ -87,43 +107,72 @@ function handlerOf<Message, Sent>(
   ) => Promise<void>,
 ) {
   const setAside = entriesSender(deadLetterOf(queue));
+  const { hideForPause, hideRetried, showAgain } = visibility();
 
   return middy<SQSEvent, SQSBatchResponse>()
     .use(observed)
-    .handler(async ({ Records }: SQSEvent): Promise<SQSBatchResponse> => {
-      const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];
+    .handler(async ({ Records }: SQSEvent, context: Context): Promise<SQSBatchResponse> => {
+      const finished = new Set<string>();
+      const unfinished: Unfinished = { unavailable: [], failed: [] };
       const settle = async (record: SQSRecord, attempt: () => Promise<Outcome>) => {
-        if (!(await settled(record, attempt)))
-          batchItemFailures.push({ itemIdentifier: record.messageId });
+        if (currentInvocation()?.over) return;
+        const done = await settled(record, attempt, unfinished);
+        if (done) finished.add(record.messageId);
       };
-      const good: Read<Message>[] = [];
-      for (const record of Records) {
-        const read = readWith(queue.schema, record.body);
-        if (read instanceof Rejected) await settle(record, () => Promise.reject(read));
-        else good.push({ record, message: read.message });
-      }
-      await work(good, settle);
+      const all = async () => {
+        await hideRetried(Records, context);
+        const good: Read<Message>[] = [];
+        for (const record of Records) {
+          const read = readWith(queue.schema, record.body);
+          if (read instanceof Rejected) await settle(record, () => Promise.reject(read));
+          else good.push({ record, message: read.message });
+        }
+        await work(good, settle);
+        await hideForPause(unfinished.unavailable);
+        await showAgain(unfinished.failed);
+      };
+      await withinTime(context, all).catch((error) => {
+        if (!(error instanceof OutOfTime)) throw error;
+        reportFailure('out of time', { unfinished: Records.length - finished.size }, error);
+      });
+      const batchItemFailures = Records.filter(({ messageId }) => !finished.has(messageId)).map(
+        ({ messageId: itemIdentifier }) => ({ itemIdentifier }),
+      );
       return { batchItemFailures };
     });
 
   /** Whether the message is done with. */
-  async function settled(record: SQSRecord, attempt: () => Promise<Outcome>): Promise<boolean> {
+  async function settled(
+    record: SQSRecord,
+    attempt: () => Promise<Outcome>,
+    { unavailable, failed }: Unfinished,
+  ): Promise<boolean> {
     const receives = Number(record.attributes.ApproximateReceiveCount);
     const detail = { messageId: record.messageId, receives };
     try {
-      report(await attempt(), detail);
+      const outcome = await attempt();
+      if (currentInvocation()?.over) return false;
+      report(outcome, detail);
       return true;
     } catch (error) {
+      if (currentInvocation()?.over) return false; // It was reported as not finished.
       try {
         const outcome = await disposeOf(record, receives, error);
         reportFailure(outcome, detail, error);
-        return outcome !== 'failed';
+        if (outcome === 'unavailable') unavailable.push(record);
+        if (outcome === 'failed') failed.push(record);
+        return outcome !== 'failed' && outcome !== 'unavailable';
       } catch (cause) {
+        if (isAway(cause)) unavailable.push(record);
         const message = `It could not be put away (${textOf(error)})`;
         reportFailure('failed', detail, new Error(message, { cause }));
         return false;
       }
     }
+  }
+
+  async function failuresOf({ messageId }: SQSRecord, receives: number): Promise<number> {
+    return mysql ? await countFailure(mysql, messageId) : receives;
   }
 
   async function disposeOf(record: SQSRecord, receives: number, error: unknown) {
@@ -132,10 +181,20 @@ function handlerOf<Message, Sent>(
       return 'postponed';
     }
     const never = error instanceof Rejected;
-    if (!never && (receives < attemptsMax || isAway(error))) return 'failed';
-    await setAside([deadLetter(record, mask(textOf(error)))]);
+    const old = !never && isOld(record);
+    if (!never && !old) {
+      if (isAway(error)) return 'unavailable';
+      if ((await failuresOf(record, receives)) < attemptsMax) return 'failed';
+    }
+    const why = `${old ? 'After 12 days: ' : ''}${textOf(error)}`;
+    await setAside([deadLetter(record, mask(why))]);
     return never ? 'rejected' : 'given up';
   }
+}
+
+function isOld({ attributes }: SQSRecord): boolean {
+  const ageMs = Date.now() - Number(attributes.SentTimestamp);
+  return ageMs >= waitMsMax && ageMs < ageMsMax;
 }
 
 function readWith<Message, Sent>(

@@ -3,11 +3,14 @@ import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
 import { textOf } from './errors.ts';
+import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 
 const reasonLengthMax = 1000; // The whole answer may have 4,096 bytes.
 const answerAttemptsMax = 5;
+/** The work is ended with so much time left: the deploy must still be told why. */
+const answerMs = 10_000;
 
 /**
  * Makes the handler of a CloudFormation custom resource: `handle` runs when it is created or changed, nothing on
@@ -27,7 +30,11 @@ export function customResource<Properties>(
         'PhysicalResourceId' in event ? event.PhysicalResourceId : context.functionName;
       const answer = { StackId, RequestId, LogicalResourceId, PhysicalResourceId };
       try {
-        report(RequestType === 'Delete' ? 'left as it is' : await work(event), detail);
+        const outcome =
+          RequestType === 'Delete'
+            ? 'left as it is'
+            : await withinTime(context, () => work(event), answerMs);
+        report(outcome, detail);
         await put(ResponseURL, { ...answer, Status: 'SUCCESS' });
       } catch (error) {
         reportFailure('failed', detail, error);

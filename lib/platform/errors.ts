@@ -1,3 +1,5 @@
+import { isConnectionLost, mysqlFaultOf } from './mysql-errors.ts';
+
 /** A message that no retry can make succeed: it is set aside at once, with this text as its reason. */
 export class Rejected extends Error {
   override readonly name = 'Rejected';
@@ -52,34 +54,6 @@ export class Unavailable extends Error {
 }
 
 /**
- * Errors of Node and of MySQL that say "this database cannot be used now", not "this statement is wrong".
- * https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
- */
-const awayCodes = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EPIPE',
-  'ETIMEDOUT',
-  'PROTOCOL_CONNECTION_LOST',
-  'PROTOCOL_SEQUENCE_TIMEOUT',
-  'ER_ACCESS_DENIED_ERROR',
-  'ER_CON_COUNT_ERROR',
-  // Retried in place several times before: others hold its rows for long, which is no fault of the message.
-  'ER_LOCK_DEADLOCK',
-  'ER_LOCK_WAIT_TIMEOUT',
-  'ER_NORMAL_SHUTDOWN',
-  'ER_OPTION_PREVENTS_STATEMENT', // A writer that became a reader in a fail-over.
-  'ER_QUERY_INTERRUPTED',
-  'ER_READ_ONLY_MODE',
-  'ER_SERVER_SHUTDOWN',
-  'ER_TOO_MANY_USER_CONNECTIONS',
-]);
-
-/**
  * What mysql2 says, without a code, of anything asked of a connection that it has lost. It hides the first error where
  * that is the rollback of a transaction in which the connection went.
  */
@@ -89,9 +63,17 @@ const lostBefore = 'connection is in closed state';
 export function isAway(error: unknown): boolean {
   if (!(error instanceof Error) || error instanceof PartnerAway) return false;
   if (error instanceof Unavailable) return true;
-  if ('code' in error && awayCodes.has(String(error.code))) return true;
+  // A conflict was retried in place before: others hold its rows for long, which is no fault of the message.
+  if (mysqlFaultOf(error) || isConnectionLost(error)) return true;
   if (error.message.includes(lostBefore)) return true;
   return isAway(error.cause);
+}
+
+/** Whether a connection on which this was answered is of no more use: lost, or of a server that can do nothing now. */
+export function isConnectionClosed(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ('fatal' in error && error.fatal === true) return true;
+  return mysqlFaultOf(error) === 'unavailable' || isConnectionLost(error);
 }
 
 /** The text of anything thrown. */

@@ -1,12 +1,13 @@
 import {
-  CompiledQuery,
   Kysely,
   MysqlDialect,
   type MysqlPool,
   type MysqlPoolConnection,
   type Transaction,
 } from 'kysely';
+import { bounded } from './bounded.ts';
 import { Unavailable } from './errors.ts';
+import { mysqlFaultOf } from './mysql-errors.ts';
 import type { MysqlName } from './names.ts';
 import { Credentials, renewedPool } from './pool.ts';
 import { secret } from './secret.ts';
@@ -14,20 +15,38 @@ import { secret } from './secret.ts';
 /** So that all attempts of a transaction fit into the shortest time-out of a consumer, 10 s. */
 export const lockWaitTimeoutSeconds = 2;
 
+/** A statement of a consumer, a route or a schedule of minutes has its answer within this much time, or none. */
+const statementSecondsMax = 8;
+/** For functions that run daily or by hand and look at whole tables. */
+export const longStatements = { statementSeconds: 120 } as const;
+/** For what changes whole tables at a deploy. */
+export const schemaStatements = { statementSeconds: 540 } as const;
+/**
+ * The server itself ends a session that is idle for so long, its transaction with it: nobody else can when the
+ * environment that holds it is frozen. No transaction of ours waits that long for another server.
+ */
+export const idleSecondsMax = 20;
+
+interface MysqlOptions {
+  /** A statement has its answer within this much time, or its connection is closed. */
+  readonly statementSeconds?: number;
+  readonly clock?: () => number;
+}
+
 /**
  * A connection pool that opens at its first query, and anew when the password was rotated.
  * DATETIME comes as `YYYY-MM-DD HH:mm:ss` in Asia/Shanghai wall time, BIGINT as a decimal string.
+ * What has no limit of its own would wait without end: docs/decisions/0041-limits-of-a-session.md.
  */
-export function mysql<Tables>(name: MysqlName, clock = Date.now): Kysely<Tables> {
+export function mysql<Tables>(
+  name: MysqlName,
+  { statementSeconds = statementSecondsMax, clock = Date.now }: MysqlOptions = {},
+): Kysely<Tables> {
   const credentials = secret(name, Credentials, clock);
-  return new Kysely<Tables>({
-    dialect: new MysqlDialect({
-      pool: repeating(named(name, renewedPool(credentials))),
-      onCreateConnection: async (connection) => {
-        await connection.executeQuery(CompiledQuery.raw(session));
-      },
-    }),
+  const pool = bounded(named(name, renewedPool(credentials, (idleSecondsMax * 1000) / 2)), {
+    ...{ name, answerMsMax: statementSeconds * 1000, session: sessionFor(statementSeconds) },
   });
+  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: repeating(pool) }) });
 }
 
 /** Says which server cannot be reached; mysql2 says an address at best. */
@@ -41,10 +60,21 @@ const named = (name: MysqlName, pool: MysqlPool): MysqlPool => ({
     }),
 });
 
-/** What every connection begins with. */
-export const session = `set session time_zone = '+08:00', session transaction_isolation = 'READ-COMMITTED',
+/**
+ * What a connection begins with. Who waits for a table that is being altered waits as for a row; a SELECT is ended by
+ * the server before we close its connection.
+ */
+const sessionFor = (seconds: number): string => `set session time_zone = '+08:00',
+  session transaction_isolation = 'READ-COMMITTED',
   session innodb_lock_wait_timeout = ${lockWaitTimeoutSeconds},
+  session lock_wait_timeout = ${seconds > statementSecondsMax ? 5 : lockWaitTimeoutSeconds},
+  session max_execution_time = ${(seconds - 1) * 1000},
+  session wait_timeout = ${idleSecondsMax},
+  session net_read_timeout = ${idleSecondsMax}, session net_write_timeout = ${idleSecondsMax},
   session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'`;
+
+/** The session of most functions. */
+export const session = sessionFor(statementSecondsMax);
 
 const attemptsMax = 4;
 const pauseMs = (attempt: number) => 10 * attempt ** 2;
@@ -108,5 +138,4 @@ function repeatingOn(raw: MysqlPoolConnection): MysqlPoolConnection {
 type Answered = Parameters<MysqlPoolConnection['query']>[2];
 
 /** MySQL chose the transaction as a deadlock's victim (1213), or it waited too long for a lock (1205). */
-export const isLockConflict = (error: unknown): boolean =>
-  error instanceof Error && 'errno' in error && (error.errno === 1213 || error.errno === 1205);
+export const isLockConflict = (error: unknown): boolean => mysqlFaultOf(error) === 'conflict';

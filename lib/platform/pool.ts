@@ -22,7 +22,9 @@ interface Opened {
   readonly pool: Pool;
   readonly credentials: Credentials;
   /** Connections that are in use. */
-  lent: number;
+  readonly lent: Set<PoolConnection>;
+  /** Since when the others are not. */
+  readonly idleSince: WeakMap<PoolConnection, number>;
   retired: boolean;
 }
 
@@ -30,8 +32,12 @@ interface Opened {
  * What Kysely takes for a pool. It opens when first used. Where the server refuses the password, the secret is read
  * past its cache; if it says something else now, a new pool takes the old one's place, and the caller notices nothing.
  * Connections of the old pool stay good until they are given back: the server asks for a password only once.
+ * One that was idle for `idleMsMax` is not lent any more: the server may have closed it, or be about to.
  */
-export function renewedPool(credentials: ReadSecret<Credentials>): MysqlPool {
+export function renewedPool(
+  credentials: ReadSecret<Credentials>,
+  idleMsMax: number = Number.POSITIVE_INFINITY,
+): MysqlPool {
   let current: Opened | undefined;
   let opening: Promise<Opened> | undefined;
 
@@ -51,7 +57,7 @@ export function renewedPool(credentials: ReadSecret<Credentials>): MysqlPool {
     for (let tried = 1; ; tried++) {
       const used = current ?? (await opened());
       try {
-        return await lend(used.pool);
+        return await lend(used, idleMsMax);
       } catch (error) {
         if (tried === poolsTriedMax || !(used.retired || (await renewed(used, error)))) throw error;
       }
@@ -97,15 +103,34 @@ function open(credentials: Credentials): Opened {
     connectTimeout: connectTimeoutMs,
     ...typesOfValues,
   });
-  const opened: Opened = { pool, credentials, lent: 0, retired: false };
-  pool.on('acquire', () => {
-    opened.lent += 1;
-  });
-  pool.on('release', () => {
-    opened.lent -= 1;
-    endIfDone(opened);
+  const opened: Opened = {
+    ...{ pool, credentials, retired: false },
+    ...{ lent: new Set(), idleSince: new WeakMap() },
+  };
+  const returned = (connection: PoolConnection) => {
+    if (opened.lent.delete(connection)) endIfDone(opened);
+  };
+  pool.on('connection', (connection) => hangUpOnDestroy(connection, returned));
+  pool.on('acquire', (connection) => void opened.lent.add(connection));
+  pool.on('release', (connection) => {
+    opened.idleSince.set(connection, Date.now());
+    returned(connection);
   });
   return opened;
+}
+
+/** mysql2's own `destroy` only ends its side of the connection, and leaves the rest to a server that may be silent. */
+function hangUpOnDestroy(
+  connection: PoolConnection,
+  returned: (connection: PoolConnection) => void,
+): void {
+  const destroy = connection.destroy.bind(connection);
+  const { stream } = connection as unknown as { readonly stream: { destroy(): void } };
+  connection.destroy = () => {
+    destroy();
+    stream.destroy();
+    returned(connection);
+  };
 }
 
 function retire(opened: Opened): void {
@@ -115,13 +140,20 @@ function retire(opened: Opened): void {
 
 /** Not before its last connection is back: mysql2 ends those in use, too, in the middle of their transactions. */
 function endIfDone({ pool, lent, retired }: Opened): void {
-  if (retired && !lent) pool.end(() => {});
+  if (retired && !lent.size) pool.end(() => {});
 }
 
-const lend = (pool: Pool): Promise<PoolConnection> =>
-  new Promise((done, failed) => {
-    pool.getConnection((error, connection) => (error ? failed(error) : done(connection)));
-  });
+async function lend({ pool, idleSince }: Opened, idleMsMax: number): Promise<PoolConnection> {
+  for (;;) {
+    const connection = await new Promise<PoolConnection>((done, failed) => {
+      pool.getConnection((error, got) => (error ? failed(error) : done(got)));
+    });
+    const idleMs = Date.now() - (idleSince.get(connection) ?? Date.now());
+    idleSince.delete(connection);
+    if (idleMs < idleMsMax) return connection;
+    connection.destroy();
+  }
+}
 
 const isDenied = (error: unknown): boolean =>
   error instanceof Error && 'errno' in error && error.errno === 1045;

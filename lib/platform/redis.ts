@@ -36,6 +36,8 @@ interface Options {
 /**
  * Upstash Redis over HTTPS, from the secret `redis` `{"url", "token"}`. Questions of one moment are one request.
  * What the cache refuses (a command for another type of value) says nothing of its health, and is `undefined`, too.
+ * After a failure the secret is read past its cache: where it says something else now (the token was rotated), the next
+ * call uses that, and no pause is left.
  */
 export function cache({
   clock = Date.now,
@@ -43,7 +45,8 @@ export function cache({
   pauseMs: quietMs = pauseMs,
   access = secret('redis', Access),
 }: Options = {}): Cache {
-  let opened: Promise<Redis> | undefined;
+  let opened: Promise<Opened> | undefined;
+  let renewing = false;
   let failures = 0;
   let quietUntil = 0;
 
@@ -55,7 +58,7 @@ export function cache({
     return true;
   }
 
-  async function client(): Promise<Redis> {
+  async function client(): Promise<Opened> {
     opened ??= access().then((read) => open(read, timeoutMs));
     try {
       return await opened;
@@ -65,13 +68,30 @@ export function cache({
     }
   }
 
+  /** Nobody waits for it: a call that failed has used up its time. */
+  function renew(failed: Opened): void {
+    if (renewing) return;
+    renewing = true;
+    void access({ pastCache: true })
+      .then((read) => {
+        if (JSON.stringify(read) === JSON.stringify(failed.access)) return;
+        opened = Promise.resolve(open(read, timeoutMs));
+        failures = 0;
+        quietUntil = 0;
+      })
+      .catch((error) => reportFailure('cache away', {}, error))
+      .finally(() => {
+        renewing = false;
+      });
+  }
+
   return async (question) => {
     if (!mayAsk()) return undefined;
-    let asked = false;
+    let asked: Opened | undefined;
     const asking = async () => {
-      const redis = await client();
-      asked = true;
-      return await question(redis);
+      const current = await client();
+      asked = current;
+      return await question(current.redis);
     };
     try {
       const answer = await inTime(asking(), timeoutMs);
@@ -84,6 +104,7 @@ export function cache({
       else {
         failures += 1;
         quietUntil = clock() + quietMs;
+        if (asked) renew(asked);
       }
       reportFailure(isRefusal(error) ? 'cache refused' : 'cache away', {}, told(error));
       return undefined;
@@ -91,14 +112,20 @@ export function cache({
   };
 }
 
-const open = ({ url, token }: Access, timeoutMs: number): Redis =>
-  new Redis({
-    url,
-    token,
+interface Opened {
+  readonly access: Access;
+  readonly redis: Redis;
+}
+
+const open = (access: Access, timeoutMs: number): Opened => ({
+  access,
+  redis: new Redis({
+    ...access,
     retry: { retries: 0 }, // `false` would mean one.
     signal: () => AbortSignal.timeout(timeoutMs),
     enableTelemetry: false,
-  });
+  }),
+});
 
 class Late extends Error {}
 

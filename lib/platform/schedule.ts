@@ -1,6 +1,7 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
+import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report } from './log.ts';
 
 export interface Tick {
@@ -31,6 +32,7 @@ export function scheduleOf<Input>(
       const { time, input: given } = ScheduledEvent.parse(event);
       const input = schema.parse(given);
       const remaining = () => context.getRemainingTimeInMillis();
-      report(await work({ at: new Date(time), remaining, input }), { at: time });
+      const tick = { at: new Date(time), remaining, input };
+      report(await withinTime(context, () => work(tick)), { at: time });
     });
 }

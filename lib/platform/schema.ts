@@ -22,6 +22,11 @@ export interface PlatformTables {
     version: Generated<number>;
     created_at: Generated<string>;
   };
+  'signalbox.message_failure': {
+    message_id: string;
+    failures: number;
+    failed_at: Generated<string>;
+  };
   'signalbox.claim': { name: string; epoch: string; held_until: string };
   'signalbox.switch': {
     name: string;

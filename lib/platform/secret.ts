@@ -1,6 +1,6 @@
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import * as z from 'zod';
-import { issuesOf, variable } from './config.ts';
+import { clientConfig, issuesOf, variable } from './config.ts';
 import { Unavailable } from './errors.ts';
 import { type SecretName, secretVariable } from './names.ts';
 
@@ -43,7 +43,7 @@ export const newestFirst = <Value>(value: z.ZodType<Value>) =>
   z.union([z.tuple([value]), z.tuple([value, value])]);
 
 async function read(secretId: string, forceFetch: boolean): Promise<string> {
-  provider ??= new SecretsProvider();
+  provider ??= new SecretsProvider({ clientConfig });
   try {
     return String(await provider.get(secretId, { maxAge: maxAgeSeconds, forceFetch }));
   } catch (cause) {

@@ -5,7 +5,8 @@ import {
   type SendMessageBatchRequestEntry,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { variable } from './config.ts';
+import { requestHandler, variable } from './config.ts';
+import { textOf, Unavailable } from './errors.ts';
 import { queueVariable, resourceName } from './names.ts';
 import type { Queue, QueueName } from './queue.ts';
 
@@ -21,6 +22,12 @@ export type Entry = Omit<SendMessageBatchRequestEntry, 'Id'> & { readonly Messag
 export type Send<Sent> = (messages: readonly Sent[]) => Promise<void>;
 
 let client: SQSClient | undefined;
+
+/** The client of all that this process asks of SQS. */
+export function sqsClient(): SQSClient {
+  client ??= new SQSClient({ requestHandler });
+  return client;
+}
 
 /** Sends messages to a queue; returns when SQS has accepted every one, throws otherwise (some may have gone). */
 export function sender<Message, Sent>(queue: Queue<Message, Sent>): Send<Sent> {
@@ -66,7 +73,6 @@ async function sendBatch(
   QueueUrl: string,
   batch: readonly Numbered[],
 ): Promise<[index: number, error: Error][]> {
-  client ??= new SQSClient({});
   const errors: [number, Error][] = [];
   let rest = batch;
   for (let attempt = 1; rest.length; attempt++) {
@@ -74,20 +80,25 @@ async function sendBatch(
     let failed: BatchResultErrorEntry[];
     try {
       const command = new SendMessageBatchCommand({ QueueUrl, Entries });
-      failed = (await client.send(command)).Failed ?? [];
+      failed = (await sqsClient().send(command)).Failed ?? [];
     } catch (error) {
-      return [...errors, ...rest.map(([index]): [number, Error] => [index, error as Error])];
+      const away = new Unavailable(textOf(error), { cause: error });
+      return [...errors, ...rest.map(([index]): [number, Error] => [index, away])];
     }
     const again = new Set<number>();
     for (const { Id, SenderFault, Code, Message } of failed)
       if (SenderFault || attempt === attemptsMax)
-        errors.push([Number(Id), new Error(`${Code}: ${Message ?? 'no message'}`)]);
+        errors.push([Number(Id), refusal(`${Code}: ${Message ?? 'no message'}`, SenderFault)]);
       else again.add(Number(Id));
     rest = rest.filter(([index]) => again.has(index));
     if (rest.length) await new Promise((done) => setTimeout(done, 50 * 2 ** attempt));
   }
   return errors;
 }
+
+/** What is no fault of the message says that the queue is unavailable. */
+const refusal = (why: string, fault: boolean | undefined): Error =>
+  fault ? new Error(why) : new Unavailable(why);
 
 /** Splits by number and by size. Throws if one message alone is over the limit. */
 export function batchesOf(entries: readonly Entry[], queue: QueueName): Numbered[][] {
@@ -118,9 +129,14 @@ export function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number 
 }
 
 /** The URL of a queue by its name, for who sends to queues that its variables do not name. */
-export async function queueUrlOf({ id }: QueueName): Promise<string> {
-  client ??= new SQSClient({});
-  const { QueueUrl } = await client.send(new GetQueueUrlCommand({ QueueName: resourceName(id) }));
-  if (!QueueUrl) throw new Error(`The queue ${id} has no URL.`);
+export const queueUrlOf = ({ id }: QueueName): Promise<string> => urlNamed(resourceName(id));
+
+/** The URL of the queue from which a record came. */
+export const queueUrlAt = (arn: string): Promise<string> =>
+  urlNamed(arn.slice(arn.lastIndexOf(':') + 1));
+
+async function urlNamed(name: string): Promise<string> {
+  const { QueueUrl } = await sqsClient().send(new GetQueueUrlCommand({ QueueName: name }));
+  if (!QueueUrl) throw new Error(`The queue ${name} has no URL.`);
   return QueueUrl;
 }

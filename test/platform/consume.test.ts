@@ -1,19 +1,26 @@
+import { randomUUID } from 'node:crypto';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import type { SQSEvent } from 'aws-lambda';
+import {
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+} from '@aws-sdk/client-sqs';
+import type { SQSEvent, SQSRecord } from 'aws-lambda';
 import { sql } from 'kysely';
 import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { attemptsMax, consume, consumeBatch } from '../../lib/platform/consume.ts';
-import { Postponed, Rejected } from '../../lib/platform/errors.ts';
+import { Postponed, Rejected, Unavailable } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { queueVariable } from '../../lib/platform/names.ts';
 import { deadLetterOf, queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { pauseSeconds } from '../../lib/platform/visibility.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { freePort } from '../../local/ports.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
-import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
+import { namedQueue, sqs, take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
 import { workerServers } from '../support/started.ts';
 
 const { emulator } = await workerServers();
@@ -248,6 +255,117 @@ test('where the outbox cannot be written a postponed message comes again', async
   } finally {
     await run('drop trigger signalbox.full');
   }
+});
+
+/** The same message as SQS delivers it for the `receives`th time. */
+const again = (record: SQSRecord, receives: number, sentAt = Date.now()): SQSEvent => {
+  const attributes = {
+    ...{ ...record.attributes, ApproximateReceiveCount: String(receives) },
+    SentTimestamp: String(sentAt),
+  };
+  return { Records: [{ ...record, attributes }] };
+};
+
+test('failures of its own are counted, not deliveries: after an outage a message still has three', async () => {
+  await resetDatabases();
+  let failure: Error = new Unavailable('the database');
+  const handler = consume(numbers, async () => Promise.reject(failure), { mysql: db });
+  const record = sqsRecord({ number: 1 });
+  for (const receives of [1, 2, 3, 200]) {
+    const event = again(record, receives);
+    expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  }
+  failure = new Error('its own fault');
+  for (const receives of [201, 202]) {
+    const event = again(record, receives);
+    expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  }
+  expect(await takeDead(dead)).toEqual([]);
+  const third = again(record, 203);
+  expect(redelivered(third, await handler(third, contextOf()))).toEqual([]);
+  expect(await takeDead(dead)).toMatchObject([{ reason: 'its own fault' }]);
+});
+
+test('counts of failures are kept for longer than a queue keeps messages, and no longer', async () => {
+  await resetDatabases();
+  await run(`insert into signalbox.message_failure values
+    ('old', 2, now() - interval 16 day), ('young', 2, now() - interval 14 day)`);
+  const handler = consume(numbers, async () => Promise.reject(new Error('no')), { mysql: db });
+  await handler(sqsEvent({ number: 1 }), contextOf());
+  const kept = await rowsOf('select failures from signalbox.message_failure order by failures');
+  expect(kept).toEqual([{ failures: 1 }, { failures: 2 }]);
+});
+
+test.each([
+  { days: 11.9, moved: false },
+  { days: 12, moved: true },
+  { days: 400, moved: false }, // No queue keeps a message for so long: the clock is wrong.
+])('a message that has waited for $days days is set aside: $moved', async ({ days, moved }) => {
+  const handler = consume(numbers, async () => Promise.reject(new Unavailable('the database')));
+  const event = again(sqsRecord({ number: 1 }), 900, Date.now() - days * 86_400_000 - 1_000);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual(moved ? [] : [0]);
+  const letters = moved ? [{ body: '{"number":1}', reason: 'After 12 days: the database' }] : [];
+  expect(await takeDead(dead)).toEqual(letters);
+});
+
+test('pauses grow to twenty minutes and no further, and a thousand deliveries last as long as a queue keeps messages', () => {
+  const pauses = Array.from({ length: 1_000 }, (_, index) => pauseSeconds(index + 1));
+  expect(pauses.slice(0, 10)).toEqual([5, 10, 20, 40, 80, 160, 320, 640, 1_200, 1_200]);
+  expect(Math.max(...pauses)).toBe(1_200);
+  const days = pauses.reduce((sum, seconds) => sum + seconds, 0) / 86_400;
+  expect(days).toBeGreaterThan(13.7);
+});
+
+/** A message of a real queue that hides messages for so long, received for the `receives`th time. */
+async function received(receives: number, visibilitySeconds: number) {
+  const name = `pauses-${randomUUID()}`;
+  const url = await namedQueue(name);
+  const client = sqs();
+  await client.send(
+    new SetQueueAttributesCommand({
+      QueueUrl: url,
+      Attributes: { VisibilityTimeout: String(visibilitySeconds) },
+    }),
+  );
+  await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: '{"number":1}' }));
+  const get = async (WaitTimeSeconds = 0) => {
+    const { Messages = [] } = await client.send(
+      new ReceiveMessageCommand({ QueueUrl: url, WaitTimeSeconds }),
+    );
+    return Messages;
+  };
+  const [message] = await get();
+  const [record] = again(sqsRecord({ number: 1 }), receives).Records;
+  const event = {
+    Records: [
+      {
+        ...(record as SQSRecord),
+        receiptHandle: message?.ReceiptHandle ?? '',
+        eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:${name}`,
+      },
+    ],
+  };
+  return { event, get };
+}
+
+test('where something is unavailable the message comes back after the pause, not after the time of its queue', async () => {
+  const handler = consume(numbers, async () => Promise.reject(new Unavailable('the database')));
+  const { event, get } = await received(1, 3_600);
+  const began = Date.now();
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
+  await vi.waitUntil(async () => (await get()).length, { timeout: 15_000, interval: 250 });
+  expect(Date.now() - began).toBeGreaterThan(4_000);
+});
+
+test('a message that has come often is hidden before the work, in which its process may die', async () => {
+  const { event, get } = await received(4, 1);
+  let seen: unknown;
+  const handler = consume(numbers, async () => {
+    seen = await get(3); // Its queue would give it again after a second.
+    return 'added';
+  });
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  expect(seen).toEqual([]);
 });
 
 test('a batch is handled in one call with an outcome for each; bad bodies never reach it', async () => {

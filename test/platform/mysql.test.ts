@@ -39,7 +39,7 @@ async function client(clock?: () => number): Promise<{
   const Name = `test/rotating-${worker}-${created}`;
   await secrets.send(new CreateSecretCommand({ Name, SecretString: text('first') }));
   vi.stubEnv('SECRET_MYSQL', Name);
-  const db = mysql<Nothing>('mysql', clock);
+  const db = mysql<Nothing>('mysql', clock && { clock });
   vi.unstubAllEnvs();
   const tell = (password: string) =>
     secrets.send(new PutSecretValueCommand({ SecretId: Name, SecretString: text(password) }));

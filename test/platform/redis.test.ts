@@ -1,6 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  CreateSecretCommand,
+  PutSecretValueCommand,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import { cache, callTimeoutMs, failuresInARowMax, pauseMs } from '../../lib/platform/redis.ts';
 import { clientOptions } from '../../local/emulator.ts';
@@ -13,6 +17,7 @@ const secrets = new SecretsManagerClient(clientOptions(emulator));
 /** Stands before the real gateway: counts what comes, and passes it on, refuses it or lets it hang. */
 let mode: 'pass' | 'hang' | 'error' = 'pass';
 let requests: string[] = [];
+let rotated: string | undefined;
 const front = createServer((request, response) => void pass(request, response));
 
 async function pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -22,7 +27,14 @@ async function pass(request: IncomingMessage, response: ServerResponse): Promise
   if (mode === 'hang') return;
   if (mode === 'error') return void response.writeHead(503).end('{"error":"busy"}');
   const { authorization = '', 'upstash-encoding': encoding = '' } = request.headers;
-  const headers = { authorization, 'upstash-encoding': String(encoding) };
+  // Where the token of the front was rotated it is another than that of the gateway.
+  const token = rotated && authorization === `Bearer ${rotated}` ? real.token : undefined;
+  if (rotated && !token)
+    return void response.writeHead(401).end('{"error":"WRONGPASS invalid or missing auth token"}');
+  const headers = {
+    authorization: token ? `Bearer ${token}` : authorization,
+    'upstash-encoding': String(encoding),
+  };
   const answer = await fetch(real.url + request.url, { method: 'POST', body, headers });
   response.writeHead(answer.status).end(await answer.text());
 }
@@ -67,6 +79,7 @@ async function opened(ask: ReturnType<typeof cache>) {
 
 beforeEach(() => {
   mode = 'pass';
+  rotated = undefined;
   requests = [];
   now = 0;
 });
@@ -164,6 +177,37 @@ test('where nobody listens, the token is wrong or there is no secret, work goes 
     for (let call = 0; call < 4; call++)
       expect(await ask((redis) => redis.get('a'))).toBeUndefined();
 });
+
+test.each([
+  { who: 'a request', pauseMs: undefined },
+  { who: 'deliver-due, which asks each time', pauseMs: 0 },
+])(
+  'a token that was rotated is read again when the old one is refused: $who',
+  async ({ pauseMs: quietMs }) => {
+    created += 1;
+    const Name = `test/redis-${process.pid}-${created}`;
+    const SecretString = JSON.stringify({ url, token: real.token });
+    await secrets.send(new CreateSecretCommand({ Name, SecretString }));
+    vi.stubEnv('SECRET_REDIS', Name);
+    const clock = () => now;
+    const ask = await opened(
+      cache({ clock, timeoutMs: patientMs, ...(quietMs !== undefined && { pauseMs: quietMs }) }),
+    );
+    vi.unstubAllEnvs();
+    rotated = 'the next token';
+    await secrets.send(
+      new PutSecretValueCommand({
+        SecretId: Name,
+        SecretString: JSON.stringify({ url, token: rotated }),
+      }),
+    );
+    expect(await ask((redis) => redis.ping())).toBeUndefined();
+    // No pause passes by: the clock stands still.
+    await vi.waitUntil(async () => (await ask((redis) => redis.ping())) === 'PONG', {
+      timeout: 10_000,
+    });
+  },
+);
 
 test('single failures between answers do not stop the calls', async () => {
   const ask = await opened(await clientOf(url));

@@ -1,6 +1,7 @@
 import type { Databases } from './database.ts';
-import { faultsAt, type Planned, planned, swarm } from './faults.ts';
+import { type Fault, faultsAt, type Planned, planned, swarm } from './faults.ts';
 import { type Played, play, type Scenario } from './play.ts';
+import type { Boundary } from './world.ts';
 
 /** How many runs were made; a run that breaks a promise throws. */
 export interface Runs {
@@ -23,20 +24,21 @@ function mayStart(runs: Runs): boolean {
 
 /**
  * Every fault at every boundary, one to a run, after a run without any has counted the boundaries. `every` thins them
- * out; it should have no divisor in common with the number of faults a boundary can have.
+ * out; it should have no divisor in common with the number of faults a boundary can have. `kinds` says which are tried.
  */
 export async function crashSingly(
   databases: Databases,
   scenario: Scenario,
   runs: Runs,
   every = 1,
+  kinds: (boundary: Pick<Boundary, 'kind' | 'label'>) => readonly Fault[] = faultsAt,
 ): Promise<{ plan: Planned; played: Played }[]> {
   runs.count += 1;
   const { boundaries } = await play(databases, scenario, planned([]));
   const singles: { plan: Planned; played: Played }[] = [];
   let turn = 0;
   for (const [index, boundary] of boundaries.entries())
-    for (const fault of faultsAt(boundary)) {
+    for (const fault of kinds(boundary)) {
       turn += 1;
       if (turn % every || !mayStart(runs)) continue;
       const plan = { index, fault };

@@ -1,6 +1,12 @@
 import { Kysely, MysqlDialect, type MysqlPool } from 'kysely';
 import { type Connection, createConnection } from 'mysql2';
-import { lockWaitTimeoutSeconds, repeating, session } from '../../lib/platform/mysql.ts';
+import { bounded } from '../../lib/platform/bounded.ts';
+import {
+  idleSecondsMax,
+  lockWaitTimeoutSeconds,
+  repeating,
+  session,
+} from '../../lib/platform/mysql.ts';
 import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
 import { typesOfValues } from '../../lib/platform/pool.ts';
 import { connect, startMysql } from '../../local/mysql.ts';
@@ -31,6 +37,10 @@ export interface Raw {
   broken: boolean;
   /** Between `begin` and `commit`: what it writes is seen by nobody else yet. */
   inTransaction: boolean;
+  /** The server is in the middle of a statement. */
+  busy: boolean;
+  /** Nothing of it is heard any more; resolved when its worker gives it up. */
+  silence: PromiseWithResolvers<void> | undefined;
   /** Its wait for a lock was ended by us, as MySQL would have. */
   waitedTooLong: boolean;
 }
@@ -86,10 +96,12 @@ export function mysqlOf<Tables>(
   worker: Worker,
   role: Role = 'signalbox',
 ): Kysely<Tables> {
-  return new Kysely<Tables>({
-    dialect: new MysqlDialect({ pool: repeating(poolOf(databases, world, worker, role)) }),
-  });
+  const pool = bounded(poolOf(databases, world, worker, role), { name: role, answerMsMax });
+  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: repeating(pool) }) });
 }
+
+/** As in lib/platform/mysql.ts. */
+const answerMsMax = 8_000;
 
 type Got = Parameters<MysqlPool['getConnection']>[0];
 
@@ -106,17 +118,30 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
     const raw = await opened;
     world.opening -= 1;
     worker.connections.add(raw);
+    let gone = false;
+    const giveBack = () => {
+      gone = true;
+      worker.connections.delete(raw);
+      out -= 1;
+      const next = queue.shift();
+      if (next) void lend(next);
+    };
     got(undefined, {
       threadId: raw.threadId,
       config: {},
       connect: () => {},
-      destroy: () => raw.broken || raw.connection.destroy(),
+      destroy: () => {
+        if (gone) return;
+        giveBack();
+        world.opening += 1;
+        void outside(() => abandon(databases, world, raw)).then(() => {
+          world.opening -= 1;
+        });
+      },
       release: () => {
-        worker.connections.delete(raw);
+        if (gone) return;
         if (!raw.broken) databases.stock.push(raw);
-        out -= 1;
-        const next = queue.shift();
-        if (next) void lend(next);
+        giveBack();
       },
       query: (sql, parameters, callback) => {
         crossSql(databases, world, raw, sql, parameters).then(
@@ -133,7 +158,10 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
   };
 }
 
-const asNew = { broken: false, inTransaction: false, waitedTooLong: false };
+const asNew = {
+  ...{ broken: false, busy: false, inTransaction: false, waitedTooLong: false },
+  silence: undefined,
+};
 
 async function taken({ socketPath, stock }: Databases, role: Role): Promise<Raw> {
   const index = stock.findIndex((raw) => raw.role === role);
@@ -142,8 +170,10 @@ async function taken({ socketPath, stock }: Databases, role: Role): Promise<Raw>
   const { username, password } = users[role];
   const connection = createConnection({ socketPath, user: username, password, ...typesOfValues });
   connection.on('error', () => {}); // It is killed on purpose.
-  const raw = { role, connection, threadId: 0, clockMs: 0, ...asNew };
+  const raw: Raw = { role, connection, threadId: 0, clockMs: 0, ...asNew };
+  // Its limits in seconds are those of the simulated clock: `orphans` of the world.
   await query(raw, session, []);
+  await query(raw, 'set session wait_timeout = 28800, session max_execution_time = 0', []);
   return { ...raw, threadId: connection.threadId };
 }
 
@@ -177,9 +207,14 @@ function crossSql(
           await query(raw, `set timestamp = ${world.nowMs / 1000}`, []);
           raw.clockMs = world.nowMs;
         }
-        const result = await query(raw, sql, parameters).catch((error) => {
-          throw raw.waitedTooLong && error.errno === queryInterrupted ? lockWaitTimeout() : error;
-        });
+        raw.busy = true;
+        const result = await query(raw, sql, parameters)
+          .catch((error) => {
+            throw raw.waitedTooLong && error.errno === queryInterrupted ? lockWaitTimeout() : error;
+          })
+          .finally(() => {
+            raw.busy = false;
+          });
         if (begins.test(sql)) raw.inTransaction = true;
         else if (ends.test(sql)) raw.inTransaction = false;
         return result;
@@ -207,6 +242,17 @@ const closedConnection = (): Error =>
   Object.assign(new Error("Can't add new command when connection is in closed state"), {
     fatal: true,
   });
+
+/** Its worker closes a connection. Of one that is silent the server does not hear that. */
+export async function abandon(databases: Databases, world: World, raw: Raw): Promise<void> {
+  raw.silence?.resolve();
+  if (raw.silence) orphan(world, raw);
+  else await breakOff(databases, raw, { inStatement: raw.busy });
+}
+
+/** Leaves a session to its server, with its transaction and its locks, until the server ends it. */
+export const orphan = (world: World, raw: Raw): void =>
+  void world.orphans.set(raw, world.nowMs + idleSecondsMax * 1000);
 
 /**
  * Breaks a connection for its worker: when this returns its transaction is rolled back. One that is in the middle of a

@@ -6,9 +6,13 @@ import { type Boundary, startMs } from './world.ts';
  * - lost: the effect comes about, the caller gets an error
  * - error: no effect, the caller gets an error
  * - conflict: MySQL chose this transaction as a deadlock's victim (only SQL in a transaction)
+ * - silent: the effect comes about, and nothing is heard of this connection any more (only SQL)
+ * - frozen: the invocation times out with its process: its transactions stay open until the server ends them (only SQL)
  * - part: SQS refuses the first message of a batch and takes the others (only sends)
  */
-export type Fault = 'crash' | 'lost' | 'error' | 'conflict' | 'part';
+type Failure = 'crash' | 'lost' | 'error' | 'conflict' | 'part';
+type Silence = 'silent' | 'frozen';
+export type Fault = Failure | Silence;
 
 /** What goes wrong in a run, and all else in it that is left to chance. */
 export interface Faults {
@@ -35,7 +39,7 @@ export interface Faults {
   readonly day28: boolean;
 }
 
-const kindsOf: Readonly<Record<Boundary['kind'], readonly Fault[]>> = {
+const kindsOf: Readonly<Record<Boundary['kind'], readonly Failure[]>> = {
   sql: ['crash', 'lost', 'error', 'conflict'],
   send: ['crash', 'lost', 'error', 'part'],
   http: ['crash', 'lost', 'error'],
@@ -44,8 +48,12 @@ const kindsOf: Readonly<Record<Boundary['kind'], readonly Fault[]>> = {
 };
 
 /** What may go wrong at a boundary: a conflict needs a transaction, and none is chosen as victim at its commit. */
-export const faultsAt = ({ kind, label }: Pick<Boundary, 'kind' | 'label'>): readonly Fault[] =>
+export const faultsAt = ({ kind, label }: Pick<Boundary, 'kind' | 'label'>): readonly Failure[] =>
   kindsOf[kind].filter((fault) => fault !== 'conflict' || isConflicting(label));
+
+/** The faults of silence; apart from the others, because each takes as long as the limits of a session. */
+export const silencesAt = ({ kind }: Pick<Boundary, 'kind' | 'label'>): readonly Silence[] =>
+  kind === 'sql' ? ['silent', 'frozen'] : [];
 
 const isConflicting = (sql: string) => /^\s*(insert|update|delete)|for update/i.test(sql);
 
@@ -77,10 +85,20 @@ export function planned(plan: readonly Planned[]): Faults {
 }
 
 /** infra/constructs/queues.ts. */
-const receivesMax = 50;
+const receivesMax = 1_000;
 const skewMsMax = 300_000;
 const faultyMs = 900_000;
 const longDelayMsMax = 12_000;
+const silenceRateMax = 0.02;
+
+/** Of one seed in four: chosen by numbers of its own, so that the others stay as they are. */
+function silenceOf(seed: number) {
+  const random = randomOf(seed + 1_000_003);
+  const [silent, frozen] = random.happens(0.25)
+    ? [random.next() * silenceRateMax, random.next() * silenceRateMax]
+    : [0, 0];
+  return { random, rates: { silent, frozen } };
+}
 
 /** A swarm: the seed chooses which kinds of fault this run has at all, then how often each, then each. */
 export function swarm(seed: number): Faults {
@@ -96,6 +114,7 @@ export function swarm(seed: number): Faults {
     delay: some(0.2),
     messageDelay: some(0.5),
   };
+  const silence = silenceOf(seed);
   const reorder = random.happens(0.7);
   const skewed = random.happens(0.5);
   return {
@@ -103,7 +122,8 @@ export function swarm(seed: number): Faults {
     random,
     exact: false,
     faultOf: (boundary) =>
-      faultsAt(boundary).find((fault) => rates[fault] && random.happens(rates[fault])),
+      faultsAt(boundary).find((fault) => rates[fault] && random.happens(rates[fault])) ??
+      silencesAt(boundary).find((fault) => silence.random.happens(silence.rates[fault])),
     delayMs: () => (random.happens(rates.delay) ? random.between(1, longDelayMsMax) : 0),
     pick: (count) => (reorder ? random.between(0, count - 1) : 0),
     duplicateAfterMs: () =>

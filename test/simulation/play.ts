@@ -4,12 +4,15 @@ import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { QueueName } from '../../lib/platform/queue.ts';
 import { contextOf } from '../support/lambda.ts';
 import {
+  abandon,
   blockedThreads,
   breakOff,
   type Databases,
   endLockWait,
   lockWaitMsMax,
   mayWait,
+  orphan,
+  type Raw,
   waitsForShared,
 } from './database.ts';
 import type { Faults } from './faults.ts';
@@ -133,7 +136,9 @@ async function played(databases: Databases, scenario: Scenario, faults: Faults):
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
   const { admin } = databases;
-  const emptied = scenario.tables.map((table) => `delete from ${table}`);
+  // Messages have the same ids in each run.
+  const tables = [...scenario.tables, 'signalbox.message_failure'];
+  const emptied = tables.map((table) => `delete from ${table}`);
   await admin.query([...(scenario.prepare ? [scenario.prepare] : []), ...emptied].join(';'));
   const acted = await scenario.begin({ databases, world, queues, faults });
   const unwrap = [wrapProcess(), wrapClients(queues)];
@@ -146,6 +151,8 @@ async function played(databases: Databases, scenario: Scenario, faults: Faults):
     throw new Violation(`${error.message}\n  ${trace}\nThe same again: ${replay}`);
   } finally {
     for (const worker of world.workers) await kill(databases, world, worker);
+    for (const raw of world.orphans.keys())
+      await breakOff(databases, raw, { inStatement: raw.busy });
     for (const undo of unwrap) undo();
   }
 }
@@ -235,6 +242,10 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     if (delayMs) {
       delayed.add(boundary);
       boundary.notBeforeMs = world.nowMs + delayMs;
+      // It is the worker that is slow, its timers too.
+      for (const timer of world.waiting)
+        if (timer.worker === worker && timer.kind === 'timer')
+          timer.notBeforeMs = Math.max(timer.notBeforeMs, boundary.notBeforeMs + 1);
       return note(`${worker.name} is held up for ${delayMs} ms before ${short(label)}`);
     }
     world.waiting.delete(boundary);
@@ -250,6 +261,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     if (counted) boundaries.push({ kind, label });
     if (fault || (kind === 'sql' && (!holdsOn.test(label) || mayWait(label)))) freed = true;
     if (fault === 'crash') return await kill(databases, world, worker);
+    if (fault === 'frozen') return freeze(world, worker);
     world.running.add(boundary);
     boundary.go(fault);
     await answeredOrBlocked(boundary);
@@ -338,11 +350,14 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     while (batch.length < most && visible.length)
       batch.push(...visible.splice(faults.pick(visible.length), 1));
     queues.receive(queue, batch, faults.visibilitySeconds * 1000);
-    const records = batch.filter(({ id }) => queue.letters.has(id)).map(recordOf);
+    const records = batch
+      .filter(({ id }) => queue.letters.has(id))
+      .map((letter) => recordOf(queue, letter));
     const worker = newWorker(consumer.queue.id, consumer.timeoutSeconds);
     start(worker, async () => {
       const handler = consumer.handlerOf(worker);
-      const context = contextOf(consumer.timeoutSeconds * 1000);
+      const getRemainingTimeInMillis = () => worker.endsAtMs - world.nowMs;
+      const context = { ...contextOf(), getRemainingTimeInMillis };
       const { batchItemFailures } = await handler({ Records: records }, context);
       const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
       await cross('acknowledge', `acknowledge ${records.length - failed.size}`, {
@@ -386,10 +401,14 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
 
   async function advance(): Promise<void> {
     freed = true;
+    for (const deadline of world.deadlines)
+      if (!world.workers.has(deadline.worker)) world.deadlines.delete(deadline);
     const times = [
       ...[...world.waiting].map(({ notBeforeMs }) => notBeforeMs),
       ...[...world.running].map(({ blockedSinceMs = 0 }) => blockedSinceMs + lockWaitMsMax),
       ...[...world.workers].map(({ endsAtMs }) => endsAtMs),
+      ...[...world.deadlines].map(({ atMs }) => atMs),
+      ...world.orphans.values(),
       ...acts.slice(0, 1).map(({ atSeconds }) => startMs + atSeconds * 1000),
       ...drained(queues).flatMap(({ letters }) =>
         [...letters.values()].map(({ visibleAtMs }) => visibleAtMs),
@@ -404,6 +423,19 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     if (next > untilMs) throw new Violation(`Not settled after 48 hours: ${await unsettled()}`);
     world.nowMs = next;
     forgetOld(queues, next);
+    for (const deadline of [...world.deadlines])
+      if (deadline.atMs <= next) {
+        world.deadlines.delete(deadline);
+        note(`${deadline.worker.name} ends itself`);
+        deadline.abort();
+        await calm(world);
+      }
+    for (const [raw, endsAtMs] of [...world.orphans])
+      if (endsAtMs <= next) {
+        world.orphans.delete(raw);
+        note('a server ends an idle session');
+        await breakOff(databases, raw, { inStatement: raw.busy });
+      }
     for (const worker of [...world.workers])
       if (worker.endsAtMs <= next) {
         note(`${worker.name} is out of time`);
@@ -430,18 +462,31 @@ const short = (label: string) => label.replaceAll(/\s+/g, ' ').slice(0, 90);
 
 /** Ends a worker in the middle of whatever it does: nothing of it runs on, its transactions are rolled back. */
 async function kill(databases: Databases, world: World, worker: Worker): Promise<void> {
-  worker.alive = false;
-  world.workers.delete(worker);
-  for (const boundary of [...world.waiting])
-    if (boundary.worker === worker) world.waiting.delete(boundary);
   const running = [...world.running].filter((boundary) => boundary.worker === worker);
   const asked = new Set(
     running.filter(({ finished }) => !finished).map(({ connection }) => connection),
   );
-  for (const raw of worker.connections)
-    await breakOff(databases, raw, { inStatement: asked.has(raw) });
+  for (const raw of stop(world, worker))
+    if (raw.silence) await abandon(databases, world, raw);
+    else await breakOff(databases, raw, { inStatement: asked.has(raw) });
   for (const boundary of running) {
     world.running.delete(boundary);
     boundary.resume();
   }
+}
+
+/** Stops a worker in the middle of whatever it does: its servers do not hear of it. */
+function freeze(world: World, worker: Worker): void {
+  for (const raw of stop(world, worker)) {
+    raw.silence?.resolve();
+    orphan(world, raw);
+  }
+}
+
+function stop(world: World, worker: Worker): ReadonlySet<Raw> {
+  worker.alive = false;
+  world.workers.delete(worker);
+  for (const boundary of [...world.waiting])
+    if (boundary.worker === worker) world.waiting.delete(boundary);
+  return worker.connections;
 }

@@ -1,5 +1,6 @@
 import { PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import {
+  ChangeMessageVisibilityBatchCommand,
   GetQueueUrlCommand,
   SendMessageBatchCommand,
   type SendMessageBatchResult,
@@ -42,7 +43,7 @@ export interface Queues {
   readonly events: { readonly name: string; readonly body: string }[];
 }
 
-const retentionMs = 4 * 86_400_000;
+const retentionMs = 14 * 86_400_000;
 const deadRetentionMs = 14 * 86_400_000;
 
 /** `receivesMax` is SQS's own limit, the net for messages whose consumer dies each time. */
@@ -89,6 +90,17 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
       },
     });
   };
+  const hide = ({ input: { QueueUrl = '', Entries = [] } }: ChangeMessageVisibilityBatchCommand) =>
+    cross('send', `hide ${Entries.length} of ${byUrl.get(QueueUrl)?.name.id}`, {
+      fail: async () => lostConnection(),
+      run: async () => {
+        for (const { ReceiptHandle = '', VisibilityTimeout = 0 } of Entries) {
+          const letter = byUrl.get(QueueUrl)?.letters.get(ReceiptHandle);
+          if (letter) letter.visibleAtMs = world.nowMs + VisibilityTimeout * 1000;
+        }
+        return { Successful: Entries.map(({ Id }) => ({ Id })), Failed: [] };
+      },
+    });
   const putEvents = ({ input: { Entries = [] } }: PutEventsCommand) =>
     cross('send', `put ${Entries.length} events`, {
       fail: async () => lostConnection(),
@@ -128,6 +140,7 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
     },
     command: async (command) => {
       if (command instanceof SendMessageBatchCommand) return await send(command);
+      if (command instanceof ChangeMessageVisibilityBatchCommand) return await hide(command);
       if (command instanceof PutEventsCommand) return await putEvents(command);
       if (command instanceof GetQueueUrlCommand)
         return await cross('send', `find ${command.input.QueueName}`, {
@@ -154,7 +167,10 @@ export function forgetOld(queues: Queues, nowMs: number): void {
 }
 
 /** A letter as Lambda gets it. */
-export const recordOf = ({ id, body, sentAtMs, receives }: Letter): SQSRecord => ({
+export const recordOf = (
+  { name }: SimulatedQueue,
+  { id, body, sentAtMs, receives }: Letter,
+): SQSRecord => ({
   messageId: id,
   receiptHandle: id,
   body,
@@ -167,6 +183,6 @@ export const recordOf = ({ id, body, sentAtMs, receives }: Letter): SQSRecord =>
   messageAttributes: {},
   md5OfBody: '',
   eventSource: 'aws:sqs',
-  eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:simulated',
+  eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:${resourceName(name.id)}`,
   awsRegion: 'us-east-1',
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { serverOfWorker } from '../support/databases.ts';
 import { crashInPairs, crashSingly, newRuns, swarms } from './campaigns.ts';
 import { type Databases, openDatabases } from './database.ts';
-import { planned } from './faults.ts';
+import { planned, silencesAt } from './faults.ts';
 import { type Played, play, type Scenario } from './play.ts';
 import { type Share, shares } from './shares.ts';
 
@@ -32,7 +32,7 @@ export function playShareOf(
   faultless: (played: Played) => void = () => {},
 ): void {
   const { name } = scenario;
-  const { every, everyPair, swarms: count = 0 } = shareOf(name);
+  const { every, everyPair, everySilence, swarms: count = 0 } = shareOf(name);
   const databases = databasesOfFile();
 
   if (every)
@@ -45,6 +45,13 @@ export function playShareOf(
   else
     test(`${name} keeps its promises when no fault occurs`, async () => {
       faultless(await play(databases(), scenario, planned([])));
+    });
+
+  if (everySilence)
+    test(`${name} keeps its promises when one in ${everySilence} of all connections falls silent, or its process is frozen`, async () => {
+      const runs = newRuns();
+      await crashSingly(databases(), scenario, runs, everySilence, silencesAt);
+      expect(runs.count).toBeGreaterThan(5);
     });
 
   if (count)

@@ -5,6 +5,8 @@ export interface Share {
   /** One in so many pairs of those faults with a later one. */
   readonly everyPair?: number;
   readonly swarms?: number;
+  /** One in so many of all connections that fall silent and processes that are frozen. */
+  readonly everySilence?: number;
   /** What its test file takes in a worker of `npm test`, two of them on two quiet cores, its imports included. */
   readonly seconds: number;
 }
@@ -18,15 +20,15 @@ export const budgetSeconds = 150;
  */
 export const shares = {
   accounting: { every: 17, everyPair: 2000, swarms: 3, seconds: 0 },
-  broker: { every: 19, everyPair: 2000, swarms: 4, seconds: 0 },
+  broker: { every: 19, everyPair: 2000, everySilence: 29, swarms: 4, seconds: 0 },
   'broker-upstream-away': { swarms: 2, seconds: 0 },
   extensions: { every: 37, everyPair: 2000, swarms: 2, seconds: 0 },
   everything: { every: 13, everyPair: 2000, swarms: 3, seconds: 0 },
-  call: { every: 31, everyPair: 2000, swarms: 5, seconds: 0 },
+  call: { every: 31, everyPair: 2000, everySilence: 59, swarms: 5, seconds: 0 },
   'calls-1000': { swarms: 1, seconds: 0 },
-  jobs: { every: 1, everyPair: 2000, swarms: 6, seconds: 0 },
+  jobs: { every: 1, everyPair: 2000, everySilence: 1, swarms: 6, seconds: 0 },
   listings: { every: 5, everyPair: 2000, swarms: 4, seconds: 0 },
-  outbox: { every: 5, everyPair: 2000, swarms: 5, seconds: 0 },
+  outbox: { every: 5, everyPair: 2000, everySilence: 7, swarms: 5, seconds: 0 },
   http: { every: 5, everyPair: 2000, swarms: 4, seconds: 0 },
   postponed: { every: 29, everyPair: 2000, swarms: 6, seconds: 0 },
   'profile-reads': { every: 19, everyPair: 2000, swarms: 3, seconds: 0 },
@@ -36,6 +38,9 @@ export const shares = {
   'claims-2': { swarms: 10, seconds: 0 },
   'claims-20': { swarms: 1, seconds: 0 },
   burst: { seconds: 0 },
+  silence: { everySilence: 1, swarms: 4, seconds: 0 },
+  'outage-3-days': { swarms: 1, seconds: 0 },
+  'outage-13-days': { seconds: 0 },
   /** determinism.test.ts: the same run twice, and one known mistake. */
   determinism: { seconds: 0 },
 } satisfies Record<string, Share>;

@@ -18,7 +18,7 @@ import { parseArgs } from 'node:util';
 import { endWithParents, Processes } from '../../local/processes.ts';
 import { crashInPairs, crashSingly, newRuns, type Runs, swarms } from './campaigns.ts';
 import { type Databases, openDatabases, startDatabase } from './database.ts';
-import { type Fault, planned, swarm } from './faults.ts';
+import { type Fault, planned, silencesAt, swarm } from './faults.ts';
 import { play, type Scenario, Violation } from './play.ts';
 import { scenarios } from './scenarios/all.ts';
 
@@ -57,6 +57,7 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     await swarms(databases, scenario, 1, huntSeeds, runs);
   } else if (values.hunt === 'crashes') {
     await crashSingly(databases, scenario, runs, huntEvery);
+    await crashSingly(databases, scenario, runs, huntEvery, silencesAt);
   } else if (values.faults !== undefined) {
     runs.count += 1;
     await play(databases, scenario, planned(plan(values.faults)));
@@ -64,7 +65,9 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     runs.count += 1;
     await play(databases, scenario, swarm(Number(values.seed)));
   } else if (values.crashes !== undefined) {
-    const singles = await crashSingly(databases, scenario, runs, Number(values.thin));
+    const thin = Number(values.thin);
+    const singles = await crashSingly(databases, scenario, runs, thin);
+    await crashSingly(databases, scenario, runs, thin, silencesAt);
     const every = Number(values.crashes);
     if (values['pair-seconds'])
       overAtMs = Math.min(overAtMs, Date.now() + Number(values['pair-seconds']) * 1000);

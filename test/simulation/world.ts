@@ -37,6 +37,8 @@ export interface Effect<Result> {
   /** Called before `run` for an effect that shall not come about, after it for an answer that is lost. */
   readonly fail: (fault: Fault) => Promise<Error>;
   readonly connection?: Raw;
+  /** Its turn comes no earlier than this, from now. */
+  readonly afterMs?: number;
 }
 
 export interface World {
@@ -49,6 +51,14 @@ export interface World {
   readonly trace: string[];
   /** Until when a database cannot be reached by any worker, by the role of its user. */
   readonly awayUntilMs: Map<string, number>;
+  /** Sessions at a server whose client is frozen or cannot be heard, and when the server ends them by itself. */
+  readonly orphans: Map<Raw, number>;
+  /** `AbortSignal.timeout` of workers: when an invocation ends itself. */
+  readonly deadlines: Set<{
+    readonly worker: Worker;
+    readonly atMs: number;
+    readonly abort: () => void;
+  }>;
   /** Connections that are just being opened, in real time. */
   opening: number;
   /** They are handed out in the order in which they were asked for, or no seed gives the same run again. */
@@ -65,6 +75,8 @@ export const newWorld = (): World => ({
   workers: new Set(),
   trace: [],
   awayUntilMs: new Map(),
+  orphans: new Map(),
+  deadlines: new Set(),
   opening: 0,
   lastOpened: Promise.resolve(),
 });
@@ -87,6 +99,7 @@ export async function cross<Result>(
   kind: Boundary['kind'],
   label: string,
   effect: Effect<Result>,
+  cancel?: (undo: () => void) => void,
 ): Promise<Result> {
   const here = current();
   if (!here) return await effect.run(undefined);
@@ -96,12 +109,24 @@ export async function cross<Result>(
   const finished = Promise.withResolvers<void>();
   const resumed = Promise.withResolvers<void>();
   const boundary: Boundary = {
-    ...{ worker, kind, label, notBeforeMs: world.nowMs, finished: false },
+    ...{ worker, kind, label, finished: false },
+    notBeforeMs: world.nowMs + (effect.afterMs ?? 0),
     ...{ go: turn.resolve, whenFinished: finished.promise, resume: resumed.resolve },
     ...{ connection: effect.connection, blockedSinceMs: undefined },
   };
   world.waiting.add(boundary);
+  cancel?.(() => world.waiting.delete(boundary));
   const fault = await turn.promise;
+  const { connection } = effect;
+  if (connection && (fault === 'silent' || connection.silence)) {
+    if (!connection.silence) await effect.run(fault).catch(() => {});
+    connection.silence ??= Promise.withResolvers();
+    boundary.finished = true;
+    finished.resolve();
+    await connection.silence.promise;
+    world.running.delete(boundary);
+    return await never();
+  }
   try {
     if (fault === 'error' || fault === 'conflict') throw await effect.fail(fault);
     const result = await effect.run(fault);
@@ -154,8 +179,6 @@ export async function calm(world: World): Promise<void> {
   }
 }
 
-type Timeout = typeof globalThis.setTimeout;
-
 /** What `partner(…)` of lib/platform/http.ts gets as its line to the world: each request is a boundary. */
 export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exchange {
   return (request) =>
@@ -165,21 +188,45 @@ export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exc
     });
 }
 
-/** Pauses of a worker pass by the simulated clock. */
+/** Pauses, time-outs and the clock of a worker are the simulated ones. */
 export function wrapProcess(): () => void {
-  const real = { setTimeout: globalThis.setTimeout };
+  const { setTimeout, clearTimeout } = globalThis;
+  const { now } = Date;
+  const { timeout } = AbortSignal;
+  const undoOf = new WeakMap<object, () => void>();
   const pause = (callback: () => void, ms = 0, ...rest: unknown[]) => {
-    const here = current();
-    if (!here) return Reflect.apply(real.setTimeout, undefined, [callback, ms, ...rest]);
+    if (!current()) return Reflect.apply(setTimeout, undefined, [callback, ms, ...rest]);
+    const timer = {};
     const effect = { run: async () => callback(), fail: async () => new Error('not of a pause') };
-    void cross('timer', `pause of ${ms} ms`, effect);
-    for (const boundary of here.world.waiting)
-      if (boundary.worker === here.worker && boundary.kind === 'timer')
-        boundary.notBeforeMs = Math.max(boundary.notBeforeMs, here.world.nowMs + ms);
-    return 0;
+    void cross('timer', `pause of ${ms} ms`, { ...effect, afterMs: ms }, (undo) =>
+      undoOf.set(timer, undo),
+    );
+    return timer;
   };
-  globalThis.setTimeout = pause as unknown as Timeout;
-  return () => Object.assign(globalThis, real);
+  const clear = (timer: unknown) => {
+    const undo = typeof timer === 'object' && timer ? undoOf.get(timer) : undefined;
+    if (undo) undo();
+    else Reflect.apply(clearTimeout, undefined, [timer]);
+  };
+  const signalAfter = (ms: number) => {
+    const here = current();
+    if (!here) return Reflect.apply(timeout, AbortSignal, [ms]);
+    const { world, worker } = here;
+    const controller = new AbortController();
+    world.deadlines.add({ worker, atMs: world.nowMs + ms, abort: () => controller.abort() });
+    return controller.signal;
+  };
+  Object.assign(globalThis, { setTimeout: pause, clearTimeout: clear });
+  Object.assign(AbortSignal, { timeout: signalAfter });
+  Date.now = () => {
+    const here = current();
+    return here ? here.world.nowMs + here.worker.skewMs : now();
+  };
+  return () => {
+    Object.assign(globalThis, { setTimeout, clearTimeout });
+    Object.assign(AbortSignal, { timeout });
+    Date.now = now;
+  };
 }
 
 /** As Node says it when nobody listens. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
@@ -8,19 +9,17 @@ export function eventOf<Event>(id: string, name: string): Event {
   return JSON.parse(readFileSync(join(root, 'events', id, `${name}.json`), 'utf8')) as Event;
 }
 
-let messages = 0;
-
 /** A record as SQS gives it to Lambda. A body that is no string is sent as JSON. */
 export function sqsRecord(body: unknown, receives = 1): SQSRecord {
-  messages += 1;
+  const now = String(Date.now());
   return {
-    messageId: `00000000-0000-4000-8000-${String(messages).padStart(12, '0')}`,
+    messageId: randomUUID(),
     receiptHandle: 'handle',
     body: typeof body === 'string' ? body : JSON.stringify(body),
     attributes: {
       ApproximateReceiveCount: String(receives),
-      ApproximateFirstReceiveTimestamp: '1763690400000',
-      SentTimestamp: '1763690400000',
+      ApproximateFirstReceiveTimestamp: now,
+      SentTimestamp: now,
       SenderId: 'AIDA',
     },
     messageAttributes: {},

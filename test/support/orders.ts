@@ -6,6 +6,7 @@ import { binlogOf, type Source } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { rowsPerWriteMax, type TailDeps, tailBinlog } from '../../lib/order/tail.ts';
 import { readingFrom } from '../../lib/order/transactions.ts';
+import { bounded } from '../../lib/platform/bounded.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { renewedPool } from '../../lib/platform/pool.ts';
@@ -44,7 +45,12 @@ const credentialsOf = ({ host, port }: Address) => ({ host, port, ...users.order
 
 export const orderDatabase = (address: Address): Kysely<OrderTables> =>
   new Kysely({
-    dialect: new MysqlDialect({ pool: renewedPool(async () => credentialsOf(address)) }),
+    dialect: new MysqlDialect({
+      pool: bounded(
+        renewedPool(async () => credentialsOf(address)),
+        { name: 'mysql-order', answerMsMax: 8_000 },
+      ),
+    }),
   });
 
 /** The binlog of a real server, the worker's own where none is named. */

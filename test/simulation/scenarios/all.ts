@@ -10,6 +10,7 @@ import { everything } from './everything.ts';
 import { extensions } from './extensions.ts';
 import { jobsDone } from './jobs.ts';
 import { listings } from './listings.ts';
+import { outageOf, silence } from './outage.ts';
 import { http, outbox } from './outbox.ts';
 import { postponed } from './postponed.ts';
 import { profileReads, profileReadsAway } from './profile-reads.ts';
@@ -35,4 +36,7 @@ export const scenarios: readonly Scenario[] = [
   claimsOf(2),
   claimsOf(20),
   burstOf(300, 120),
+  silence,
+  outageOf(3),
+  outageOf(13),
 ];

@@ -1,0 +1,6 @@
+import './quiet.ts';
+
+import { silence } from './scenarios/outage.ts';
+import { playShareOf } from './share-of-npm-test.ts';
+
+playShareOf(silence);

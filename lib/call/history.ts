@@ -127,8 +127,12 @@ async function differingIn(
   return Object.keys(differing).length ? { differing } : undefined;
 }
 
+/** The copy may have any character set; ours compares byte for byte. */
+const asOurs = (column: string) =>
+  `convert(${column} using utf8mb4) collate utf8mb4_0900_bin`;
+
 const sameRow: Readonly<Record<Part, string>> = {
-  calls: 'ours.call_id = old.call_id',
+  calls: `ours.call_id = ${asOurs('old.call_id')}`,
   contracts: 'ours.contract_id = old.contract_id',
   income: 'ours.id = old.id',
   payments: 'ours.id = old.id',
@@ -138,7 +142,7 @@ const isOther: Readonly<Record<Part, string>> = {
   calls: 'old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule',
   contracts: 'ours.contract_id is null or ours.balance_fen <> old.balance_fen',
   income: `${otherAmount} or ours.payment_id <> old.payment_id`,
-  payments: `${otherAmount} or ours.state <> old.state`,
+  payments: `${otherAmount} or ours.state <> ${asOurs('old.state')}`,
 };
 
 /** Calls that the old system has not decided are left out: they are not over. */

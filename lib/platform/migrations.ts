@@ -28,7 +28,7 @@ export async function migrate(
       await sql`create schema if not exists signalbox`.execute(one);
       await sql`create table if not exists signalbox.migration (
         name varchar(100) primary key, hash char(64) not null, applied_at datetime not null default current_timestamp
-      )`.execute(one);
+      ) collate utf8mb4_0900_bin`.execute(one);
       const rows = await one.selectFrom('signalbox.migration').select(['name', 'hash']).execute();
       const hashes = new Map(rows.map(({ name, hash }) => [name, hash]));
       const applied: string[] = [];

@@ -6,6 +6,9 @@ alter schema user_prop_db default collate utf8mb4_0900_bin;
 
 alter schema push_db default collate utf8mb4_0900_bin;
 
+-- The migrations' own table is there before the first of them, except where a test runs the files by hand.
+create table if not exists signalbox.migration (name varchar(100) primary key, hash char(64) not null, applied_at datetime not null default current_timestamp);
+
 alter table signalbox.migration
   modify name varchar(100) character set utf8mb4 collate utf8mb4_0900_bin not null,
   modify hash char(64) character set utf8mb4 collate utf8mb4_0900_bin not null;

@@ -8,13 +8,16 @@ import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
+const ours = mysql<RoundTables>('mysql');
 const deps = {
-  mysql: mysql<RoundTables>('mysql'),
+  mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream'),
   deliver: deliverBy(queues(brokerEvents)),
   settings: settings('broker', BrokerSettings),
+  off: switches({ mysql: ours }),
   pause,
 };
 

@@ -1,9 +1,9 @@
 /** Brings our schemas up to date at each deploy, before any function that relies on them. */
 import { customResource } from '../../lib/platform/custom-resource.ts';
-import { Migrations, migrate } from '../../lib/platform/migrations.ts';
+import { heldMigrations, Migrations, migrate } from '../../lib/platform/migrations.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 
-const deps = { mysql: mysql<PlatformTables>('mysql') };
+const deps = { mysql: mysql<PlatformTables>('mysql'), held: heldMigrations };
 
 export const handler = customResource(Migrations, (properties) => migrate(deps, properties));

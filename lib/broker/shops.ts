@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { PartnerAway, Postponed } from '../platform/errors.ts';
 import { postponed } from '../platform/http.ts';
 import { commit, toBus } from '../platform/outbox.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { dateOf } from '../platform/time.ts';
 import { brokerApplied } from './events.ts';
 import { invalidations } from './invalidations.ts';
@@ -9,6 +10,7 @@ import { profileKey } from './keys.ts';
 import { type ApplyDeps, withDeletion } from './kinds.ts';
 import { type Applied, type Copy, inOrder, type Mirror, mirror } from './mirrors.ts';
 import { sources } from './queues.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 import { idsPerQuestionMax, partnerName, type Weishop } from './weishop.ts';
 
@@ -20,7 +22,7 @@ const askingMsMax = 12_000;
 export interface ShopDeps extends ApplyDeps {
   readonly weishop: Weishop;
   /** The first of these kill switches that is off. */
-  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 const shops: Mirror<typeof table> = {

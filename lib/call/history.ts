@@ -128,8 +128,7 @@ async function differingIn(
 }
 
 /** The copy may have any character set; ours compares byte for byte. */
-const asOurs = (column: string) =>
-  `convert(${column} using utf8mb4) collate utf8mb4_0900_bin`;
+const asOurs = (column: string) => `convert(${column} using utf8mb4) collate utf8mb4_0900_bin`;
 
 const sameRow: Readonly<Record<Part, string>> = {
   calls: `ours.call_id = ${asOurs('old.call_id')}`,

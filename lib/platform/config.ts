@@ -80,10 +80,7 @@ async function read<Settings>(name: string, schema: z.ZodType<Settings>): Promis
 }
 
 /** Parses `value` without the fields that a strict object of the schema, at any depth, does not know. */
-function parseKnown<Value>(
-  schema: z.ZodType<Value>,
-  value: unknown,
-): z.ZodSafeParseResult<Value> {
+function parseKnown<Value>(schema: z.ZodType<Value>, value: unknown): z.ZodSafeParseResult<Value> {
   const result = schema.safeParse(value);
   const issues = result.error?.issues.filter((issue) => issue.code === 'unrecognized_keys') ?? [];
   if (!issues.length) return result;

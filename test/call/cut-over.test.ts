@@ -11,6 +11,7 @@ import { payments } from '../../lib/call/payments.ts';
 import { FinishedCall, ValidCall } from '../../lib/call/queues.ts';
 import { reconcile } from '../../lib/call/reconciliation.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
 import { Postponed } from '../../lib/platform/errors.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql as mysqlOf } from '../../lib/platform/mysql.ts';
@@ -100,7 +101,7 @@ async function old(id: number): Promise<void> {
 
 const person = { by: 'lena', why: 'cut-over' };
 const charging = (state: 'on' | 'off') =>
-  setSwitch({ mysql: mysql as never }, { name: 'charging', state, ...person });
+  setSwitch({ mysql: mysql as never, known: callSwitches }, { name: 'charging', state, ...person });
 const shadow = (on: boolean) => {
   current = { ...current, shadow: on };
 };

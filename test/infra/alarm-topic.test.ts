@@ -52,7 +52,8 @@ const like = (pattern: string, value = '') =>
   pattern.endsWith('*') ? value.startsWith(pattern.slice(0, -1)) : value === pattern;
 
 function applies({ Principal, Action, Resource, Condition = {} }: Json, attempt: Attempt): boolean {
-  const principals = Principal === '*' ? ['*'] : [...list(Principal.AWS), ...list(Principal.Service)];
+  const principals =
+    Principal === '*' ? ['*'] : [...list(Principal.AWS), ...list(Principal.Service)];
   return (
     principals.some((one) => one === '*' || one === attempt.service) &&
     list(Action).some((pattern) => like(pattern, 'sns:Publish')) &&

@@ -1,8 +1,15 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { App, type Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
 import { expect, inject, test } from 'vitest';
+import { signalbox } from '../../infra/app.ts';
 import { bundle, functionIds } from '../../infra/constructs/bundle.ts';
 import { ceilingOf } from '../../infra/constructs/ceilings.ts';
+import { root } from '../../local/stack.ts';
+import { sites } from '../support/sites.ts';
 
 const outdir = join(inject('dir'), 'bundles');
 const { outputs } = bundle(outdir);
@@ -30,4 +37,24 @@ test('no bundle is over the ceiling of its kind', () => {
   });
   expect(sizes).toHaveLength(functionIds().length);
   expect(sizes.filter(({ over }) => over)).toEqual([]);
+});
+
+test('the bundle of platform/migrate holds the migrations, and its deploy names them by their hashes only', () => {
+  const held = join(outdir, 'platform/migrate/migrations');
+  const files = readdirSync(join(root, 'migrations')).toSorted();
+  expect(readdirSync(held).toSorted()).toEqual(files);
+  const named = files.map((name) => ({
+    name,
+    sha256: createHash('sha256')
+      .update(readFileSync(join(held, name)))
+      .digest('hex'),
+  }));
+  const app = signalbox(new App({ outdir: join(inject('dir'), 'named'), context: sites.cloud }));
+  const platform = app.node.findChild('platform') as Stack;
+  const resources = Template.fromStack(platform).findResources(
+    'AWS::CloudFormation::CustomResource',
+  );
+  const [{ Properties }] = Object.values(resources) as [{ Properties: Record<string, unknown> }];
+  expect(Properties['migrations']).toEqual(named);
+  expect(JSON.stringify(Properties)).not.toMatch(/create|alter|select/i);
 });

@@ -39,7 +39,9 @@ test('every string column of ours compares byte for byte, except texts for peopl
      where table_schema in (?) and collation_name is not null and collation_name <> ?`,
     [schemas, binary],
   );
-  expect(others.map(({ name }) => name).filter((name) => !texts.includes(String(name)))).toEqual([]);
+  expect(others.map(({ name }) => name).filter((name) => !texts.includes(String(name)))).toEqual(
+    [],
+  );
 });
 
 test('no key holds a text for people', async () => {

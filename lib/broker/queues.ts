@@ -23,27 +23,43 @@ const bigintMax = 2n ** 63n - 1n;
 export const isId = (text: string): boolean =>
   /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= bigintMax;
 
-const Ids = z.string().transform((text, context) => {
-  const problem = (message: string) => {
-    context.addIssue({ code: 'custom', message });
-    return z.NEVER;
-  };
-  const ids = text.split(',');
-  const wrong = ids.findIndex((id) => !isId(id));
-  if (wrong >= 0)
-    return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
-  if (ids.length > idsPerMessageMax)
-    return problem(`${ids.length} ids; at most ${idsPerMessageMax}`);
-  return [...new Set(ids)];
-});
+/** The same for descriptions of the API; it cannot say how large the last nineteen digits may be. */
+export const idPattern = '^[1-9][0-9]{0,18}$';
+const idsPattern = `^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18}){0,${idsPerMessageMax - 1}}$`;
+const idsText = {
+  pattern: idsPattern,
+  maxLength: idsPerMessageMax * 20 - 1,
+  description: `1 to ${idsPerMessageMax} ids, joined by commas; each at most ${bigintMax}.`,
+  examples: ['1,2'],
+};
 
-const Sent = z
+export const Ids = z
+  .string()
+  .meta(idsText)
+  .transform((text, context) => {
+    const problem = (message: string) => {
+      context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    };
+    const ids = text.split(',');
+    const wrong = ids.findIndex((id) => !isId(id));
+    if (wrong >= 0)
+      return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
+    if (ids.length > idsPerMessageMax)
+      return problem(`${ids.length} ids; at most ${idsPerMessageMax}`);
+    return [...new Set(ids)];
+  });
+
+export const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
 const known = (source: z.infer<typeof Sent>) =>
   source === '' || source == null ? undefined : source === 0 ? sources.base : source;
 
-const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(flags).join(', ')}`);
+export const Flag = z.literal(
+  Object.values(flags),
+  `Expected one of ${Object.values(flags).join(', ')}`,
+);
 
 /**
  * `broker_event`, as upstream systems have always sent it: `{"broker_ids":"1,2","flag":2,"source":1}`.

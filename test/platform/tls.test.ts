@@ -137,11 +137,7 @@ const wrong: [Certificate, string, RegExp][] = [
   ['of another name', '127.0.0.1', /does not match certificate's altnames/],
   ['of the name localhost only', '127.0.0.1', /does not match certificate's altnames/],
   ['expired', 'localhost', /certificate has expired/],
-  [
-    'of an authority that is not trusted',
-    'localhost',
-    /unable to verify|self-signed/,
-  ],
+  ['of an authority that is not trusted', 'localhost', /unable to verify|self-signed/],
 ];
 
 test.each(Object.keys(ways).flatMap((way) => wrong.map((one) => [way, ...one] as const)))(

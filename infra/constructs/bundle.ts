@@ -13,7 +13,7 @@ export const functionIds = (): Id[] =>
     .map((path) => path.slice('functions/'.length, -'.ts'.length) as Id)
     .toSorted();
 
-/** Folders that lie beside a function's code, by the function's id. */
+/** Folders that are put next to a function's code, by the function's id. */
 const folders: Readonly<Record<string, string>> = { 'platform/migrate': 'migrations' };
 
 /**

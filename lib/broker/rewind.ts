@@ -95,10 +95,13 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
   let { published, from } = input;
   for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
     for (;;) {
-      const off = await deps.off('broker/rewind-producers');
-      if (off)
-        return { outcome: 'switched off', switch: off, published, ...rest(input, published, from) };
       const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
+      const off = await deps.off('broker/rewind-producers');
+      if (off) {
+        // Not as `resume`, which would start it again at once.
+        const toResume = { ...input, from: at, published };
+        return { outcome: 'switched off', switch: off, published, toResume };
+      }
       const rows = await pageOf(deps.upstream, parts[name], at);
       const last = rows.at(-1);
       if (!last) break;
@@ -114,10 +117,6 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
   }
   return { outcome: 'published again', since: input.since, published };
 }
-
-/** Not `resume`, which would start it again at once. */
-const rest = (input: Rewind, published: number, from: Rewind['from']) =>
-  from ? { toResume: { ...input, from, published } } : {};
 
 /** Days compare with days. */
 const sinceOf = (name: PartName, { since }: Pick<Rewind, 'since'>): string =>

@@ -8,7 +8,7 @@ import { binlogHoursVariable } from './names.ts';
 import type { PlatformTables } from './schema.ts';
 
 /**
- * What infra/platform.ts hands over: which files of migrations/ there are. Whoever may start the function can hand over
+ * What infra/platform.ts hands over: which files of migrations/ there are. A person who may start the function can hand over
  * anything, so it only says what the function must hold; no SQL is taken from it.
  */
 export const Migrations = z.object({
@@ -29,7 +29,7 @@ export interface HeldMigrations {
   readonly binlogRetentionHours: number | undefined;
 }
 
-/** Reads the files that lie beside the function's code. */
+/** Reads the files that the bundle has next to the function's code. */
 export function heldMigrations(): HeldMigrations {
   const folder = join(variable('LAMBDA_TASK_ROOT'), 'migrations');
   const files = globSync('*.sql', { cwd: folder })

@@ -12,7 +12,9 @@ type NameOf<Name extends string> = Name extends `${infer Before}<n>${infer After
 
 /** Whether there is a kill switch of that name, byte for byte. */
 export const isSwitch = (known: Switches, name: string): boolean =>
-  Object.keys(known).some((one) => one === name || one === name.replace(/(?<=\D)\d{1,9}$/, '<n>'));
+  Object.keys(known).some(
+    (one) => one === name || one === name.replace(/(?<=\D)(0|[1-9]\d{0,8})$/, '<n>'),
+  );
 
 /** Returns the first of these kill switches that is off. */
 export type FirstSwitchOff<Name extends string = string> = (

@@ -56,5 +56,5 @@ test('the bundle of platform/migrate holds the migrations, and its deploy names 
   );
   const [{ Properties }] = Object.values(resources) as [{ Properties: Record<string, unknown> }];
   expect(Properties['migrations']).toEqual(named);
-  expect(JSON.stringify(Properties)).not.toMatch(/create|alter|select/i);
-});
+  expect(JSON.stringify(Properties)).not.toMatch(/create table|alter table|insert into/i);
+}, 120_000);

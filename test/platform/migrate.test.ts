@@ -44,7 +44,7 @@ interface File {
 const folder = mkdtempSync(join(inject('dir'), 'migrate-'));
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** What lies beside the function's code from now on. */
+/** Puts files next to the function's code, in place of those that are there. */
 function hold(files: readonly File[]): void {
   rmSync(join(folder, 'migrations'), { recursive: true, force: true });
   mkdirSync(join(folder, 'migrations'));
@@ -143,7 +143,7 @@ test('CloudFormation hears the answer although it was away', async () => {
   expect(await deploy('create')).toMatchObject({ Status: 'SUCCESS' });
 });
 
-test('SQL of an event is not run, whoever starts the function with it', async () => {
+test('the SQL of an event is not run when a person starts the function with it', async () => {
   hold([first, second]);
   const evil = 'create schema migrate_db;\ncreate table migrate_db.stolen (id bigint);\n';
   const events = [

@@ -78,6 +78,7 @@ test.each([
   'order/scenario-<n>',
   'order/scenario-',
   'order/scenario-8x',
+  'order/scenario-08',
   'partner/nobody',
   'test:1',
 ])(

@@ -41,7 +41,8 @@ export default {
       from: { path: '^ops/' },
       to: {
         path: '^(lib|functions|infra|local|test|bench)/',
-        pathNot: '^lib/platform/(names|queue|mask)\\.ts$|^local/progress\\.ts$',
+        pathNot:
+          '^lib/platform/(names|queue|mask)\\.ts$|^lib/(?!platform/)[^/]+/switches\\.ts$|^local/progress\\.ts$',
       },
     },
     {

@@ -1,7 +1,6 @@
 import { type App, CfnOutput, Lazy, Stack } from 'aws-cdk-lib';
 import { EventBus, type IEventBus } from 'aws-cdk-lib/aws-events';
-import { Topic } from 'aws-cdk-lib/aws-sns';
-import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
+import { alarmTopic } from './backing/alarm-topic.ts';
 import { httpApi } from './backing/api.ts';
 import { bucket } from './backing/bucket.ts';
 import { database } from './backing/database.ts';
@@ -19,8 +18,7 @@ export function backing(app: App, site: Site): Backing {
     stackName: 'signalbox-backing',
     description: 'Signalbox: backing',
   });
-  const alarms = new Topic(stack, 'alarms', { topicName: 'signalbox-alarms', enforceSSL: true });
-  if (context.alarmEmail) alarms.addSubscription(new EmailSubscription(context.alarmEmail));
+  const alarms = alarmTopic(stack, context);
   settings(stack, context);
   const everywhere = {
     alarms,

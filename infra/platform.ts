@@ -1,10 +1,12 @@
+import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
+import { binlogHoursVariable } from '../lib/platform/names.ts';
 import { serveDocs, serveOpenapi } from '../lib/platform/routes.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
-import { allQueues, bus, mysql, redis, settings } from './constructs/resources.ts';
+import { allQueues, bus, mysql, redis, settings, value } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
@@ -17,7 +19,7 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
       migrations: migrations(),
       ...(site.ownsMysql && { binlogRetentionHours }),
     },
-    uses: [mysql('mysql')],
+    uses: [mysql('mysql'), ...(site.ownsMysql ? [keptBinlog] : [])],
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
   });
@@ -65,10 +67,14 @@ export function delivery(stack: Domain): void {
 /** A reader of the binlog may be away for three days, a long weekend, and lose nothing. */
 const binlogRetentionHours = 72;
 
+const keptBinlog = value(binlogHoursVariable, String(binlogRetentionHours));
+
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url));
 
-/** In the order of their numbers. They travel as properties, so that a new file alone makes the function run. */
+/** In the order of their numbers. Their names are properties, so that a new file makes the function run; it holds them. */
 const migrations = () =>
   globSync('*.sql', { cwd: folder })
     .toSorted()
-    .map((name) => ({ name, sql: readFileSync(folder + name, 'utf8') }));
+    .map((name) => ({ name, sha256: sha256(readFileSync(folder + name)) }));
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');

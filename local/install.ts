@@ -74,6 +74,7 @@ async function command(name: string, args: readonly string[], cwd?: string): Pro
 /** Debian packages by the file each is needed for. */
 const debianPackages = [
   { name: 'redis-server', present: () => has('redis-server', ['--version']) },
+  { name: 'openssl', present: () => has('openssl', ['version']) },
   { name: 'libaio1', present: () => has('sh', ['-c', 'ldconfig -p | grep -q libaio.so.1']) },
 ] as const;
 

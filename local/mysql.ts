@@ -28,12 +28,13 @@ export interface Mysql {
 
 const host = '127.0.0.1';
 
-/** Starts a real, empty MySQL in `dir`; what a run before it left there is deleted. */
+/** Starts a real, empty MySQL in `dir`, with `more` options; what a run before it left there is deleted. */
 export async function startMysql(
   processes: Processes,
   dir: string,
   port: number,
   name = 'mysql',
+  more: Readonly<Record<string, string>> = {},
 ): Promise<Mysql> {
   const home = await mysqlHome();
   const template = await mysqlTemplate(home);
@@ -71,6 +72,7 @@ export async function startMysql(
     'innodb-redo-log-capacity': '64M',
     'performance-schema': 'OFF',
     ...(process.getuid?.() === 0 && { user: 'root' }),
+    ...more,
   };
   const lines = Object.entries(options).map(([key, value]) => `${key}=${value}`);
   writeFileSync(file('my.cnf'), ['[mysqld]', ...lines, ''].join('\n'));

@@ -44,6 +44,7 @@ test('there is something to search: deployed functions and the tests have logged
 // Not what stands inside a UUID, a hash or a fraction.
 test.each([
   ['telephone number', /(?<![\dA-Za-z.-])1[3-9]\d{9}(?![\dA-Za-z-])/g],
+  ['landline number', /(?<![\dA-Za-z.:/-])0(10|2\d|[3-9]\d\d)-?[2-8]\d{6,7}(?![\dA-Za-z-])/g],
   ['identity card', /(?<![\dA-Za-z.-])[1-9]\d{5}(19|20)\d{9}[\dXx](?![\dA-Za-z-])/g],
   ['openid', /(?<![\w-])o[A-Za-z0-9_-]{27}(?![\w-])/g],
   ['token in a URL', /access_token=(?!\*)[^&\s"]+/g],

@@ -6,10 +6,13 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { respond } from '../../lib/platform/respond.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { switches } from '../../lib/platform/switches.ts';
 
+const ours = mysql<PlatformTables>('mysql');
 const deps = {
-  mysql: mysql<PlatformTables>('mysql'),
+  mysql: ours,
   deliver: deliverBy(queues(brokerEvents)),
+  off: switches({ mysql: ours }),
 };
 
 export const handler = respond(acceptEvent, ({ body }) => publishEvent(deps, body), deps);

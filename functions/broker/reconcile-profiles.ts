@@ -8,13 +8,16 @@ import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
+const ours = mysql<RoundTables>('mysql', longStatements);
 const deps = {
-  mysql: mysql<RoundTables>('mysql', longStatements),
+  mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   deliver: deliverBy(queues(brokerEvents)),
   settings: settings('broker', BrokerSettings),
+  off: switches({ mysql: ours }),
   pause,
 };
 

@@ -6,11 +6,14 @@ import { byHand } from '../../lib/platform/by-hand.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { switches } from '../../lib/platform/switches.ts';
 
+const ours = mysql<PlatformTables>('mysql', longStatements);
 const deps = {
-  mysql: mysql<PlatformTables>('mysql', longStatements),
+  mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   deliver: deliverBy(queues(brokerEvents)),
+  off: switches({ mysql: ours }),
 };
 
 export const handler = byHand(Rewind, (input, hand) => rewindProducers(deps, input, hand));

@@ -8,13 +8,16 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import { cache } from '../../lib/platform/redis.ts';
 import { schedule } from '../../lib/platform/schedule.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
+const ours = mysql<CanaryTables>('mysql');
 const deps = {
-  mysql: mysql<CanaryTables>('mysql'),
+  mysql: ours,
   cache: cache(),
   deliver: deliverBy(queues(brokerEvents), invalidation()),
   settings: settings('broker', BrokerSettings),
+  off: switches({ mysql: ours }),
   pause,
 };
 

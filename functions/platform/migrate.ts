@@ -1,9 +1,9 @@
 /** Brings our schemas up to date at each deploy, before any function that relies on them. */
 import { customResource } from '../../lib/platform/custom-resource.ts';
-import { Migrations, migrate } from '../../lib/platform/migrations.ts';
+import { heldMigrations, Migrations, migrate } from '../../lib/platform/migrations.ts';
 import { mysql, schemaStatements } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 
-const deps = { mysql: mysql<PlatformTables>('mysql', schemaStatements) };
+const deps = { mysql: mysql<PlatformTables>('mysql', schemaStatements), held: heldMigrations };
 
 export const handler = customResource(Migrations, (properties) => migrate(deps, properties));

@@ -1,9 +1,15 @@
 /** Stops what a kill switch names, or lets it go on, for who runs `npm run ops -- switch`. */
+import { brokerSwitches } from '../../lib/broker/switches.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
+import { orderSwitches } from '../../lib/order/switches.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { SetSwitch, setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 
-const deps = { mysql: mysql<PlatformTables>('mysql') };
+const deps = {
+  mysql: mysql<PlatformTables>('mysql'),
+  known: { ...brokerSwitches, ...callSwitches, ...orderSwitches },
+};
 
 export const handler = byHand(SetSwitch, (input) => setSwitch(deps, input));

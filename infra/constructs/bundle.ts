@@ -1,4 +1,5 @@
-import { globSync } from 'node:fs';
+import { cpSync, globSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildSync, type Metafile } from 'esbuild';
 import type { Id } from '../../lib/platform/names.ts';
@@ -12,14 +13,20 @@ export const functionIds = (): Id[] =>
     .map((path) => path.slice('functions/'.length, -'.ts'.length) as Id)
     .toSorted();
 
+/** Folders that are put next to a function's code, by the function's id. */
+const folders: Readonly<Record<string, string>> = { 'platform/migrate': 'migrations' };
+
 /**
- * Bundles functions into `<outdir>/<id>/index.mjs`, all in one call, with all they import.
+ * Bundles functions into `<outdir>/<id>/index.mjs`, all in one call, with all they import and the folders they read.
  * Each measure was measured (docs/decisions/0004-bundles.md, `npm run bench`).
  */
 export function bundle(
   outdir: string,
   { ids = functionIds(), release }: { ids?: readonly string[]; release?: string | undefined } = {},
 ): Metafile {
+  for (const id of ids)
+    if (folders[id])
+      cpSync(join(root, folders[id]), join(outdir, id, folders[id]), { recursive: true });
   return buildSync({
     absWorkingDir: root,
     entryPoints: ids.map((id) => ({ in: `functions/${id}.ts`, out: `${id}/index` })),

@@ -7,8 +7,11 @@ import { CallSettings } from '../../lib/call/settings.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
 
-/** The configuration documents and what each must look like: checked here, at synth, and by each function. */
-const schemas: Record<string, z.ZodType> = {
+/**
+ * The configuration documents and what each must look like. They are strict here, at synth; functions ignore fields that
+ * they do not know.
+ */
+export const documentSchemas: Readonly<Record<string, z.ZodType>> = {
   broker: BrokerSettings,
   call: CallSettings,
   order: OrderSettings,
@@ -26,7 +29,7 @@ export function documents(
 ): [domain: string, text: string][] {
   return globSync('*.json', { cwd: folder }).map((file) => {
     const domain = basename(file, '.json');
-    const schema = schemas[domain];
+    const schema = documentSchemas[domain];
     if (!schema)
       throw new Error(`config/${file} has no schema: name one in infra/constructs/documents.ts.`);
     const document = { ...JSON.parse(readFileSync(folder + file, 'utf8')) };

@@ -37,12 +37,15 @@ export const secret =
   (stack) =>
     secretIn(stack, name);
 
+/** A variable that gives access to nothing. */
+export const value =
+  (name: string, text: string): Use =>
+  () => ({ variable: { name, value: text }, grantTo: () => {} });
+
 const given =
   (name: string, context: 'oidcIssuer' | 'oidcAudience'): Use =>
-  ({ site }) => ({
-    variable: { name, value: site.context[context] ?? '' },
-    grantTo: () => {},
-  });
+  (stack) =>
+    value(name, stack.site.context[context] ?? '')(stack);
 
 /** Whose tokens people bring: empty where the context names nobody, and tokens are then answered 503. */
 export const identity = {

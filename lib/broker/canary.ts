@@ -2,12 +2,14 @@ import { type Kysely, sql } from 'kysely';
 import { commit, type Deliver } from '../platform/outbox.ts';
 import type { Cache } from '../platform/redis.ts';
 import type { Tick } from '../platform/schedule.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { invalidations } from './invalidations.ts';
 import { profileKey } from './keys.ts';
 import { messagesFor } from './messages.ts';
 import { brokerEvents, sources } from './queues.ts';
 import { profileOf } from './readings.ts';
 import type { BrokerSettings } from './settings.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { ProfileTables } from './tables.ts';
 
 /** What it remembers, beside what it looks at. */
@@ -28,6 +30,7 @@ export interface CanaryDeps {
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<BrokerSettings, 'canaryBrokerId'>>;
   readonly pause: (ms: number) => Promise<void>;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 /** No interface: an outcome may have facts of any name. */
@@ -51,10 +54,11 @@ export async function sendCanary(
   deps: CanaryDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ): Promise<Sent> {
-  const { mysql, settings, pause } = deps;
+  const { mysql, settings, pause, off } = deps;
   const { canaryBrokerId } = await settings();
   const lags = await lagsOf(mysql);
   if (!canaryBrokerId) return { outcome: 'no canary', measured: lags };
+  if (await off('broker/send-canary')) return { outcome: 'switched off', measured: lags };
   const id = String(canaryBrokerId);
   if (!(await publish(deps, id))) return { outcome: 'canary not on the site', measured: lags };
   while (remaining() > endMs) {

@@ -3,9 +3,11 @@ import type { Deliver } from '../platform/outbox.ts';
 import { type Page, type Scanned, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { messagesFor } from './messages.ts';
 import { isId, type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { UpstreamTables } from './tables.ts';
 
 export interface ChangeDeps {
@@ -13,19 +15,23 @@ export interface ChangeDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
   readonly deliver: Deliver;
-  /** The first of these kill switches that is off: a producer has its own id as one. */
-  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
+  /** A producer has its own id as a kill switch. */
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 interface Scanning {
   /** The function that scans, and its kill switch. */
-  readonly by: string;
+  readonly by: BrokerSwitch;
   readonly table: keyof UpstreamTables;
   readonly key: string;
   readonly source: Source;
 }
 
-const base = { by: 'broker/publish-base-changes', key: 'BrokerId', source: sources.base };
+const base = {
+  by: 'broker/publish-base-changes',
+  key: 'BrokerId',
+  source: sources.base,
+} as const;
 const scans = {
   brokers: { ...base, table: 'anjuke_db.ajk_broker' },
   extensions: { ...base, table: 'anjuke_db.ajk_brokerextend' },
@@ -81,7 +87,7 @@ export async function publishStoreChanges(deps: ChangeDeps, { remaining }: Remai
 /** Under a switch the cursor stays where it is: what changes meanwhile is found when it is lifted. */
 async function unlessOff<Result extends { readonly outcome: string }>(
   { off }: ChangeDeps,
-  name: string,
+  name: BrokerSwitch,
   publish: () => Promise<Result>,
 ) {
   const stopped = await off(name);

@@ -25,8 +25,8 @@ export interface ExtensionDeps extends WalkDeps {
   readonly settings: () => Promise<BrokerSettings>;
 }
 
-/** The input of each schedule. */
-export const Input = z.strictObject({ mode: z.enum(['weidian', 'star', 'talent-and-star']) });
+/** The input of each schedule. Fields that a later release adds are ignored: its schedules start the older code, too. */
+export const Input = z.object({ mode: z.enum(['weidian', 'star', 'talent-and-star']) });
 type Input = z.infer<typeof Input>;
 type Mode = Input['mode'];
 

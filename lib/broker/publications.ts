@@ -1,20 +1,31 @@
 import type { Kysely } from 'kysely';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import { Refused } from '../platform/refusal.ts';
 import type { AnswerOf } from '../platform/route.ts';
 import type { PlatformTables } from '../platform/schema.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { type BrokerEvent, brokerEvents } from './queues.ts';
 import type { acceptEvent } from './routes.ts';
+import type { BrokerSwitch } from './switches.ts';
 
 export interface PublishDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly deliver: Deliver;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
-/** Takes an upstream system's message. Once it is answered it is applied, whatever happens to SQS or to us. */
+const retryAfterSeconds = 60;
+
+/**
+ * Takes an upstream system's message. Once it is answered 202 it is applied, whatever happens to SQS or to us. Under its
+ * kill switch it is refused as `unavailable`: the message stays with its sender.
+ */
 export async function publishEvent(
   deps: PublishDeps,
   { ids, flag, source }: BrokerEvent,
 ): Promise<AnswerOf<typeof acceptEvent>> {
+  if (await deps.off('broker/accept-event'))
+    throw new Refused('unavailable', 'Switched off for now; try again.', { retryAfterSeconds });
   await commit(deps, async (_, follow) => {
     follow(toQueue(brokerEvents, { broker_ids: ids.join(','), flag, source }));
   });

@@ -24,38 +24,57 @@ export const idMax = String(2n ** 63n - 1n);
 export const isId = (text: string): boolean =>
   /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= BigInt(idMax);
 
+/** The same for descriptions of the API; it cannot say how large the last nineteen digits may be. */
+export const idPattern = '^[1-9][0-9]{0,18}$';
+const idsPattern = `^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18}){0,${idsPerMessageMax - 1}}$`;
+const idsText = {
+  pattern: idsPattern,
+  maxLength: idsPerMessageMax * 20 - 1,
+  description: `1 to ${idsPerMessageMax} ids, joined by commas; each at most ${idMax}.`,
+  examples: ['1,2'],
+};
+
 /** How upstream tables write "none" in a column of ids; a row of that id is a mistake of theirs. */
 const noId = '0';
 
 /** The ids of a text, each once; those of `passed` are allowed to be among them, and are told apart. */
 const idsIn = (passed: readonly string[]) =>
-  z.string().transform((text, context) => {
-    const problem = (message: string) => {
-      context.addIssue({ code: 'custom', message });
-      return z.NEVER;
-    };
-    const all = text.split(',');
-    const ids = all.filter((id) => !passed.includes(id));
-    const wrong = ids.length ? all.findIndex((id) => !isId(id) && !passed.includes(id)) : 0;
-    if (wrong >= 0)
-      return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
-    if (all.length > idsPerMessageMax)
-      return problem(`${all.length} ids; at most ${idsPerMessageMax}`);
-    const unusable = all.filter((id) => passed.includes(id));
-    return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
-  });
+  z
+    .string()
+    .meta(idsText)
+    .transform((text, context) => {
+      const problem = (message: string) => {
+        context.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      };
+      const all = text.split(',');
+      const ids = all.filter((id) => !passed.includes(id));
+      const wrong = ids.length ? all.findIndex((id) => !isId(id) && !passed.includes(id)) : 0;
+      if (wrong >= 0)
+        return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
+      if (all.length > idsPerMessageMax)
+        return problem(`${all.length} ids; at most ${idsPerMessageMax}`);
+      const unusable = all.filter((id) => passed.includes(id));
+      return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
+    });
 
-const Sent = z
+export const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
 const known = (source: z.infer<typeof Sent>) =>
   source === '' || source == null ? undefined : source === 0 ? sources.base : source;
 
-const Flag = z.literal(Object.values(flags), `Expected one of ${Object.values(flags).join(', ')}`);
+export const Flag = z.literal(
+  Object.values(flags),
+  `Expected one of ${Object.values(flags).join(', ')}`,
+);
 
-const eventOf = (Ids: ReturnType<typeof idsIn>) =>
+/** The ids of a message, each once. */
+export const Ids = idsIn([]);
+
+const eventOf = (broker_ids: ReturnType<typeof idsIn>) =>
   z
-    .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
+    .object({ broker_ids, flag: Flag, source: Sent, source_type: Sent })
     .transform(({ broker_ids: { ids, unusable }, flag, source, source_type }, context) => {
       const given = known(source);
       const alias = known(source_type);
@@ -71,7 +90,7 @@ const eventOf = (Ids: ReturnType<typeof idsIn>) =>
  * `broker_event`, as upstream systems have always sent it: `{"broker_ids":"1,2","flag":2,"source":1}`.
  * Read as `{ids, flag, source}` with each id once and base as source 1. `source_type` is another name of `source`.
  */
-export const BrokerEvent = eventOf(idsIn([])).transform(({ ids, flag, source }) => ({
+export const BrokerEvent = eventOf(Ids).transform(({ ids, flag, source }) => ({
   ...{ ids, flag, source },
 }));
 export type BrokerEvent = z.infer<typeof BrokerEvent>;

@@ -4,6 +4,7 @@ import type { Hand } from '../platform/by-hand.ts';
 import { type Claim, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { compareIds, compareRange, type Kind, kinds, sourceOf } from './comparison.ts';
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax } from './queues.ts';
@@ -17,6 +18,7 @@ import {
   type RoundTables,
   suspect,
 } from './suspects.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { UpstreamTables } from './tables.ts';
 
 export const Reconcile = z.strictObject({
@@ -35,6 +37,7 @@ export interface ReconcileDeps {
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<BrokerSettings, 'driftGraceSeconds'>>;
   readonly pause: (ms: number) => Promise<void>;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 /** What one step needs: the dependencies, and the claim under which all is written. */
@@ -43,6 +46,7 @@ interface Work extends ReconcileDeps {
   readonly hand: Hand;
 }
 
+const killSwitch = 'broker/reconcile-profiles';
 const leaseSeconds = 120;
 /** With less than this left no further step is begun. */
 const endMs = 15_000;
@@ -53,10 +57,13 @@ const pauseMsMax = 30_000;
 /**
  * Compares all that the site shows with upstream, by ranges of keys. A row that differs is a suspect: its change may
  * be on its way. It is drift if it differs still when upstream has not changed it for `driftGraceSeconds`; then it is
- * published to be applied. A round that is ended by its time-out, or dies, is resumed by the next invocation of its sort.
+ * published to be applied. A round that is ended by its time-out, or dies, is resumed by the next invocation of its
+ * sort; under its kill switch nothing is compared, and a round waits for the switch to be turned on.
  */
 export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, hand: Hand) {
-  const held = await claim(deps.mysql, 'broker/reconcile-profiles', leaseSeconds);
+  const stopped = await deps.off(killSwitch);
+  if (stopped) return { outcome: 'switched off', switch: stopped };
+  const held = await claim(deps.mysql, killSwitch, leaseSeconds);
   if (!held) return { outcome: 'another reconciles' };
   const work: Work = { ...deps, held, hand };
   try {
@@ -110,10 +117,13 @@ const roundIn = (mysql: Kysely<RoundTables>, { round }: Round) =>
     .executeTakeFirstOrThrow();
 
 /**
- * Notes suspects range by range, each in one transaction with the cursor; false where time runs out, after one range
- * at the earliest.
+ * Notes suspects range by range, each in one transaction with the cursor; false where time runs out or the kill switch
+ * is turned, after one range at the earliest.
  */
-async function compareAll({ mysql, upstream, held, hand }: Work, round: Round): Promise<boolean> {
+async function compareAll(
+  { mysql, upstream, held, hand, off }: Work,
+  round: Round,
+): Promise<boolean> {
   let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
   while (kind) {
     await held.renew();
@@ -135,20 +145,20 @@ async function compareAll({ mysql, upstream, held, hand }: Work, round: Round): 
     hand.progress(Number(total), undefined, now);
     kind = next;
     after = moved.after_id;
-    if (kind && hand.remaining() < endMs) return false;
+    if (kind && (hand.remaining() < endMs || (await off(killSwitch)))) return false;
   }
   return true;
 }
 
-/** Looks at suspects again when their time has come; false where time runs out. */
+/** Looks at suspects again when their time has come; false where time runs out or the kill switch is turned off. */
 async function recheckAll(work: Work, round: Round): Promise<boolean> {
-  const { mysql, held, hand, settings, pause } = work;
+  const { mysql, held, hand, settings, pause, off } = work;
   const { driftGraceSeconds } = await settings();
   for (;;) {
     await held.renew();
     const wait = await nextSuspectMs(mysql, round, driftGraceSeconds);
     if (wait === undefined) return true;
-    if (hand.remaining() < endMs + wait) return false;
+    if (hand.remaining() < endMs + wait || (await off(killSwitch))) return false;
     if (wait > 0) await pause(Math.min(wait, pauseMsMax));
     else await recheck(work, round, driftGraceSeconds);
   }

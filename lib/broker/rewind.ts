@@ -4,9 +4,11 @@ import { audit, Who, Why } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
 import type { PlatformTables } from '../platform/schema.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { dateOf, type WallTime, wallTime } from '../platform/time.ts';
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax, sources } from './queues.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { UpstreamTables } from './tables.ts';
 
 /** Where upstream says when a row changed, and which `source` its message has. */
@@ -76,6 +78,7 @@ export interface RewindDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly deliver: Deliver;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 const endMs = 15_000;
@@ -84,6 +87,7 @@ const pageRowsMax = 5_000;
 /**
  * Publishes once more what upstream says has changed since a time: after a loss, say, that is older than the scans
  * look back. Each page is one transaction with its entry in the audit trail. What is published twice does no harm.
+ * Under its kill switch it stops after the page, and says with which input it is resumed.
  */
 export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Hand) {
   const chosen = names.filter((name) => !input.source || parts[name].source === input.source);
@@ -92,6 +96,12 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
   for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
     for (;;) {
       const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
+      const off = await deps.off('broker/rewind-producers');
+      if (off) {
+        // Not as `resume`, which would start it again at once.
+        const toResume = { ...input, from: at, published };
+        return { outcome: 'switched off', switch: off, published, toResume };
+      }
       const rows = await pageOf(deps.upstream, parts[name], at);
       const last = rows.at(-1);
       if (!last) break;

@@ -1,16 +1,19 @@
 import * as z from 'zod';
 import { Refused } from '../platform/refusal.ts';
 import { route } from '../platform/route.ts';
-import { publishedIn } from './forms.ts';
-import { BrokerEvent } from './queues.ts';
+import { PublishedForm, publishedIn } from './forms.ts';
+import { BrokerEvent, idPattern } from './queues.ts';
 
 /** The one channel of upstream systems' middleware that ends here. */
 const tunnel = 'broker_event';
 
-const Tunnel = z.string().refine((name) => {
-  if (name === tunnel) return true;
-  throw new Refused('unknown_tunnel', `Only the tunnel ${tunnel} ends here.`);
-});
+const Tunnel = z
+  .string()
+  .refine((name) => {
+    if (name === tunnel) return true;
+    throw new Refused('unknown_tunnel', `Only the tunnel ${tunnel} ends here.`);
+  })
+  .meta({ const: tunnel });
 
 export const acceptEvent = route({
   id: 'broker/accept-event',
@@ -21,6 +24,7 @@ export const acceptEvent = route({
   query: z.object({ tunnel: Tunnel }),
   body: BrokerEvent,
   form: publishedIn,
+  formBody: PublishedForm,
   answers: { 202: z.object({ accepted: z.int().describe('How many different ids.') }) },
   refuses: ['unknown_tunnel'],
 });
@@ -56,7 +60,7 @@ export const readProfile = route({
   path: '/brokers/{id}',
   summary: 'A broker’s profile as the site shows it.',
   who: 'signed',
-  parameters: z.object({ id: z.string() }),
+  parameters: z.object({ id: z.string().meta({ pattern: idPattern, maxLength: 19 }) }),
   answers: { 200: Profile },
   refuses: ['invalid_body', 'not_found'],
 });

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { type PartnerAway, Postponed } from '../platform/errors.ts';
 import { postponed } from '../platform/http.ts';
 import { commit, toBus } from '../platform/outbox.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { dateOf } from '../platform/time.ts';
 import { brokerApplied } from './events.ts';
 import { invalidations } from './invalidations.ts';
@@ -11,6 +12,7 @@ import { type Copy, inOrder, type Mirror, mirror } from './mirrors.ts';
 import { type Done, type Failure, inParts } from './parts.ts';
 import { type Asked, askAll } from './questions.ts';
 import { sources } from './queues.ts';
+import type { BrokerSwitch } from './switches.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 import type { Weishop } from './weishop.ts';
 
@@ -19,7 +21,7 @@ const table = 'user_prop_db.broker_ext_profile';
 export interface ShopDeps extends ApplyDeps {
   readonly weishop: Weishop;
   /** The first of these kill switches that is off. */
-  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly off: FirstSwitchOff<BrokerSwitch>;
 }
 
 const shops: Mirror<typeof table> = {

@@ -2,6 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Claim, ClaimLost, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import type { WallTime } from '../platform/time.ts';
 import { messagesFor } from './messages.ts';
 import type { Source } from './queues.ts';
@@ -16,7 +17,7 @@ export interface WalkDeps {
   readonly mysql: Kysely<WalkTables>;
   readonly deliver: Deliver;
   /** The first of these kill switches that is off: a walk's name is one, and the function's. */
-  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly off: FirstSwitchOff;
 }
 
 /** A walk over everything there is, in the order of ids: where it stands is a row. */

@@ -11,10 +11,12 @@ import {
   leave,
   takeToSend,
 } from './charge-rows.ts';
+import type { Stopped } from './in-hand.ts';
 import { type Held, hold } from './limits.ts';
 import type { Payments, TradeAnswer } from './payments.ts';
 import type { ValidCall } from './queues.ts';
 import type { CallSettings } from './settings.ts';
+import type { CallSwitch } from './switches.ts';
 import type { CallTables } from './tables.ts';
 
 export interface ChargeDeps {
@@ -23,12 +25,12 @@ export interface ChargeDeps {
   readonly payments: Payments;
   readonly deliver: Deliver;
   /** The first of these kill switches that is off. */
-  readonly stopped: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly stopped: Stopped;
   readonly now: () => Date;
 }
 
 /** Kill switches: all charging, and everything to the payment centre. */
-export const chargingSwitches = ['charging', 'partner/payment'] as const;
+export const chargingSwitches = ['charging', 'partner/payment'] as const satisfies CallSwitch[];
 
 const fenPerYuan = 100;
 

@@ -126,6 +126,10 @@ async function differingIn(
   return Object.keys(differing).length ? { differing } : undefined;
 }
 
+/** The copy may have any character set; ours compares byte for byte. */
+const asOurs = (column: string) =>
+  sql.raw(`convert(${column} using utf8mb4) collate utf8mb4_0900_bin`);
+
 const beside = (schema: string, part: Part) =>
   sql`${oldTable(schema, part)} old left join ${sql.table(ours[part])} ours`;
 
@@ -134,7 +138,7 @@ const beside = (schema: string, part: Part) =>
  * out of other balances: of income a payment's sum is compared, of a contract its balance together with its income.
  */
 const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> = {
-  calls: (schema) => sql`${beside(schema, 'calls')} on ours.call_id = old.call_id
+  calls: (schema) => sql`${beside(schema, 'calls')} on ours.call_id = ${asOurs('old.call_id')}
     where old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule`,
   contracts: (schema) => sql`${beside(schema, 'contracts')} on ours.contract_id = old.contract_id
     where ours.contract_id is null or ours.amount_fen <> old.amount_fen or ours.balance_fen +
@@ -149,7 +153,7 @@ const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> 
     where not old.amount_fen <=> (select sum(amount_fen) from ${sql.table(ours.income)} posted
       where posted.payment_id = old.payment_id)`,
   payments: (schema) => sql`${beside(schema, 'payments')} on ours.id = old.id
-    where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> old.state`,
+    where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> ${asOurs('old.state')}`,
 };
 
 /** Calls that the old system has not decided are left out: they are not over. */

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import { Postponed } from '../platform/errors.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { dateOf } from '../platform/time.ts';
+import type { CallSwitch } from './switches.ts';
 
 /**
  * How long a row is in hand: longer than its function may run, so that nobody takes over from one who is still
@@ -23,11 +25,10 @@ export function unlessHeld(
     throw new Postponed(dateOf(held_until), `${what} in hand until ${held_until}`);
 }
 
-/** The first of the kill switches named that is off. */
-export type Stopped = (...names: readonly string[]) => Promise<string | undefined>;
+export type Stopped = FirstSwitchOff<CallSwitch>;
 
 /** Puts off, until it is lifted, what a kill switch stops. */
-export async function unlessOff(stopped: Stopped, name: string): Promise<void> {
+export async function unlessOff(stopped: Stopped, name: CallSwitch): Promise<void> {
   const heldBy = await stopped(name);
   if (heldBy) throw new Postponed(new Date(0), `${heldBy} is off`, { heldBy });
 }

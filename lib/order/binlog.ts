@@ -2,6 +2,7 @@ import ZongJi, { type AnyBinlogEvent, type BinlogEventName } from '@vlasky/zongj
 import { Unavailable } from '../platform/errors.ts';
 import type { Credentials } from '../platform/pool.ts';
 import { typesOfValues } from '../platform/pool.ts';
+import { tlsOptions } from '../platform/tls.ts';
 import type { Checkpoint } from './checkpoints.ts';
 import { checkLoad, logEventsOf } from './decoding.ts';
 import { noRoutes, orderTable, type Routes } from './indirect-writes.ts';
@@ -31,15 +32,16 @@ const looked: readonly BinlogEventName[] = [
  * GTIDs, for which the server reads its files from their beginning.
  */
 export function openBinlog(
-  { host, port, username, password, ssl }: Credentials,
+  credentials: Credentials,
   serverId: number,
   { gtidSet, file, position }: Checkpoint,
   by: 'position' | 'gtids',
   routes: Routes = noRoutes(),
 ): Stream {
+  const { host, port, username, password } = credentials;
   const zongji = new ZongJi({
     ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
-    ...(ssl && { ssl: {} }),
+    ...tlsOptions(credentials),
     ...typesOfValues,
   });
   let events: LogEvent[] = [];

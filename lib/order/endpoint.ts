@@ -1,5 +1,6 @@
 import { createConnection } from 'mysql2/promise';
 import type { Credentials } from '../platform/pool.ts';
+import { tlsOptions } from '../platform/tls.ts';
 
 const connectTimeoutMs = 5_000;
 const answerTimeoutMs = 5_000;
@@ -9,16 +10,11 @@ const answerTimeoutMs = 5_000;
  * greets with a connection number of its own, which the server behind it does not know; it gives no
  * binlog, or one server's now and another's then.
  */
-export async function isServer({
-  host,
-  port,
-  username,
-  password,
-  ssl,
-}: Credentials): Promise<boolean> {
+export async function isServer(credentials: Credentials): Promise<boolean> {
+  const { host, port, username, password } = credentials;
   const connection = await createConnection({
     ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
-    ...(ssl && { ssl: {} }),
+    ...tlsOptions(credentials),
   });
   try {
     const [rows] = await connection.query({

@@ -1,12 +1,14 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Postponed } from '../platform/errors.ts';
 import { inTransaction } from '../platform/mysql.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import { dateOf } from '../platform/time.ts';
 import { verdictOf } from './lateness.ts';
 import { logFailure } from './push-log.ts';
 import { scenarioNumbered } from './scenarios.ts';
 import { openStates, type PushState } from './states.ts';
 import { scenarioSwitch, singerSwitch } from './stops.ts';
+import type { OrderSwitch } from './switches.ts';
 import type { PushTables } from './tables.ts';
 
 export type Push = Selectable<PushTables['push_db.push']>;
@@ -34,7 +36,7 @@ interface Ended {
 export interface TakeDeps {
   readonly mysql: Kysely<PushTables>;
   /** The kill switches, as `switches` of the platform gives them. */
-  readonly stopped: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly stopped: FirstSwitchOff<OrderSwitch>;
 }
 
 /**

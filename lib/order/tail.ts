@@ -4,6 +4,7 @@ import { cutTo } from '../platform/cut.ts';
 import { isAway, Unavailable } from '../platform/errors.ts';
 import type { Deliver } from '../platform/outbox.ts';
 import type { Tick } from '../platform/schedule.ts';
+import type { FirstSwitchOff } from '../platform/switches.ts';
 import {
   preparedRows,
   type Replaced,
@@ -20,6 +21,7 @@ import type { Found } from './server.ts';
 import type { OrderSettings } from './settings.ts';
 import type { Source } from './source.ts';
 import { nudgeStuck } from './stuck.ts';
+import type { OrderSwitch } from './switches.ts';
 import type { PushTables } from './tables.ts';
 import { type Batch, type Missed, type Reading, readingFrom } from './transactions.ts';
 
@@ -29,7 +31,7 @@ export interface TailDeps {
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<OrderSettings, 'stuckAfterMinutes'>>;
   /** The first of these kill switches that is off. */
-  readonly off: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly off: FirstSwitchOff<OrderSwitch>;
   readonly pause: (ms: number) => Promise<void>;
   /** Order rows that are written together, and kept in memory until then. */
   readonly rowsPerWriteMax: number;

@@ -9,6 +9,12 @@ import { type Caller, roles } from './route.ts';
 const algorithms = ['RS256', 'ES256'];
 const discoveryTimeoutMs = 3_000;
 const keysTimeoutMs = 3_000;
+const keysMaxAgeMs = 600_000;
+/** The issuer's clock and ours may differ by this much. */
+const leewaySeconds = 10;
+/** How often in a row the keys are read for tokens that name an unknown key; one more each `keysEverySeconds`. */
+const keysInARowMax = 5;
+const keysEverySeconds = 10;
 
 /** https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata */
 const Discovery = z.object({ issuer: z.string(), jwks_uri: z.url() });
@@ -19,7 +25,7 @@ const Claims = z.object({
 
 /**
  * The check of bearer tokens: OIDC, against the keys of the issuer that infra/ names. The keys are read when the
- * first token comes and again when one is signed with a key that is not among them.
+ * first token comes, and again at once when one names a key that is not among them, within a limit.
  *
  * The check throws `unauthenticated`, and `Unavailable` when the issuer cannot be asked or is not named. A person
  * without a role is a caller who may nothing.
@@ -29,10 +35,9 @@ export function bearer(): (token: string) => Promise<Caller> {
   return async (token) => {
     const issuer = named(oidcVariables.issuer);
     const audience = named(oidcVariables.audience);
-    keys ??= availably(
-      createRemoteJWKSet(await keysAddressOf(issuer), { timeoutDuration: keysTimeoutMs }),
-    );
-    const options = { issuer, audience, algorithms, requiredClaims: ['exp', 'sub'] };
+    keys ??= keysAt(await keysAddressOf(issuer));
+    const requiredClaims = ['exp', 'sub'];
+    const options = { issuer, audience, algorithms, requiredClaims, clockTolerance: leewaySeconds };
     const { payload } = await jwtVerify(token, keys, options).catch((error) => {
       if (error instanceof Unavailable || !(error instanceof errors.JOSEError)) throw error;
       throw new Refused('unauthenticated', `The token is not valid: ${error.message}.`);
@@ -69,12 +74,31 @@ async function keysAddressOf(issuer: string): Promise<URL> {
   }
 }
 
-/** Tells keys that cannot be read from a token that names none of them. */
-const availably =
-  (keys: JWTVerifyGetKey): JWTVerifyGetKey =>
-  async (header, token) => {
+/** Tells keys that cannot be read from a token that names none of them, and looks for a key that is new. */
+function keysAt(address: URL): JWTVerifyGetKey {
+  const known = createRemoteJWKSet(address, {
+    timeoutDuration: keysTimeoutMs,
+    cacheMaxAge: keysMaxAgeMs,
+    cooldownDuration: keysMaxAgeMs, // Reading them for a new key is ours.
+  });
+  const mayRead = limiter(keysInARowMax, keysEverySeconds * 1000);
+  let reading: Promise<void> | undefined;
+
+  async function readAgain(): Promise<boolean> {
+    if (!reading && !mayRead()) return false;
+    reading ??= known.reload().finally(() => {
+      reading = undefined;
+    });
+    await reading;
+    return true;
+  }
+
+  return async (header, token) => {
     try {
-      return await keys(header, token);
+      return await known(header, token).catch(async (error) => {
+        if (!(error instanceof errors.JWKSNoMatchingKey) || !(await readAgain())) throw error;
+        return await known(header, token);
+      });
     } catch (error) {
       const aboutTheToken =
         error instanceof errors.JWKSNoMatchingKey ||
@@ -84,3 +108,18 @@ const availably =
       throw new Unavailable(`The issuer's keys cannot be read: ${textOf(error)}`, { cause: error });
     }
   };
+}
+
+/** Allows `max` at once, and after that one each `everyMs`. */
+function limiter(max: number, everyMs: number): () => boolean {
+  let left = max;
+  let since = Date.now();
+  return () => {
+    const more = Math.floor((Date.now() - since) / everyMs);
+    left = Math.min(max, left + more);
+    since += more * everyMs;
+    if (!left) return false;
+    left -= 1;
+    return true;
+  };
+}

@@ -36,7 +36,8 @@ export const requestHandler = {
 let ssm: SSMProvider | undefined;
 
 /**
- * A domain's configuration document (config/<domain>.json), read again when it is a minute old.
+ * A domain's configuration document (config/<domain>.json), read again when it is a minute old. Fields that the schema
+ * does not know are ignored: a document is deployed before, and rolled back after, the code that knows its fields.
  * One that cannot be read again, or is not valid any more, leaves the last good one in force, with one warning; only
  * where there is none yet it throws `Unavailable`.
  */
@@ -81,9 +82,22 @@ async function read<Settings>(name: string, schema: z.ZodType<Settings>): Promis
     throw new Unavailable(`The parameter ${name} cannot be read.`, { cause });
   });
   if (!text) throw new Unavailable(`The parameter ${name} is empty: deploy again.`);
-  const document = schema.safeParse(json(text));
+  const document = parseKnown(schema, json(text));
   if (document.success) return document.data;
   throw new Unavailable(`The parameter ${name} is not valid: ${issuesOf(document.error)}`);
+}
+
+/** Parses `value` without the fields that a strict object of the schema, at any depth, does not know. */
+function parseKnown<Value>(schema: z.ZodType<Value>, value: unknown): z.ZodSafeParseResult<Value> {
+  const result = schema.safeParse(value);
+  const issues = result.error?.issues.filter((issue) => issue.code === 'unrecognized_keys') ?? [];
+  if (!issues.length) return result;
+  const known = structuredClone(value);
+  for (const { path, keys } of issues) {
+    const object = path.reduce<unknown>((at, part) => Reflect.get(Object(at), part), known);
+    for (const key of keys) Reflect.deleteProperty(Object(object), key);
+  }
+  return schema.safeParse(known);
 }
 
 function json(text: string): unknown {

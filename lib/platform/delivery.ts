@@ -105,10 +105,11 @@ async function take(
       .forUpdate()
       .skipLocked()
       .execute();
+    const until = sql<string>`now(3) + interval ${takenSeconds[kind]} second`;
     if (rows.length)
       await trx
         .updateTable('signalbox.outbox')
-        .set({ due_at: sql<string>`now(3) + interval ${takenSeconds[kind]} second` })
+        .set({ due_at: until, taken_until: until })
         .where(
           'id',
           'in',

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { audit, Who, Why } from './audit.ts';
 import { inTransaction } from './mysql.ts';
 import type { PlatformTables } from './schema.ts';
+import { isSwitch, type Switches } from './switches.ts';
 
 export const SetSwitch = z.strictObject({
   name: z.string().regex(/^[\w/.:-]{1,100}$/, 'Expected up to 100 letters, digits or _ / . : -'),
@@ -13,22 +14,25 @@ export const SetSwitch = z.strictObject({
 });
 export type SetSwitch = z.infer<typeof SetSwitch>;
 
-/** What it was before; a name that was `never set` may be a slip of the pen. */
+/** What it was before. */
 type Before = 'off' | 'on' | 'never set';
 
 /**
- * Sets a kill switch and notes it in the audit trail. Lifting one lets go of what waits in the
+ * Sets one of the `known` kill switches and notes it in the audit trail. Lifting one lets go of what waits in the
  * outbox under its name: due now, in a new version, so that a delivery which took the row before
  * does not delete it.
  *
  * The switch's row stays locked until all of that is committed; whoever locks it (`for share`)
  * while it writes an outbox row held by it either is let go here or sees that the switch is lifted.
- * Lifting again is harmless.
+ * Lifting again is harmless. Throws for another name, which would stop nothing; one that was set when there was no
+ * such check can be lifted.
  */
 export async function setSwitch(
-  { mysql }: { mysql: Kysely<PlatformTables> },
+  { mysql, known }: { readonly mysql: Kysely<PlatformTables>; readonly known: Switches },
   { name, state, by, why }: SetSwitch,
 ): Promise<{ outcome: 'off' | 'on' | 'never set'; before: Before; released?: number }> {
+  if (state === 'off' && !isSwitch(known, name))
+    throw new Error(`There is no switch ${name}. There are: ${Object.keys(known).join(', ')}.`);
   return await inTransaction(mysql, async (trx) => {
     const before = await stateOf(trx, name);
     if (state === 'on' && before === 'never set') return { outcome: 'never set', before };

@@ -3,7 +3,16 @@
  * of a UUID.
  */
 const phone =
-  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-|[\da-f]{8}-)((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d|-[\da-f]{12})/g;
+  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-|[\da-f]{8}-(?=[\da-f]{4}-))((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d|-[\da-f]{12})/g;
+/**
+ * Chinese landline numbers with their area code, however they are prefixed and parted; no part of a longer number, of a
+ * UUID, or of an ARN or a queue's address, where twelve digits are an account.
+ */
+const landline =
+  /(?<![\dA-Za-z]|\d\.|-[\da-f]{4}-|[\da-f]{8}-(?=[\da-f]{4}-))(?:(?:(?:\+|00)86[- ]?|86[- ])\(?0?|\(?0)(10|2\d|[3-9]\d{2})\)?[- ]?[2-8]\d{2,3}[- ]?(\d{4})(?![\dA-Za-z]|\.\d|-[\da-f]{12}|-[\da-f]{4}-|[:/][a-z])/g;
+/** A number under a name that says whose it is, whatever its form: one without its area code, or with an extension. */
+const named =
+  /(?<![A-Za-z])((?:caller|callee|phone|mobile|telephone)(?:_digits)?\\*["']?\s*[:=]\s*\\*["']?)\+?\d[\d ()-]{0,14}(\d{4})(?![\d*])/gi;
 /** Identity card numbers: a region, a date of birth, three digits and a check character. */
 const identityCard =
   /(?<![\dA-Za-z])([1-9]\d{5})(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(\d{3}[\dXx])(?![\dA-Za-z])/g;
@@ -35,9 +44,11 @@ const rules = [
   { needs: '', pattern: identityCard, by: '$1********$2', lengthMin: 18 },
   { needs: 'o', pattern: openid, by: 'o****$1', lengthMin: 28 },
   { needs: '1', pattern: phone, by: '$2****$4', lengthMin: 11 },
+  { needs: '', pattern: landline, by: '0$1****$2', lengthMin: 10 },
+  { needs: 'e', pattern: named, by: '$1****$2', lengthMin: 11 },
 ];
 
-/** A text with personal data and secrets made unreadable: 13812345678 becomes 138****5678. */
+/** A text with personal data and secrets made unreadable: 13812345678 becomes 138****5678, 02162345678 021****5678. */
 export function mask(text: string): string {
   let masked = text;
   for (const { needs, pattern, by, lengthMin = 0 } of rules)
@@ -48,20 +59,29 @@ export function mask(text: string): string {
 const secretKey =
   /password|passwd|^pwd$|secret|token|authorization|api_?key|cookie|identity_?card|openid|unionid/i;
 
+const numberKey = /^(caller|callee|phone|mobile|telephone)(_?digits)?$/i;
+const bareNumber = /^\+?\d[\d ()-]*(\d{4})$/;
+
 /**
  * What JSON.stringify calls for each value of a log line.
  * `sql` is left out: mysql2 hangs the whole statement, with its values, on its errors.
  */
 export function maskedValue(key: string, value: unknown): unknown {
   if (key === 'sql') return undefined;
-  if (typeof value === 'number') return maskedNumber(value);
+  if (typeof value === 'number') return maskedNumber(key, value);
   if (typeof value !== 'string') return value;
-  return secretKey.test(key) ? '***' : mask(value);
+  return secretKey.test(key) ? '***' : maskedUnder(key, value);
 }
 
 /** A telephone number may have come as a number. */
-function maskedNumber(value: number): number | string {
+function maskedNumber(key: string, value: number): number | string {
   const text = String(value);
-  const masked = mask(text);
+  const masked = maskedUnder(key, text);
   return masked === text ? value : masked;
+}
+
+/** Under the name of a telephone number, a number is one, even without an area code. */
+function maskedUnder(key: string, text: string): string {
+  const masked = mask(text);
+  return numberKey.test(key) ? masked.replace(bareNumber, '****$1') : masked;
 }

@@ -41,6 +41,9 @@ export type MysqlName = Extract<SecretName, `mysql${string}`>;
 /** Connections of one running instance to one server; infra/ adds them up against the server's limit. */
 export const connectionsPerInstanceMax = 2;
 
+/** The variable in which platform/migrate finds for how long an Aurora cluster of ours keeps its binlog. */
+export const binlogHoursVariable = 'BINLOG_RETENTION_HOURS';
+
 /** The tag of functions that a person may start; `npm run ops` starts no other. */
 export const startedTag = 'signalbox:started';
 export const startedByHand = 'by hand';

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { type RefusalCode, refusalStatuses } from './refusal.ts';
-import { formMedia } from './request.ts';
+import { bodyBytesMax, formMedia } from './request.ts';
 import type { Route } from './route.ts';
+import { signatureFormats, windowSeconds } from './signature-formats.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -18,7 +19,14 @@ export interface Operation {
     readonly schema: Json;
   }[];
   readonly requestBody?: Content & { readonly required: true };
-  readonly responses: Readonly<Record<string, Content & { readonly description: string }>>;
+  readonly responses: Readonly<Record<string, Response>>;
+}
+
+interface Response extends Content {
+  readonly description: string;
+  readonly headers?: Readonly<
+    Record<string, { readonly description: string; readonly schema: Json }>
+  >;
 }
 
 interface Content {
@@ -59,8 +67,7 @@ export function openApi(routes: readonly Route[]): OpenApi {
     info: {
       title: 'Signalbox',
       version: '1',
-      description:
-        'Bodies are JSON in UTF-8, at most 256 kB. A refusal has the body {"error": {"code", "message", "issues"?}}.',
+      description: `Bodies are JSON in UTF-8, at most ${bodyBytesMax} bytes. A refusal has the body {"error": {"code", "message", "issues"?}}.`,
     },
     paths,
     components: {
@@ -78,20 +85,48 @@ const RefusalBody = z.object({
   }),
 });
 
+const header = (name: string, format: RegExp, description: string) => ({
+  type: 'apiKey',
+  in: 'header',
+  name,
+  description: `${description} Pattern: \`${format.source}\`.`,
+});
+
 const securitySchemes = {
-  signature: {
-    type: 'apiKey',
-    in: 'header',
-    name: 'X-Signalbox-Signature',
-    description:
-      'Of upstream systems: hex HMAC-SHA256 of `timestamp.nonce.METHOD.path?query.sha256hex(body)`, with the headers X-Signalbox-Key, X-Signalbox-Timestamp (Unix seconds, five minutes’ window) and X-Signalbox-Nonce (never twice).',
-  },
+  signature: header(
+    'X-Signalbox-Signature',
+    signatureFormats.signature,
+    'Of upstream systems: hex HMAC-SHA256 of `timestamp.nonce.METHOD.path?query.sha256hex(body)`, with the other three headers.',
+  ),
+  signatureKey: header(
+    'X-Signalbox-Key',
+    signatureFormats.key,
+    'The name of the key with which a request is signed.',
+  ),
+  signatureTimestamp: header(
+    'X-Signalbox-Timestamp',
+    signatureFormats.timestamp,
+    `When it is signed, in Unix seconds: at most ${windowSeconds} s from our clock.`,
+  ),
+  signatureNonce: header(
+    'X-Signalbox-Nonce',
+    signatureFormats.nonce,
+    'Never the same twice with one key.',
+  ),
   bearer: {
     type: 'http',
     scheme: 'bearer',
     bearerFormat: 'JWT',
     description: 'Of people: an OIDC token whose claim `roles` holds one of the roles named.',
   },
+};
+
+/** All four headers are needed. */
+const signed = {
+  signature: [],
+  signatureKey: [],
+  signatureTimestamp: [],
+  signatureNonce: [],
 };
 
 function operationOf(route: Route, schemas: Record<string, Json>): Operation {
@@ -104,7 +139,7 @@ function operationOf(route: Route, schemas: Record<string, Json>): Operation {
     operationId: id,
     summary,
     tags: [id.slice(0, id.indexOf('/'))],
-    security: who.map((one) => (one === 'signed' ? { signature: [] } : { bearer: [one] })),
+    security: who.map((one) => (one === 'signed' ? signed : { bearer: [one] })),
     parameters: [
       ...parametersOf(schemas, 'path', route.parameters),
       ...parametersOf(schemas, 'query', route.query),
@@ -127,11 +162,13 @@ const contentOf = (
 
 function bodyOf(
   schemas: Record<string, Json>,
-  { bodyMedia, form }: Route,
+  { bodyMedia, form, formBody }: Route,
   body: z.ZodType,
 ): Content['content'] {
   const { content } = contentOf(schemas, body, bodyMedia);
-  return form ? { ...content, ...contentOf(schemas, body, formMedia).content } : content;
+  return form
+    ? { ...content, ...contentOf(schemas, formBody ?? body, formMedia).content }
+    : content;
 }
 
 /**
@@ -165,6 +202,15 @@ function parametersOf(
   }));
 }
 
+/** What says when it is worth trying again. */
+const retryAfter = {
+  'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 1 } },
+};
+const retried: readonly string[] = [
+  refusalStatuses.too_many_requests,
+  refusalStatuses.unavailable,
+].map(String);
+
 /** The handler's own codes and those that the platform refuses with, by status. */
 function refusalsOf({ who, query, body, refuses = [], parameters }: Route) {
   const codes: RefusalCode[] = [
@@ -182,6 +228,7 @@ function refusalsOf({ who, query, body, refuses = [], parameters }: Route) {
       status,
       {
         description: named.map((code) => `\`${code}\``).join(' or '),
+        ...(retried.includes(status) && { headers: retryAfter }),
         content: { 'application/json': { schema: { $ref: '#/components/schemas/Refusal' } } },
       },
     ]),

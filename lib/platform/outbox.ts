@@ -92,12 +92,23 @@ async function write(
         })),
       )
       .executeTakeFirstOrThrow();
-    // InnoDB numbers the rows of one such statement without gaps, whatever its auto-increment mode.
+    const step = part.length > 1 ? await stepOf(trx) : 1n;
     for (const [index, { destination, body, dueAt, afterSeconds }] of part.entries())
       if (!dueAt && afterSeconds === undefined)
-        rows.push({ id: String(insertId + BigInt(index)), destination, body, version: 1 });
+        rows.push({ id: String(insertId + step * BigInt(index)), destination, body, version: 1 });
   }
   return rows;
+}
+
+/**
+ * From one id to the next of rows that one statement inserts. InnoDB reserves the ids of such a statement together,
+ * whatever its auto-increment mode.
+ */
+async function stepOf(trx: Transaction<PlatformTables>): Promise<bigint> {
+  const { rows } = await sql<{
+    step: number | string;
+  }>`select @@auto_increment_increment step`.execute(trx);
+  return BigInt(rows[0]?.step ?? 1);
 }
 
 /** Sends rows and deletes those that were accepted, each only in the version that was sent. */
@@ -123,6 +134,9 @@ export const postponedKey = ({ id }: QueueName, body: string): Buffer =>
 /**
  * What a consumer does with a message that must wait: one row for it however often it comes, at the earliest of the
  * times that were named. Under a switch it waits until that is lifted, unless it was lifted this moment.
+ *
+ * The row may be there because platform/deliver-due has sent it and not deleted it yet. Its `due_at` then only says when
+ * it is sent again should the sending have failed: the time named now takes its place.
  */
 export async function postpone(
   mysql: Kysely<PlatformTables>,
@@ -145,7 +159,8 @@ export async function postpone(
         dedupe_key,
       })
       .onDuplicateKeyUpdate({
-        due_at: sql`least(due_at, values(due_at))`,
+        due_at: sql`if(due_at = taken_until, values(due_at), least(due_at, values(due_at)))`,
+        taken_until: null,
         held_by: sql`values(held_by)`,
         version: sql`version + 1`,
       })

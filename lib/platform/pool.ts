@@ -3,6 +3,7 @@ import { createPool, type Pool, type PoolConnection } from 'mysql2';
 import * as z from 'zod';
 import { connectionsPerInstanceMax } from './names.ts';
 import type { ReadSecret } from './secret.ts';
+import { tlsOptions } from './tls.ts';
 
 /** The form in which RDS writes a secret; `ssl` is false only where server and client share a machine. */
 export const Credentials = z.object({
@@ -95,10 +96,10 @@ export const typesOfValues = {
 } as const;
 
 function open(credentials: Credentials): Opened {
-  const { host, port, username, password, ssl } = credentials;
+  const { host, port, username, password } = credentials;
   const pool = createPool({
     ...{ host, port, user: username, password },
-    ...(ssl && { ssl: {} }), // Lambda's own bundle (NODE_EXTRA_CA_CERTS) holds the RDS certificates.
+    ...tlsOptions(credentials),
     connectionLimit: connectionsPerInstanceMax,
     connectTimeout: connectTimeoutMs,
     ...typesOfValues,

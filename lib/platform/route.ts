@@ -31,6 +31,8 @@ interface Shape extends Omit<RouteName, 'who'> {
   readonly bodyMedia?: string;
   /** Makes of a form's fields what `body` reads, where callers may send a form instead of JSON. */
   readonly form?: (fields: URLSearchParams) => unknown;
+  /** What such a form holds, for the description; the body's own fields where it is not given. */
+  readonly formBody?: z.ZodType;
   /** By status: the schema of a JSON body, or the media type of a text. */
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
   /** The codes that the handler itself refuses with; those of the platform come by themselves. */

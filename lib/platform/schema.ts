@@ -17,6 +17,7 @@ export interface PlatformTables {
     destination: string;
     body: string;
     due_at: string;
+    taken_until: string | null;
     held_by: string | null;
     dedupe_key: Buffer | null;
     version: Generated<number>;

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
 import type { PlatformTables } from './schema.ts';
+import { signatureFormats, windowSeconds } from './signature-formats.ts';
 import { wallTime } from './time.ts';
 
 /** `{"<key>": ["secret", "older secret"]}`: while a secret is rotated both are valid. */
@@ -13,18 +14,15 @@ export const UpstreamKeys = z.record(
 );
 export type UpstreamKeys = z.infer<typeof UpstreamKeys>;
 
-/** How old, or how far in the future, a request may be. */
-export const windowSeconds = 300;
 /** Our clock and the database's may differ by this much before a nonce is forgotten too early. */
 const skewSeconds = 60;
 const expiredAtOnceMax = 20;
 
-/** A nonce holds no dot: the signed text can be taken apart in one way only. */
 const Headers = z.object({
-  'x-signalbox-key': z.string().min(1).max(100),
-  'x-signalbox-timestamp': z.string().regex(/^\d{1,12}$/),
-  'x-signalbox-nonce': z.string().regex(/^[\w+/=:~-]{1,100}$/),
-  'x-signalbox-signature': z.string().regex(/^[\da-fA-F]{64}$/),
+  'x-signalbox-key': z.string().regex(signatureFormats.key),
+  'x-signalbox-timestamp': z.string().regex(signatureFormats.timestamp),
+  'x-signalbox-nonce': z.string().regex(signatureFormats.nonce),
+  'x-signalbox-signature': z.string().regex(signatureFormats.signature),
 });
 
 type Signed = Pick<RawRequest, 'method' | 'target' | 'body'>;

@@ -1,6 +1,26 @@
 import type { Kysely } from 'kysely';
 import type { PlatformTables } from './schema.ts';
 
+/** Kill switches that there are, and what each stops. In the name of a family `<n>` stands for a number. */
+export type Switches = Readonly<Record<string, string>>;
+
+/** The names that code may ask for: `order/scenario-<n>` is `order/scenario-8` and the like. */
+export type NamesOf<Known extends Switches> = NameOf<keyof Known & string>;
+type NameOf<Name extends string> = Name extends `${infer Before}<n>${infer After}`
+  ? `${Before}${number}${After}`
+  : Name;
+
+/** Whether there is a kill switch of that name, byte for byte. */
+export const isSwitch = (known: Switches, name: string): boolean =>
+  Object.keys(known).some(
+    (one) => one === name || one === name.replace(/(?<=\D)(0|[1-9]\d{0,8})$/, '<n>'),
+  );
+
+/** Returns the first of these kill switches that is off. */
+export type FirstSwitchOff<Name extends string = string> = (
+  ...names: readonly Name[]
+) => Promise<string | undefined>;
+
 /** A switch that is turned stops what it names within this time; it must be less than a minute. */
 const maxAgeMs = 10_000;
 
@@ -11,7 +31,7 @@ const maxAgeMs = 10_000;
 export function switches(
   { mysql }: { readonly mysql: Kysely<PlatformTables> },
   now: () => number = Date.now,
-): (...names: readonly string[]) => Promise<string | undefined> {
+): FirstSwitchOff {
   let off: Promise<Set<string>> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   return async (...names) => {

@@ -19,14 +19,23 @@ const Asked = z.strictObject({
   subject: z.string().optional(),
   issuer: z.string().optional(),
   audience: z.string().optional(),
-  /** Negative: it has expired. */
-  expiresInSeconds: z.int().optional(),
+  /** Negative: it has expired; null: it never does. */
+  expiresInSeconds: z.int().nullable().optional(),
+  /** It is not valid before this many seconds from now. */
+  startsInSeconds: z.int().optional(),
+  /** The name of a key for RS256 that the issuer shows from now on. */
+  newKey: z.string().min(1).optional(),
   /** `none` is not signed; `HS256` is signed with the public key as if it were a secret. */
   algorithm: z.enum(['RS256', 'ES256', 'none', 'HS256']).optional(),
   /** Signed with a key that the issuer does not show, under the name of one that it does. */
   forged: z.boolean().optional(),
 });
 export type Asked = z.infer<typeof Asked>;
+
+/** A public key by its name, as the issuer shows it. */
+async function shown(kid: string, alg: string, { publicKey }: Key) {
+  return { ...(await exportJWK(publicKey)), ...{ kid, alg, use: 'sig' } };
+}
 
 interface Key {
   readonly privateKey: CryptoKey;
@@ -38,12 +47,7 @@ export async function startIdentity(port = 0): Promise<Simulator> {
   const keys = await keyPairs();
   const forgers = await keyPairs();
   const jwks = {
-    keys: await Promise.all(
-      Object.entries(keys).map(async ([alg, { publicKey }]) => ({
-        ...(await exportJWK(publicKey)),
-        ...{ kid: alg, alg, use: 'sig' },
-      })),
-    ),
+    keys: await Promise.all(Object.entries(keys).map(([alg, key]) => shown(alg, alg, key))),
   };
   return await startSimulator((url) => provider(url, keys, forgers, jwks), port);
 }
@@ -55,7 +59,19 @@ const keyPairs = async (): Promise<Keys> => ({
   ES256: await generateKeyPair('ES256', { extractable: true }),
 });
 
-function provider(url: string, keys: Keys, forgers: Keys, jwks: unknown): Partner {
+function provider(
+  url: string,
+  keys: Keys,
+  forgers: Keys,
+  jwks: { readonly keys: unknown[] },
+): Partner {
+  const newKeys = new Map<string, Key>();
+  async function newKey(kid: string): Promise<Key> {
+    const key = newKeys.get(kid) ?? (await generateKeyPair('RS256', { extractable: true }));
+    if (!newKeys.has(kid)) jwks.keys.push(await shown(kid, 'RS256', key));
+    newKeys.set(kid, key);
+    return key;
+  }
   const issued: { subject: string; roles: readonly string[] }[] = [];
   return {
     state: () => ({ issued }),
@@ -73,26 +89,32 @@ function provider(url: string, keys: Keys, forgers: Keys, jwks: unknown): Partne
       const asked = Asked.parse(body ?? {});
       const { role, roles = role ? [role] : [], subject = role ?? 'nobody' } = asked;
       issued.push({ subject, roles });
-      const access_token = await tokenFor(url, { ...asked, roles, subject }, keys, forgers);
+      const signers = asked.newKey
+        ? { ...keys, RS256: await newKey(asked.newKey) }
+        : asked.forged
+          ? forgers
+          : keys;
+      const access_token = await tokenFor(url, { ...asked, roles, subject }, signers);
       return { body: { access_token, token_type: 'Bearer', expires_in: tokenSeconds } };
     },
   };
 }
 
-async function tokenFor(url: string, asked: Asked, keys: Keys, forgers: Keys): Promise<string> {
+async function tokenFor(url: string, asked: Asked, signers: Keys): Promise<string> {
   const { algorithm = 'RS256', expiresInSeconds = tokenSeconds, subject = '', roles } = asked;
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     ...{ iss: asked.issuer ?? url, aud: asked.audience ?? audience, sub: subject, roles },
-    ...{ iat: now + Math.min(0, expiresInSeconds), exp: now + expiresInSeconds },
+    iat: now + Math.min(0, expiresInSeconds ?? 0),
+    ...(expiresInSeconds !== null && { exp: now + expiresInSeconds }),
+    ...(asked.startsInSeconds !== undefined && { nbf: now + asked.startsInSeconds }),
   };
   if (algorithm === 'none') return new UnsecuredJWT(claims).encode();
-  const kid = algorithm === 'HS256' ? 'RS256' : algorithm;
-  const signer = (asked.forged ? forgers : keys)[kid];
+  const signedAs = algorithm === 'HS256' ? 'RS256' : algorithm;
+  const { publicKey, privateKey } = signers[signedAs];
   const key =
-    algorithm === 'HS256'
-      ? new TextEncoder().encode(await exportSPKI(signer.publicKey))
-      : signer.privateKey;
+    algorithm === 'HS256' ? new TextEncoder().encode(await exportSPKI(publicKey)) : privateKey;
+  const kid = asked.newKey ?? signedAs;
   return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid }).sign(key);
 }
 

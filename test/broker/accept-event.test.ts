@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
 import { publishedIn } from '../../lib/broker/forms.ts';
 import { BrokerEvent, brokerEvents, flags } from '../../lib/broker/queues.ts';
-import { resetDatabases, rowsOf } from '../support/databases.ts';
+import { resetDatabases, rowsOf, turn } from '../support/databases.ts';
 import { ask, httpEvent, signed } from '../support/http.ts';
 import { eventOf } from '../support/lambda.ts';
 import { take, testQueue } from '../support/queues.ts';
@@ -173,4 +173,20 @@ test('whatever a form holds, it is read as a message or refused, never anything 
       expect(Object.values(flags)).toContain(read.data.flag);
     }),
   );
+});
+
+test('switched off it answers 503 with Retry-After and publishes nothing; lifted, it accepts again', async () => {
+  await turn(id, 'off');
+  vi.resetModules();
+  const { handler: fresh } = await import('../../functions/broker/accept-event.ts');
+  const event = signed(eventOf<APIGatewayProxyEventV2>(id, 'json'));
+  const { status, body, headers } = await ask(fresh, event);
+  expect([status, body.error.code, headers['retry-after']]).toEqual([503, 'unavailable', '60']);
+  expect([await published(), await rowsOf('select * from signalbox.outbox')]).toEqual([[], []]);
+  await turn(id, 'on');
+  vi.resetModules();
+  const { handler: lifted } = await import('../../functions/broker/accept-event.ts');
+  const again = signed(eventOf<APIGatewayProxyEventV2>(id, 'json'));
+  expect(await ask(lifted, again)).toMatchObject({ status: 202 });
+  expect(await published()).toHaveLength(1);
 });

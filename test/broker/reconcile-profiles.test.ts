@@ -1,7 +1,7 @@
 import type { SQSEvent } from 'aws-lambda';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run, turn } from '../support/databases.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
@@ -286,4 +286,29 @@ test('a crash between any two writes: what drifted is published all the same', a
     expect(again).toMatchObject({ drift: driftOf({ company: expected.company }) });
     expect(await take(queue)).toHaveLength(1);
   }
+});
+
+test('switched off it compares and publishes nothing; a round waits until it is lifted', async () => {
+  await run("update user_prop_db.broker_base set true_name = 'x' where broker_id = 7");
+  await turn(id, 'off');
+  vi.resetModules();
+  const { handler: off } = await import('../../functions/broker/reconcile-profiles.ts');
+  expect(await off(daily, contextOf(60_000))).toMatchObject({
+    outcome: 'switched off',
+    switch: id,
+  });
+  expect(await rowsOf('select * from user_prop_db.broker_round')).toEqual([]);
+  await turn(id, 'on');
+  vi.resetModules();
+  const { handler: on } = await import('../../functions/broker/reconcile-profiles.ts');
+  expect(await on(daily, contextOf(60_000))).toMatchObject({ outcome: 'unfinished' });
+  await later();
+  await turn(id, 'off');
+  vi.resetModules();
+  const { handler: again } = await import('../../functions/broker/reconcile-profiles.ts');
+  expect(await again(daily, contextOf(60_000))).toMatchObject({ outcome: 'switched off' });
+  expect(await applyPublished()).toBe(0);
+  await turn(id, 'on');
+  expect(await start(daily)).toMatchObject({ outcome: 'drift found' });
+  expect(await applyPublished()).toBe(1);
 });

@@ -1,6 +1,6 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run, turn } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import { take, testQueue } from '../support/queues.ts';
 
@@ -108,4 +108,16 @@ test('a crash before the commit: neither messages nor entries', async () => {
     await run('drop trigger signalbox.crash');
   }
   expect([await published(), await trail()]).toEqual([{}, []]);
+});
+
+test('switched off it publishes nothing, and loses nothing', async () => {
+  await turn(id, 'off');
+  vi.resetModules();
+  const { handler: off } = await import('../../functions/broker/rewind-producers.ts');
+  expect(await off(publish, contextOf())).toMatchObject({ outcome: 'switched off', switch: id });
+  expect([await published(), await trail()]).toEqual([{}, []]);
+  await turn(id, 'on');
+  vi.resetModules();
+  const { handler: on } = await import('../../functions/broker/rewind-producers.ts');
+  expect(await on(publish, contextOf())).toMatchObject({ published: 7 });
 });

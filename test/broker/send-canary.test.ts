@@ -10,8 +10,9 @@ import { mysql } from '../../lib/platform/mysql.ts';
 import { settingsVariable } from '../../lib/platform/names.ts';
 import { deliverBy, queues } from '../../lib/platform/outbox.ts';
 import type { Cache } from '../../lib/platform/redis.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { clientOptions } from '../../local/emulator.ts';
-import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run, turn, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 import { patientCache } from '../support/redis.ts';
@@ -34,6 +35,7 @@ const deps = {
   deliver: deliverBy(queues(brokerEvents), invalidation(cache)),
   settings: async () => ({ canaryBrokerId }),
   pause: (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
+  off: async (): Promise<string | undefined> => undefined,
 };
 const send = (ms: number, with_ = deps) => {
   const end = Date.now() + 5_000 + ms;
@@ -141,4 +143,14 @@ test('as it is deployed there is none; with one in the document it is sent', asy
   await sent;
   const [row] = await rowsOf('select readable_at from user_prop_db.broker_canary');
   expect(row?.['readable_at']).not.toBeNull();
+});
+
+test('switched off it publishes nothing, and measures how far scans and outbox lag all the same', async () => {
+  await turn(id, 'off');
+  const off = switches({ mysql: mysql<CanaryTables>('mysql') });
+  const { outcome, measured } = await send(1_000, { ...deps, off });
+  expect(outcome).toBe('switched off');
+  expect(Object.keys(measured)).toEqual(['scan lag', 'unapplied age']);
+  expect(await take(queue)).toEqual([]);
+  expect(await stamp()).toBe('2026-11-20 10:00:00');
 });

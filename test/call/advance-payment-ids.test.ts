@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { AdvancePaymentIds, advancePaymentIds } from '../../lib/call/payment-ids.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
@@ -65,7 +66,7 @@ test('a call after a restore is not charged under an id that the payment centre 
     next: '820001000003',
   });
   const person = { by: 'lena', why: 'ids are above those of the payment centre' };
-  await setSwitch({ mysql: db }, { name: 'charging', state: 'on', ...person });
+  await setSwitch({ mysql: db, known: callSwitches }, { name: 'charging', state: 'on', ...person });
   const lost = (await ledger()).trades.length;
   for (const owner of [42, 43, 44]) await chargeOne(owner);
 

@@ -12,6 +12,7 @@ import { payments } from '../../lib/call/payments.ts';
 import { FinishedCall, ValidCall } from '../../lib/call/queues.ts';
 import { reconcile } from '../../lib/call/reconciliation.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
 import { Postponed } from '../../lib/platform/errors.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql as mysqlOf } from '../../lib/platform/mysql.ts';
@@ -151,7 +152,7 @@ async function oldFilters(id: number, { caller = callerOf(`call-${id}`), at = fi
 
 const person = { by: 'lena', why: 'cut-over' };
 const switched = (name: string, state: 'on' | 'off') =>
-  setSwitch({ mysql: mysql as never }, { name, state, ...person });
+  setSwitch({ mysql: mysql as never, known: callSwitches }, { name, state, ...person });
 const charging = (state: 'on' | 'off') => switched('charging', state);
 const filtering = (state: 'on' | 'off') => switched(filterSwitch, state);
 const shadow = (on: boolean) => {

@@ -1,8 +1,16 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Stack } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
 import { expect, inject, test } from 'vitest';
+import { signalbox } from '../../infra/app.ts';
 import { bundle, functionIds } from '../../infra/constructs/bundle.ts';
 import { ceilingOf } from '../../infra/constructs/ceilings.ts';
+import { root } from '../../local/root.ts';
+import { sites } from '../support/sites.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 const outdir = join(inject('dir'), 'bundles');
 const { outputs } = bundle(outdir);
@@ -45,3 +53,23 @@ function startedWithoutVariables(): { messages: Record<string, string>; stderr: 
   });
   return { messages: JSON.parse(stdout), stderr };
 }
+
+test('the bundle of platform/migrate holds the migrations, and its deploy names them by their hashes only', () => {
+  const held = join(outdir, 'platform/migrate/migrations');
+  const files = readdirSync(join(root, 'migrations')).toSorted();
+  expect(readdirSync(held).toSorted()).toEqual(files);
+  const named = files.map((name) => ({
+    name,
+    sha256: createHash('sha256')
+      .update(readFileSync(join(held, name)))
+      .digest('hex'),
+  }));
+  const app = signalbox(appNamed('named', sites.cloud), emptyBundles());
+  const platform = app.node.findChild('platform') as Stack;
+  const resources = Template.fromStack(platform).findResources(
+    'AWS::CloudFormation::CustomResource',
+  );
+  const [{ Properties }] = Object.values(resources) as [{ Properties: Record<string, unknown> }];
+  expect(Properties['migrations']).toEqual(named);
+  expect(JSON.stringify(Properties)).not.toMatch(/create table|alter table|insert into/i);
+}, 120_000);

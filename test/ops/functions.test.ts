@@ -21,7 +21,7 @@ const here = ['--local', inject('dir')];
 const admin = await connect(product.mysql);
 const folder = mkdtempSync(join(inject('dir'), 'functions-'));
 afterAll(async () => {
-  await admin.query("delete from signalbox.switch where name like 'test:%'");
+  await admin.query("delete from signalbox.switch where name like 'order/scenario-%'");
   await admin.end();
 });
 
@@ -111,7 +111,7 @@ test('input of the wrong form: the function names the field', async () => {
 });
 
 test('a switch is set, listed and lifted; every step stands in the trail', async () => {
-  const name = `test:${process.pid}`;
+  const name = `order/scenario-${process.pid}`;
   const by = `switcher-${process.pid}`;
   const off = await ops('switch', 'off', name, '--why', 'they book twice', '--by', by, ...here);
   expect(off.status).toBe(0);

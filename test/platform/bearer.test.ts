@@ -41,6 +41,15 @@ function fresh({ url }: Pick<Simulator, 'url'>, shown = authorise) {
 const handler = fresh(identity);
 const withToken = (token: string) => httpEvent({ headers: { authorization: `Bearer ${token}` } });
 const asking = async (asked: Asked) => withToken(await tokenFrom(identity.url, asked));
+const tokenOf = async ({ url }: Simulator, asked: Asked) =>
+  withToken(await tokenFrom(url, { role: 'support', ...asked }));
+
+/** A token whose header names another key than it is signed with. */
+async function unknownKey({ url }: Simulator, kid: string): Promise<string> {
+  const [, ...rest] = (await tokenFrom(url, { role: 'support' })).split('.');
+  const header = Buffer.from(JSON.stringify({ alg: 'RS256', kid })).toString('base64url');
+  return [header, ...rest].join('.');
+}
 const fault = async ({ url }: Simulator, body: object) =>
   await fetch(`${url}/__faults`, { method: 'POST', body: JSON.stringify(body) });
 
@@ -63,6 +72,8 @@ test('or a signature', async () => {
 
 test.each<[string, Asked]>([
   ['has expired', { expiresInSeconds: -30 }],
+  ['never expires', { expiresInSeconds: null }],
+  ['is not valid for another minute', { startsInSeconds: 60 }],
   ['is of another issuer', { issuer: 'https://identity.example.com' }],
   ['is for another audience', { audience: 'another' }],
   ['is not signed', { algorithm: 'none' }],
@@ -73,6 +84,20 @@ test.each<[string, Asked]>([
 ])('a token that %s is not let in', async (_, asked) => {
   const event = await asking({ role: 'support', ...asked });
   expect(await refused(handler, event)).toEqual([401, 'unauthenticated']);
+});
+
+test('a token of an issuer whose clock is two seconds ahead is let in', async () => {
+  for (const asked of [{ startsInSeconds: 2 }, { expiresInSeconds: -2 }])
+    expect((await ask(handler, await asking({ role: 'support', ...asked }))).status).toBe(200);
+});
+
+test('the first token under a new key is let in at once, and so is the next one', async () => {
+  expect((await ask(handler, await asking({ role: 'support' }))).status).toBe(200);
+  for (const newKey of ['rotated', 'rotated again']) {
+    const event = await asking({ role: 'support', newKey });
+    const several = await Promise.all([event, event, event].map((one) => ask(handler, one)));
+    expect(several.map(({ status }) => status)).toEqual([200, 200, 200]);
+  }
 });
 
 test('a token that was changed, that is none, and no token', async () => {
@@ -129,6 +154,26 @@ test.each(['/.well-known', '/jwks'])(
     expect(await refused(fresh(own), event)).toEqual([503, 'unavailable']);
   },
 );
+
+test('tokens that name keys which the issuer does not show read its keys a few times, not each time', async () => {
+  const own = await startIdentity();
+  const late = fresh(own);
+  try {
+    expect((await ask(late, await tokenOf(own, {}))).status).toBe(200);
+    await fault(own, { path: '/jwks', mode: 'error', times: 100 });
+    const answers: (number | undefined)[] = [];
+    for (let count = 0; count < 20; count++) {
+      const { status } = await ask(late, withToken(await unknownKey(own, `key-${count}`)));
+      answers.push(status);
+    }
+    // While the keys cannot be read it is not known whether a token is good; after the limit it counts as not good.
+    expect(answers.filter((status) => status === 503)).toHaveLength(5);
+    expect(answers.filter((status) => status === 401)).toHaveLength(15);
+    expect((await ask(late, await tokenOf(own, {}))).status).toBe(200);
+  } finally {
+    await own.close();
+  }
+});
 
 test('without an issuer tokens are answered 503, signatures as ever', async () => {
   const nobody = fresh({ url: '' });

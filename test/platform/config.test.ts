@@ -1,11 +1,12 @@
+import { readFileSync } from 'node:fs';
 import { DeleteParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
+import { documentSchemas } from '../../infra/constructs/documents.ts';
+import { clientOptions } from '../../local/emulator.ts';
 import { workerServers } from '../support/started.ts';
 
 const { emulator } = await workerServers();
-
-import { clientOptions } from '../../local/emulator.ts';
 
 vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
 const { settings } = await import('../../lib/platform/config.ts');
@@ -79,6 +80,38 @@ test.each([
     now += 60_000;
     expect(await read()).toEqual({ limit: 2 });
     expect(warnings()).toHaveLength(2);
+  },
+);
+
+test('a document with fields that the running code does not know is read without them', async () => {
+  const Strict = z.strictObject({
+    limit: z.int(),
+    partners: z.array(z.strictObject({ url: z.url() })),
+  });
+  await put(
+    '{"limit":1,"added":{"by":"the next release"},"partners":[{"url":"https://a.example.com","timeout":5}]}',
+  );
+  vi.stubEnv('SETTINGS_TEST', Name);
+  const read = settings('test', Strict, { clock: () => now });
+  expect(await read()).toEqual({ limit: 1, partners: [{ url: 'https://a.example.com' }] });
+  await put('{"limit":"many","added":true,"partners":[]}');
+  vi.stubEnv('SETTINGS_TEST', Name);
+  const fresh = settings('test', Strict, { clock: () => now });
+  await expect(fresh()).rejects.toThrow(
+    /^The parameter \S+ is not valid: limit: Invalid input: expected number, received string$/,
+  );
+});
+
+test.each(Object.keys(documentSchemas))(
+  'config/%s.json with a field of the next release is read by the running code, and refused at synth',
+  async (domain) => {
+    const schema = documentSchemas[domain] ?? z.never();
+    const file = new URL(`../../config/${domain}.json`, import.meta.url);
+    const document = JSON.parse(readFileSync(file, 'utf8'));
+    await put(JSON.stringify({ ...document, added_by_the_next_release: 1 }));
+    vi.stubEnv('SETTINGS_TEST', Name);
+    expect(await settings('test', schema)()).toMatchObject(document);
+    expect(schema.safeParse({ ...document, added_by_the_next_release: 1 }).success).toBe(false);
   },
 );
 

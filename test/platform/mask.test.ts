@@ -9,6 +9,13 @@ test.each([
   ['+8613812345678 0086-13812345678 013812345678', '138****5678 138****5678 138****5678'],
   ['138-1234-5678, 138 1234 5678, +86 138 1234 5678', '138****5678, 138****5678, 138****5678'],
   ['{"phone":"13812345678"}', '{"phone":"138****5678"}'],
+  ['landline 02162345678, 075523456789', 'landline 021****5678, 0755****6789'],
+  ['010-62345678 (010)62345678 0371-6234567', '010****5678 010****5678 0371****4567'],
+  ['+86 10 6234 5678, 0086-21-62345678, 86-755-23456789', '010****5678, 021****5678, 0755****6789'],
+  ["Duplicate entry '7-02162345678' for key", "Duplicate entry '7-021****5678' for key"],
+  ['{"caller":"62345678","n":1}', '{"caller":"****5678","n":1}'],
+  ['{"body":"{\\"callee\\":\\"62345678\\"}"}', '{"body":"{\\"callee\\":\\"****5678\\"}"}'],
+  ['caller_digits: 2162345678', 'caller_digits: ****5678'],
   ['card 11010119900307123X', 'card 110101********123X'],
   ['oABCD1234efgh_5678-ijklMNOPq', 'o****NOPq'],
   ['fan "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"!', 'fan "o****fL2M"!'],
@@ -36,6 +43,9 @@ test.each([
   '1795238400000 12345678901 order 1381234567812',
   'took 0.13812345678 s, 13912345678.25 units',
   '2b9f0c64-1381-4567-8901-138123456789',
+  '05122345-6789-4123-8123-051223456789 2b9f0c64-0512-4123-8123-010223456789',
+  'arn:aws:sqs:us-east-1:051234567890:signalbox-call, https://sqs/051234567890/signalbox-call',
+  'on 2026-11-25 03:10:02.0371, after 0.03716234567 s',
   'sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
   'message 820000000000123456 of 900719925474099312',
   'signalbox-order-push-something',
@@ -56,6 +66,16 @@ test('no mobile number survives between any texts that do not lengthen it', () =
   fc.assert(
     fc.property(around, digits, around, (before, phone, after) => {
       expect(mask(before + phone + after)).not.toContain(phone);
+    }),
+  );
+});
+
+test('no landline number survives between any texts that do not lengthen it', () => {
+  const digits = fc.stringMatching(/^0(10|2[0-9]|[3-9]\d{2})[2-8]\d{6,7}$/);
+  const around = fc.stringMatching(/^[^0-9A-Za-z]{0,5}$/);
+  fc.assert(
+    fc.property(around, digits, around, (before, number, after) => {
+      expect(mask(before + number + after)).not.toContain(number);
     }),
   );
 });
@@ -111,6 +131,19 @@ test('a long text without secrets takes no longer than its length makes it', () 
     mask(text);
     expect(performance.now() - began).toBeLessThan(2000);
   }
+});
+
+test('a number under the name of a telephone number is masked, whatever its form', () => {
+  const line = { caller: '62345678', callee: 62_345_678, mobile: 2_162_345_678, phone: '95588' };
+  expect(JSON.parse(JSON.stringify({ ...line, calls: 62_345_678 }, maskedValue))).toEqual({
+    caller: '****5678',
+    callee: '****5678',
+    mobile: '****5678',
+    phone: '****5588',
+    calls: 62_345_678,
+  });
+  const caller = 'upstream:call-centre-4001234';
+  expect(JSON.parse(JSON.stringify({ caller }, maskedValue))).toEqual({ caller });
 });
 
 test('values under secret names, statements and numbers that telephones have do not reach a log line', () => {

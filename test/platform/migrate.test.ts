@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
-import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeEach, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -24,17 +27,45 @@ await new Promise<void>((listening) => cloudFormation.listen(0, '127.0.0.1', lis
 const address = cloudFormation.address();
 const ResponseURL = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/answer?X-Amz-Signature=abc`;
 
+const first = {
+  name: '0001-first.sql',
+  sql: "create schema if not exists migrate_db;\n\ncreate table if not exists migrate_db.example (\n  id bigint not null primary key comment 'a; b'\n);\n",
+};
+const second = {
+  name: '0002-second.sql',
+  sql: '-- One more column.\nalter table migrate_db.example add column name varchar(20) null;\n',
+};
+
+interface File {
+  readonly name: string;
+  readonly sql: string;
+}
+
+const folder = mkdtempSync(join(inject('dir'), 'migrate-'));
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+/** Puts files next to the function's code, in place of those that are there. */
+function hold(files: readonly File[]): void {
+  rmSync(join(folder, 'migrations'), { recursive: true, force: true });
+  mkdirSync(join(folder, 'migrations'));
+  for (const { name, sql } of files) writeFileSync(join(folder, 'migrations', name), sql);
+  vi.stubEnv('LAMBDA_TASK_ROOT', folder);
+}
+
+/** A deploy of a function that holds these files and names them. */
 async function deploy(
   name: 'create' | 'update' | 'delete',
-  migrations?: { name: string; sql: string }[],
-  more: Record<string, string> = {},
+  migrations?: readonly File[],
+  more: Record<string, unknown> = {},
 ): Promise<Answer> {
+  hold(migrations ?? (name === 'create' ? [first] : [first, second]));
+  const named = migrations?.map((file) => ({ name: file.name, sha256: sha256(file.sql) }));
+  return await start(name, { ...(named && { migrations: named }), ...more });
+}
+
+async function start(name: 'create' | 'update' | 'delete', more: object): Promise<Answer> {
   const event = eventOf<CloudFormationCustomResourceEvent>('platform/migrate', name);
-  const ResourceProperties = {
-    ...event.ResourceProperties,
-    ...(migrations && { migrations }),
-    ...more,
-  };
+  const ResourceProperties = { ...event.ResourceProperties, ...more };
   await handler({ ...event, ResponseURL, ResourceProperties }, contextOf());
   const answer = answers.pop();
   if (!answer) throw new Error('CloudFormation got no answer.');
@@ -112,6 +143,50 @@ test('CloudFormation hears the answer although it was away', async () => {
   expect(await deploy('create')).toMatchObject({ Status: 'SUCCESS' });
 });
 
+test('the SQL of an event is not run when a person starts the function with it', async () => {
+  hold([first, second]);
+  const evil = 'create schema migrate_db;\ncreate table migrate_db.stolen (id bigint);\n';
+  const events = [
+    [{ name: '0001-first.sql', sql: evil }],
+    [{ name: '0001-first.sql', sql: evil, sha256: sha256(evil) }],
+    [{ name: '0003-third.sql', sql: evil, sha256: sha256(evil) }],
+    [{ name: '../migrations/0001-first.sql', sql: evil, sha256: sha256(first.sql) }],
+  ];
+  for (const migrations of events)
+    expect(await start('update', { migrations })).toMatchObject({ Status: 'FAILED' });
+  expect(await columns()).toEqual([]);
+  const known = [first, second].map(({ name, sql }) => ({ name, sql: evil, sha256: sha256(sql) }));
+  expect(await start('update', { migrations: known })).toMatchObject({ Status: 'SUCCESS' });
+  expect(await columns()).toEqual(['id', 'name']);
+});
+
+test.each([
+  ['a file that is not there', [first, second], [first], '0002-second.sql'],
+  ['fewer files than there are', [first], [first, second], '0002-second.sql'],
+  [
+    'another content of a file',
+    [first, { ...second, sql: 'select 1;\n' }],
+    [first, second],
+    '0002-second.sql',
+  ],
+])('a deploy that names %s stops before anything is changed', async (_, named, held, wrong) => {
+  hold(held);
+  const migrations = named.map(({ name, sql }) => ({ name, sha256: sha256(sql) }));
+  const { Status, Reason } = await start('update', { migrations });
+  expect([Status, Reason]).toEqual([
+    'FAILED',
+    `The function holds something else than the deploy names: ${wrong}.`,
+  ]);
+  expect(await columns()).toEqual([]);
+});
+
+test('for how long the binlog is kept is not taken from the event', async () => {
+  const { Reason } = await deploy('update', undefined, { binlogRetentionHours: '1' });
+  expect(Reason).toBe(
+    'The function holds something else than the deploy names: binlogRetentionHours.',
+  );
+});
+
 test('properties of another form are refused by name', async () => {
   const answer = await deploy('create', []);
   expect(answer.Reason).toMatch(/^The resource's properties are not valid: migrations: /);
@@ -128,6 +203,7 @@ test('the binlog is kept for as long as was asked for, by the procedure that Aur
   );
   expect(await deploy('update')).toMatchObject({ Status: 'SUCCESS' });
   expect(await rowsOf('select * from signalbox.asked')).toEqual([]);
+  vi.stubEnv('BINLOG_RETENTION_HOURS', '72');
   expect(await deploy('update', undefined, { binlogRetentionHours: '72' })).toMatchObject({
     Status: 'SUCCESS',
   });

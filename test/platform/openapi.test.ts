@@ -1,12 +1,15 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { Template } from 'aws-cdk-lib/assertions';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
 import { handler } from '../../functions/platform/serve-openapi.ts';
 import { signalbox } from '../../infra/app.ts';
+import { BrokerEvent } from '../../lib/broker/queues.ts';
 import { docsPage } from '../../lib/platform/docs.ts';
 import { resourceName } from '../../lib/platform/names.ts';
 import { type OpenApi, openApi } from '../../lib/platform/openapi.ts';
 import { route } from '../../lib/platform/route.ts';
+import { signedHeaders } from '../../lib/platform/signature.ts';
 import { ask, httpEvent } from '../support/http.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
@@ -78,6 +81,75 @@ test('every route that is deployed is in the document, with the function that an
   ]);
   expect(described.toSorted()).toEqual(deployed.toSorted());
 });
+
+test('a public validator finds nothing wrong with the document', async () => {
+  const { valid, errors } = await new Validator().validate(structuredClone(document));
+  expect(errors).toBe(undefined);
+  expect(valid).toBe(true);
+});
+
+test('the public validator is really asked: it finds a planted mistake', async () => {
+  const spoilt = structuredClone(document) as { paths: Record<string, unknown> };
+  spoilt.paths['/publish'] = { post: { responses: { 200: {} } } };
+  expect(await new Validator().validate(spoilt)).toMatchObject({ valid: false });
+});
+
+const publish = document.paths['/publish']?.['post'];
+const contentOf = (media: string) => publish?.requestBody?.content[media]?.schema;
+
+test('a form may hold the whole message in POST_data, or its fields', () => {
+  const { anyOf = [] } = contentOf('application/x-www-form-urlencoded') as {
+    anyOf?: { properties: Record<string, object>; required: string[] }[];
+  };
+  expect(anyOf.map(({ required }) => required)).toEqual([['broker_ids', 'flag'], ['POST_data']]);
+  expect(anyOf[1]?.properties['POST_data']).toMatchObject({ contentMediaType: 'application/json' });
+});
+
+test('the pattern of ids says what is accepted, up to their number', () => {
+  const { properties } = contentOf('application/json') as {
+    properties: Record<string, { pattern: string; maxLength: number }>;
+  };
+  const { pattern = '', maxLength = 0 } = properties['broker_ids'] ?? {};
+  const matches = (text: string) => new RegExp(pattern).test(text) && text.length <= maxLength;
+  const accepts = (broker_ids: string) => BrokerEvent.safeParse({ broker_ids, flag: 2 }).success;
+  const longest = '9223372036854775807';
+  for (const text of ['', '0', '01', '1,', ',1', '1 ,2', '-1', '1.5', '1'.repeat(20), 'x'])
+    expect([text, matches(text), accepts(text)]).toEqual([text, false, false]);
+  for (const ids of [['1'], ['1', '2'], [longest], Array(100).fill(longest)])
+    expect([matches(ids.join()), accepts(ids.join())]).toEqual([true, true]);
+  const tooMany = Array(101).fill('1').join();
+  expect([matches(tooMany), accepts(tooMany)]).toEqual([false, false]);
+});
+
+test('path and query parameters say their patterns, constants and maxima', () => {
+  const schemaOf = (path: string, method: string) =>
+    document.paths[path]?.[method]?.parameters.map(({ name, schema }) => [name, schema]);
+  expect(schemaOf('/publish', 'post')).toEqual([
+    ['tunnel', { type: 'string', const: 'broker_event' }],
+  ]);
+  expect(schemaOf('/brokers/{id}', 'get')).toEqual([
+    ['id', { type: 'string', pattern: '^[1-9][0-9]{0,18}$', maxLength: 19 }],
+  ]);
+  expect(schemaOf('/calls/{call_id}', 'get')).toMatchObject([['call_id', { maxLength: 64 }]]);
+  expect(document.info['description']).toContain('262144 bytes');
+});
+
+test('a signed route names all four headers, and every refusal that is worth a retry says Retry-After', () => {
+  const schemes = document.components['securitySchemes'] as Record<
+    string,
+    { in?: string; name?: string; description: string }
+  >;
+  const names = Object.keys(publish?.security[0] ?? {}).map((scheme) => schemes[scheme]?.name);
+  const headers = signedHeaders({ key: 'k', secret: 's' }, { method: 'POST', target: '/' }, stamp);
+  expect(names.map((name) => name?.toLowerCase()).toSorted()).toEqual(
+    Object.keys(headers).toSorted(),
+  );
+  for (const { key, responses, security } of operationsOf(document)) {
+    const retried = Object.keys(responses).filter((status) => responses[status]?.headers);
+    expect([key, retried]).toEqual([key, security.length ? ['429', '503'] : ['503']]);
+  }
+});
+const stamp = { timestamp: 1, nonce: 'n' };
 
 test('the document is sound', () => {
   expect(document.openapi).toBe('3.1.0');

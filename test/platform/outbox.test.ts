@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
+import { deliverDue } from '../../lib/platform/delivery.ts';
 import { Postponed } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import {
@@ -86,6 +87,31 @@ test('of a thousand rows those that were accepted are gone, those that were not 
   expect(left).toEqual(Array.from({ length: 500 }, (_, index) => 2 * index + 1));
 });
 
+test('rows are deleted exactly as they were sent when ids grow by seven', async () => {
+  await run('set global auto_increment_increment = 7, global auto_increment_offset = 3');
+  const own = mysql<PlatformTables>('mysql');
+  const tomorrow = new Date(Date.now() + 86_400_000);
+  try {
+    const refused = new Set(['{"name":"2"}', '{"name":"6"}']);
+    const allButTwo: Deliver = async (rows) => rows.filter(({ body }) => !refused.has(body));
+    await commit({ mysql: own, deliver: allButTwo }, async (_trx, follow) => {
+      for (let n = 1; n <= 8; n++)
+        follow(n === 4 ? toQueue(greetings, { name: '4' }, tomorrow) : greet(String(n)));
+    });
+    const ids = (await rowsOf('select id, body from signalbox.outbox order by id')).map(
+      ({ id, body }) => [Number(id) % 7, body],
+    );
+    expect(ids).toEqual([
+      [3, '{"name":"2"}'],
+      [3, '{"name":"4"}'],
+      [3, '{"name":"6"}'],
+    ]);
+  } finally {
+    await own.destroy();
+    await run('set global auto_increment_increment = 1, global auto_increment_offset = 1');
+  }
+});
+
 test('a queue that is not named, or is away, leaves its rows; the others go', async () => {
   await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
     follow(greet('a'), toQueue(others, { name: 'b' })),
@@ -131,4 +157,47 @@ test('under a switch a row is held; when the switch was lifted meanwhile it is d
   await postpone(db, greetings, 'a', stopped);
   expect(await outbox()).toMatchObject([{ held_by: null, version: 2 }]);
   expect((await waiting())[0]).toBeLessThanOrEqual(0);
+});
+
+test('a message that is postponed before deliver-due has deleted it waits as long as was named', async () => {
+  const soon = new Postponed(new Date(Date.now() - 1_000), 'due now');
+  await postpone(db, greetings, 'a', soon);
+  const halfAnHour = () => new Postponed(new Date(Date.now() + 30 * 60_000), 'not now');
+  let nowMs = 0;
+  const deps = {
+    mysql: db,
+    // SQS has it, and its consumer is quicker than the sender.
+    deliver: async (rows: readonly OutboxRow[]) => {
+      for (const { body } of rows) await postpone(db, greetings, body, halfAnHour());
+      return [...rows];
+    },
+    settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+    pause: async (ms: number) => {
+      nowMs += ms;
+    },
+  };
+  await deliverDue(deps, { remaining: () => 10_000 - nowMs });
+  expect(await outbox()).toMatchObject([{ body: 'a', version: 2 }]);
+  expect((await waiting())[0]).toBeGreaterThan(29 * 60);
+  // From now on it is a time that a consumer named: of two the earlier one counts.
+  await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() + 600_000), 'sooner'));
+  await postpone(db, greetings, 'a', halfAnHour());
+  const [seconds = 0] = await waiting();
+  expect(seconds).toBeGreaterThan(500);
+  expect(seconds).toBeLessThanOrEqual(600);
+});
+
+test('a message whose sending failed and that is postponed then waits as long as was named', async () => {
+  await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() - 1_000), 'due now'));
+  let nowMs = 0;
+  const deps = {
+    ...{ mysql: db, deliver: nothing },
+    settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+    pause: async (ms: number) => {
+      nowMs += ms;
+    },
+  };
+  await deliverDue(deps, { remaining: () => 10_000 - nowMs });
+  await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() + 1_800_000), 'not now'));
+  expect((await waiting())[0]).toBeGreaterThan(29 * 60);
 });

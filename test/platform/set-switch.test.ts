@@ -1,4 +1,9 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { Input as SynchronisationInput } from '../../lib/broker/extensions.ts';
+import { brokerSwitches } from '../../lib/broker/switches.ts';
+import { root } from '../../local/root.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -63,6 +68,64 @@ test('lifting twice, and two at once, leave the same rows', async () => {
   expect(both.map(({ released }) => released).toSorted()).toEqual([0, 1]);
   await set('on');
   expect(await waiting()).toEqual([{ body: 'a', held_by: null, version: 2, due: '1' }]);
+});
+
+test.each([
+  'order/Singer',
+  'order/singer ',
+  'Charging',
+  'order/scenario-n',
+  'order/scenario-<n>',
+  'order/scenario-',
+  'order/scenario-8x',
+  'order/scenario-08',
+  'partner/nobody',
+  'test:1',
+])(
+  '%j, which is no switch, is refused with those there are, and nothing is written',
+  async (name) => {
+    const thrown = await handler({ ...sample('off'), name }, contextOf()).catch(String);
+    const wrongForm = /^Error: The input is not valid: name: /;
+    if (!wrongForm.test(String(thrown)))
+      expect(thrown).toMatch(
+        new RegExp(
+          `^Error: There is no switch ${name}\\. There are: broker/.*, order/singer, order/scenario-<n>\\.$`,
+        ),
+      );
+    expect([await switches(), await trail()]).toEqual([[], []]);
+  },
+);
+
+test.each([...Object.keys(brokerSwitches), 'order/singer', 'order/scenario-12', 'partner/k3'])(
+  '%s is a switch, and says what it stops',
+  async (name) => {
+    expect(await handler({ ...sample('off'), name }, contextOf())).toMatchObject({
+      outcome: 'off',
+    });
+    expect(await switches()).toMatchObject([{ name, state: 'off' }]);
+  },
+);
+
+test('one that was set when names were not checked can be lifted', async () => {
+  await run(
+    "insert into signalbox.switch (name, state, `by`, why) values ('order/Singer', 'off', 'a', 'b')",
+  );
+  const lifted = await handler({ ...sample('on'), name: 'order/Singer' }, contextOf());
+  expect(lifted).toEqual({ outcome: 'on', before: 'off', released: 0 });
+});
+
+test('every function that publishes changes of brokers, and each of its modes, has a switch', () => {
+  const producers = globSync('functions/broker/*.ts', { cwd: root })
+    .filter((file) => readFileSync(join(root, file), 'utf8').includes('queues(brokerEvents)'))
+    .map((file) => file.slice('functions/'.length, -'.ts'.length));
+  expect(producers.length).toBeGreaterThan(8);
+  const modes = Object.keys(brokerSwitches).filter((name) => name.includes(':'));
+  expect(Object.keys(brokerSwitches).toSorted()).toEqual(
+    [...producers, ...modes, 'partner/weishop'].toSorted(),
+  );
+  expect(modes.map((name) => name.replace(/.*:/, '')).toSorted()).toEqual(
+    SynchronisationInput.shape.mode.options.toSorted(),
+  );
 });
 
 test('a name that was never set is not lifted: it is a slip of the pen', async () => {

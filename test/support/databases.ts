@@ -50,6 +50,14 @@ export async function run(sql: string, values: unknown[] = []): Promise<void> {
   await (await database()).query(sql, values);
 }
 
+/** Turns a kill switch, as `platform/set-switch` does. */
+export async function turn(name: string, state: 'off' | 'on'): Promise<void> {
+  await run(
+    "replace into signalbox.switch (name, state, `by`, why) values (?, ?, 'test', 'test')",
+    [name, state],
+  );
+}
+
 /** A broker as upstream has it; `stamp` is its updated_datetime, and that of its telephone number, if it has one. */
 export async function upstreamBroker(
   id: number | string,

@@ -1,6 +1,7 @@
 import { pushChange } from '../../../lib/order/pushes.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
 import { singerAt } from '../../../lib/order/singer.ts';
+import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { bus } from '../../../lib/platform/bus.ts';
 import { consume } from '../../../lib/platform/consume.ts';
@@ -111,7 +112,10 @@ function switchActs({ databases, world, faults: { random } }: Stage): Act[] {
   const nobody = { connections: new Set() } as unknown as Worker;
   const mysql = mysqlOf<PlatformTables>(databases, world, nobody);
   const turned = (state: 'off' | 'on') => async () => {
-    await setSwitch({ mysql }, { name, state, by: 'simulation', why: 'to see what waits' });
+    await setSwitch(
+      { mysql, known: orderSwitches },
+      { name, state, by: 'simulation', why: 'to see what waits' },
+    );
   };
   const offSeconds = random.between(0, swarmSeconds);
   return [

@@ -1,0 +1,12 @@
+import type { NamesOf } from '../platform/switches.ts';
+
+/** The kill switches of this domain, and what each stops. */
+export const callSwitches = {
+  'call/filter-call': 'decisions about calls; calls wait undecided',
+  charging: 'charges; calls are filtered and then wait',
+  'partner/payment': 'all calls to the payment centre; charges and reversals wait',
+  'partner/listing': 'all calls to the listing service; listings stay as they are',
+  'partner/k3': 'all calls to K3; contracts wait',
+} as const;
+
+export type CallSwitch = NamesOf<typeof callSwitches>;

@@ -1,7 +1,6 @@
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { attemptsMax } from '../../lib/platform/consume.ts';
 import { connect } from '../../local/mysql.ts';
 import {
   resetDatabases,
@@ -11,6 +10,7 @@ import {
   upstreamBroker,
 } from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { onLastAttempt } from '../support/last-attempt.ts';
 import { loosened } from '../support/odd-values.ts';
 import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
@@ -151,7 +151,7 @@ test('of ten brokers one has a name of 65 characters: nine are applied, that one
     expect(await states()).toEqual(ids.filter((id) => id !== 7).map((id) => [String(id), 0]));
     expect(await waiting()).toEqual([update('7')]);
     expect(await takeDead(dead)).toEqual([]);
-    const last: SQSEvent = { Records: [sqsRecord(update('7'), attemptsMax)] };
+    const last: SQSEvent = { Records: [await onLastAttempt(update('7'))] };
     expect(redelivered(last, await apply(last))).toEqual([]);
     expect(await takeDead(dead)).toEqual([
       {

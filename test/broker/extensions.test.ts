@@ -1,9 +1,9 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 import { brokerEvents, sources } from '../../lib/broker/queues.ts';
-import { attemptsMax } from '../../lib/platform/consume.ts';
 import { until } from '../../local/processes.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
-import { contextOf, eventOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { onLastAttempt } from '../support/last-attempt.ts';
 import { loosened } from '../support/odd-values.ts';
 import { take, takeDead, testDeadLetterQueue } from '../support/queues.ts';
 import { simulatorOf } from '../support/simulators.ts';
@@ -166,7 +166,7 @@ test.each([
     expect(await rows()).toMatchObject([shownShop('甲'), shownShop('乙'), shownShop('丙')]);
     const alone = { broker_ids: '2', flag: 2, source: 2 };
     expect(await waiting()).toMatchObject([{ body: JSON.stringify(alone), minutes: '0' }]);
-    const last = { Records: [sqsRecord(alone, attemptsMax)] };
+    const last = { Records: [await onLastAttempt(alone)] };
     await apply(last);
     expect(await takeDead(dead)).toEqual([
       { body: JSON.stringify(alone), reason: expect.stringContaining(reason) },
@@ -235,13 +235,10 @@ test('a message of one broker whose talent cannot be written is dead-lettered at
     await run(
       "insert into anjuke_db.ajk_wechat_talent values (1, 1, 2147483648, '2026-11-20 10:00:00')",
     );
-    const event = (receives: number) => ({
-      Records: [sqsRecord(message('1', sources.all), receives)],
-    });
-    const first = event(1);
+    const first = sqsEvent(message('1', sources.all));
     expect(redelivered(first, await handler(first, contextOf()))).toEqual([0]);
     expect(await waiting()).toEqual([]);
-    await apply(event(attemptsMax));
+    await apply({ Records: [await onLastAttempt(message('1', sources.all))] });
     expect(await takeDead(dead)).toEqual([
       {
         body: JSON.stringify(message('1', sources.all)),

@@ -5,9 +5,9 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import { brokerEvents, isId, sources } from '../../lib/broker/queues.ts';
-import { attemptsMax } from '../../lib/platform/consume.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
-import { contextOf, redelivered, sqsEvent, sqsRecord } from '../support/lambda.ts';
+import { contextOf, redelivered, sqsEvent } from '../support/lambda.ts';
+import { onLastAttempt } from '../support/last-attempt.ts';
 import {
   columnsOf,
   everyOddMessage,
@@ -112,12 +112,11 @@ async function fresh(): Promise<void> {
 
 /** Delivers a message, and what it separates, each until it is done with. */
 async function deliver(body: unknown): Promise<void> {
-  const event = { Records: [sqsRecord(body, attemptsMax)] };
+  const event = { Records: [await onLastAttempt(body)] };
   expect(redelivered(event, await apply(event, contextOf()))).toEqual([]);
   const rest = await rowsOf('select body from signalbox.outbox where dedupe_key is not null');
   await run('delete from signalbox.outbox');
-  const separated = sqsEvent(...rest.map((row) => row['body']));
-  for (const record of separated.Records) record.attributes.ApproximateReceiveCount = '3';
+  const separated = { Records: await Promise.all(rest.map(({ body }) => onLastAttempt(body))) };
   expect(redelivered(separated, await apply(separated, contextOf()))).toEqual([]);
   expect(await rowsOf('select body from signalbox.outbox where dedupe_key is not null')).toEqual(
     [],
@@ -260,7 +259,7 @@ test('the queue: each odd value of each field of a message changes nothing for t
   const messages = everyOddMessage({ broker_ids: '7', flag: 2, source: 1, source_type: 1 });
   for (const odd of chunks(messages)) {
     await run('delete from user_prop_db.broker_base');
-    const records = odd.map(({ message }) => sqsRecord(message, attemptsMax));
+    const records = await Promise.all(odd.map(({ message }) => onLastAttempt(message)));
     const event = { Records: [...records, ...sqsEvent(messageOf(good, 1)).Records] };
     expect(redelivered(event, await apply(event, contextOf()))).toEqual([]);
     expect(

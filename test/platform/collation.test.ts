@@ -25,6 +25,7 @@ const texts = [
   'user_prop_db.sublessor_contract_posting.message',
   'user_prop_db.sublessor_difference.ours',
   'user_prop_db.sublessor_difference.theirs',
+  'user_prop_db.sublessor_income_open.why',
   'push_db.push.content',
   'push_db.push.data',
   'push_db.push.reason',

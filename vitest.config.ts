@@ -6,7 +6,8 @@ import { recordedSeconds } from './test/support/test-times.ts';
 
 /**
  * Starts the longest files first, by docs/test-times.md; a file that is not listed there comes before all others.
- * System tests run one at a time: they are spread among the others, or they would wait for each other in all workers.
+ * Tests of the deployed stack run one at a time, and the first waits for the deploy: they are spread among the others,
+ * or they would wait in all workers.
  */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -15,14 +16,18 @@ class LongestFirst extends BaseSequencer {
       seconds.get(relative(import.meta.dirname, moduleId)) ?? Number.POSITIVE_INFINITY;
     const sorted = await super.sort(files);
     const longestFirst = sorted.toSorted((a, b) => secondsOf(b) - secondsOf(a) || 0);
-    const isSystem = ({ project }: TestSpecification) => project.name === 'system';
-    const order = longestFirst.filter((file) => !isSystem(file));
-    const system = longestFirst.filter(isSystem);
-    const apart = Math.ceil(order.length / (system.length + 1)) + 1;
-    for (const [index, file] of system.entries()) order.splice(index * apart, 0, file);
+    const usesStack = ({ project }: TestSpecification) =>
+      project.name === 'system' || project.name === 'deployed';
+    const order = longestFirst.filter((file) => !usesStack(file));
+    const stack = longestFirst.filter(usesStack);
+    const apart = Math.ceil(order.length / (stack.length + 1)) + 1;
+    for (const [index, file] of stack.entries()) order.splice(index * apart + firstOthers, 0, file);
     return order;
   }
 }
+
+/** Other files that start before the first that needs the deployed stack. */
+const firstOthers = 6;
 
 /** Tests that need no servers, or ask for the few that they need themselves, as the simulation does for a MySQL. */
 const withoutServers = [
@@ -39,9 +44,8 @@ const withoutServers = [
 const maxWorkers = 3;
 
 /**
- * A server starts when the first file that needs it asks for it. Component tests have a MySQL for each worker; system
- * tests share the deployed stack and run one at a time beside them. At the end all logs are searched for what must not
- * be in a log.
+ * A server starts when the first file that needs it asks for it. Component tests have a MySQL for each worker; tests of
+ * the deployed stack run one at a time beside them. At the end all logs are searched for what must not be in a log.
  */
 export default defineConfig({
   test: {
@@ -51,6 +55,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    env: { TZ: 'Asia/Shanghai' }, // As deployed functions have it.
+    setupFiles: 'test/support/log-file.ts',
     projects: [
       {
         extends: true,
@@ -70,7 +76,7 @@ export default defineConfig({
         test: {
           name: 'deployed',
           include: ['test/ops/*.test.ts'],
-          setupFiles: ['test/support/environment.ts', 'test/support/deployed.ts'],
+          setupFiles: ['test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
         },
       },
       {
@@ -78,7 +84,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          setupFiles: 'test/support/one-at-a-time.ts',
+          setupFiles: ['test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
           testTimeout: 120_000,
         },
       },

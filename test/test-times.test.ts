@@ -32,6 +32,21 @@ describe('docs/test-times.md', () => {
   });
 });
 
+test('on a machine that takes twice as long the limit of a file is two minutes', () => {
+  const page = withTimes('\n| file |', [
+    { file: 'test/call/a.test.ts', seconds: 40 },
+    { file: 'test/order/b.test.ts', seconds: 10 },
+  ]);
+  const slow = (seconds: number) => [
+    { file: 'test/call/a.test.ts', seconds },
+    { file: 'test/order/b.test.ts', seconds: 100 - seconds },
+  ];
+  expect(tooSlow(slow(90), page)).toEqual([]);
+  expect(tooSlow([...slow(90), { file: 'test/call/c.test.ts', seconds: 121 }], page)).toHaveLength(
+    1,
+  );
+});
+
 test('shows ten files at the most, slowest first', () => {
   const many = Array.from({ length: 12 }, (_, index) => ({
     file: `test/${index}`,

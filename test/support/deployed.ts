@@ -1,4 +1,5 @@
-/** Component tests that need the deployed stack wait for it here, where waiting does not count as theirs. */
+/** Tests that need the deployed stack wait for it here, where waiting does not count as theirs. */
 import { started } from './started.ts';
 
-await started('stack');
+const { emulator } = await started('stack');
+Object.assign(process.env, emulator.env);

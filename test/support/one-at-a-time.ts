@@ -1,6 +1,5 @@
-/** System tests change the one deployed stack: a file waits until no other one runs. */
+/** Tests of the deployed stack change it, or deploy it again: a file waits until no other one runs. */
 import { afterAll } from 'vitest';
 import { exclusively } from './started.ts';
 
-const release = await exclusively('system');
-afterAll(release);
+afterAll(await exclusively('stack'));

@@ -1,6 +1,7 @@
 /** The servers of a test run: `setup` is called once; each server starts when a test file first asks for it. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
@@ -86,7 +87,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
         const before = queues.get(url);
         queues.set(url, Promise.all([before, once(response, 'close')]));
         await before;
-        response.write(' ');
+        response.flushHeaders();
         return;
       }
       response.end(JSON.stringify(await servers.start(url.slice(1))));
@@ -95,8 +96,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     }
   });
   starter.requestTimeout = 0;
-  const port = await freePort('the starter of servers', undefined);
-  await new Promise<void>((listening) => starter.listen(port, '127.0.0.1', listening));
+  await new Promise<void>((listening) => starter.listen(0, '127.0.0.1', listening));
+  const { port } = starter.address() as AddressInfo;
   // Deploying takes half a minute: in a whole run it goes beside the first files, and its failure is told to who asks.
   if (process.env[runVariables.whole]) servers.start('stack').catch(() => {});
   project.provide('dir', dir);
@@ -115,6 +116,7 @@ class Servers {
   readonly #progress = progressOn(process.stdout);
   readonly #promises = new Map<string, Promise<unknown>>();
   readonly #closings: (() => Promise<void>)[] = [];
+  #stopping = false;
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -132,15 +134,20 @@ class Servers {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     await Promise.allSettled(this.#promises.values());
-    await Promise.all(this.#closings.map((close) => close()));
+    await Promise.allSettled(this.#closings.map((close) => close()));
     await this.#processes.endAll();
   }
 
   #once<Value>(name: string, start: () => Promise<Value>): Promise<Value> {
-    const known = this.#promises.get(name) ?? start();
-    this.#promises.set(name, known);
-    return known as Promise<Value>;
+    const known = this.#promises.get(name);
+    if (known) return known as Promise<Value>;
+    if (this.#stopping) throw new Error(`${name} was not started: the tests are over.`);
+    const starting = start();
+    this.#promises.set(name, starting);
+    starting.catch(() => this.#promises.delete(name)); // Whoever asks next tries again.
+    return starting;
   }
 
   #step<Value>(title: string, start: () => Promise<Value>): Promise<Value> {
@@ -224,7 +231,7 @@ class Servers {
   async #stack(): Promise<Started['stack']> {
     const [emulator, redis, mysql, simulators] = await Promise.all([
       this.#emulator(),
-      this.#redis(),
+      this.#redis('redis-stack'), // Its functions forget keys that component tests look at.
       this.#mysql('mysql', false),
       this.#simulators(),
     ]);

@@ -1,15 +1,20 @@
+import { get, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { inject } from 'vitest';
 import type { Started, WorkerServers } from './servers.ts';
 
-async function ask(path: string): Promise<Response> {
-  const response = await fetch(inject('starter') + path);
-  if (!response.ok) throw new Error(`${path} did not start: ${await response.text()}`);
-  return response;
+/** Asks the starter (servers.ts). Not by `fetch`, which gives up after five minutes: a first installation takes longer. */
+async function ask(path: string): Promise<IncomingMessage> {
+  const response = await new Promise<IncomingMessage>((answered, failed) => {
+    get(inject('starter') + path, answered).on('error', failed);
+  });
+  if (response.statusCode === 200) return response;
+  throw new Error(`${path} did not start: ${await text(response)}`);
 }
 
 /** Starts a server of this test run, unless it runs already, and waits until it is up. */
 export async function started<Name extends keyof Started>(name: Name): Promise<Started[Name]> {
-  return (await (await ask(`/${name}`)).json()) as Started[Name];
+  return JSON.parse(await text(await ask(`/${name}`))) as Started[Name];
 }
 
 /** The number of this worker, from 1; two test files that run at once have different ones. */
@@ -22,7 +27,7 @@ export const workerServers = (): Promise<WorkerServers> => started(`worker-${wor
  * Waits until no other test file holds `name`, then holds it until the returned function is called or this process
  * ends.
  */
-export async function exclusively(name: string): Promise<() => Promise<void>> {
-  const response = await ask(`/exclusively/${name}`); // Its body stays open: the end of the connection releases.
-  return async () => await response.body?.cancel();
+export async function exclusively(name: string): Promise<() => void> {
+  const response = await ask(`/exclusively/${name}`); // The end of its connection releases.
+  return () => void response.destroy();
 }

@@ -15,6 +15,7 @@ import {
   callNamed,
   consumersOf,
   depsWith,
+  freshGate,
   priceFen,
   resumer,
   setAccount,
@@ -40,6 +41,7 @@ const lookEvery = 130;
 export const callsOf = (count: number): Scenario => ({
   name: `calls-${count}`,
   long: true,
+  prepare: freshGate,
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
     ...['call_pair', 'charge_stop', 'broker_phone', 'sublessor_call_log_201409'].map(ours),

@@ -34,10 +34,10 @@ const withoutServers = [
   'test/{structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/queues.test.ts',
-  'test/call/{allocation,filter,standing}.test.ts',
+  'test/call/{allocation,filter,k3,standing}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
-  'test/order/{changes,lateness,scenarios,singer,transactions}.test.ts',
-  'test/platform/{by-hand,http,mask,schedule,time}.test.ts',
+  'test/order/{changes,lateness,scenarios,singer,statements,transactions}.test.ts',
+  'test/platform/{by-hand,cut,http,mask,schedule,time,tls}.test.ts',
 ];
 
 /** As many as keep two cores busy while a system test waits for a schedule or a visibility timeout. */

@@ -61,6 +61,7 @@ export const call: Scenario = {
     ...['signalbox.outbox', 'signalbox.claim', 'user_prop_db.call_pair'],
     ...['user_prop_db.sublessor_call_log_201409', 'user_prop_db.charge_stop'],
     ...['user_prop_db.sublessor_call_payment_log_201409', 'user_prop_db.broker_phone'],
+    'user_prop_db.broker_phone_run',
   ],
   begin: (stage) => {
     const { world, faults, queues } = stage;

@@ -44,7 +44,13 @@ export const callsOf = (count: number): Scenario => ({
   prepare: freshGate,
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
-    ...['call_pair', 'charge_stop', 'broker_phone', 'sublessor_call_log_201409'].map(ours),
+    ...[
+      'call_pair',
+      'charge_stop',
+      'broker_phone',
+      'broker_phone_run',
+      'sublessor_call_log_201409',
+    ].map(ours),
     ...['sublessor_call_payment_log_201409', 'sublessor_accounting_income_201409'].map(ours),
     ...['contract', 'contract_posting', 'income_cursor', 'income_open', 'account'].map((name) =>
       ours(`sublessor_${name}`),

@@ -40,6 +40,9 @@ const withoutServers = [
   'test/platform/{by-hand,cut,http,mask,schedule,time,tls}.test.ts',
 ];
 
+/** A project that names set-up files does not get those of the whole run: each names this one. */
+const logFile = 'test/support/log-file.ts';
+
 /** As many as keep two cores busy while a system test waits for a schedule or a visibility timeout. */
 const maxWorkers = 3;
 
@@ -56,11 +59,10 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     env: { TZ: 'Asia/Shanghai' }, // As deployed functions have it.
-    setupFiles: 'test/support/log-file.ts',
     projects: [
       {
         extends: true,
-        test: { name: 'alone', include: withoutServers },
+        test: { name: 'alone', include: withoutServers, setupFiles: logFile },
       },
       {
         extends: true,
@@ -68,7 +70,7 @@ export default defineConfig({
           name: 'component',
           include: ['test/**/*.test.ts'],
           exclude: [...withoutServers, 'test/{ops,system}/**', 'test/logs.test.ts'],
-          setupFiles: 'test/support/environment.ts',
+          setupFiles: [logFile, 'test/support/environment.ts'],
         },
       },
       {
@@ -76,7 +78,7 @@ export default defineConfig({
         test: {
           name: 'deployed',
           include: ['test/ops/*.test.ts'],
-          setupFiles: ['test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
+          setupFiles: [logFile, 'test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
         },
       },
       {
@@ -84,7 +86,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          setupFiles: ['test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
+          setupFiles: [logFile, 'test/support/deployed.ts', 'test/support/one-at-a-time.ts'],
           testTimeout: 120_000,
         },
       },

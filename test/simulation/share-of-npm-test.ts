@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { serverOfWorker } from '../support/databases.ts';
+import { started, worker } from '../support/started.ts';
 import { crashInPairs, crashSingly, newRuns, swarms } from './campaigns.ts';
 import { type Databases, openDatabases } from './database.ts';
 import { planned, silencesAt } from './faults.ts';
@@ -14,7 +14,7 @@ export function databasesOfFile(): () => Databases {
   vi.setConfig({ testTimeout });
   let databases: Databases | undefined;
   beforeAll(async () => {
-    databases = await openDatabases(serverOfWorker());
+    databases = await openDatabases(await started(`mysql-simulation-${worker}`));
   });
   afterAll(async () => await databases?.close());
   return () => {

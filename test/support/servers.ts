@@ -53,8 +53,8 @@ export interface Started {
   readonly 'redis-alone': Omit<RedisGateway, 'close'>;
   /** What the component tests of one worker work with. */
   readonly [worker: `worker-${number}`]: WorkerServers;
-  /** Its MySQL alone, for a simulation. */
-  readonly [mysql: `mysql-${number}`]: Mysql;
+  /** A MySQL of a worker: that of its component tests, or one for its simulations, which no other test writes to. */
+  readonly [mysql: `mysql-${number}` | `mysql-simulation-${number}`]: Mysql;
   /** The deployed product, with a MySQL and partners of its own. */
   readonly stack: {
     readonly endpoints: Endpoints;

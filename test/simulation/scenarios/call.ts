@@ -49,14 +49,9 @@ const swarmCalls = 9;
 const swarmSeconds = 400;
 const daySeconds = 86_400;
 
-/** The gate as the migrations leave it: component tests on the same server empty it. */
-export const freshGate =
-  "delete from user_prop_db.charge_gate; insert into user_prop_db.charge_gate (scope) values ('all')";
-
 /** Calls are filtered and charged while everything goes wrong, and at the end all books agree to the fen. */
 export const call: Scenario = {
   name: 'call',
-  prepare: freshGate,
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'user_prop_db.call_pair'],
     ...['user_prop_db.sublessor_call_log_201409', 'user_prop_db.charge_stop'],

@@ -15,7 +15,6 @@ import {
   callNamed,
   consumersOf,
   depsWith,
-  freshGate,
   priceFen,
   resumer,
   setAccount,
@@ -41,7 +40,6 @@ const lookEvery = 130;
 export const callsOf = (count: number): Scenario => ({
   name: `calls-${count}`,
   long: true,
-  prepare: freshGate,
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit'],
     ...[

@@ -63,8 +63,8 @@ async function runCommand(args: readonly string[], deps: CliDeps): Promise<void>
   await found.command.run(said, { ...deps, target, signal: deps.endSignal() });
 }
 
-/** The command that the words name and what follows them, or the help that they ask for. */
-function commandOf([name = '--help', ...args]: readonly string[]):
+/** Returns the command that the words name and what follows them, or the help that they ask for. */
+export function commandOf([name = '--help', ...args]: readonly string[]):
   | { readonly command: Command; readonly args: readonly string[] }
   | { readonly help: string } {
   if (name === '--help' || name === 'help') return { help: help() };

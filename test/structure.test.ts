@@ -57,6 +57,14 @@ test('every runbook belongs to an alarm, every alarm has one', () => {
   expect(written.toSorted()).toEqual([...named, ...procedures].toSorted());
 });
 
+test('the rows of the bug bank are its patches, each once and in order', () => {
+  const rows = text('docs/bug-bank.md').match(/^\| \[.+$/gm) ?? [];
+  const bugs = globSync('*.patch', { cwd: join(root, 'test/simulation/bugs') }).toSorted();
+  expect(rows.map((row) => row.match(/^\| \[.+?\]\((.+?)\) /)?.[1])).toEqual(
+    bugs.map((file) => `../test/simulation/bugs/${file}`),
+  );
+});
+
 const sourceFolders = ['functions', 'lib', 'infra', 'local', 'ops'];
 
 /** Runs dependency-cruiser on a tree: the names of the broken rules, and how many of our files it saw. */

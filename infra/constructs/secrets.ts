@@ -7,7 +7,8 @@ import type { SecretName } from '../../lib/platform/names.ts';
 export const secrets = {
   mysql: 'our own schemas; made by the deploy unless mysqlSecurityGroup is given',
   'mysql-upstream': 'a MySQL user who may read anjuke_db',
-  'mysql-order': 'a MySQL user who may read order_db and its binlog; SHOW VIEW helps',
+  'mysql-order':
+    'a MySQL user who may read order_db and its binlog; SHOW VIEW helps, on Aurora EXECUTE on mysql.rds_show_configuration',
   redis: 'the Upstash Redis that the site reads',
   'weixin-redis': 'the Redis that holds WeChat’s access token',
   opensearch: 'OpenSearch; made by the deploy unless opensearchUrl is given',

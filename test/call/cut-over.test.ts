@@ -172,6 +172,31 @@ const reconciled = async () => {
   return [outcome, ...found.map(({ kind, subject }) => `${kind}: ${subject}`)];
 };
 
+const page = readFileSync(join(root, 'docs/runbooks/cut-over.md'), 'utf8');
+const sections = page.split(/^## /m).slice(1);
+
+test('the page gives each step of a section one number, in order', () => {
+  expect(sections.map((section) => section.split('\n', 1)[0])).toEqual([
+    ...['Before: shadow', 'The switch', 'The way back'],
+  ]);
+  for (const section of sections) {
+    const numbers = [...section.matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number));
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+    expect(numbers.length).toBeGreaterThan(2);
+  }
+});
+
+test('the page ends shadow mode after decisions and charges are switched off, and switches them on after the import', () => {
+  const [section = ''] = sections.filter((one) => one.startsWith('The switch'));
+  const places = [
+    ...['switch off charging', 'switch off call/filter-call', '"shadow": false'],
+    ...['"what": "money"', 'switch on call/filter-call', 'switch on charging'],
+  ].map((step) => section.split(step).map((part) => part.length));
+  expect(places.map((parts) => parts.length)).toEqual([2, 2, 2, 2, 2, 2]);
+  const order = places.map(([before = 0]) => before);
+  expect(order).toEqual(order.toSorted((a, b) => a - b));
+});
+
 async function begin(): Promise<void> {
   await resetDatabases();
   await createHistory();
@@ -274,7 +299,6 @@ test('there and back and there again, with calls and pairs between any two steps
     'postponed',
   ]);
   await ours('call-30', { caller: five });
-  const page = readFileSync(join(root, 'docs/runbooks/cut-over.md'), 'utf8');
   await run(page.match(/```sql\n([\s\S]*?)```/)?.[1] ?? '');
   shadow(true);
   await filtering('on');

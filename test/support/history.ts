@@ -7,8 +7,8 @@ export async function createHistory(): Promise<void> {
   await run(`drop schema if exists ${schema};
     create schema ${schema} default character set utf8mb4;
     create table ${schema}.sublessor_call_log_201409 (
-      id bigint primary key, call_id varchar(64) unique, user_id bigint, caller varchar(32),
-      callee varchar(32), status int, started_at datetime, duration int, call_type tinyint,
+      id bigint primary key, call_id varchar(64) collate utf8mb4_bin unique, user_id bigint,
+      caller varchar(32), callee varchar(32), status int, started_at datetime, duration int, call_type tinyint,
       filter_rule tinyint null, created_at datetime);
     create table ${schema}.sublessor_call_payment_log_201409 (
       id bigint primary key, call_log_id bigint null unique, reverses_id bigint null unique,

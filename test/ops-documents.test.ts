@@ -1,0 +1,86 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { functionIds } from '../infra/constructs/bundle.ts';
+import { brokerSwitches } from '../lib/broker/switches.ts';
+import { callSwitches } from '../lib/call/switches.ts';
+import { orderSwitches } from '../lib/order/switches.ts';
+import { isSwitch } from '../lib/platform/switches.ts';
+import { root } from '../local/root.ts';
+import { commandOf } from '../ops/cli.ts';
+import { read, type Said } from '../ops/command.ts';
+
+const switches = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
+const ids = functionIds();
+const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root }).toSorted()];
+
+/** Commands of a page: in backticks, with or without `npm run ops -- `, or a line of a code block up to its explanation. */
+const commandsIn = (page: string): string[] =>
+  [
+    ...page.matchAll(/`npm run ops -- ([^`]+)`/g),
+    ...page.matchAll(/`((?:dead|switch) [^`]+)`/g),
+    ...page.matchAll(/^npm run ops -- (.+?)(?: {2,}.*)?$/gm),
+  ]
+    .map(([, command = '']) => command)
+    .filter((command) => command !== '…');
+
+const documented = pages.flatMap((path) =>
+  commandsIn(readFileSync(join(root, path), 'utf8')).map((command) => ({ path, command })),
+);
+
+/** Splits a command as a shell does; a placeholder such as `<function id>` is one word. */
+const wordsOf = (command: string): string[] =>
+  [...command.matchAll(/'([^']*)'|"([^"]*)"|(<[^>]*>)|(\S+)/g)].map(
+    ([, single, double, placeholder, bare]) => single ?? double ?? placeholder ?? bare ?? '',
+  );
+
+/** Replaces `off|on` by each of its words. */
+const variantsOf = (command: string): string[] => {
+  const [choice] = command.match(/(?<=\s)[a-z]+(\|[a-z]+)+(?=\s)/) ?? [];
+  return choice ? choice.split('|').map((word) => command.replace(choice, word)) : [command];
+};
+
+const isPlaceholder = (word: string): boolean => word === '…' || /^<[^<>]+>$/.test(word);
+
+function checkCommand(command: string): void {
+  const found = commandOf(wordsOf(command));
+  if ('help' in found) throw new Error('It shows the help.');
+  const { usage, takes } = found.command;
+  const said = read(found.args, takes);
+  const firstLine = usage.split('\n', 1)[0] ?? '';
+  const [, name] = firstLine.match(/ <([\w| ]+)>/) ?? [];
+  expect(said.words).toHaveLength(name ? 1 : 0);
+  if (/(?<!\[)--why TEXT/.test(firstLine)) expect(said.why).toBeTruthy();
+  checkName(firstLine, said);
+  if (said.input !== undefined && said.input !== '{…}') JSON.parse(said.input);
+}
+
+function checkName(firstLine: string, { words: [name] }: Said): void {
+  if (name === undefined || isPlaceholder(name)) return;
+  if (firstLine.startsWith('switch ')) expect(isSwitch(switches, name), name).toBe(true);
+  else expect(ids).toContain(name);
+}
+
+test('the documents name commands of every kind', () => {
+  const first = new Set(documented.map(({ command }) => command.split(' ', 1)[0]));
+  expect([...first].toSorted()).toEqual(['dead', 'run', 'state', 'switch']);
+  expect(documented.length).toBeGreaterThan(40);
+});
+
+test.each(documented)('$path: npm run ops -- $command', ({ command }) => {
+  for (const variant of variantsOf(command)) checkCommand(variant);
+});
+
+test.each([
+  'switch charging off',
+  'switch off charging',
+  'switch off charges --why "…"',
+  'switch off call/filter-call charging --why "…"',
+  'switch on',
+  'dead drop call/charge-call',
+  'run call/reconcile --why "…"',
+  'run call/nothing',
+  "run call/reconcile --input '{from}'",
+])('%s is no command', (command) => {
+  expect(() => checkCommand(command)).toThrow();
+});

@@ -8,13 +8,16 @@ import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql.ts';
 import { secret } from '../../lib/platform/secret.ts';
+import { switches } from '../../lib/platform/switches.ts';
 
 const callSettings = settings('call', CallSettings);
+const db = mysql<AccountingTables>('mysql', longStatements);
 const deps = {
-  mysql: mysql<AccountingTables>('mysql', longStatements),
+  mysql: db,
   payments: payments(callSettings, secret('payment', PaymentAccount)),
   k3: k3(callSettings),
   settings: callSettings,
+  stopped: switches({ mysql: db }),
 };
 
 export const handler = byHand(ReconcileDays, (days, hand) => reconcile(deps, days, hand));

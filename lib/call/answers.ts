@@ -47,7 +47,8 @@ export async function record({ mysql, deliver }: AnswerDeps, charge: Charge, ans
   };
 }
 
-function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
+/** Why an owner's listings go offline after a final answer; undefined where they stay as they are. */
+export function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
   if (answer.is === 'refused') return reasonOf(answer);
   // Below 0, too: the payment centre may let an owner owe it something.
   return answer.balanceFen !== undefined && answer.balanceFen <= 0 ? 'balance is 0' : undefined;

@@ -22,8 +22,9 @@ const Decision = z.object({
 });
 
 /**
- * Why a call was charged or not, and in shadow mode what would have been decided, from what was written down when it was decided: what is known of its caller now may
- * be something else. And what followed: charge, reversal, income, listings.
+ * Explains why a call was charged or not, or in shadow mode what would have been decided, from what was written down
+ * at the decision: what is known of its caller now may be something else. And what followed: charge, reversal, income,
+ * listings.
  */
 export async function explain(
   { mysql }: { readonly mysql: Db },

@@ -4,10 +4,12 @@ import { audit, Who, Why } from '../platform/audit.ts';
 import { commit, type Deliver, type FollowUp, toQueue } from '../platform/outbox.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
+import { offlineBecause } from './answers.ts';
 import { payments as paymentLog } from './charge-rows.ts';
 import { isHeld, type Stopped } from './in-hand.ts';
 import type { Payments } from './payments.ts';
 import { callsToCharge, listingSwitches } from './queues.ts';
+import { byHand, toppedUp } from './reversals.ts';
 import type { CallSettings } from './settings.ts';
 import type { ChargeState } from './states.ts';
 
@@ -17,8 +19,8 @@ export const SettleByHand = z
   .strictObject({
     payment_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of a payment'),
     /**
-     * `charged`: its trade was done. `refused`: it was not, and never will be. `free`: it was not, and the call may be
-     * charged, or the charge reversed, under another id.
+     * `charged`: its trade was done. `refused`: it was not, and never will be, under any id. `free`: it was not, and the
+     * call may be charged, or the charge reversed, under another id.
      */
     to: z.enum(['charged', 'refused', 'free']),
     /** What shows it: the payment centre's ticket, letter or line of a statement. */
@@ -139,7 +141,7 @@ async function write(
     .set({
       state: to === 'charged' ? 'charged' : 'refused',
       epoch: epoch + 1,
-      reason: `by hand: ${proof}`,
+      reason: `${byHand}${proof}`,
       in_hand_until: null,
       ask_at: null,
     })
@@ -152,17 +154,24 @@ async function write(
   return numUpdatedRows > 0n;
 }
 
-/** A reversal is posted, a free call is charged again, an owner whose money is used up goes offline. */
+/** Posts a reversal, charges a free call again, and tells call/switch-listings what the trade means for the owner. */
 async function consequences(
   trx: Trx,
   { id, user_id, amount_fen, call_log_id, reverses_id }: Row,
   { to }: SettleByHand,
-  { balance_fen }: Evidence,
+  { trade, balance_fen }: Evidence,
 ): Promise<FollowUp[]> {
-  if (to === 'charged' && reverses_id !== null)
+  if (to === 'charged' && reverses_id !== null) {
     await post(trx, { id, user_id, amount_fen, reverses_id });
+    return balance_fen !== undefined && balance_fen > 0
+      ? [await toppedUp(trx, user_id, balance_fen)]
+      : [];
+  }
   if (call_log_id === null) return [];
   if (to === 'free') return [toQueue(callsToCharge, { callLogId: call_log_id, userId: user_id })];
-  if (to === 'refused' || balance_fen !== 0) return [];
-  return [toQueue(listingSwitches, { userId: user_id, paymentId: id, why: 'balance is 0' })];
+  const is = to === 'charged' ? 'done' : 'refused';
+  // The payment centre has refused this owner nothing.
+  if (trade !== is) return [];
+  const why = offlineBecause({ is, balanceFen: balance_fen });
+  return why ? [toQueue(listingSwitches, { userId: user_id, paymentId: id, why })] : [];
 }

@@ -4,6 +4,7 @@ import { audit, Who, Why } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { payments as paymentLog } from './charge-rows.ts';
+import type { Stopped } from './in-hand.ts';
 import type { Payments } from './payments.ts';
 import { plusDays } from './statements.ts';
 import type { CallTables } from './tables.ts';
@@ -27,7 +28,7 @@ export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;
 interface PaymentIdDeps {
   readonly mysql: Kysely<CallTables>;
   readonly payments: Pick<Payments, 'statementOf' | 'tradeOf'>;
-  readonly stopped: (...names: readonly string[]) => Promise<string | undefined>;
+  readonly stopped: Stopped;
 }
 
 /** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
@@ -53,7 +54,9 @@ export async function advancePaymentIds(
   if (plusDays(first, daysMax) < newest.today)
     throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
   let theirs = BigInt(known);
+  const [off, partnerOff] = [() => stopped('partner/payment'), 'partner/payment is off'];
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
+    if (await off()) return { outcome: partnerOff };
     if (day !== first && remaining() < statementMs)
       return { outcome: 'out of time', resume: { from: day, by, why, highest: String(theirs) } };
     for (const { tradeId } of await payments.statementOf(day)) theirs = max(theirs, idOf(tradeId));
@@ -61,6 +64,7 @@ export async function advancePaymentIds(
   }
   const next = max(theirs, BigInt(newest.id)) + idsPassedOver;
   if (next >= idMax) throw new Error(`Trade ${theirs} leaves no ids above it.`);
+  if (await off()) return { outcome: partnerOff };
   const above = await payments.tradeOf(String(next));
   if (above.is !== 'never seen')
     throw new Error(`The payment centre knows trade ${next}: name an earlier day as \`from\`.`);

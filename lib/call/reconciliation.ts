@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import type { Hand } from '../platform/by-hand.ts';
-import { isAway, textOf } from '../platform/errors.ts';
+import { isAway, PartnerAway, textOf } from '../platform/errors.ts';
 import type { Partner } from '../platform/http.ts';
 import { wallTime } from '../platform/time.ts';
 import type { AccountingTables } from './accounting-tables.ts';
@@ -13,10 +13,12 @@ import {
   differencesOfIncome,
 } from './differences.ts';
 import { differencesOfK3 } from './erp-differences.ts';
+import type { Stopped } from './in-hand.ts';
 import type { Payments } from './payments.ts';
 import { type Compared, daysNotCompared, type Part, writeDay } from './reconciled-days.ts';
 import type { CallSettings } from './settings.ts';
 import { differencesOfStatement, plusDays, type Statements, statementsOf } from './statements.ts';
+import type { CallSwitch } from './switches.ts';
 
 const daysMax = 400;
 
@@ -41,6 +43,7 @@ export interface ReconcileDeps {
   readonly payments: Pick<Payments, 'statementOf'>;
   readonly k3: Partner;
   readonly settings: () => Promise<Pick<CallSettings, 'shadow'>>;
+  readonly stopped: Stopped;
 }
 
 /** With less than this left no further day is begun. */
@@ -63,12 +66,11 @@ export async function reconcile(
   { from, to, ...how }: ReconcileDays,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
-  const { mysql, payments, settings } = deps;
+  const { mysql, settings } = deps;
   const isDaily = 'daily' in how;
   // The charges are the old system's, and it has the books.
   if (isDaily && (await settings()).shadow) return { outcome: 'in shadow mode', from, to };
-  const statements = statementsOf(payments);
-  const run: Run = { ...deps, statements, remaining, found: new Map(), unavailable: {} };
+  const run: Run = { ...deps, ...partnersOf(deps), remaining, found: new Map(), unavailable: {} };
   for (let day = from; day <= to; day = plusDays(day, 1)) {
     if (day !== from && remaining() < dayMs)
       return { ...said(from, day, run), resume: { from: day, to } };
@@ -87,6 +89,26 @@ interface Run extends ReconcileDeps {
   readonly found: Map<string, Difference>;
   /** Why a part could not be compared. */
   readonly unavailable: Partial<Record<Part, string>>;
+}
+
+/** The partners, of which one whose kill switch is off counts as unavailable. */
+function partnersOf({ payments, k3, stopped }: ReconcileDeps): Pick<Run, 'statements' | 'k3'> {
+  const unlessPartnerOff = async (name: CallSwitch, partner: string) => {
+    const off = await stopped(name);
+    if (off) throw new PartnerAway(partner, 'none', `${off} is off`);
+  };
+  return {
+    statements: statementsOf({
+      statementOf: async (day) => {
+        await unlessPartnerOff('partner/payment', 'the payment centre');
+        return await payments.statementOf(day);
+      },
+    }),
+    k3: async (call) => {
+      await unlessPartnerOff('partner/k3', 'K3');
+      return await k3(call);
+    },
+  };
 }
 
 const said = (from: string, to: string, { found, unavailable }: Run, isOpen = false) => {

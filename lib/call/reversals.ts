@@ -46,8 +46,9 @@ interface InHand {
 /**
  * Takes a wrong charge back, by new entries: the payment log's row, which fixes id and amount before the payment centre
  * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. Whoever
- * starts it again goes on with the same row; a reversal that was made is not made again. One that was refused can be made
- * again, as a new row with a new id: the payment centre answers the old id as it did.
+ * starts it again goes on with the same row; a reversal that was made is not made again. One that the payment centre
+ * refused can be made again, as a new row with a new id: the payment centre answers the old id as it did. One that a
+ * person has ended as refused cannot.
  */
 export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
   const [{ mysql, payments, stopped }, { payment_id }] = [deps, asked];
@@ -139,7 +140,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (!known) return { ...rest, ...(await insert(trx, rest, charge.call_type)) };
   const { id, state, held } = known;
   if (state === 'charged') return { outcome: 'reversed before', reversal_id: id };
-  if (state === 'refused' && known.reason === neverSeen)
+  if (state === 'refused' && isLastWord(known.reason))
     return { outcome: 'refused before', reversal_id: id };
   if (state === 'refused') {
     await detach(trx, id);
@@ -157,6 +158,13 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
 
 /** There is nothing to give back, now or later. */
 const neverSeen = 'the payment centre has never seen the charge';
+
+/** Begins the reason of a payment that a person has ended; no answer of the payment centre is written like this. */
+export const byHand = 'by hand: ';
+
+/** Whether no later attempt may follow a refusal. A person sets a charge free whose reversal may be made again. */
+const isLastWord = (reason: string | null): boolean =>
+  reason === neverSeen || reason?.startsWith(byHand) === true;
 
 /** A charge has one reversal: the refused one makes room for the next, and says itself what it was for. */
 const detach = (trx: Trx, id: string) =>
@@ -233,7 +241,7 @@ async function note(
 }
 
 /** Money that is given back counts like money that is paid in, from now on. */
-async function toppedUp(trx: Trx, user_id: string, balance: number): Promise<FollowUp> {
+export async function toppedUp(trx: Trx, user_id: string, balance: number): Promise<FollowUp> {
   const { rows } = await sql<{ now: string }>`select now() now`.execute(trx);
   return toQueue(listingSwitches, { user_id, topped_up_at: rows[0]?.now ?? '', balance });
 }

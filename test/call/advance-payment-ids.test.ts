@@ -106,6 +106,21 @@ test('the ids of payments are not moved while charges may begin', async () => {
   });
 });
 
+test('the ids of payments stay where they are while partner/payment is off: the payment centre is not asked', async () => {
+  await run(
+    "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'off', 'a', 'b'), ('partner/payment', 'off', 'a', 'b')",
+  );
+  const asked = async (): Promise<never> => {
+    throw new Error('The payment centre was asked.');
+  };
+  const deps = { mysql: db as never, payments: { statementOf: asked, tradeOf: asked } };
+  const parsed = AdvancePaymentIds.parse(input);
+  expect(
+    await advancePaymentIds({ ...deps, stopped: switches({ mysql: db }) }, parsed, hand),
+  ).toEqual({ outcome: 'partner/payment is off' });
+  expect(await rowsOf('select what from signalbox.audit')).toEqual([]);
+});
+
 test('a day that was passed over is noticed by the trade that is known above it', async () => {
   await run(
     "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'off', 'a', 'b')",

@@ -4,7 +4,9 @@ import { k3 as k3Client } from '../../lib/call/k3.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { ReconcileDays, reconcile as reconcileDays } from '../../lib/call/reconciliation.ts';
 import { PartnerAway } from '../../lib/platform/errors.ts';
+import type { Call } from '../../lib/platform/http.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
 import { callLog, contract, day, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -243,6 +245,7 @@ test('in shadow mode the schedule compares nothing: the charges are the old syst
     payments: payments(async () => settings, account),
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: true }),
+    stopped: async () => undefined,
   };
   const hand = { remaining: () => 600_000, progress: () => {} };
   await run(`delete from ${income}`);
@@ -281,6 +284,42 @@ test('K3 or the payment centre unavailable: what can be compared is written, and
   expect(await verdicts()).toEqual([[today, 'incomplete', 'statement,k3']]);
 });
 
+test.each([
+  ['partner/payment', 'statement', 'the payment centre is away: partner/payment is off', ['k3']],
+  ['partner/k3', 'k3', 'contract C-11: K3 is away: partner/k3 is off', ['payment']],
+])(
+  'while %s is off the partner is not asked, and %s is missing',
+  async (name, part, why, others) => {
+    await run("insert into signalbox.switch (name, state, `by`, why) values (?, 'off', 'a', 'b')", [
+      name,
+    ]);
+    const db = mysql<AccountingTables>('mysql');
+    const asked: string[] = [];
+    const centres = payments(async () => settings, account);
+    const theirs = k3Client(async () => ({ k3_url: k3.url }));
+    const deps = {
+      mysql: db,
+      payments: {
+        statementOf: async (of: string) => {
+          asked.push('payment');
+          return await centres.statementOf(of);
+        },
+      },
+      k3: async <Result>(call: Call<Result>) => {
+        asked.push('k3');
+        return await theirs(call);
+      },
+      settings: async () => ({ shadow: false }),
+      stopped: switches({ mysql: db as never }),
+    };
+    const hand = { remaining: () => 600_000, progress: () => {} };
+    const answer = await reconcileDays(deps, ReconcileDays.parse({ from: today }), hand);
+    expect(answer).toMatchObject({ outcome: 'incomplete', unavailable: { [part]: why } });
+    expect(await verdicts()).toEqual([[today, 'incomplete', part]]);
+    expect([...new Set(asked)]).toEqual(others);
+  },
+);
+
 const scheduled = (of: string) =>
   handler(
     { source: 'aws.events', time: `${dayAfter(of)}T03:30:00+08:00` } as never,
@@ -318,6 +357,7 @@ test('days that cannot be made up for are named, and block no other', async () =
     payments: { statementOf },
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: false }),
+    stopped: async () => undefined,
   };
   const daily = ReconcileDays.parse({
     ...{ source: 'aws.events', time: `${dayAfter(today)}T03:30:00+08:00` },
@@ -395,6 +435,7 @@ test('a trade that the statement lists twice is seen, on one day or on two', asy
     mysql: mysql<AccountingTables>('mysql'),
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: false }),
+    stopped: async () => undefined,
   };
   const reconcileWith = (of: (asked: string) => typeof listed) =>
     reconcileDays(

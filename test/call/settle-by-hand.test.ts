@@ -21,10 +21,12 @@ import { take, takeDead, testDeadLetterQueue, testQueue } from '../support/queue
 const dead = await testDeadLetterQueue(callsToCharge);
 const toCharge = await testQueue(callsToCharge);
 const offline = await testQueue(listingSwitches);
+await testDeadLetterQueue(listingSwitches);
 const { handler } = await import('../../functions/call/settle-by-hand.ts');
 const { handler: charge } = await import('../../functions/call/charge-call.ts');
 const { handler: postIncome } = await import('../../functions/call/post-income.ts');
 const { handler: reverseCharge } = await import('../../functions/call/reverse-charge.ts');
+const { handler: switchListings } = await import('../../functions/call/switch-listings.ts');
 const { handler: reconcile } = await import('../../functions/call/reconcile.ts');
 
 const centre = partnerOf('payment');
@@ -40,6 +42,8 @@ const settle = (input: Record<string, unknown>) => handler(input, contextOf());
 const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => JSON.parse(Body));
 const post = () => postIncome(eventOf('call/post-income', 'minute'), contextOf());
 const states = async () => (await chargeRows()).map(({ id, state }) => [id, state]);
+const listingStates = async () =>
+  (await rowsOf('select state from user_prop_db.sublessor_listings')).map(({ state }) => state);
 const actions = async () =>
   (await rowsOf('select what from signalbox.audit order by id')).map(({ what }) => what);
 
@@ -170,8 +174,8 @@ test('a charge that the payment centre has never seen ends refused, and is not s
 });
 
 /** A charge that is posted, and its reversal that got 4009 because its id stands for another refund. */
-async function reversal(): Promise<void> {
-  await account(42, 20_000);
+async function reversal(balance = 20_000): Promise<void> {
+  await account(42, balance);
   await contract('11', 9_000, { userId: '42' });
   await charge(sqsEvent(await decidedCall(42)), contextOf());
   await post();
@@ -180,6 +184,16 @@ const reverse = () =>
   reverseCharge({ payment_id: first, by: 'lena', why: 'wrong' }, contextOf()).catch(
     ({ message }) => message,
   );
+
+/** A refund of our own under the reversal's id, with another text than ours: the reversal gets 4009. */
+async function refundInOtherWords(): Promise<void> {
+  const body = { app: paymentAccount.app, trade_id: '820000000001', original_trade_id: first };
+  const values = { ...body, amount: 4_000, reason: 'old' };
+  await centre.ask('/trade/refund', { ...values, sign: signatureOf(values, paymentAccount.key) });
+  await reverse();
+  await run('update user_prop_db.sublessor_call_payment_log_201409 set in_hand_until = null');
+  await age(11);
+}
 
 test('a reversal that got 4009 is set free, and the charge is reversed under a new id', async () => {
   await reversal();
@@ -203,12 +217,7 @@ test('a reversal that got 4009 is set free, and the charge is reversed under a n
 
 test('a reversal that got 4009 for its own refund takes back income and contract together', async () => {
   await reversal();
-  const body = { app: paymentAccount.app, trade_id: '820000000001', original_trade_id: first };
-  const values = { ...body, amount: 4_000, reason: 'old' };
-  await centre.ask('/trade/refund', { ...values, sign: signatureOf(values, paymentAccount.key) });
-  await reverse();
-  await run('update user_prop_db.sublessor_call_payment_log_201409 set in_hand_until = null');
-  await age(11);
+  await refundInOtherWords();
   const done = { ...listed, payment_id: '820000000001', day: today };
   expect(await settle(done)).toMatchObject({ outcome: 'charged' });
   expect(await states()).toEqual([
@@ -222,6 +231,83 @@ test('a reversal that got 4009 for its own refund takes back income and contract
   expect(await balances()).toEqual([9_000]);
   expect(await sums()).toEqual([0, 0, 0]);
   expect(await differences()).toEqual([]);
+});
+
+test('listings come online when a reversal that gives money back is ended by hand', async () => {
+  await reversal(4_000);
+  const wentOffline = await bodies(offline);
+  expect(wentOffline).toMatchObject([{ why: 'balance is 0' }]);
+  await switchListings(sqsEvent(...wentOffline), contextOf());
+  await refundInOtherWords();
+  const done = { ...listed, payment_id: '820000000001', day: today };
+  expect(await settle(done)).toMatchObject({ outcome: 'charged' });
+  const told = await bodies(offline);
+  expect(told).toMatchObject([{ user_id: '42', balance: 4_000 }]);
+  await switchListings(sqsEvent(...told), contextOf());
+  expect(await listingStates()).toEqual(['online']);
+});
+
+test('listings stay as they are when a reversal that is ended by hand leaves a debt', async () => {
+  await reversal(4_000);
+  expect(await bodies(offline)).toHaveLength(1);
+  await account(42, -4_000);
+  await refundInOtherWords();
+  const done = { ...listed, payment_id: '820000000001', day: today };
+  expect(await settle(done)).toMatchObject({ outcome: 'charged' });
+  expect(await bodies(offline)).toEqual([]);
+});
+
+test('listings go offline when a charge that is ended by hand leaves a debt', async () => {
+  await account(42, 3_900, false, 100);
+  await tradeInOtherWords(first, '42', 4_000);
+  await charge(sqsEvent(await decidedCall(42)), contextOf());
+  await age(11);
+  expect(await settle({ ...listed, day: today })).toMatchObject({ outcome: 'charged' });
+  expect(await chargeRows()).toMatchObject([{ state: 'charged', balance_fen: '-100' }]);
+  const messages = await bodies(offline);
+  expect(messages).toEqual([{ userId: '42', paymentId: first, why: 'balance is 0' }]);
+  await switchListings(sqsEvent(...messages), contextOf());
+  expect(await listingStates()).toEqual(['offline']);
+});
+
+test('listings go offline when a charge that the payment centre refused is ended by hand, because the reason is unknown', async () => {
+  await account(42, 0);
+  await tradeInOtherWords(first, '42', 4_000);
+  await charge(sqsEvent(await decidedCall(42)), contextOf());
+  await age(11);
+  const refused = { ...neverSeen, to: 'refused', day: today };
+  expect(await settle(refused)).toMatchObject({ outcome: 'refused' });
+  const messages = await bodies(offline);
+  expect(messages).toEqual([{ userId: '42', paymentId: first, why: 'reason unknown' }]);
+  await switchListings(sqsEvent(...messages), contextOf());
+  expect(await listingStates()).toEqual(['offline']);
+});
+
+test('listings stay as they are when a charge is ended by hand as refused because its id is of another trade', async () => {
+  await conflicting();
+  const refused = { ...neverSeen, to: 'refused', day: today };
+  expect(await settle(refused)).toMatchObject({ outcome: 'refused' });
+  expect(await bodies(offline)).toEqual([]);
+});
+
+test('a reversal that is ended by hand as refused is final: the charge is not reversed again', async () => {
+  await reversal();
+  await account(43, 20_000);
+  await client.deduct({ tradeId: '820000000001', userId: '43', amountFen: 700 });
+  await reverse();
+  await run('update user_prop_db.sublessor_call_payment_log_201409 set in_hand_until = null');
+  await age(11);
+  const refused = { ...neverSeen, to: 'refused', payment_id: '820000000001', day: today };
+  expect(await settle(refused)).toMatchObject({ outcome: 'refused' });
+  expect(await reverse()).toMatchObject({
+    ...{ outcome: 'refused before', reversal_id: '820000000001' },
+  });
+  expect(await states()).toEqual([
+    [first, 'charged'],
+    ['820000000001', 'refused'],
+  ]);
+  expect(await income()).toEqual([[first, '11', 4_000]]);
+  expect((await ledger()).accounts['42']?.balance).toBe(16_000);
 });
 
 test('two who settle a charge at once do it once, and what cannot be written whole is not written', async () => {

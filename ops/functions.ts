@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import { brokerSwitches } from '../lib/broker/switches.ts';
+import { callSwitches } from '../lib/call/switches.ts';
+import { orderSwitches } from '../lib/order/switches.ts';
+import { isSwitch } from '../lib/platform/switches.ts';
 import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
@@ -64,6 +68,8 @@ async function untilDone(
   throw new Error(`Not done after ${invocationsMax} invocations. To go on:\n  ${goOn()}`);
 }
 
+const known = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
+
 const set = (state: 'off' | 'on', meaning: string): Command => ({
   usage: `switch ${state} <name> --why TEXT [--by NAME]
   ${meaning}`,
@@ -74,10 +80,12 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
     if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
     const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
     if (answer.outcome === 'never set')
-      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those there are.`);
+      throw new Mistake(
+        isSwitch(known, name)
+          ? `${name} was never off: \`switch list\` shows the switches that were.`
+          : `There is no switch ${name}: \`switch list\` shows the switches that were ever off.`,
+      );
     print(tablesOf(name, answer));
-    if (answer['before'] === 'never set')
-      print(`${name} was never set before: is the name the one that the function looks for?`);
   },
 });
 

@@ -1,10 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import { brokerSwitches } from '../lib/broker/switches.ts';
-import { callSwitches } from '../lib/call/switches.ts';
-import { orderSwitches } from '../lib/order/switches.ts';
-import { isSwitch } from '../lib/platform/switches.ts';
 import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
@@ -68,8 +64,6 @@ async function untilDone(
   throw new Error(`Not done after ${invocationsMax} invocations. To go on:\n  ${goOn()}`);
 }
 
-const known = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
-
 const set = (state: 'off' | 'on', meaning: string): Command => ({
   usage: `switch ${state} <name> --why TEXT [--by NAME]
   ${meaning}`,
@@ -79,12 +73,10 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
     const { why, by = userInfo().username } = said;
     if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
     const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
+    if (answer.outcome === 'no such switch')
+      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those that were off.`);
     if (answer.outcome === 'never set')
-      throw new Mistake(
-        isSwitch(known, name)
-          ? `${name} was never off: \`switch list\` shows the switches that were.`
-          : `There is no switch ${name}: \`switch list\` shows the switches that were ever off.`,
-      );
+      throw new Mistake(`${name} was never off: \`switch list\` shows those that were.`);
     print(tablesOf(name, answer));
   },
 });

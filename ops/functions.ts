@@ -73,11 +73,11 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
     const { why, by = userInfo().username } = said;
     if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
     const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
+    if (answer.outcome === 'no such switch')
+      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those that were off.`);
     if (answer.outcome === 'never set')
-      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those there are.`);
+      throw new Mistake(`${name} was never off: \`switch list\` shows those that were.`);
     print(tablesOf(name, answer));
-    if (answer['before'] === 'never set')
-      print(`${name} was never set before: is the name the one that the function looks for?`);
   },
 });
 

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely';
+import { cutTo } from '../platform/cut.ts';
 import { Rejected } from '../platform/errors.ts';
 import { type Partner, unlessAway } from '../platform/http.ts';
 import { inTransaction } from '../platform/mysql.ts';
@@ -180,7 +181,7 @@ async function note(
 ): Promise<'posted' | 'refused' | 'overtaken'> {
   const known = answer.success
     ? { bill_no: answer.bill_no, message: null }
-    : { message: answer.message.slice(0, messageLengthMax) };
+    : { message: cutTo(answer.message, messageLengthMax) };
   const { numUpdatedRows } = await trx
     .updateTable(postings)
     .set({ ...known, held_until: null, attempts: 0 })

@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { cutTo } from '../platform/cut.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { transitions } from './states.ts';
 
@@ -68,7 +69,7 @@ export async function writePlace(
 }
 
 const tried = (why: string | null) => ({
-  why: why?.slice(0, whyLengthMax) ?? null,
+  why: why === null ? null : cutTo(why, whyLengthMax),
   tried_at: why === null ? null : sql<string>`now(3)`,
 });
 

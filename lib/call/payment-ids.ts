@@ -9,6 +9,7 @@ import type { Payments } from './payments.ts';
 import { plusDays } from './statements.ts';
 import type { CallTables } from './tables.ts';
 
+const partner = 'partner/payment';
 const daysMax = 400;
 const Day = z.iso.date();
 
@@ -54,9 +55,9 @@ export async function advancePaymentIds(
   if (plusDays(first, daysMax) < newest.today)
     throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
   let theirs = BigInt(known);
-  const [off, partnerOff] = [() => stopped('partner/payment'), 'partner/payment is off'];
+  const isPartnerOff = async () => (await stopped(partner)) !== undefined;
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
-    if (await off()) return { outcome: partnerOff };
+    if (await isPartnerOff()) return { outcome: `${partner} is off` };
     if (day !== first && remaining() < statementMs)
       return { outcome: 'out of time', resume: { from: day, by, why, highest: String(theirs) } };
     for (const { tradeId } of await payments.statementOf(day)) theirs = max(theirs, idOf(tradeId));
@@ -64,7 +65,7 @@ export async function advancePaymentIds(
   }
   const next = max(theirs, BigInt(newest.id)) + idsPassedOver;
   if (next >= idMax) throw new Error(`Trade ${theirs} leaves no ids above it.`);
-  if (await off()) return { outcome: partnerOff };
+  if (await isPartnerOff()) return { outcome: `${partner} is off` };
   const above = await payments.tradeOf(String(next));
   if (above.is !== 'never seen')
     throw new Error(`The payment centre knows trade ${next}: name an earlier day as \`from\`.`);

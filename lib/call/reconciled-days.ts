@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { cutTo } from '../platform/cut.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { type Comparison, type Difference, kindsOf } from './differences.ts';
@@ -55,10 +56,10 @@ export async function writeDay(
 }
 
 function eachOnce(found: readonly Difference[]): Difference[] {
-  const cut = (value: string | null) => value && String(value).slice(0, lengths.value);
+  const cut = (value: string | null) => value && cutTo(String(value), lengths.value);
   const one = new Map<string, Difference>();
   for (const { kind, subject: whole, ours, theirs } of found) {
-    const subject = whole.slice(0, lengths.subject);
+    const subject = cutTo(whole, lengths.subject);
     const key = `${kind}\n${subject}`;
     if (!one.has(key)) one.set(key, { kind, subject, ours: cut(ours), theirs: cut(theirs) });
   }

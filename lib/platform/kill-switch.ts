@@ -16,6 +16,7 @@ export type SetSwitch = z.infer<typeof SetSwitch>;
 
 /** What it was before. */
 type Before = 'off' | 'on' | 'never set';
+type Outcome = Before | 'no such switch';
 
 /**
  * Sets one of the `known` kill switches and notes it in the audit trail. Lifting one lets go of what waits in the
@@ -30,12 +31,13 @@ type Before = 'off' | 'on' | 'never set';
 export async function setSwitch(
   { mysql, known }: { readonly mysql: Kysely<PlatformTables>; readonly known: Switches },
   { name, state, by, why }: SetSwitch,
-): Promise<{ outcome: 'off' | 'on' | 'never set'; before: Before; released?: number }> {
+): Promise<{ outcome: Outcome; before: Before; released?: number }> {
   if (state === 'off' && !isSwitch(known, name))
     throw new Error(`There is no switch ${name}. There are: ${Object.keys(known).join(', ')}.`);
   return await inTransaction(mysql, async (trx) => {
     const before = await stateOf(trx, name);
-    if (state === 'on' && before === 'never set') return { outcome: 'never set', before };
+    if (state === 'on' && before === 'never set')
+      return { outcome: isSwitch(known, name) ? 'never set' : 'no such switch', before };
     await trx
       .insertInto('signalbox.switch')
       .values({ name, state, by, why })

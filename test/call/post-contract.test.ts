@@ -122,6 +122,19 @@ test('a wrong account set is refused, byte for byte', async () => {
   expect(await outcomeOf('瑞庭（上海）1117 aaa')).toMatchObject({ outcome: 'posted' });
 });
 
+test('a refusal of K3 is cut to the column, a character of four bytes whole', async () => {
+  const deps = {
+    mysql: mysql<AccountingTables>('mysql'),
+    k3: k3Client(async () => ({ k3_url: k3.url })),
+  };
+  const KDAccount = `${'x'.repeat(493)}😀😀`;
+  await postContract(
+    { ...deps, settings: async () => ({ KDAccount }), stopped: async () => undefined },
+    SignedContract.parse(body),
+  );
+  expect(await ours()).toMatchObject({ message: `账套不存在：${'x'.repeat(493)}😀` });
+});
+
 test('other content under the same id, or another id under the same number, is set aside', async () => {
   await handle(signed);
   await changed({ amount_fen: 1_000_001 });

@@ -2,6 +2,7 @@ import type { ScheduledEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { postIncome } from '../../lib/call/income.ts';
+import { rememberFailure, writePlace } from '../../lib/call/income-place.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { connect } from '../../local/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
@@ -188,6 +189,17 @@ test('a reversal whose charge was not charged is named, and the rest is posted',
     ['104', null, 4_000],
   ]);
   expect(await balances()).toEqual([96_000]);
+});
+
+test('why a payment could not be posted is cut to the column, a character of four bytes whole', async () => {
+  const db = mysql<AccountingTables>('mysql');
+  const why = `${'x'.repeat(499)}😀😀`;
+  const passed = new Map([['101', why]]);
+  await db.transaction().execute((trx) => writePlace(trx, { cursor: '101', passed }));
+  expect(await remembered()).toEqual([['101', `${'x'.repeat(499)}😀`]]);
+  await run('update user_prop_db.sublessor_income_open set why = null');
+  await rememberFailure(db, '101', why);
+  expect(await remembered()).toEqual([['101', `${'x'.repeat(499)}😀`]]);
 });
 
 test('an account that is locked for long blocks its own owner only', async () => {

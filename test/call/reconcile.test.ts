@@ -476,6 +476,18 @@ test('differences whose subjects differ in case or a blank are two, and long tex
   ]);
 });
 
+test('a text of a partner is cut to the column, a character of four bytes whole', async () => {
+  await contract('12', 1_000);
+  await k3.ask('/contracts', {
+    ...{ KDAccount: accountSet, number: 'C-12', customer: '客户', amount: 1_000 },
+    signed_at: `${'永'.repeat(199)}😀😀`,
+  });
+  await reconcile();
+  expect(await found()).toEqual([
+    [...['contract date in K3', 'contract C-12', '2026-11-01 10:00:00'], `${'永'.repeat(199)}😀`],
+  ]);
+});
+
 test('a refund that was refused and made again is no difference', async () => {
   await run(
     `insert into ${log} (id, refund_refused_of, user_id, amount_fen, state, created_at)

@@ -133,6 +133,13 @@ test('a name that was never set is not lifted: it is a slip of the pen', async (
   expect([await switches(), await trail()]).toEqual([[], []]);
 });
 
+test('platform/set-switch says that there is no such switch when a misspelt name is lifted', async () => {
+  expect(await handler({ ...sample('on'), name: 'charing' }, contextOf())).toEqual({
+    ...{ outcome: 'no such switch', before: 'never set' },
+  });
+  expect([await switches(), await trail()]).toEqual([[], []]);
+});
+
 test.each(['audit', 'outbox'])(
   'a crash at %s leaves switch, trail and outbox as they were',
   async (table) => {

@@ -103,7 +103,7 @@ const day28Ms = 28 * 86_400_000;
 const usualTurnsMax = 50_000;
 const batchMax = 10;
 const traceLinesShown = 30;
-/** What frees no lock. */
+/** What frees no lock; a read that may wait for one can end another's wait, as a deadlock. */
 const holdsOn = /^\s*(begin|select|start)/i;
 const writes = /^\s*(commit|insert|update|delete|replace)/i;
 
@@ -248,7 +248,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       `${worker.name} ${counted ? `#${boundaries.length} ` : ''}${short(label)} ${fault ? `** ${fault} **` : ''}`,
     );
     if (counted) boundaries.push({ kind, label });
-    if (fault || (kind === 'sql' && !holdsOn.test(label))) freed = true;
+    if (fault || (kind === 'sql' && (!holdsOn.test(label) || mayWait(label)))) freed = true;
     if (fault === 'crash') return await kill(databases, world, worker);
     world.running.add(boundary);
     boundary.go(fault);
@@ -273,7 +273,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       ]);
       if (boundary.finished || !connection || !mayWait(label)) continue;
       looks = (await blocked()).has(connection.threadId) ? looks + 1 : 0;
-      if (looks < looksNeeded) continue;
+      if (looks < looksNeeded || boundary.finished) continue;
       if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);
       boundary.blockedSinceMs ??= world.nowMs;
       return;
@@ -286,9 +286,12 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     freed = false;
     if (someWaitForShared()) await realPause(surelyAfterMs);
     const waiting = await blocked();
-    for (const boundary of world.running)
-      if (!waiting.has(boundary.connection?.threadId ?? 0)) await answeredOrBlocked(boundary);
-    await calm(world);
+    for (const boundary of [...world.running]) {
+      if (waiting.has(boundary.connection?.threadId ?? 0)) continue;
+      await answeredOrBlocked(boundary);
+      if (boundary.finished) boundary.resume();
+      await calm(world);
+    }
   }
 
   function blocked(): Promise<Set<number>> {
@@ -406,9 +409,11 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
         note(`${worker.name} is out of time`);
         await kill(databases, world, worker);
       }
-    for (const { blockedSinceMs, connection } of [...world.running])
-      if (connection && (blockedSinceMs ?? next) + lockWaitMsMax <= next)
+    for (const { blockedSinceMs, connection, finished, whenFinished } of [...world.running])
+      if (connection && !finished && (blockedSinceMs ?? next) + lockWaitMsMax <= next) {
         await endLockWait(admin, connection);
+        await whenFinished;
+      }
   }
 }
 
@@ -429,7 +434,14 @@ async function kill(databases: Databases, world: World, worker: Worker): Promise
   world.workers.delete(worker);
   for (const boundary of [...world.waiting])
     if (boundary.worker === worker) world.waiting.delete(boundary);
-  const asked = new Set([...world.running].map(({ connection }) => connection));
+  const running = [...world.running].filter((boundary) => boundary.worker === worker);
+  const asked = new Set(
+    running.filter(({ finished }) => !finished).map(({ connection }) => connection),
+  );
   for (const raw of worker.connections)
     await breakOff(databases, raw, { inStatement: asked.has(raw) });
+  for (const boundary of running) {
+    world.running.delete(boundary);
+    boundary.resume();
+  }
 }

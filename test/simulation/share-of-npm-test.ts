@@ -7,7 +7,7 @@ import { type Played, play, type Scenario } from './play.ts';
 import { type Share, shares } from './shares.ts';
 
 /** Nothing here waits for real time: only a machine with much else to do takes so long. */
-export const testTimeout = 300_000;
+const testTimeout = 300_000;
 
 /** The databases of one test file, opened before its tests and closed after them. */
 export function databasesOfFile(): () => Databases {

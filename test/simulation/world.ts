@@ -24,6 +24,8 @@ export interface Boundary {
   readonly go: (fault: Fault | undefined) => void;
   finished: boolean;
   readonly whenFinished: Promise<void>;
+  /** Lets a worker continue whose statement waited for a lock and has been answered. */
+  readonly resume: () => void;
   /** The connection whose statement it is, which may come to wait for a lock. */
   readonly connection: Raw | undefined;
   blockedSinceMs: number | undefined;
@@ -77,7 +79,10 @@ export const outside = <Result>(work: () => Result): Result => workerOf.exit(wor
 
 const never = <Result>(): Promise<Result> => new Promise(() => {});
 
-/** Waits for the worker's turn, then lets the effect come about, or not, or only its answer not. */
+/**
+ * Waits for the worker's turn, then lets the effect come about, or not, or only its answer not. An answer after a wait
+ * for a lock is held back until `resume`: otherwise real time would decide which worker continues first.
+ */
 export async function cross<Result>(
   kind: Boundary['kind'],
   label: string,
@@ -89,9 +94,10 @@ export async function cross<Result>(
   if (!worker.alive) return await never();
   const turn = Promise.withResolvers<Fault | undefined>();
   const finished = Promise.withResolvers<void>();
+  const resumed = Promise.withResolvers<void>();
   const boundary: Boundary = {
     ...{ worker, kind, label, notBeforeMs: world.nowMs, finished: false },
-    ...{ go: turn.resolve, whenFinished: finished.promise },
+    ...{ go: turn.resolve, whenFinished: finished.promise, resume: resumed.resolve },
     ...{ connection: effect.connection, blockedSinceMs: undefined },
   };
   world.waiting.add(boundary);
@@ -100,15 +106,20 @@ export async function cross<Result>(
     if (fault === 'error' || fault === 'conflict') throw await effect.fail(fault);
     const result = await effect.run(fault);
     if (fault === 'lost') throw await effect.fail(fault);
+    await finish();
     if (worker.alive) return result;
   } catch (error) {
+    await finish();
     if (worker.alive) throw error;
-  } finally {
-    boundary.finished = true;
-    world.running.delete(boundary);
-    finished.resolve();
   }
   return await never();
+
+  async function finish(): Promise<void> {
+    boundary.finished = true;
+    finished.resolve();
+    if (boundary.blockedSinceMs !== undefined && worker.alive) await resumed.promise;
+    world.running.delete(boundary);
+  }
 }
 
 /** Runs `work` as this worker; resolves when it has ended, and never when the worker died before. */

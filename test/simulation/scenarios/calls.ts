@@ -31,7 +31,7 @@ const contracts = 30;
 const actSeconds = 400;
 const daySeconds = 86_400;
 /** All rows are looked at: with so many calls not after each write, but after every so many. */
-const lookEvery = 400;
+const lookEvery = 130;
 
 /**
  * Calls by the thousand in one run, from the 400 service's message to income and contract: nothing lost, nothing

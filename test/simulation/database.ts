@@ -267,7 +267,7 @@ export async function breakOff(
   if (raw.broken) return;
   raw.broken = true;
   if (!inStatement) {
-    await query(raw, 'rollback', []);
+    if (raw.inTransaction) await query(raw, 'rollback', []);
     stock.push({ ...raw, ...asNew });
     return;
   }

@@ -1,5 +1,5 @@
 /**
- * `npm run test:full [-- --base REV]`: what is run before a change is called done. `npm test`, then every single fault
+ * `npm run test:full [-- --base REV] [--minutes N]`: what is run before a change is called done. `npm test`, then every single fault
  * of every scenario, the seeds of a thousand calls that `npm test` leaves out, 200 swarms of every scenario, and
  * patches of the bug bank: those of the domains that differ from the merge base with REV (default HEAD~1), and a third
  * of the others, chosen by the commit's hash (test/simulation/bank-choice.ts says how). Two lanes play side by side.
@@ -26,10 +26,15 @@ import {
 import { newTally } from './support/tally.ts';
 
 const minutesMax = 35;
-const untilMs = Date.now() + minutesMax * 60_000;
-const isOver = () => Date.now() >= untilMs;
 const root = join(import.meta.dirname, '..');
-const { values } = parseArgs({ options: { base: { type: 'string', default: 'HEAD~1' } } });
+const { values } = parseArgs({
+  options: {
+    base: { type: 'string', default: 'HEAD~1' },
+    minutes: { type: 'string', default: String(minutesMax) },
+  },
+});
+const untilMs = Date.now() + Number(values.minutes) * 60_000;
+const isOver = () => Date.now() >= untilMs;
 
 const dir = mkdtempSync(join(tmpdir(), 'signalbox-full-'));
 const processes = new Processes(dir);
@@ -100,7 +105,8 @@ const hunted =
   async (server) => {
     const title = `known mistake ${bug}`;
     if (isOver()) return void notPlayed.push(title);
-    const { by, runs, why } = await hunt(server, bug);
+    const { by, runs, why } = await hunt(server, bug, untilMs);
+    if (!by && isOver()) return void notPlayed.push(title);
     const facts = `${by ? `found by ${by}` : 'not found'} after ${runs} runs: ${why}`;
     tally.note({ good: by !== undefined, title, facts });
   };

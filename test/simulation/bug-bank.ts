@@ -50,7 +50,11 @@ export const patches: readonly Patch[] = bugs.map((bug) => {
  * Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already: first
  * seeds of the scenario that the patch names in its first line, then crashes.
  */
-export async function hunt(server: Databases['server'], bug: string): Promise<Caught> {
+export async function hunt(
+  server: Databases['server'],
+  bug: string,
+  untilMs = Number.POSITIVE_INFINITY,
+): Promise<Caught> {
   const scenario = scenarioOf(bug);
   const copy = mkdtempSync(join(tmpdir(), 'signalbox-bug-'));
   try {
@@ -61,7 +65,10 @@ export async function hunt(server: Databases['server'], bug: string): Promise<Ca
     const applied = spawnSync('patch', args, { cwd: copy, encoding: 'utf8' });
     if (applied.status !== 0) throw new Error(`${bug} does not apply:\n${applied.stdout}`);
     const look = (what: 'swarms' | 'crashes') =>
-      simulated(server, ['--hunt', what, '--scenario', scenario], { cwd: copy, msMax: runMsMax });
+      simulated(server, ['--hunt', what, '--scenario', scenario], {
+        cwd: copy,
+        msMax: Math.max(0, Math.min(runMsMax, untilMs - Date.now())),
+      });
     const swarms = await look('swarms');
     const crashes = swarms.includes('✗') ? '' : await look('crashes');
     return caughtIn(bug, swarms + crashes);

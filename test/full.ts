@@ -1,9 +1,9 @@
 /**
- * `npm run test:full [-- --base REV] [--minutes N]`: what is run before a change is called done. `npm test`, then every single fault
- * of every scenario, the seeds of a thousand calls that `npm test` leaves out, 200 swarms of every scenario, and
- * patches of the bug bank: those of the domains that differ from the merge base with REV (default HEAD~1), and a third
- * of the others, chosen by the commit's hash (test/simulation/bank-choice.ts says how). Two lanes play side by side.
- * It takes 35 minutes at the most: after them no run starts, and the parts that were not played whole are listed; they
+ * `npm run test:full [-- --base REV] [--minutes N]`: what is run before a change is called done. `npm test`, then every
+ * single fault of every scenario, the seeds of a thousand calls that `npm test` leaves out, 200 swarms of every
+ * scenario, and patches of the bug bank: those of the domains that differ from the merge base with REV (default
+ * HEAD~1), and a third of the others, chosen by the commit's hash (test/simulation/bank-choice.ts says how). Two lanes
+ * play side by side. After 35 minutes, or N, no run starts, and the parts that were not played whole are listed; they
  * count neither as passed nor as failed. Ends with `N passed, N failed`.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -146,7 +146,7 @@ class Servers {
     if (this.#stopping) throw new Error(`${name} was not started: the tests are over.`);
     const starting = start();
     this.#promises.set(name, starting);
-    starting.catch(() => this.#promises.delete(name)); // Whoever asks next tries again.
+    starting.catch(() => this.#promises.delete(name)); // The next caller tries again.
     return starting;
   }
 

@@ -8,6 +8,8 @@ const host = '127.0.0.1';
  * https://fetch.spec.whatwg.org/#port-blocking
  */
 const attemptsMax = 50;
+/** Given away by this process: their servers may not listen yet. */
+const given = new Set<number>();
 
 function canListen(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
@@ -28,8 +30,10 @@ export async function freePort(what: string, asked: number | undefined): Promise
     throw new Error(`Port ${asked}, asked for ${what}, is in use by ${holderOf(asked)}.`);
   }
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const port = await canListen(11_000 + Math.floor(Math.random() * 9_000));
-    if (port) return port;
+    const port = 11_000 + Math.floor(Math.random() * 9_000);
+    if (given.has(port)) continue;
+    given.add(port);
+    if (await canListen(port)) return port;
   }
   throw new Error(`No port is free for ${what}.`);
 }

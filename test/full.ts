@@ -43,7 +43,7 @@ const notPlayed: string[] = [];
 let tests: ChildProcess | undefined;
 
 async function end(): Promise<never> {
-  tests?.kill('SIGTERM');
+  if (tests?.pid) process.kill(-tests.pid, 'SIGTERM');
   const awake = setInterval(() => {}, 1000); // Servers that are being ended do not keep a process alive.
   await processes.endAll();
   clearInterval(awake);
@@ -60,6 +60,7 @@ async function runTests(): Promise<void> {
   tests = spawn(process.execPath, [join(root, 'test/run.ts')], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true, // A group of its own: what it has started ends with it.
   });
   let output = '';
   tests.stdout?.on('data', (data) => {
@@ -82,7 +83,10 @@ function git(...args: string[]): string | undefined {
 /** The paths that differ from the merge base in the working tree; undefined where Git does not know the base. */
 function changedPaths(): string[] | undefined {
   const base = git('merge-base', values.base, 'HEAD');
-  return base === undefined ? undefined : git('diff', '--name-only', base)?.split('\n');
+  if (base === undefined) return undefined;
+  const changed = git('diff', '--name-only', base);
+  const added = git('ls-files', '--others', '--exclude-standard');
+  return `${changed}\n${added}`.split('\n');
 }
 
 type Job = (server: Databases['server']) => Promise<void>;
@@ -125,10 +129,10 @@ try {
     ...lastSwarms.map(played),
   ];
   await inLanes(processes, { dir, name: 'full' }, jobs, (server, job) => job(server));
-  const found = notPlayed.length;
-  if (found) console.log(`${found} of ${jobs.length} parts were not played whole:`);
-  for (const title of notPlayed) console.log(`  ${title}`);
 } catch (error) {
   tally.note({ good: false, title: 'test:full', facts: String(error) });
 }
+const left = notPlayed.length;
+if (left) console.log(`${left} parts were not played whole:`);
+for (const title of notPlayed) console.log(`  ${title}`);
 await end();

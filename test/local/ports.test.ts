@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { freePort, freeRange, holderOf } from '../../local/ports.ts';
 
 const server = createServer();
@@ -25,4 +25,12 @@ test('a cluster needs its ports and its bus ports; the preferred ones are left w
   await expect(freeRange('Redis', 6, first, first)).rejects.toThrow(
     `Port ${first + 10_003}, asked for Redis, is in use by`,
   );
+});
+
+test('a port is given away once, though nobody listens on it yet', async () => {
+  const draws = [0.5, 0.5];
+  const random = vi.spyOn(Math, 'random').mockImplementation(() => draws.shift() ?? 0.7);
+  const first = await freePort('MySQL', undefined);
+  expect(await freePort('Redis', undefined)).not.toBe(first);
+  random.mockRestore();
 });

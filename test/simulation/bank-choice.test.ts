@@ -45,6 +45,8 @@ test('choosePatches takes a changed patch itself', () => {
 test('choosePatches takes all when the harness, a table or a package changed, or the base is unknown', () => {
   expect(chosen('test/simulation/play.ts')).toEqual(all);
   expect(chosen('test/simulation/scenarios/call.ts')).toEqual(all);
+  expect(chosen('test/support/log-events.ts')).toEqual(all);
+  expect(chosen('local/mysql.ts')).toEqual(all);
   expect(chosen('migrations/0001-signalbox.sql')).toEqual(all);
   expect(chosen('package-lock.json')).toEqual(all);
   expect(choosePatches(bank, undefined, 'commit 1')).toEqual(all);

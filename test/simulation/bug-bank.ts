@@ -3,16 +3,7 @@
  * find it there. What it does not find, it would not find in our own changes either.
  */
 import { spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { table } from '../../local/progress.ts';
 import type { Patch } from './bank-choice.ts';
@@ -56,7 +47,9 @@ export async function hunt(
   untilMs = Number.POSITIVE_INFINITY,
 ): Promise<Caught> {
   const scenario = scenarioOf(bug);
-  const copy = mkdtempSync(join(tmpdir(), 'signalbox-bug-'));
+  // Always in the same place: Node's cache of compiled modules keeps each path that it has seen.
+  const copy = join(root, '.local/bugs', bug);
+  rmSync(copy, { recursive: true, force: true });
   try {
     for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true });
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));

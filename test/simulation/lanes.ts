@@ -8,7 +8,8 @@ const lanes = 2;
 
 /**
  * Works through `jobs` in two lanes side by side. Each lane has a MySQL of its own, started in `dir` and named after
- * `name`, because a process plays one scenario at a time on a server that nobody else uses.
+ * `name`, because a process plays one scenario at a time on a server that nobody else uses. A job that throws does not
+ * end the others: all that failed is thrown at the end.
  */
 export async function inLanes<Job>(
   processes: Processes,
@@ -17,12 +18,17 @@ export async function inLanes<Job>(
   work: (server: Databases['server'], job: Job) => Promise<void>,
 ): Promise<void> {
   const waiting = Iterator.from(jobs);
-  const lane = async (_: unknown, number: number) => {
-    const own = `${name}-${number}`;
-    const server = await startDatabase(processes, join(dir, own), own);
-    for (const job of waiting) await work(server, job);
-  };
+  const failures: unknown[] = [];
+  const attempt = (what: () => Promise<void>) =>
+    what().catch((error: unknown) => void failures.push(error));
+  const lane = (_: unknown, number: number) =>
+    attempt(async () => {
+      const own = `${name}-${number}`;
+      const server = await startDatabase(processes, join(dir, own), own);
+      for (const job of waiting) await attempt(() => work(server, job));
+    });
   await Promise.all(Array.from({ length: lanes }, lane));
+  if (failures.length) throw new Error(failures.map(String).join('\n'));
 }
 
 /** Runs test/simulation/simulate.ts of the tree `cwd` on `server` and returns all that it prints. */

@@ -13,7 +13,10 @@ export interface Written {
   readonly rotates?: boolean;
 }
 
-/** A server that writes a binlog of its own, whatever others call the same transactions. */
+/**
+ * A server that writes a binlog of its own, whatever others call the same transactions. The replica's files have the
+ * source's names, and its events are smaller: the same place holds another transaction there.
+ */
 export interface Writer {
   readonly uuid: string;
   readonly gtids: boolean;
@@ -26,7 +29,7 @@ const origin = '11111111-1111-1111-1111-111111111111';
 export const source: Writer = { uuid: origin, gtids: true, firstFile: 1, eventBytes: 50 };
 export const replica: Writer = {
   uuid: '22222222-2222-2222-2222-222222222222',
-  ...{ gtids: true, firstFile: 7, eventBytes: 64 },
+  ...{ gtids: true, firstFile: 1, eventBytes: 25 },
 };
 
 const headerEnd = 157;

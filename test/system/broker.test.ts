@@ -8,7 +8,7 @@ import {
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { resourceName } from '../../lib/platform/names.ts';
 import { clientOptions, workersOf } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
@@ -85,7 +85,7 @@ test('ten bad ones: ten there', async () => {
 });
 
 test('the consumer killed in the middle of its work: delivered again, right', async () => {
-  const asDeployed = await redeliverAfter(queue, redeliverySeconds);
+  onTestFinished(await redeliverAfter(queue, redeliverySeconds));
   const holder = await connect(mysql);
   await holder.query('insert into user_prop_db.broker_base (broker_id) values (150)');
   await holder.query('begin');
@@ -105,7 +105,6 @@ test('the consumer killed in the middle of its work: delivered again, right', as
   expect(await arrived(101, 200)).toBe(0);
   await holder.end();
   await until('all hundred are there', async () => (await arrived(101, 200)) === 100);
-  await asDeployed();
   expect(await takeDead(dead)).toEqual([]);
 });
 
@@ -160,14 +159,13 @@ test('a function is refused what its role lacks, says so, and loses nothing by i
     );
   };
   await use(Name);
-  const asDeployed = await redeliverAfter(queue, redeliverySeconds);
+  onTestFinished(await redeliverAfter(queue, redeliverySeconds));
   await send(update(1950));
   const refusal = `The secret ${Name} cannot be read`;
   await until('the refusal is in the log', () => log().includes(refusal));
   expect(await arrived(1950, 1950)).toBe(0);
   await use(Variables['SECRET_MYSQL_UPSTREAM']);
   await until('the broker is there', async () => (await arrived(1950, 1950)) === 1);
-  await asDeployed();
   expect(await takeDead(dead)).toEqual([]);
 });
 

@@ -15,7 +15,7 @@ const dead = deadLetterQueues[id] ?? '';
 const broker = 900_001;
 const by = 'system-test';
 const admin = await connect(mysql);
-/** Deployed it is 22 s; a message becomes a dead letter at its third delivery. */
+/** Deployed it is 22 s; a message becomes a dead letter at its third failure. */
 const asDeployed = await redeliverAfter(queues[id] ?? '', 4);
 afterAll(async () => {
   await asDeployed();

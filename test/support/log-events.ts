@@ -13,23 +13,30 @@ export interface Written {
   readonly rotates?: boolean;
 }
 
-/**
- * A server that writes a binlog of its own, whatever others call the same transactions. The replica's files have the
- * source's names, and its events are smaller: the same place holds another transaction there.
- */
+/** A server that writes a binlog of its own, whatever others call the same transactions. */
 export interface Writer {
   readonly uuid: string;
   readonly gtids: boolean;
   readonly firstFile: number;
   readonly eventBytes: number;
+  /** After so many transactions it begins a file, if it does not anyway. */
+  readonly flushedAfter?: number;
 }
 
 /** Where transactions came about; replicas keep its GTIDs. */
 const origin = '11111111-1111-1111-1111-111111111111';
-export const source: Writer = { uuid: origin, gtids: true, firstFile: 1, eventBytes: 50 };
-export const replica: Writer = {
-  uuid: '22222222-2222-2222-2222-222222222222',
-  ...{ gtids: true, firstFile: 1, eventBytes: 25 },
+export const source: Writer = { uuid: origin, gtids: true, firstFile: 20, eventBytes: 50 };
+/**
+ * A replica that takes the source's place after it has `written`. What follows it writes to a file with the name of the
+ * source's first: the same places hold other transactions.
+ */
+export const replicaAfter = (written: readonly Written[]): Writer => {
+  const files = written.filter(({ rotates }, index) => rotates || index === written.length - 1);
+  return {
+    uuid: '22222222-2222-2222-2222-222222222222',
+    ...{ gtids: true, firstFile: source.firstFile - files.length, eventBytes: source.eventBytes },
+    flushedAfter: written.length,
+  };
 };
 
 const headerEnd = 157;
@@ -110,10 +117,10 @@ export function recordedOf(transactions: readonly Written[], writer: Writer): Re
     prepared = prepared.filter(({ left }) => left > 0);
   }
 
-  for (const transaction of transactions) {
+  for (const [index, transaction] of transactions.entries()) {
     write(transaction);
     finishPrepared();
-    if (!transaction.rotates) continue;
+    if (!transaction.rotates && index + 1 !== writer.flushedAfter) continue;
     file += 1;
     at = 4;
     all.push({ kind: 'file', file: nameOf(file), position: 4, at, number });

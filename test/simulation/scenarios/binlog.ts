@@ -134,7 +134,7 @@ function chanceScript({ faults: { random } }: Stage, server: SimulatedServer): A
   const nothing: Written = { rows: [], how: 'commit' };
   // So that all that was prepared is ended.
   const last = { atSeconds: swarmSeconds + 1, act: () => server.write(nothing, nothing, nothing) };
-  const failsOver = { atSeconds: random.between(2, swarmSeconds), act: server.failOver };
+  const failsOver = { atSeconds: random.between(10, swarmSeconds - 10), act: server.failOver };
   return [...acts, last, ...(random.happens(0.5) ? [failsOver] : [])];
 }
 

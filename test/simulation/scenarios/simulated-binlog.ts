@@ -4,7 +4,7 @@ import type { Source } from '../../../lib/order/source.ts';
 import {
   beginning,
   recordedOf,
-  replica,
+  replicaAfter,
   sentBeyond,
   sentFrom,
   source,
@@ -47,7 +47,7 @@ export function simulatedServer({ faults: { exact, random } }: Stage): Simulated
     written,
     write: (...transactions) => void written.push(...transactions),
     failOver: () => {
-      writer = replica;
+      writer = replicaAfter(written);
     },
     source: {
       find: (checkpoint) =>

@@ -29,7 +29,7 @@ const placesOf = (batches: readonly Batch[]) =>
     changes.filter(({ prepared }) => prepared === undefined).map(({ place }) => place),
   );
 
-const anonymous: Writer = { ...source, gtids: false };
+const anonymous: Writer = { ...source, gtids: false, firstFile: 1 };
 
 /** All in one go. */
 function readWhole(written: readonly Written[], writer: Writer): Batch[] {

@@ -28,7 +28,8 @@ export async function reportState({ mysql }: StateDeps) {
 }
 
 /**
- * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once.
+ * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once;
+ * `refused` what was refused for a reason of its own, due or not.
  */
 async function outbox(mysql: Kysely<PlatformTables>) {
   const { rows } = await sql<Record<string, string | null>>`
@@ -37,8 +38,11 @@ async function outbox(mysql: Kysely<PlatformTables>) {
         overdue,
       timestampdiff(second, min(if(held_by is null and due_at <= now(3), due_at, null)), now(3))
         oldest,
-      coalesce(sum(held_by is null and due_at > now(3) and dedupe_key is not null), 0) postponed,
-      coalesce(sum(held_by is null and due_at > now(3) and dedupe_key is null), 0) waiting,
+      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is not null), 0)
+        postponed,
+      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is null), 0)
+        waiting,
+      coalesce(sum(attempts > 0), 0) refused,
       coalesce(sum(held_by is not null), 0) held
     from signalbox.outbox`.execute(mysql);
   const counts = rows[0] ?? {};
@@ -48,6 +52,7 @@ async function outbox(mysql: Kysely<PlatformTables>) {
     oldestDueSeconds: counts['oldest'] == null ? null : Number(counts['oldest']),
     postponed: Number(counts['postponed']),
     waiting: Number(counts['waiting']),
+    refused: Number(counts['refused']),
     held: Number(counts['held']),
   };
 }

@@ -29,7 +29,7 @@ export async function reportState({ mysql }: StateDeps) {
 
 /**
  * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once;
- * `refused` what was refused for a reason of its own, due or not.
+ * `refused`, where there is any, what was refused for a reason of its own, due or not.
  */
 async function outbox(mysql: Kysely<PlatformTables>) {
   const { rows } = await sql<Record<string, string | null>>`
@@ -46,13 +46,14 @@ async function outbox(mysql: Kysely<PlatformTables>) {
       coalesce(sum(held_by is not null), 0) held
     from signalbox.outbox`.execute(mysql);
   const counts = rows[0] ?? {};
+  const refused = Number(counts['refused']);
   return {
     due: Number(counts['due']),
     overdue: Number(counts['overdue']),
     oldestDueSeconds: counts['oldest'] == null ? null : Number(counts['oldest']),
     postponed: Number(counts['postponed']),
     waiting: Number(counts['waiting']),
-    refused: Number(counts['refused']),
+    ...(refused && { refused }),
     held: Number(counts['held']),
   };
 }

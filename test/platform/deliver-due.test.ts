@@ -15,6 +15,7 @@ import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
+import { logged } from '../support/logged.ts';
 import { namedQueue, take } from '../support/queues.ts';
 
 const { handler } = await import('../../functions/platform/deliver-due.ts');
@@ -201,7 +202,17 @@ for (const [what, body, reason] of [
 ] as const)
   test(`a row ${what} is kept with its reason when good rows are due beside it, and they go`, async () => {
     await badBeforeGood(body);
-    const first = await deliver(6, () => {}, 6000, toQueues());
+    let first: unknown;
+    const lines = await logged(async () => {
+      first = await deliver(6, () => {}, 6000, toQueues());
+    }, process.stderr);
+    const [row] = await rowsOf('select id from signalbox.outbox');
+    expect(lines).toMatchObject([
+      {
+        ...{ message: 'refused', destination: 'queue:test/greet-later', rows: 1 },
+        ...{ ids: [row?.['id']], error: { message: reason } },
+      },
+    ]);
     expect(first).toMatchObject({ delivered: 3, failed: 1, measured: { 'rows refused': 1 } });
     expect((await take(url)).map(({ Body }) => Body).toSorted()).toEqual(good);
     expect(await rowsOf('select body from signalbox.outbox')).toEqual([{ body }]);

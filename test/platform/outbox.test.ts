@@ -126,10 +126,12 @@ test('a queue that is not named, or is away, leaves its rows; the others go', as
 test('what follows a commit and can never be sent stays, with what says so; what follows with it goes', async () => {
   const large: FollowUp = { destination: 'queue:test/greet', body: 'x'.repeat(1_048_577) };
   const odd: FollowUp = { destination: 'queue:test/greet', body: '{"name":"\uffff"}' };
-  const lines = await logged(() =>
-    commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
-      follow(greet('a'), large, greet('b'), odd, greet('c')),
-    ),
+  const lines = await logged(
+    () =>
+      commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+        follow(greet('a'), large, greet('b'), odd, greet('c')),
+      ),
+    process.stderr,
   );
   const names = (await take(url)).map(({ Body = '' }) => JSON.parse(Body).name);
   expect(names.toSorted()).toEqual(['a', 'b', 'c']);

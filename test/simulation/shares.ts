@@ -24,7 +24,7 @@ export const shares = {
   'broker-upstream-away': { swarms: 2, seconds: 4 },
   extensions: { every: 37, everyPair: 2000, swarms: 2, seconds: 6 },
   everything: { every: 13, everyPair: 2000, swarms: 3, seconds: 4 },
-  call: { every: 31, everyPair: 2000, everySilence: 41, swarms: 5, seconds: 5 },
+  call: { every: 23, everyPair: 2000, everySilence: 41, swarms: 5, seconds: 5 },
   'calls-1000': { swarms: 1, seconds: 40 },
   jobs: { every: 1, everyPair: 2000, everySilence: 1, swarms: 6, seconds: 3 },
   listings: { every: 5, everyPair: 2000, swarms: 4, seconds: 3 },

@@ -5,6 +5,7 @@ import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { binlogHoursVariable } from '../lib/platform/names.ts';
 import { serveDocs, serveOpenapi } from '../lib/platform/routes.ts';
+import { watchMeasures } from './constructs/alarms.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
 import { allQueues, bus, mysql, redis, settings, value } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
@@ -67,6 +68,17 @@ export function delivery(stack: Domain): void {
     worksToTheEnd: true,
     harm: 'What was postponed, or not sent at once, is not sent at all; the site shows old profiles.',
   });
+  watchMeasures(
+    stack,
+    'platform/deliver-due',
+    'Messages, events or cache invalidations wait in the outbox that cannot be sent as they are.',
+    [
+      {
+        ...{ kind: 'outbox-refused', name: 'rows refused', thresholdSeconds: 1 },
+        period: Duration.minutes(5),
+      },
+    ],
+  );
 }
 
 /** A reader of the binlog may be away for three days, a long weekend, and lose nothing. */

@@ -88,6 +88,7 @@ export function watchRelease(
 export interface Measure {
   readonly kind: string;
   readonly name: string;
+  /** In seconds, or rows where the name begins with `rows`. */
   readonly thresholdSeconds: number;
   /** Long enough to hold a measurement: the alarm takes none for good. */
   readonly period: Duration;

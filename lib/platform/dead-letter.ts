@@ -1,4 +1,5 @@
 import type { SQSRecord } from 'aws-lambda';
+import { escaped } from './characters.ts';
 import { bytesOf, type Entry, messageBytesMax } from './send.ts';
 
 /** The longest reason that leaves room for the whole body is taken. */
@@ -36,13 +37,6 @@ function letterOf({ messageId, attributes }: SQSRecord, body: string, reason: st
     },
   };
 }
-
-/** Characters that SQS refuses, among them halves of a pair of surrogates. https://www.w3.org/TR/REC-xml/#charsets */
-const refused = /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu;
-
-/** A text that SQS takes: what it refuses is written as `\u0001`, which means the same in a string of JSON. */
-const escaped = (text: string): string =>
-  text.replace(refused, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const readable = (reason: string, lengthMax: number): string =>
   escaped(reason.slice(0, lengthMax)) || 'no reason';

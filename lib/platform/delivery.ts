@@ -1,22 +1,27 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import { type Claim, claim } from './claim.ts';
-import { inTransaction } from './mysql.ts';
-import { type Deliver, deliverRows, type OutboxRow } from './outbox.ts';
+import { countRefused, dueDestinations, type Kind, takeDue } from './due-rows.ts';
+import type { Deliver } from './outbox.ts';
 import type { Tick } from './schedule.ts';
 import type { PlatformTables } from './schema.ts';
+import { sendTaken } from './send-taken.ts';
 import type { PlatformSettings } from './settings.ts';
 
 const lookEveryMs = 2_000;
 const leaseSeconds = 10;
+/** A look that takes longer renews its lease in between. */
+const renewAfterMs = 3_000;
 /** With less than this left no further look is begun: a look's sending must end before the time-out. */
 const endMs = 5_000;
-/**
- * How long a row that was taken stays out of sight, should its sender die or be refused. An invalidation must have
- * been made within ten seconds of the cache's being back.
- */
-const takenSeconds = { invalidations: 4, others: 30 } as const;
+/** After this much time the messages have their turn, however many invalidations are due. */
+const invalidationsMs = 4_000;
+/** A look waits so long for the destinations that it sends to. A slower one is passed over by the next looks. */
+const slowMs = 2_000;
 const rowsPerTakeMax = 500;
-const takesPerLookMax = 100;
+/** More are looked at by the next look: each costs a statement. */
+const destinationsPerLookMax = 500;
+/** One in so many of a destination's rows in a look may be one that was refused before, while others are due. */
+const refusedShare = 10;
 
 export interface DeliveryDeps {
   readonly mysql: Kysely<PlatformTables>;
@@ -25,38 +30,34 @@ export interface DeliveryDeps {
   readonly pause: (ms: number) => Promise<void>;
 }
 
-type Kind = keyof typeof takenSeconds;
+interface Counts {
+  delivered: number;
+  failed: number;
+}
 
 /**
  * Sends what is due in the outbox until the next run takes over: what a writer could not send itself, and what was
- * postponed. One run at a time, so that the limit per minute is one; invalidations go first and are not limited.
+ * postponed. One run at a time, so that the limit per minute is one. Invalidations go first and are not limited; every
+ * other destination has the limit for itself: docs/decisions/0070-fates-of-outbox-rows.md.
  */
 export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, 'remaining'>) {
-  const { settings, pause } = deps;
   const claimed = await claimInTime(deps, remaining);
   if (!claimed) return { outcome: 'another delivers', delivered: 0 };
-  let delivered = 0;
-  let failed = 0;
+  const counts: Counts = { delivered: 0, failed: 0 };
+  const sending: Sending = new Map();
   try {
+    const look = looks({ ...deps, remaining, claimed, counts, sending });
     // A whole pause follows each look: a shorter last one would give the minute of a handover one look too many.
     while (remaining() > endMs) {
-      if (!(await claimed.renew())) return { outcome: 'overtaken', delivered, failed };
-      const { deliveriesPerMinuteMax } = await settings();
-      const perLookMax = Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000);
-      for (const [kind, max] of [
-        ['invalidations', rowsPerTakeMax * takesPerLookMax],
-        ['others', perLookMax],
-      ] as const) {
-        const sent = await deliverKind(deps, kind, max);
-        delivered += sent.delivered;
-        failed += sent.failed;
-      }
-      await pause(lookEveryMs);
+      if (!(await look())) return { outcome: 'overtaken', ...counts };
+      await deps.pause(lookEveryMs);
     }
   } finally {
     await claimed.release();
+    await Promise.all(sending.values());
   }
-  return { outcome: delivered ? 'delivered' : 'nothing due', delivered, failed };
+  const measured = { 'rows refused': await countRefused(deps.mysql) };
+  return { outcome: counts.delivered ? 'delivered' : 'nothing due', ...counts, measured };
 }
 
 /** The run before this one may have seconds left: its successor waits for it, or a minute would have nobody. */
@@ -72,50 +73,114 @@ async function claimInTime(
   return undefined;
 }
 
-async function deliverKind({ mysql, deliver }: DeliveryDeps, kind: Kind, max: number) {
-  let delivered = 0;
-  let taken = 0;
-  while (taken < max) {
-    const limit = Math.min(rowsPerTakeMax, max - taken);
-    const rows = await take(mysql, kind, limit);
-    taken += rows.length;
-    const sent = rows.length ? await deliverRows(mysql, deliver, rows) : 0;
-    delivered += sent;
-    // Where nothing of it was taken the other side is away: the next look will do, and costs one time-out.
-    if (rows.length < limit || !sent) break;
-  }
-  return { delivered, failed: taken - delivered };
+/** Destinations whose rows are being sent, each with what ends when they are. */
+type Sending = Map<string, Promise<void>>;
+
+interface Run extends DeliveryDeps {
+  readonly remaining: () => number;
+  readonly claimed: Claim;
+  readonly counts: Counts;
+  readonly sending: Sending;
 }
 
-/** Moves rows out of sight for as long as their sending may take; no lock is held while they are sent. */
-async function take(
-  mysql: Kysely<PlatformTables>,
-  kind: Kind,
-  limit: number,
-): Promise<OutboxRow[]> {
-  return await inTransaction(mysql, async (trx) => {
-    const rows = await trx
-      .selectFrom('signalbox.outbox')
-      .select(['id', 'destination', 'body', 'version'])
-      .where('held_by', 'is', null)
-      .where('due_at', '<=', sql<string>`now(3)`)
-      .where('destination', kind === 'invalidations' ? 'like' : 'not like', 'invalidate%')
-      .orderBy('due_at')
-      .limit(limit)
-      .forUpdate()
-      .skipLocked()
-      .execute();
-    const until = sql<string>`now(3) + interval ${takenSeconds[kind]} second`;
-    if (rows.length)
-      await trx
-        .updateTable('signalbox.outbox')
-        .set({ due_at: until, taken_until: until })
-        .where(
-          'id',
-          'in',
-          rows.map(({ id }) => id),
-        )
-        .execute();
-    return rows;
+/** A look at the outbox; it answers false where another run has taken the lease. */
+function looks(run: Run): () => Promise<boolean> {
+  const { mysql, settings, remaining, claimed, sending } = run;
+  const after: Record<Kind, string> = { invalidation: '', message: '', refused: '' };
+  let renewedAtMs = Number.POSITIVE_INFINITY;
+
+  async function isHeld(): Promise<boolean> {
+    if (renewedAtMs - remaining() < renewAfterMs) return true;
+    renewedAtMs = remaining();
+    return await claimed.renew();
+  }
+
+  async function destinationsOf(kind: Kind): Promise<readonly string[]> {
+    const from = { after: after[kind], max: destinationsPerLookMax };
+    const { due, last = '' } = await dueDestinations(mysql, kind, from);
+    after[kind] = last;
+    return due;
+  }
+
+  async function sendInvalidations(): Promise<boolean> {
+    const endsAtMs = remaining() - invalidationsMs;
+    const mayGoOn = async () => remaining() > endsAtMs && (await isHeld());
+    for (const destination of await destinationsOf('invalidation'))
+      await sendDue(run, { kind: 'invalidation', destination }, { max: Infinity, mayGoOn });
+    return await isHeld();
+  }
+
+  async function sendMessages(perLookMax: number): Promise<void> {
+    const fresh = new Set(await destinationsOf('message'));
+    const refused = new Set(await destinationsOf('refused'));
+    const endsAtMs = remaining() - lookEveryMs;
+    const mayGoOn = async () => remaining() > endsAtMs;
+    const started = [...fresh, ...[...refused].filter((destination) => !fresh.has(destination))]
+      .filter((destination) => !sending.has(destination))
+      .map((destination) => {
+        const due = { fresh: fresh.has(destination), refused: refused.has(destination) };
+        const sent = sendTo(run, destination, due, { max: perLookMax, mayGoOn });
+        sending.set(destination, sent);
+        return sent.then(() => void sending.delete(destination));
+      });
+    if (started.length) await within(slowMs, Promise.all(started));
+  }
+
+  return async () => {
+    renewedAtMs = Number.POSITIVE_INFINITY;
+    if (!(await isHeld())) return false;
+    const { deliveriesPerMinuteMax } = await settings();
+    if (!(await sendInvalidations())) return false;
+    await sendMessages(Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000));
+    return true;
+  };
+}
+
+interface Limits {
+  readonly max: number;
+  readonly mayGoOn: () => Promise<boolean>;
+}
+
+/** Sends what is due to one destination: no more than `max` together, and what was refused before never in the way. */
+async function sendTo(
+  run: Run,
+  destination: string,
+  due: { readonly fresh: boolean; readonly refused: boolean },
+  { max, mayGoOn }: Limits,
+): Promise<void> {
+  const share = due.refused ? Math.ceil(max / refusedShare) : 0;
+  const freshMax = Math.max(1, max - share);
+  const sent = due.fresh
+    ? await sendDue(run, { kind: 'message', destination }, { max: freshMax, mayGoOn })
+    : 0;
+  if (due.refused)
+    await sendDue(run, { kind: 'refused', destination }, { max: max - sent, mayGoOn });
+}
+
+/** Returns how many were accepted. Those that were refused do not count against the limit. */
+async function sendDue(
+  { mysql, deliver, counts }: Run,
+  group: { readonly kind: Kind; readonly destination: string },
+  { max, mayGoOn }: Limits,
+): Promise<number> {
+  let sent = 0;
+  while (sent < max && (await mayGoOn())) {
+    const limit = Math.min(rowsPerTakeMax, max - sent);
+    const rows = await takeDue(mysql, group, limit);
+    if (!rows.length) break;
+    const { accepted, isStopped } = await sendTaken({ mysql, deliver }, rows);
+    counts.delivered += accepted;
+    counts.failed += rows.length - accepted;
+    sent += accepted;
+    if (rows.length < limit || isStopped) break;
+  }
+  return sent;
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((done) => {
+    timer = setTimeout(done, ms);
   });
+  await Promise.race([work, over]).finally(() => clearTimeout(timer));
 }

@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import { leaseOf } from './cached.ts';
+import { issuesOf } from './config.ts';
+import { textOf, Unavailable } from './errors.ts';
 import type { Channel } from './outbox.ts';
 import { type Cache, cache } from './redis.ts';
 
@@ -21,34 +23,54 @@ export function invalidation(ask: Cache = cache({ timeoutMs: writerTimeoutMs }))
   return {
     takes: (destination) => destination === 'invalidate',
     send: async (_, bodies) => {
-      const errors: (Error | undefined)[] = [];
-      for (let start = 0; start < bodies.length; start += rowsPerRequestMax) {
-        const part = bodies.slice(start, start + rowsPerRequestMax);
+      const read = bodies.map(keysIn);
+      const errors = read.map((one) => (one instanceof Error ? one : undefined));
+      const rows = read.flatMap((one, index): Row[] =>
+        one instanceof Error ? [] : [{ index, keys: one }],
+      );
+      for (let start = 0; start < rows.length; start += rowsPerRequestMax) {
+        const part = rows.slice(start, start + rowsPerRequestMax);
         const answers = await deleted(ask, part);
-        errors.push(...(answers ?? part.map(() => new Error('The cache did not answer.'))));
-        if (!answers) return [...errors, ...bodies.slice(errors.length).map(() => unasked)];
+        for (const [at, { index }] of part.entries())
+          errors[index] = answers ? answers[at] : noAnswer;
+        if (answers) continue;
+        for (const { index } of rows.slice(start + part.length)) errors[index] = unasked;
+        break;
       }
       return errors;
     },
   };
 }
 
-const unasked = new Error('The cache was not asked: it did not answer before.');
+const noAnswer = new Unavailable('The cache did not answer.');
+const unasked = new Unavailable('The cache was not asked: it did not answer before.');
+
+interface Row {
+  readonly index: number;
+  readonly keys: readonly string[];
+}
+
+/** The keys of a row, or why it cannot be read. */
+function keysIn(body: string): readonly string[] | Error {
+  try {
+    return Invalidation.parse(JSON.parse(body)).keys;
+  } catch (error) {
+    const why = error instanceof z.ZodError ? issuesOf(error) : 'The body is not JSON.';
+    return new Error(`The invalidation cannot be read: ${why}`);
+  }
+}
 
 /** For each row its error; undefined where the cache as a whole is away. Of a cluster a part may be. */
 async function deleted(
   ask: Cache,
-  bodies: readonly string[],
+  rows: readonly Row[],
 ): Promise<readonly (Error | undefined)[] | undefined> {
   return await ask(async (redis) => {
     const settled = await Promise.allSettled(
-      bodies.map(async (body) => {
-        const { keys } = Invalidation.parse(JSON.parse(body));
-        await Promise.all(keys.map((key) => redis.del(key, leaseOf(key))));
-      }),
+      rows.map(({ keys }) => Promise.all(keys.map((key) => redis.del(key, leaseOf(key))))),
     );
     const errors = settled.map((one) => (one.status === 'rejected' ? one.reason : undefined));
     if (errors.every((error) => error !== undefined)) throw errors[0];
-    return errors;
+    return errors.map((cause) => cause && new Unavailable(textOf(cause), { cause }));
   });
 }

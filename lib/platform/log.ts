@@ -8,7 +8,7 @@ import { mask, maskedValue } from './mask.ts';
 /** What a domain function returns: the word for what happened, with or without facts about it. */
 export type Outcome = string | ({ readonly outcome: string } & Facts);
 type Facts = Readonly<Record<string, unknown>> & {
-  /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes`. */
+  /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes` or `rows`. */
   readonly measured?: Readonly<Record<string, number>>;
 };
 
@@ -20,12 +20,13 @@ export function report(result: Outcome, detail: Readonly<Record<string, unknown>
   const { outcome, ...facts } = factsOf(result);
   metrics.addMetric(outcome, MetricUnit.Count, 1);
   for (const [name, value] of Object.entries(facts.measured ?? {}))
-    metrics.addMetric(
-      name,
-      name.startsWith('bytes') ? MetricUnit.Bytes : MetricUnit.Seconds,
-      value,
-    );
+    metrics.addMetric(name, unitOf(name), value);
   logger.info(outcome, { ...detail, ...facts });
+}
+
+function unitOf(name: string) {
+  if (name.startsWith('bytes')) return MetricUnit.Bytes;
+  return name.startsWith('rows') ? MetricUnit.Count : MetricUnit.Seconds;
 }
 
 const factsOf = (result: Outcome): { readonly outcome: string } & Facts =>

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
+import { jsonOf } from './characters.ts';
 import { variable } from './config.ts';
 import type { Postponed } from './errors.ts';
 import type { BusEvent } from './event.ts';
@@ -30,12 +31,12 @@ export function toQueue<Message, Sent>(
   message: Sent,
   dueAt?: Date,
 ): FollowUp {
-  return { destination: `queue:${id}`, body: JSON.stringify(message), ...(dueAt && { dueAt }) };
+  return { destination: `queue:${id}`, body: jsonOf(message), ...(dueAt && { dueAt }) };
 }
 
 /** An event that must follow a commit. */
 export function toBus<Body, Sent>({ event }: BusEvent<Body, Sent>, body: Sent): FollowUp {
-  return { destination: `event:${event}`, body: JSON.stringify(body) };
+  return { destination: `event:${event}`, body: jsonOf(body) };
 }
 
 export interface OutboxRow {
@@ -45,8 +46,11 @@ export interface OutboxRow {
   readonly version: number;
 }
 
-/** Sends rows and returns those that were accepted. It does not throw for what was not. */
-export type Deliver = (rows: readonly OutboxRow[]) => Promise<OutboxRow[]>;
+/** Sends rows and returns those that were accepted. It does not throw for what was not, and can say why it was not. */
+export type Deliver = (
+  rows: readonly OutboxRow[],
+  refused?: (row: OutboxRow, error: Error) => void,
+) => Promise<OutboxRow[]>;
 
 /**
  * Rows that go at once are the writer's for so long; then platform/deliver-due takes them for forgotten.
@@ -111,20 +115,21 @@ async function stepOf(trx: Transaction<PlatformTables>): Promise<bigint> {
   return BigInt(rows[0]?.step ?? 1);
 }
 
-/** Sends rows and deletes those that were accepted, each only in the version that was sent. */
+/** Sends rows, deletes those that were accepted, each only in the version that was sent, and returns these. */
 export async function deliverRows(
   mysql: Kysely<PlatformTables>,
   deliver: Deliver,
   rows: readonly OutboxRow[],
-): Promise<number> {
-  const accepted = await deliver(rows);
+  refused?: (row: OutboxRow, error: Error) => void,
+): Promise<OutboxRow[]> {
+  const accepted = await deliver(rows, refused);
   if (accepted.length) {
     const sent = accepted.map(({ id, version }) => sql`(${id}, ${version})`);
     await sql`delete from signalbox.outbox where (id, version) in (${sql.join(sent)})`.execute(
       mysql,
     );
   }
-  return accepted.length;
+  return accepted;
 }
 
 /** The key of the one row that a message has while it is postponed. */
@@ -136,7 +141,8 @@ export const postponedKey = ({ id }: QueueName, body: string): Buffer =>
  * times that were named. Under a switch it waits until that is lifted, unless it was lifted this moment.
  *
  * The row may be there because platform/deliver-due has sent it and not deleted it yet. Its `due_at` then only says when
- * it is sent again should the sending have failed: the time named now takes its place.
+ * it is sent again should the sending have failed: the time named now takes its place. That its sending was refused
+ * before no longer counts, because the message has arrived.
  */
 export async function postpone(
   mysql: Kysely<PlatformTables>,
@@ -162,6 +168,8 @@ export async function postpone(
         due_at: sql`if(due_at = taken_until, values(due_at), least(due_at, values(due_at)))`,
         taken_until: null,
         held_by: sql`values(held_by)`,
+        attempts: 0,
+        reason: null,
         version: sql`version + 1`,
       })
       .execute();
@@ -224,11 +232,15 @@ export function anyQueue(): Channel {
 
 /** Sends each row by the first channel that takes it; what none takes, or a channel throws for, is left where it is. */
 export function deliverBy(...channels: readonly Channel[]): Deliver {
-  return async (rows) => {
+  return async (rows, refused) => {
     const groups = Map.groupBy(rows, ({ destination }) => destination);
     const accepted = await Promise.all(
       Array.from(groups, async ([destination, group]) => {
         const errors = await send(destination, group);
+        for (const [index, row] of group.entries()) {
+          const error = errors[index];
+          if (error) refused?.(row, error);
+        }
         return group.filter((_, index) => errors[index] === undefined);
       }),
     );

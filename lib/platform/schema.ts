@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { ColumnType, Generated } from 'kysely';
 
 /** The tables of schema `signalbox`, which the platform keeps for itself; migrations/ makes and explains them. */
 export interface PlatformTables {
@@ -15,12 +15,15 @@ export interface PlatformTables {
   'signalbox.outbox': {
     id: Generated<string>;
     destination: string;
+    kind: ColumnType<'invalidation' | 'message' | 'refused', never, never>;
     body: string;
     due_at: string;
     taken_until: string | null;
     held_by: string | null;
     dedupe_key: Buffer | null;
     version: Generated<number>;
+    attempts: Generated<number>;
+    reason: string | null;
     created_at: Generated<string>;
   };
   'signalbox.message_failure': {

@@ -1,10 +1,12 @@
 import {
   type BatchResultErrorEntry,
   GetQueueUrlCommand,
+  QueueDoesNotExist,
   SendMessageBatchCommand,
   type SendMessageBatchRequestEntry,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import { firstRefused, jsonOf } from './characters.ts';
 import { requestHandler, variable } from './config.ts';
 import { textOf, Unavailable } from './errors.ts';
 import { queueVariable, resourceName } from './names.ts';
@@ -32,7 +34,7 @@ export function sqsClient(): SQSClient {
 /** Sends messages to a queue; returns when SQS has accepted every one, throws otherwise (some may have gone). */
 export function sender<Message, Sent>(queue: Queue<Message, Sent>): Send<Sent> {
   const send = entriesSender(queue);
-  return (messages) => send(messages.map((message) => ({ MessageBody: JSON.stringify(message) })));
+  return (messages) => send(messages.map((message) => ({ MessageBody: jsonOf(message) })));
 }
 
 /** The same for ready SQS entries. */
@@ -49,18 +51,25 @@ export function entriesSender(queue: QueueName): (entries: readonly Entry[]) => 
 
 /**
  * Sends entries and returns, in their order, for each the error with which it was not accepted, undefined where it
- * was. One whose answer was lost counts as not accepted, although it may have gone.
+ * was. One whose answer was lost counts as not accepted, although it may have gone. An entry that SQS can never take
+ * is not sent, and changes nothing for the others.
  */
 export async function sendEntries(
   queue: QueueName,
   queueUrl: string,
   entries: readonly Entry[],
 ): Promise<(Error | undefined)[]> {
-  const errors: (Error | undefined)[] = Array.from({ length: entries.length });
-  const batches = batchesOf(entries, queue).values();
+  const errors = entries.map((entry) => {
+    const why = whyUnsendable(entry);
+    return why === undefined ? undefined : new Error(why);
+  });
+  const numbered = [...entries.entries()].filter(([index]) => !errors[index]);
+  const sendable = numbered.map(([, entry]) => entry);
+  const batches = batchesOf(sendable, queue).values();
   const lane = async () => {
     for (const batch of batches)
-      for (const [index, error] of await sendBatch(queueUrl, batch)) errors[index] = error;
+      for (const [position, error] of await sendBatch(queueUrl, batch))
+        errors[numbered[position]?.[0] ?? 0] = error;
   };
   await Promise.all(Array.from({ length: batchesAtOnceMax }, lane));
   return errors;
@@ -68,7 +77,23 @@ export async function sendEntries(
 
 type Numbered = readonly [index: number, entry: Entry];
 
-/** What SQS refused on its own side is sent again, up to `attemptsMax` times; what is our fault is not. */
+/** Why SQS can never take an entry, whatever its state; undefined where it may. */
+export function whyUnsendable(entry: Entry): string | undefined {
+  const bytes = bytesOf(entry);
+  if (bytes > messageBytesMax) return tooLarge(bytes);
+  if (!bytes) return 'The message is empty.';
+  const character = firstRefused(entry.MessageBody);
+  return character && `The message contains ${character}, which SQS refuses.`;
+}
+
+/** The reason why a message of so many bytes is never sent. */
+export const tooLarge = (bytes: number): string =>
+  `The message has ${bytes} bytes; SQS takes ${messageBytesMax}.`;
+
+/**
+ * What SQS refused on its own side is sent again, up to `attemptsMax` times; what is our fault is not. Where SQS refuses
+ * the request as a whole for what it contains, each entry is sent in a request of its own.
+ */
 async function sendBatch(
   QueueUrl: string,
   batch: readonly Numbered[],
@@ -82,6 +107,8 @@ async function sendBatch(
       const command = new SendMessageBatchCommand({ QueueUrl, Entries });
       failed = (await sqsClient().send(command)).Failed ?? [];
     } catch (error) {
+      if (isContentFault(error))
+        return [...errors, ...(await refusedOfEach(QueueUrl, rest, error))];
       const away = new Unavailable(textOf(error), { cause: error });
       return [...errors, ...rest.map(([index]): [number, Error] => [index, away])];
     }
@@ -95,6 +122,30 @@ async function sendBatch(
   }
   return errors;
 }
+
+async function refusedOfEach(
+  queueUrl: string,
+  batch: readonly Numbered[],
+  error: Error,
+): Promise<[index: number, error: Error][]> {
+  if (batch.length === 1) return batch.map(([index]) => [index, new Error(textOf(error))]);
+  const errors: [number, Error][] = [];
+  for (const one of batch) errors.push(...(await sendBatch(queueUrl, [one])));
+  return errors;
+}
+
+/** With these SQS and EventBridge say that a request as a whole holds something that they do not take. */
+const contentFaults = new Set([
+  'BatchRequestTooLong',
+  'InvalidMessageContents',
+  'InvalidParameterValue',
+  'InvalidParameterValueException',
+  'RequestEntityTooLarge',
+  'SerializationException',
+  'ValidationException',
+]);
+export const isContentFault = (error: unknown): error is Error =>
+  error instanceof Error && contentFaults.has(error.name);
 
 /** What is no fault of the message says that the queue is unavailable. */
 const refusal = (why: string, fault: boolean | undefined): Error =>
@@ -136,7 +187,16 @@ export const queueUrlAt = (arn: string): Promise<string> =>
   urlNamed(arn.slice(arn.lastIndexOf(':') + 1));
 
 async function urlNamed(name: string): Promise<string> {
-  const { QueueUrl } = await sqsClient().send(new GetQueueUrlCommand({ QueueName: name }));
-  if (!QueueUrl) throw new Error(`The queue ${name} has no URL.`);
-  return QueueUrl;
+  try {
+    const { QueueUrl } = await sqsClient().send(new GetQueueUrlCommand({ QueueName: name }));
+    if (QueueUrl) return QueueUrl;
+  } catch (cause) {
+    const why = `The URL of the queue ${name} cannot be read: ${textOf(cause)}`;
+    throw new Unavailable(why, { cause });
+  }
+  throw new Error(`The queue ${name} has no URL.`);
 }
+
+/** Whether an error, or what caused it, says that there is no such queue. */
+export const isMissingQueue = (error: unknown): boolean =>
+  error instanceof Error && (error instanceof QueueDoesNotExist || isMissingQueue(error.cause));

@@ -30,7 +30,8 @@ export async function reportState({ mysql, known }: StateDeps, { allSwitches }: 
 }
 
 /**
- * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once.
+ * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once;
+ * `refused`, where there is any, what was refused for a reason of its own, due or not.
  */
 async function outbox(mysql: Kysely<PlatformTables>) {
   const { rows } = await sql<Record<string, string | null>>`
@@ -39,17 +40,22 @@ async function outbox(mysql: Kysely<PlatformTables>) {
         overdue,
       timestampdiff(second, min(if(held_by is null and due_at <= now(3), due_at, null)), now(3))
         oldest,
-      coalesce(sum(held_by is null and due_at > now(3) and dedupe_key is not null), 0) postponed,
-      coalesce(sum(held_by is null and due_at > now(3) and dedupe_key is null), 0) waiting,
+      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is not null), 0)
+        postponed,
+      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is null), 0)
+        waiting,
+      coalesce(sum(attempts > 0), 0) refused,
       coalesce(sum(held_by is not null), 0) held
     from signalbox.outbox`.execute(mysql);
   const counts = rows[0] ?? {};
+  const refused = Number(counts['refused']);
   return {
     due: Number(counts['due']),
     overdue: Number(counts['overdue']),
     oldestDueSeconds: counts['oldest'] == null ? null : Number(counts['oldest']),
     postponed: Number(counts['postponed']),
     waiting: Number(counts['waiting']),
+    ...(refused && { refused }),
     held: Number(counts['held']),
   };
 }

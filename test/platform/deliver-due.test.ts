@@ -1,13 +1,21 @@
 import { beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
 import { deliverDue } from '../../lib/platform/delivery.ts';
+import { Postponed, Unavailable } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { anyQueue, type Deliver, deliverBy, type OutboxRow } from '../../lib/platform/outbox.ts';
+import {
+  anyQueue,
+  type Deliver,
+  deliverBy,
+  type OutboxRow,
+  postpone,
+} from '../../lib/platform/outbox.ts';
 import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
+import { logged } from '../support/logged.ts';
 import { namedQueue, take } from '../support/queues.ts';
 
 const { handler } = await import('../../functions/platform/deliver-due.ts');
@@ -28,6 +36,27 @@ async function due(
     [count, destination, seconds],
   );
 }
+/** Fills the table with rows of `destination` that are due, in seconds. */
+async function flood(count: number, destination: string, body = '{}'): Promise<void> {
+  await run(
+    `set session cte_max_recursion_depth = 2000;
+     insert into signalbox.outbox (destination, body, due_at)
+       with recursive n as (select 0 id union all select id + 1 from n where id < 999)
+       select ${destination}, ?, now(3) - interval 60 second
+       from n a join n b where b.id < ?`,
+    [body, Math.ceil(count / 1000)],
+  );
+}
+const pausesOf = async (where = 'true') =>
+  (
+    await rowsOf(
+      `select timestampdiff(second, now(3), due_at) seconds, attempts, reason, kind
+       from signalbox.outbox where ${where} order by id`,
+    )
+  ).map(({ seconds, attempts, reason, kind }) => ({
+    ...{ seconds: Number(seconds), attempts: Number(attempts), kind },
+    reason: String(reason),
+  }));
 const left = async () =>
   Number((await rowsOf('select count(*) rows_ from signalbox.outbox'))[0]?.['rows_']);
 
@@ -41,9 +70,9 @@ async function deliver(
   let nowMs = 0;
   const deps = {
     mysql: db,
-    deliver: async (rows: readonly OutboxRow[]) => {
+    deliver: async (rows: readonly OutboxRow[], refused?: Parameters<Deliver>[1]) => {
       sent(rows, nowMs);
-      return await send(rows);
+      return await send(rows, refused);
     },
     settings: async () => ({ deliveriesPerMinuteMax: perMinuteMax }),
     pause: async (ms: number) => {
@@ -140,4 +169,236 @@ test('an SQS that is away costs nothing: the rows stay', async () => {
     await gone([{ id: '1', destination: 'queue:test/nowhere', body: '{}', version: 1 }]),
   ).toEqual([]);
   expect(await left()).toBe(5);
+});
+
+const mebibyte = 1_048_576;
+const unavailable = async () => Promise.reject(new Unavailable('SQS is unavailable.'));
+const toQueues = () => deliverBy(anyQueue());
+const good = ['{"n":1}', '{"n":2}', '{"n":3}'];
+/** A row that can never go, due before three good ones. */
+async function badBeforeGood(body: string): Promise<void> {
+  await run(
+    `insert into signalbox.outbox (destination, body, due_at)
+     values ('queue:test/greet-later', ?, now(3) - interval 60 second)`,
+    [body],
+  );
+  await due(3);
+}
+
+for (const [what, body, reason] of [
+  [
+    'of one byte more than SQS takes',
+    `"${'x'.repeat(mebibyte - 1)}"`,
+    'The message has 1048577 bytes; SQS takes 1048576.',
+  ],
+  ['of 12 MB', 'x'.repeat(12_000_000), 'The message has 12000000 bytes; SQS takes 1048576.'],
+  ['with U+FFFF', '{"name":"\uffff"}', 'The message contains U+FFFF, which SQS refuses.'],
+  [
+    'with a control character',
+    '{"name":"\u0001"}',
+    'The message contains U+0001, which SQS refuses.',
+  ],
+  ['that is empty', '', 'The message is empty.'],
+] as const)
+  test(`a row ${what} is kept with its reason when good rows are due beside it, and they go`, async () => {
+    await badBeforeGood(body);
+    let first: unknown;
+    const lines = await logged(async () => {
+      first = await deliver(6, () => {}, 6000, toQueues());
+    }, process.stderr);
+    const [row] = await rowsOf('select id from signalbox.outbox');
+    expect(lines).toMatchObject([
+      {
+        ...{ message: 'refused', destination: 'queue:test/greet-later', rows: 1 },
+        ...{ ids: [row?.['id']], error: { message: reason } },
+      },
+    ]);
+    expect(first).toMatchObject({ delivered: 3, failed: 1, measured: { 'rows refused': 1 } });
+    expect((await take(url)).map(({ Body }) => Body).toSorted()).toEqual(good);
+    expect(await rowsOf('select body from signalbox.outbox')).toEqual([{ body }]);
+    expect(await pausesOf()).toMatchObject([{ attempts: 1, reason, kind: 'refused' }]);
+  });
+
+test('a message as large as SQS takes goes, and many of them at once do', async () => {
+  const largest = `"${'x'.repeat(mebibyte - 2)}"`;
+  for (let n = 0; n < 12; n++) await badBeforeGood(largest);
+  expect(await deliver(6, () => {}, 6000, toQueues())).toMatchObject({ delivered: 48, failed: 0 });
+  expect(await left()).toBe(0);
+  await take(url);
+});
+
+test('each refusal doubles the pause of its row, up to twenty minutes', async () => {
+  await badBeforeGood('{"name":"\uffff"}');
+  const pauses: number[] = [];
+  for (let n = 1; n <= 8; n++) {
+    await deliver(6, () => {}, 6000, toQueues());
+    const [row] = await pausesOf();
+    expect(row?.attempts).toBe(n);
+    pauses.push(Math.round((row?.seconds ?? 0) / 15) * 15);
+    await run('update signalbox.outbox set due_at = now(3)');
+  }
+  expect(pauses).toEqual([30, 60, 120, 240, 480, 960, 1200, 1200]);
+});
+
+test('four thousand rows that can never go delay no good row of the same queue', async () => {
+  await flood(4000, "'queue:test/greet-later'", '{"name":"\uffff"}');
+  await due(3);
+  const sentAtMs: number[] = [];
+  await deliver(6, (_, atMs) => sentAtMs.push(atMs), 6000, toQueues());
+  expect((await take(url)).map(({ Body }) => Body).toSorted()).toEqual(good);
+  expect(sentAtMs).toEqual([0]);
+  expect(new Set((await pausesOf()).map(({ attempts }) => attempts))).toEqual(new Set([1]));
+  expect(await left()).toBe(4000);
+});
+
+test('four thousand rows of queues that are not there delay no good row', async () => {
+  await flood(4000, "concat('queue:test/nowhere-', a.id % 40)");
+  await due(3);
+  await deliver(6, () => {}, 6000, toQueues());
+  expect((await take(url)).map(({ Body }) => Body).toSorted()).toEqual(good);
+  const [row] = await pausesOf("kind = 'refused'");
+  expect(row?.reason).toMatch(/test-nowhere-\d+ .*not exist/);
+});
+
+test('rows that were refused before come back beside a flood of others, and go once they can', async () => {
+  await due(40);
+  await run("update signalbox.outbox set attempts = 3, reason = 'refused'");
+  await due(1000);
+  const sent: string[] = [];
+  await deliver(6, (rows) => sent.push(...rows.map(({ body }) => body)), 6000);
+  expect(sent).toHaveLength(200);
+  expect(await rowsOf("select count(*) n from signalbox.outbox where kind = 'refused'")).toEqual([
+    { n: '20' },
+  ]);
+});
+
+test('a queue that is unavailable is no reason of its rows: they wait for half a minute each time', async () => {
+  await due(2);
+  const away: Deliver = async (rows, refused) => {
+    for (const row of rows) refused?.(row, new Unavailable('SQS is unavailable.'));
+    return [];
+  };
+  for (let n = 0; n < 3; n++) {
+    await deliver(
+      6,
+      () => {},
+      6000,
+      n ? away : deliverBy({ takes: () => true, send: unavailable }),
+    );
+    for (const row of await pausesOf()) {
+      expect(row).toMatchObject({ attempts: 0, kind: 'message' });
+      expect(row.seconds).toBeLessThanOrEqual(30);
+    }
+    await run('update signalbox.outbox set due_at = now(3)');
+  }
+});
+
+test('a message that is postponed again has no refusals any more', async () => {
+  const until = new Postponed(new Date(Date.now() + 3_600_000), 'later');
+  await postpone(db, greetings, '{"n":1}', until);
+  await run("update signalbox.outbox set attempts = 4, reason = 'no such queue'");
+  await postpone(db, greetings, '{"n":1}', until);
+  expect(await pausesOf()).toMatchObject([{ attempts: 0, reason: 'null', kind: 'message' }]);
+});
+
+test('a row that is postponed while it is refused keeps the time that was named', async () => {
+  await due(1);
+  const slow: Deliver = async () => {
+    await run(
+      'update signalbox.outbox set version = version + 1, due_at = now(3) + interval 1 hour',
+    );
+    return [];
+  };
+  await deliver(6, () => {}, 6000, slow);
+  const [row] = await pausesOf();
+  expect(row).toMatchObject({ attempts: 0 });
+  expect(row?.seconds).toBeGreaterThan(3500);
+});
+
+test('each destination has the limit for itself: a flooded one leaves the others theirs', async () => {
+  await flood(5000, "'queue:test/flooded'");
+  await due(150);
+  await due(150, { destination: 'event:test/happened' });
+  const sent = new Map<string, number>();
+  await deliver(6, (rows) => {
+    for (const { destination } of rows) sent.set(destination, (sent.get(destination) ?? 0) + 1);
+  });
+  expect(Object.fromEntries(sent)).toEqual({
+    'queue:test/flooded': 200,
+    'queue:test/greet-later': 150,
+    'event:test/happened': 150,
+  });
+});
+
+test('a destination that does not answer keeps no other from being sent, and what it took last is waited for', async () => {
+  await due(1, { destination: 'queue:test/slow' });
+  await due(400);
+  const answered = Promise.withResolvers<void>();
+  const order: string[] = [];
+  await deliver(
+    10,
+    () => {},
+    6000,
+    async (rows) => {
+      const destination = rows[0]?.destination ?? '';
+      if (destination === 'queue:test/slow') await answered.promise;
+      else if (order.push(destination) === 2) answered.resolve();
+      return [...rows];
+    },
+  );
+  expect(order).toEqual(['queue:test/greet-later', 'queue:test/greet-later']);
+  expect(await left()).toBe(0);
+});
+
+test('ten thousand invalidations go in the first look beside a million other due rows, and no statement looks at these', async () => {
+  await flood(1_000_000, "concat('queue:test/flooded-', a.id % 20)");
+  await flood(10_000, "'invalidate'", '{"keys":["a"]}');
+  const sent = new Map<string, number>();
+  let examined = 0;
+  const count = async () => {
+    const [row] = await rowsOf("show global status like 'Innodb_rows_read'");
+    return Number(row?.['Value']);
+  };
+  const before = await count();
+  await deliver(6, (rows, atMs) => {
+    expect(atMs).toBe(0);
+    for (const { destination } of rows) sent.set(destination, (sent.get(destination) ?? 0) + 1);
+  });
+  examined = (await count()) - before;
+  expect(sent.get('invalidate')).toBe(10_000);
+  expect(sent.size).toBe(21);
+  expect(Math.max(...[...sent].map(([name, rows]) => (name === 'invalidate' ? 0 : rows)))).toBe(
+    200,
+  );
+  // Each of 14,000 rows is read when it is taken, moved and deleted.
+  expect(examined).toBeLessThan(150_000);
+}, 120_000);
+
+test('a look that takes long renews its lease: nobody else delivers meanwhile', async () => {
+  await due(2000, { destination: 'invalidate' });
+  const leases: number[] = [];
+  let nowMs = 0;
+  const deps = {
+    mysql: db,
+    deliver: async (rows: readonly OutboxRow[]) => {
+      // The lease as it would be after the second and more that this portion took.
+      const [lease] = await rowsOf(
+        'select timestampdiff(microsecond, now(3), held_until) / 1e6 seconds from signalbox.claim',
+      );
+      leases.push(Number(lease?.['seconds']));
+      nowMs += 1_500;
+      await run(
+        'update signalbox.claim set held_until = held_until - interval 1500000 microsecond',
+      );
+      return [...rows];
+    },
+    settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+    pause: async (ms: number) => {
+      nowMs += ms;
+    },
+  };
+  await deliverDue(deps, { remaining: () => 16_000 - nowMs });
+  expect(await left()).toBe(0);
+  expect(leases).toHaveLength(4);
+  expect(Math.min(...leases)).toBeGreaterThan(5);
 });

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import { leaseOf } from '../../lib/platform/cached.ts';
 import { deliverDue } from '../../lib/platform/delivery.ts';
+import { isAway } from '../../lib/platform/errors.ts';
 import { invalidation } from '../../lib/platform/invalidation.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { commit, deliverBy } from '../../lib/platform/outbox.ts';
@@ -68,6 +69,31 @@ test('a row that cannot be read harms no other', async () => {
   const errors = await invalidation(cache).send('invalidate', [bodyOf(0), '{}', bodyOf(1)]);
   expect(errors.map((error) => error instanceof Error)).toEqual([false, true, false]);
   expect(await there(2)).toBe(0);
+});
+
+test('rows that cannot be read harm no other, however many they are, and are told from an unavailable cache', async () => {
+  await put(2);
+  const bad = Array.from({ length: 120 }, (_, n) => (n % 2 ? '{"keys":[]}' : 'no JSON'));
+  const errors = await invalidation(cache).send('invalidate', [bodyOf(0), ...bad, bodyOf(1)]);
+  expect(await there(2)).toBe(0);
+  expect([errors[0], errors.at(-1)]).toEqual([undefined, undefined]);
+  expect(errors.slice(1, -1).map((error) => isAway(error))).toEqual(bad.map(() => false));
+  const away: Cache = async () => undefined;
+  const silent = await invalidation(away).send('invalidate', [bodyOf(0), 'no JSON', bodyOf(1)]);
+  expect(silent.map((error) => isAway(error))).toEqual([true, false, true]);
+});
+
+test('a row that cannot be read is kept with its reason; those due beside it are made', async () => {
+  await put(1);
+  await run(
+    "insert into signalbox.outbox (destination, body, due_at) values ('invalidate', '{}', now(3)), ('invalidate', ?, now(3))",
+    [bodyOf(0)],
+  );
+  await handler(eventOf('platform/deliver-due', 'minute'), contextOf(6_000));
+  expect(await there(1)).toBe(0);
+  expect(await rowsOf('select attempts, reason, kind from signalbox.outbox')).toMatchObject([
+    { attempts: 1, reason: expect.stringContaining('keys'), kind: 'refused' },
+  ]);
 });
 
 test('the writer invalidates after its commit; the repetition stays for later', async () => {

@@ -9,6 +9,7 @@ import {
   type Deliver,
   deliverBy,
   deliverRows,
+  type FollowUp,
   type OutboxRow,
   postpone,
   queues,
@@ -16,7 +17,9 @@ import {
 } from '../../lib/platform/outbox.ts';
 import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { sender } from '../../lib/platform/send.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { logged } from '../support/logged.ts';
 import { take, testQueue } from '../support/queues.ts';
 
 const db = mysql<PlatformTables>('mysql');
@@ -118,6 +121,30 @@ test('a queue that is not named, or is away, leaves its rows; the others go', as
   );
   expect(await take(url)).toHaveLength(1);
   expect((await outbox()).map(({ destination }) => destination)).toEqual(['queue:test/other']);
+});
+
+test('what follows a commit and can never be sent stays, with what says so; what follows with it goes', async () => {
+  const large: FollowUp = { destination: 'queue:test/greet', body: 'x'.repeat(1_048_577) };
+  const odd: FollowUp = { destination: 'queue:test/greet', body: '{"name":"\uffff"}' };
+  const lines = await logged(
+    () =>
+      commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+        follow(greet('a'), large, greet('b'), odd, greet('c')),
+      ),
+    process.stderr,
+  );
+  const names = (await take(url)).map(({ Body = '' }) => JSON.parse(Body).name);
+  expect(names.toSorted()).toEqual(['a', 'b', 'c']);
+  expect((await outbox()).map(({ body }) => body)).toEqual([large.body, odd.body]);
+  expect(lines).toMatchObject([{ message: 'not delivered', destination: 'queue:test/greet' }]);
+});
+
+test('a message of ours with characters that SQS refuses is written so that SQS takes it, and read as it was', async () => {
+  const name = 'a\uffff\ufffe\u0001王芳\ud83d\ude00';
+  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => follow(greet(name)));
+  await sender(greetings)([{ name }]);
+  const names = (await take(url)).map(({ Body = '' }) => JSON.parse(Body).name);
+  expect(names).toEqual([name, name]);
 });
 
 test('a row that changed while it was sent is not deleted', async () => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
 import { bus } from '../../lib/platform/bus.ts';
+import { isAway } from '../../lib/platform/errors.ts';
 import { event } from '../../lib/platform/event.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { commit, deliverBy, queues, toBus, toQueue } from '../../lib/platform/outbox.ts';
@@ -49,6 +50,36 @@ test('what is refused for our fault, or again and again, is told by name; the re
   expect((await send()).filter((error) => error)).toHaveLength(1);
 });
 
+test('what SQS refuses together for what one message contains is sent one by one: only that one is refused', async () => {
+  const refused = { status: 400, type: 'com.amazonaws.sqs#InvalidMessageContents' };
+  line.faults.push(refused, {}, {}, refused);
+  const errors = await send();
+  expect(errors.map((error) => error?.message)).toEqual(
+    all.map((n) => (n === 2 ? 'refused' : undefined)),
+  );
+  expect(errors.map((error) => isAway(error))).toEqual(all.map(() => false));
+  expect(await arrived()).toEqual(all.filter((n) => n !== 2));
+});
+
+test('a message that SQS can never take is told by name without being sent; those of its batch go', async () => {
+  const odd = [
+    { MessageBody: 'x'.repeat(1_048_577) },
+    { MessageBody: '\ufffe' },
+    { MessageBody: '\ud800 half a character' },
+    { MessageBody: '' },
+  ];
+  const mixed = entries.flatMap((entry, n) => [entry, ...odd.slice(n, n + 1)]);
+  const errors = await sendEntries(numbers, throughLine, mixed);
+  expect(errors.filter(Boolean).map((error) => error?.message)).toEqual([
+    'The message has 1048577 bytes; SQS takes 1048576.',
+    'The message contains U+FFFE, which SQS refuses.',
+    'The message contains U+D800, which SQS refuses.',
+    'The message is empty.',
+  ]);
+  expect(mixed.filter((_, n) => !errors[n])).toEqual(entries);
+  expect(await arrived()).toEqual(all);
+});
+
 test('throttled: the client waits and tries again', async () => {
   line.faults.push({ status: 400 }, { status: 503 });
   expect(await send()).toEqual(Array.from({ length: 10 }, () => undefined));
@@ -86,4 +117,37 @@ test('events that the bus refuses stay in the outbox, the others are gone', asyn
     { body: '{"n":1}' },
     { body: '{"n":4}' },
   ]);
+});
+
+test('an event of a kind that the bus refuses for the whole request keeps no other; a bus that is silent is unavailable', async () => {
+  vi.stubEnv('AWS_ENDPOINT_URL', line.url);
+  vi.stubEnv('BUS', 'signalbox');
+  const bodies = all.map((n) => JSON.stringify({ n }));
+  const refused = { status: 400, type: 'com.amazonaws.eventbridge#ValidationException' };
+  const { send: put } = bus();
+  line.faults.push(refused, {}, refused);
+  const errors = await put('event:test/happened', bodies);
+  expect(errors.map((error) => error?.message)).toEqual(
+    all.map((n) => (n === 1 ? 'refused' : undefined)),
+  );
+  line.faults.push(...Array.from({ length: 5 }, () => ({ loseAnswer: true })));
+  const silent = await put('event:test/happened', bodies);
+  expect(silent.map((error) => isAway(error))).toEqual(all.map(() => true));
+  vi.unstubAllEnvs();
+});
+
+test('large events go in requests of their own', async () => {
+  vi.stubEnv('AWS_ENDPOINT_URL', line.url);
+  vi.stubEnv('BUS', 'signalbox');
+  const bodies = all.map((n) => JSON.stringify({ n, text: 'x'.repeat(100_000) }));
+  line.faults.push(
+    { refuse: [0] },
+    { refuse: [0] },
+    { refuse: [0] },
+    { refuse: [0] },
+    { refuse: [0] },
+  );
+  const errors = await bus().send('event:test/happened', bodies);
+  expect(errors.map((error) => error !== undefined)).toEqual(all.map((n) => n % 2 === 0));
+  vi.unstubAllEnvs();
 });

@@ -42,6 +42,15 @@ test('what is due, overdue, postponed, waiting and held is told apart', async ()
   ]);
 });
 
+test('a row that was refused is counted as such, whatever it waits for', async () => {
+  await run(`insert into signalbox.outbox (destination, body, due_at, dedupe_key, attempts, reason) values
+    ('queue:a/b', '1', now(3) - interval 2 second, null, 1, 'no such queue'),
+    ('queue:a/b', '2', now(3) + interval 600 second, null, 5, 'no such queue'),
+    ('queue:a/b', '3', now(3) + interval 600 second, unhex(sha2('3', 256)), 5, 'no such queue')`);
+  const { outbox } = await report();
+  expect(outbox).toMatchObject({ refused: 3, due: 1, postponed: 0, waiting: 0 });
+});
+
 test('each scan with its lag, each claim that is held, each switch', async () => {
   await run(`insert into signalbox.scan_cursor values
     ('ended', now() - interval 90 second, null, now(), '0', 1),

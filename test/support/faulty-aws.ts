@@ -10,6 +10,8 @@ export interface Fault {
   readonly sender?: boolean;
   readonly loseAnswer?: boolean;
   readonly status?: number;
+  /** What the service calls the error of that status; else it throttles. */
+  readonly type?: string;
 }
 
 /**
@@ -42,7 +44,8 @@ async function pass(
   const fault = entries ? (faults.shift() ?? {}) : {}; // Only batches meet with faults.
   if (fault.status) {
     response.writeHead(fault.status, type);
-    response.end(JSON.stringify({ __type: 'ThrottlingException', message: 'Rate exceeded' }));
+    const { type: __type = 'ThrottlingException' } = fault;
+    response.end(JSON.stringify({ __type, message: fault.type ? 'refused' : 'Rate exceeded' }));
     return;
   }
   const refused = new Set(fault.refuse ?? []);

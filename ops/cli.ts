@@ -3,6 +3,7 @@ import { type Command, type Here, leadingOptions, read, type Said } from './comm
 import { dead } from './dead.ts';
 import { run, state, switches } from './functions.ts';
 import { Mistake } from './mistake.ts';
+import { outbox } from './outbox.ts';
 import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
 
 /** What a process gives to the CLI; tests give their own and call the CLI without a process. */
@@ -20,6 +21,7 @@ const commands: Readonly<Record<string, Command | Readonly<Record<string, Comman
   switch: switches,
   state,
   audit,
+  outbox,
 };
 
 const isCommand = (found: Command | Readonly<Record<string, Command>>): found is Command =>

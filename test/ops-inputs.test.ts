@@ -183,6 +183,10 @@ const commands = [
   ['switch', 'on'],
   ['state'],
   ['audit'],
+  ['outbox'],
+  ['outbox', 'list'],
+  ['outbox', 'retry'],
+  ['outbox', 'drop'],
 ];
 
 test.each(commands)(

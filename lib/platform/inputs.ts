@@ -78,9 +78,59 @@ export const ListAudit = z
   .meta({ examples: [{ since: '2026-11-20 00:00:00', what: 'switch/' }] });
 export type ListAudit = z.infer<typeof ListAudit>;
 
+const destination = z
+  .string()
+  .regex(
+    /^(queue:[\w-]+\/[\w-]+|event:[\w/-]+|invalidate[\w:-]*)$/,
+    'Expected a destination: queue:<function id>, event:<name> or invalidate',
+  );
+
+export const ListOutbox = z
+  .strictObject({
+    to: destination
+      .optional()
+      .describe('rows of this destination: queue:<function id>, event:<name> or invalidate'),
+    all: z
+      .boolean()
+      .default(false)
+      .describe('also rows that wait for their time, or under a kill switch'),
+    max: z.int().min(1).max(entriesMax).default(50).describe('rows at most'),
+  })
+  .meta({ examples: [{ to: 'queue:broker/apply-event' }] });
+export type ListOutbox = z.infer<typeof ListOutbox>;
+
+export const ChangeOutbox = z
+  .strictObject({
+    do: z
+      .enum(['retry', 'drop'])
+      .describe('`retry` makes rows due now, `drop` deletes them: what they say never follows'),
+    id: z
+      .string()
+      .regex(/^[1-9]\d{0,18}$/, 'Expected the id of a row, as `outbox list` shows it')
+      .optional()
+      .describe('this row'),
+    to: destination
+      .optional()
+      .describe('instead of one row: those of this destination that were refused, oldest first'),
+    max: z.int().min(1).max(1000).default(1000).describe('rows at most, with `to`'),
+    dryRun: z.boolean().default(false).describe('only says how many rows it would be'),
+    by: Who,
+    why: Why,
+  })
+  .refine(({ id, to }) => (id === undefined) !== (to === undefined), {
+    path: ['id'],
+    message: 'Expected either `id` or `to`',
+  })
+  .meta({
+    examples: [{ do: 'retry', id: '4711', by: 'lena', why: 'its queue is deployed again' }],
+  });
+export type ChangeOutbox = z.infer<typeof ChangeOutbox>;
+
 /** What the functions of the platform that a person starts take, by their ids. */
 export const platformInputs = {
+  'platform/change-outbox': ChangeOutbox,
   'platform/list-audit': ListAudit,
+  'platform/list-outbox': ListOutbox,
   'platform/record-action': Action,
   'platform/report-state': ReportState,
   'platform/set-switch': SetSwitch,

@@ -131,13 +131,13 @@ function withKnown(known: Switches, set: readonly Set[]) {
   const never = { by: null, at: null, why: null };
   const listed = Object.entries(known).map(([name, stops]) => {
     const state = isFamily(name) ? null : 'on';
-    return { switch: name, stops, ...never, state, ...byName.get(name) };
+    return { switch: name, state, ...never, ...byName.get(name), stops };
   });
   const others = set
     .filter((row) => !Object.hasOwn(known, row.switch))
-    .map((row) => ({
-      stops: known[listedName(known, row.switch) ?? ''] ?? 'nothing: there is no such switch',
-      ...row,
-    }));
+    .map((row) => {
+      const family = listedName(known, row.switch);
+      return { ...row, stops: known[family ?? ''] ?? 'nothing: there is no such switch' };
+    });
   return [...listed, ...others];
 }

@@ -75,13 +75,15 @@ const oldestOf = (letters: readonly Letter[]): Date =>
 const matches = ({ reason }: Letter, wanted: string | undefined): boolean =>
   wanted === undefined || reason.toLowerCase().includes(wanted.toLowerCase());
 
-const lookHelp = `  --look N       looks at N letters at most that it leaves, ${inWords(lookMax)} without it; ${lookSeconds} s in any case
+const lookHelp = `  --look N       looks at N letters at most that it leaves, ${inWords(lookMax)} without it; and for ${lookSeconds} s
   --wait         waits until no other command has letters of the queue in flight`;
 
 function lookOf({ look = lookMax }: Said): number {
   if (look <= lookLimit) return look;
   throw new Mistake(`--look ${look}: ${lookLimit} at most, for SQS hides only so many.`);
 }
+
+const endedEarly = 'Ended before all letters were looked at.';
 
 const peek: Command = {
   usage: `dead peek <id> [--reason TEXT] [--max N] [--full] [--look N] [--wait]
@@ -105,6 +107,7 @@ ${lookHelp}`,
       print(`  reason  ${full ? letter.reason : mask(letter.reason)}`);
       print(`  body    ${full ? letter.body : maskedBody(letter.body)}`);
     }
+    if (walked.end === 'aborted') throw new Error(endedEarly);
     if (walked.held) throw new Error(await heldText(here, queue, walked.held));
     const limit = limitText(walked);
     if (!shown.length) print(limit ? `No such letter. ${limit}` : 'No such letter.');
@@ -201,7 +204,7 @@ async function moveAll(
         ]),
       ),
     );
-  if (signal.aborted) throw new Error('Ended before all letters were looked at.');
+  if (signal.aborted) throw new Error(endedEarly);
   const failed = rows.reduce((sum, [, moved]) => sum + moved.failed, 0);
   if (failed) undone.push(`SQS refused ${failed} of them; they lie where they lay.`);
   if (undone.length) throw new Error(undone.join('\n'));

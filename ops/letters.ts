@@ -35,7 +35,7 @@ export interface LetterDeps {
 }
 
 /** Limit of every batch call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
-export const batchSizeMax = 10;
+const batchSizeMax = 10;
 const batchBytesMax = 1_048_576;
 /** From one second on, an empty answer means an empty queue, because SQS asks all its servers. */
 export const longPollSeconds = 1;

@@ -42,7 +42,7 @@ export default {
       to: {
         path: '^(lib|functions|infra|local|test|bench)/',
         pathNot:
-          '^lib/platform/(names|queue|mask)\\.ts$|^lib/(?!platform/)[^/]+/switches\\.ts$|^local/progress\\.ts$',
+          '^lib/platform/(names|queue|mask)\\.ts$|^lib/[^/]+/inputs\\.ts$|^local/progress\\.ts$',
       },
     },
     {

@@ -31,7 +31,7 @@ const firstOthers = 6;
 
 /** Tests that need no servers, or ask for the few that they need themselves, as the simulation does for a MySQL. */
 const withoutServers = [
-  'test/{ops-documents,structure,test-times}.test.ts',
+  'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/queues.test.ts',
   'test/call/{allocation,filter,k3,standing}.test.ts',

@@ -40,6 +40,21 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
     timeout: Duration.seconds(30),
     harm: 'Whoever operates the product does not see how far behind it is.',
   });
+  byHand(stack, 'platform/list-audit', {
+    uses: [mysql('mysql')],
+    timeout: Duration.seconds(30),
+    harm: 'Nobody can see who did what by hand, and who holds dead letters.',
+  });
+  byHand(stack, 'platform/list-outbox', {
+    uses: [mysql('mysql')],
+    timeout: Duration.seconds(30),
+    harm: 'Nobody can see which messages, events and invalidations cannot be sent, and why.',
+  });
+  byHand(stack, 'platform/change-outbox', {
+    uses: [mysql('mysql')],
+    timeout: Duration.minutes(1),
+    harm: 'What cannot be sent can be neither dropped nor sent at once.',
+  });
   byHand(stack, 'platform/set-switch', {
     uses: [mysql('mysql')],
     timeout: Duration.minutes(1),

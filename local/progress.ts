@@ -48,7 +48,7 @@ export function progressOn(output: NodeJS.WriteStream): Progress {
   };
 }
 
-/** Rows as a table; numbers to the right. */
+/** Rows as a table; columns with numbers to the right. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],
@@ -67,11 +67,10 @@ export function table(
       )
       .join('   ')
       .trimEnd();
+  const hasNumbers = (column: number) =>
+    !rows.length || rows.some((row) => typeof row[column] === 'number');
+  const right = (column: number) => column > 0 && hasNumbers(column);
   const [first = [], ...others] = cells;
   const rule = '─'.repeat(widths.reduce((sum, width) => sum + width + 3, -3));
-  return [
-    line(first, (column) => column > 0),
-    rule,
-    ...others.map((row) => line(row, (column) => column > 0)),
-  ].join('\n');
+  return [line(first, right), rule, ...others.map((row) => line(row, right))].join('\n');
 }

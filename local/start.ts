@@ -27,7 +27,7 @@ function optionsOf(args: readonly string[]): { once: boolean; ports: Ports } {
     args: [...args],
     options: {
       once: { type: 'boolean', default: false },
-      help: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
       ...Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
     },
   });

@@ -1,7 +1,8 @@
 import { userInfo } from 'node:os';
 import { invoke } from './invoke.ts';
-import { type Letter, remove, send, walk } from './letters.ts';
+import { type Letter, remove, send } from './letters.ts';
 import type { Drained, Target } from './target.ts';
+import { type WalkDeps, type Walked, walk } from './walk.ts';
 
 export interface Move {
   readonly what: 'redrive' | 'drop';
@@ -9,6 +10,8 @@ export interface Move {
   readonly reason: string | undefined;
   /** Letters of this queue at most; all without it. */
   readonly max: number | undefined;
+  /** Letters that are looked at and left. */
+  readonly look: number;
   readonly why: string | undefined;
   readonly by: string | undefined;
 }
@@ -26,10 +29,8 @@ export interface Moved {
   readonly failed: number;
 }
 
-interface MoveDeps {
+interface MoveDeps extends Omit<WalkDeps, 'sqs'> {
   readonly target: Target;
-  readonly signal: AbortSignal;
-  readonly longPollSeconds: number;
 }
 
 /**
@@ -38,11 +39,11 @@ interface MoveDeps {
  * done.
  */
 export async function move(
-  { target, signal, longPollSeconds }: MoveDeps,
+  { target, ...deps }: MoveDeps,
   queue: Drained,
-  { what, dryRun, reason, max = Number.POSITIVE_INFINITY, why, by }: Move,
+  { what, dryRun, reason, max = Number.POSITIVE_INFINITY, look, why, by }: Move,
   wants: (letter: Letter) => boolean,
-): Promise<Moved> {
+): Promise<{ readonly moved: Moved; readonly walked: Walked }> {
   const { sqs } = target;
   const note = async (facts: Readonly<Record<string, unknown>>) => {
     if (dryRun) return;
@@ -55,7 +56,7 @@ export async function move(
 
   await note({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
   try {
-    await walk({ sqs, signal, longPollSeconds }, queue.dead, async (letters) => {
+    const walked = await walk({ ...deps, sqs }, queue.dead, look, async (letters) => {
       const isBack = ({ ids }: Letter) => ids.some((id) => sentIds.has(id));
       const wanted = letters.filter((letter) => wants(letter) && !isBack(letter));
       const chosen = wanted.slice(0, max - moved.done);
@@ -67,10 +68,10 @@ export async function move(
       moved.others += letters.length - chosen.length - back;
       return { gone, enough: moved.done >= max };
     });
+    return { moved, walked };
   } finally {
     await note({ phase: 'ended', ...moved });
   }
-  return moved;
 
   /** Deletes only what the live queue has: a crash in between sends twice, and never loses. */
   async function settle(letters: readonly Letter[]): Promise<Letter[]> {

@@ -1,12 +1,13 @@
-import { type Command, type Here, read, type Said } from './command.ts';
+import { audit } from './audit.ts';
+import { type Command, type Here, leadingOptions, read, type Said } from './command.ts';
 import { dead } from './dead.ts';
 import { run, state, switches } from './functions.ts';
 import { Mistake } from './mistake.ts';
+import { outbox } from './outbox.ts';
 import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
 
 /** What a process gives to the CLI; tests give their own and call the CLI without a process. */
 export interface CliDeps extends TargetDeps, Omit<Here, 'target' | 'signal'> {
-  readonly printError: (text: string) => void;
   /** Called once, when the command starts: until then a signal ends the process at once. */
   readonly endSignal: () => AbortSignal;
 }
@@ -19,15 +20,17 @@ const commands: Readonly<Record<string, Command | Readonly<Record<string, Comman
   run,
   switch: switches,
   state,
+  audit,
+  outbox,
 };
 
 const isCommand = (found: Command | Readonly<Record<string, Command>>): found is Command =>
   typeof found['run'] === 'function';
 
-const where = `Everywhere:
+const where = `Everywhere, before a command or after it:
   --local DIR  the stack of that folder; without it that of .local, which \`npm start\` made
   --cloud      what is deployed in the account and region of your own AWS configuration
-  --help       help for one command`;
+  --help, -h   help for one command`;
 
 function helpFor(found: Command | Readonly<Record<string, Command>>): string {
   const usages = isCommand(found) ? [found.usage] : Object.values(found).map(({ usage }) => usage);
@@ -58,25 +61,43 @@ async function runCommand(args: readonly string[], deps: CliDeps): Promise<void>
   const found = commandOf(args);
   if ('help' in found) return deps.print(found.help);
   const said = read(found.args, found.command.takes);
-  if (said.help) return deps.print(helpFor(found.command));
+  if (said.help) {
+    const more = said.words.length ? found.command.explain?.(said.words) : undefined;
+    return deps.print([helpFor(found.command), ...(more ? [more] : [])].join('\n\n'));
+  }
   const target = await targetOf(said, deps);
   await found.command.run(said, { ...deps, target, signal: deps.endSignal() });
 }
 
-/** Returns the command that the words name and what follows them, or the help that they ask for. */
-export function commandOf([name = '--help', ...args]: readonly string[]):
-  | { readonly command: Command; readonly args: readonly string[] }
-  | { readonly help: string } {
-  if (name === '--help' || name === 'help') return { help: help() };
+/**
+ * Returns the command that the words name and what belongs to it, or the help that they ask for. Options that every
+ * command takes may precede any word.
+ */
+export function commandOf(
+  words: readonly string[],
+): { readonly command: Command; readonly args: readonly string[] } | { readonly help: string } {
+  const {
+    options,
+    rest: [name, ...args],
+  } = leadingOptions(words);
+  if (name === undefined) return { help: help() };
+  if (name === 'help') return args.length ? commandOf([...args, '--help']) : { help: help() };
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!found) throw new Mistake(`There is no command ${name}.`);
-  if (isCommand(found)) return { command: found, args };
-  const [verb = '--help', ...rest] = args;
-  if (verb === '--help') return { help: helpFor(found) };
-  const command = Object.hasOwn(found, verb) ? found[verb] : undefined;
-  if (command) return { command, args: rest };
-  const verbs = Object.keys(found).join(', ');
-  throw new Mistake(`There is no command ${name} ${verb}, only ${verbs}.`);
+  return isCommand(found)
+    ? { command: found, args: [...options, ...args] }
+    : verbOf(name, found, [...options, ...args]);
+}
+
+function verbOf(name: string, verbs: Readonly<Record<string, Command>>, words: readonly string[]) {
+  const {
+    options,
+    rest: [verb, ...args],
+  } = leadingOptions(words);
+  if (verb === undefined) return { help: helpFor(verbs) };
+  const command = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
+  if (command) return { command, args: [...options, ...args] };
+  throw new Mistake(`There is no command ${name} ${verb}, only ${Object.keys(verbs).join(', ')}.`);
 }
 
 async function targetOf({ cloud, local }: Said, deps: TargetDeps): Promise<Target> {

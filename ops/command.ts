@@ -5,7 +5,7 @@ import type { Target } from './target.ts';
 const known = {
   cloud: { type: 'boolean', default: false },
   local: { type: 'string' },
-  help: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
   reason: { type: 'string' },
   max: { type: 'string' },
   'dry-run': { type: 'boolean', default: false },
@@ -13,6 +13,15 @@ const known = {
   input: { type: 'string' },
   by: { type: 'string' },
   why: { type: 'string' },
+  look: { type: 'string' },
+  wait: { type: 'boolean', default: false },
+  all: { type: 'boolean', default: false },
+  since: { type: 'string' },
+  until: { type: 'string' },
+  what: { type: 'string' },
+  about: { type: 'string' },
+  before: { type: 'string' },
+  to: { type: 'string' },
 } as const satisfies ParseArgsConfig['options'];
 type Option = keyof typeof known;
 const always: readonly Option[] = ['cloud', 'local', 'help'];
@@ -30,12 +39,23 @@ export interface Said {
   readonly input: string | undefined;
   readonly by: string | undefined;
   readonly why: string | undefined;
+  readonly look: number | undefined;
+  readonly wait: boolean;
+  readonly all: boolean;
+  readonly since: string | undefined;
+  readonly until: string | undefined;
+  readonly what: string | undefined;
+  readonly about: string | undefined;
+  readonly before: string | undefined;
+  readonly to: string | undefined;
 }
 
 export interface Command {
   /** Without `npm run ops -- `. */
   readonly usage: string;
   readonly takes: readonly Option[];
+  /** What `--help` adds for the words that were said. Throws `Mistake` for words that name nothing. */
+  readonly explain?: (words: readonly string[]) => string;
   readonly run: (said: Said, here: Here) => Promise<void>;
 }
 
@@ -43,6 +63,8 @@ export interface Command {
 export interface Here {
   readonly target: Target;
   readonly print: (text: string) => void;
+  /** For progress and warnings, which are no part of the answer. */
+  readonly printError: (text: string) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** The folder in which the person typed the command: relative paths start there. */
@@ -51,6 +73,35 @@ export interface Here {
   readonly longPollSeconds: number;
   /** Aborted when the person wants it to end: what is held is put back first. */
   readonly signal: AbortSignal;
+}
+
+/**
+ * Parts the options that every command takes, where they precede a command, from the words after them. Throws `Mistake`
+ * for any other option.
+ */
+export function leadingOptions(args: readonly string[]): {
+  readonly options: readonly string[];
+  readonly rest: readonly string[];
+} {
+  let at = 0;
+  for (let arg = args[at]; arg?.startsWith('-'); arg = args[at]) {
+    const name = always.find((one) => namesOption(arg, one));
+    if (!name)
+      throw new Mistake(
+        `${arg} is no option before a command: --cloud, --local DIR and --help are.`,
+      );
+    at += known[name].type === 'string' && !arg.includes('=') ? 2 : 1;
+  }
+  return { options: args.slice(0, at), rest: args.slice(at) };
+}
+
+function namesOption(arg: string, name: Option): boolean {
+  const option = known[name];
+  return (
+    arg === `--${name}` ||
+    arg.startsWith(`--${name}=`) ||
+    ('short' in option && arg === `-${option.short}`)
+  );
 }
 
 /** Reads a command's words and options. Throws `Mistake` for an option that it does not take. */
@@ -67,12 +118,21 @@ export function read(args: readonly string[], takes: readonly Option[]): Said {
     local: text('local'),
     help: flag('help'),
     reason: text('reason'),
-    max: countOf(text('max')),
+    max: countOf('max', text('max')),
     dryRun: flag('dry-run'),
     full: flag('full'),
     input: text('input'),
     by: text('by'),
     why: text('why'),
+    look: countOf('look', text('look')),
+    wait: flag('wait'),
+    all: flag('all'),
+    since: text('since'),
+    until: text('until'),
+    what: text('what'),
+    about: text('about'),
+    before: text('before'),
+    to: text('to'),
   };
 }
 
@@ -85,10 +145,10 @@ function parsed(args: readonly string[], names: readonly Option[]) {
   }
 }
 
-function countOf(text: string | undefined): number | undefined {
+function countOf(name: Option, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new Mistake(`--max ${text}: expected a positive number.`);
+  throw new Mistake(`--${name} ${text}: expected a positive number.`);
 }
 
 /** The one word after the command. */

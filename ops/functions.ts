@@ -5,6 +5,7 @@ import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
 import { type Command, type Here, oneWord } from './command.ts';
+import { checkInput, explainInput } from './inputs.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
 import { sizeOf } from './letters.ts';
 import { Mistake } from './mistake.ts';
@@ -15,11 +16,13 @@ const invocationsMax = 1000;
 export const run: Command = {
   usage: `run <function id> [--input JSON|@FILE]
   Starts a function that is meant for it, again as long as its answer says that there is more to do, and shows the
-  answer. The input is {} where none is given.`,
+  answer. The input is {} where none is given. \`run <function id> --help\` shows what the function takes.`,
   takes: ['input'],
+  explain: ([id = '']) => explainInput(id),
   run: async (said, here) => {
     const id = oneWord(said, 'function');
     const input = inputOf(here.typedIn, said.input);
+    checkInput(id, input);
     await checkStartedByHand(here.target, id);
     await untilDone(id, input, here);
   },
@@ -74,7 +77,7 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
     if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
     const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
     if (answer.outcome === 'no such switch')
-      throw new Mistake(`There is no switch ${name}: \`switch list\` shows those that were off.`);
+      throw new Mistake(`There is no switch ${name}: \`switch list --all\` shows those there are.`);
     if (answer.outcome === 'never set')
       throw new Mistake(`${name} was never off: \`switch list\` shows those that were.`);
     print(tablesOf(name, answer));
@@ -82,12 +85,14 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
 });
 
 const list: Command = {
-  usage: `switch list
-  Which kill switches were ever set, by whom, when and why.`,
-  takes: [],
-  run: async ({ words }, { target, print }) => {
+  usage: `switch list [--all]
+  Which kill switches were ever set, by whom, when and why; with --all every one there is, and what it stops. In a name
+  such as order/scenario-<n>, n is any number.`,
+  takes: ['all'],
+  run: async ({ words, all }, { target, print }) => {
     if (words.length) throw new Mistake('switch list shows all switches.');
-    const { switches } = await invoke(target, 'platform/report-state', {});
+    const input = all ? { allSwitches: true } : {};
+    const { switches } = await invoke(target, 'platform/report-state', input);
     print(tablesOf('switches', { switches }).split('\n').slice(3).join('\n'));
   },
 };

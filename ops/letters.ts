@@ -13,8 +13,8 @@ import {
 export interface Letter {
   readonly messageId: string;
   /**
-   * The right to delete it or to put it back; until it is used or `holdSeconds` are over nobody
-   * else sees it.
+   * The right to delete it or to put it back; until it is used or its visibility timeout is over
+   * nobody else sees it.
    */
   readonly handle: string;
   readonly body: string;
@@ -31,71 +31,25 @@ export interface Letter {
 
 export interface LetterDeps {
   readonly sqs: SQSClient;
-  readonly signal: AbortSignal;
   readonly longPollSeconds: number;
-}
-
-/**
- * What becomes of the letters of a batch: `gone` are deleted by whoever looked, the others are put
- * back.
- */
-export interface Looked {
-  readonly gone: readonly Letter[];
-  readonly enough?: boolean;
 }
 
 /** Limit of every batch call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
 const batchSizeMax = 10;
 const batchBytesMax = 1_048_576;
-/**
- * As long as a whole walk may take before a letter comes a second time; a killed walk's letters are
- * back after it.
- */
-const holdSeconds = 300;
 /** From one second on, an empty answer means an empty queue, because SQS asks all its servers. */
 export const longPollSeconds = 1;
-/** The sizes that SQS tells are estimates. */
-const sizeErrorMax = 100;
-
-/**
- * Shows a dead-letter queue batch by batch. SQS can only be asked for "some messages", so what was
- * looked at is held until the end, or the same ones would come again, and is then put back; also
- * when `look` throws or the person wants to end. Stops when none is left, or when twice as many
- * came as there were at the beginning.
- */
-export async function walk(
-  deps: LetterDeps,
-  url: string,
-  look: (letters: readonly Letter[]) => Promise<Looked>,
-): Promise<void> {
-  const { sqs, signal } = deps;
-  const held = new Map<string, Letter>();
-  const { visible } = await sizeOf(sqs, url);
-  let left = visible * 2 + sizeErrorMax;
-  try {
-    while (left > 0 && !signal.aborted) {
-      const letters = await receive(deps, url);
-      if (!letters.length) return;
-      left -= letters.length;
-      // What is held comes again when its time is over: its newer handle is the one that counts.
-      const fresh = letters.filter(({ messageId }) => !held.has(messageId));
-      for (const letter of letters) held.set(letter.messageId, letter);
-      if (!fresh.length) continue;
-      const { gone, enough } = await look(fresh);
-      for (const { messageId } of gone) held.delete(messageId);
-      if (enough) return;
-    }
-  } finally {
-    await putBack(sqs, url, [...held.values()]);
-  }
-}
-
-async function receive({ sqs, longPollSeconds }: LetterDeps, QueueUrl: string): Promise<Letter[]> {
+/** Receives up to ten letters, which nobody else sees for so many seconds. */
+export async function receive(
+  { sqs, longPollSeconds }: LetterDeps,
+  QueueUrl: string,
+  VisibilityTimeout: number,
+): Promise<Letter[]> {
   const { Messages = [] } = await sqs.send(
     new ReceiveMessageCommand({
       QueueUrl,
       MaxNumberOfMessages: batchSizeMax,
-      VisibilityTimeout: holdSeconds,
+      VisibilityTimeout,
       WaitTimeSeconds: longPollSeconds,
       MessageAttributeNames: ['All'],
       MessageSystemAttributeNames: ['SentTimestamp'],
@@ -124,22 +78,32 @@ function letterOf(message: Message): Letter {
   };
 }
 
+/** Batches of changes that SQS gets at once. */
+const batchesAtOnceMax = 10;
+
 /**
- * A handle whose time is over is refused, and that is well: the letter is visible again already.
+ * Makes letters visible again. A handle whose time is over is refused, which is right: the letter is visible already.
  */
-async function putBack(
+export async function putBack(
   sqs: SQSClient,
   QueueUrl: string,
   letters: readonly Letter[],
 ): Promise<void> {
-  for (let start = 0; start < letters.length; start += batchSizeMax) {
-    const Entries = letters.slice(start, start + batchSizeMax).map(({ handle }, index) => ({
-      Id: String(index),
-      ReceiptHandle: handle,
-      VisibilityTimeout: 0,
-    }));
-    await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
-  }
+  const starts = Array.from(
+    { length: Math.ceil(letters.length / batchSizeMax) },
+    (_, index) => index * batchSizeMax,
+  ).values();
+  const lane = async () => {
+    for (const start of starts) {
+      const Entries = letters.slice(start, start + batchSizeMax).map(({ handle }, index) => ({
+        Id: String(index),
+        ReceiptHandle: handle,
+        VisibilityTimeout: 0,
+      }));
+      await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
+    }
+  };
+  await Promise.all(Array.from({ length: batchesAtOnceMax }, lane));
 }
 
 /**

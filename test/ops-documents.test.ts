@@ -9,6 +9,7 @@ import { isSwitch } from '../lib/platform/switches.ts';
 import { root } from '../local/root.ts';
 import { commandOf } from '../ops/cli.ts';
 import { read, type Said } from '../ops/command.ts';
+import { checkInput, explainInput } from '../ops/inputs.ts';
 
 const switches = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
 const ids = functionIds();
@@ -18,7 +19,7 @@ const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root }).toSorted(
 const commandsIn = (page: string): string[] =>
   [
     ...page.matchAll(/`npm run ops -- ([^`]+)`/g),
-    ...page.matchAll(/`((?:dead|switch) [^`]+)`/g),
+    ...page.matchAll(/`((?:dead|switch|outbox|audit) (?!trail)[^`]+)`/g),
     ...page.matchAll(/^npm run ops -- (.+?)(?: {2,}.*)?$/gm),
   ]
     .map(([, command = '']) => command)
@@ -47,23 +48,43 @@ function checkCommand(command: string): void {
   if ('help' in found) throw new Error('It shows the help.');
   const { usage, takes } = found.command;
   const said = read(found.args, takes);
+  if (said.help) {
+    for (const word of said.words) if (!isPlaceholder(word)) found.command.explain?.([word]);
+    return;
+  }
   const firstLine = usage.split('\n', 1)[0] ?? '';
   const [, name] = firstLine.match(/ <([\w| ]+)>/) ?? [];
   expect(said.words).toHaveLength(name ? 1 : 0);
   if (/(?<!\[)--why TEXT/.test(firstLine)) expect(said.why).toBeTruthy();
   checkName(firstLine, said);
-  if (said.input !== undefined && said.input !== '{…}') JSON.parse(said.input);
+  if (firstLine.startsWith('run ') && said.input !== '{…}') checkFields(said);
+}
+
+/** The fields of an input are those of the function; values of a page are placeholders. */
+function checkFields({ words: [id = ''], input = '{}' }: Said): void {
+  if (isPlaceholder(id)) return;
+  const given = JSON.parse(input);
+  if (!JSON.stringify(given).includes('…')) {
+    checkInput(id, given);
+    return;
+  }
+  const explained = explainInput(id);
+  for (const [, field = ''] of explained.matchAll(/^ {2}(\w+) +.*, required: /gm))
+    expect(given, id).toHaveProperty(field);
+  for (const field of Object.keys(given))
+    expect(explained).toMatch(new RegExp(`^ {2}${field} `, 'm'));
 }
 
 function checkName(firstLine: string, { words: [name] }: Said): void {
   if (name === undefined || isPlaceholder(name)) return;
+  if (name === 'all' && firstLine.includes('|all>')) return;
   if (firstLine.startsWith('switch ')) expect(isSwitch(switches, name), name).toBe(true);
   else expect(ids).toContain(name);
 }
 
 test('the documents name commands of every kind', () => {
   const first = new Set(documented.map(({ command }) => command.split(' ', 1)[0]));
-  expect([...first].toSorted()).toEqual(['dead', 'run', 'state', 'switch']);
+  expect([...first].toSorted()).toEqual([...['audit', 'dead', 'outbox', 'run', 'state', 'switch']]);
   expect(documented.length).toBeGreaterThan(40);
 });
 
@@ -81,6 +102,11 @@ test.each([
   'run call/reconcile --why "…"',
   'run call/nothing',
   "run call/reconcile --input '{from}'",
+  `run call/reconcile --input '{"until": "…"}'`,
+  'run call/resume-charging',
+  'outbox drop <id>',
+  'audit lena',
+  'outbox burn <id> --why "…"',
 ])('%s is no command', (command) => {
   expect(() => checkCommand(command)).toThrow();
 });

@@ -1,5 +1,6 @@
 /** Publishes all companies once, when a person asks for it, so that the site equals upstream whatever was missed. */
-import { PublishAll, publishAllCompanies } from '../../lib/broker/everything.ts';
+import { publishAllCompanies } from '../../lib/broker/everything.ts';
+import { PublishAll } from '../../lib/broker/inputs.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';

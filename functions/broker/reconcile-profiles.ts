@@ -1,6 +1,7 @@
 /** Finds, every day, where the site differs from upstream though nothing is on its way, and has it made equal. */
+import { Reconcile } from '../../lib/broker/inputs.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { Reconcile, reconcileProfiles } from '../../lib/broker/reconciliation.ts';
+import { reconcileProfiles } from '../../lib/broker/reconciliation.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { RoundTables } from '../../lib/broker/suspects.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';

@@ -1,6 +1,7 @@
 /** Publishes once more what changed upstream since a time, for who has to make up for a loss. */
+import { Rewind } from '../../lib/broker/inputs.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { Rewind, rewindProducers } from '../../lib/broker/rewind.ts';
+import { rewindProducers } from '../../lib/broker/rewind.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql.ts';

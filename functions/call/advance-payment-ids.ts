@@ -1,5 +1,6 @@
 /** Keeps an id from being given twice after a database was restored, for who runs `npm run ops -- run`. */
-import { AdvancePaymentIds, advancePaymentIds } from '../../lib/call/payment-ids.ts';
+import { AdvancePaymentIds } from '../../lib/call/inputs.ts';
+import { advancePaymentIds } from '../../lib/call/payment-ids.ts';
 import { PaymentAccount, payments } from '../../lib/call/payments.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';

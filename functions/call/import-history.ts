@@ -1,6 +1,7 @@
 /** Copies the old system's rows before it is replaced, for who runs `npm run ops -- run call/import-history`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { ImportHistory, importHistory } from '../../lib/call/history.ts';
+import { importHistory } from '../../lib/call/history.ts';
+import { ImportHistory } from '../../lib/call/inputs.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';

@@ -1,7 +1,8 @@
 /** Takes a wrong charge back, by new entries, for who runs `npm run ops -- run call/reverse-charge`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { ReverseCharge } from '../../lib/call/inputs.ts';
 import { PaymentAccount, payments } from '../../lib/call/payments.ts';
-import { ReverseCharge, reverseCharge } from '../../lib/call/reversals.ts';
+import { reverseCharge } from '../../lib/call/reversals.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { settings } from '../../lib/platform/config.ts';

@@ -1,6 +1,7 @@
 /** Ends a charge or a reversal that nothing else can end, for who runs `npm run ops -- run call/settle-by-hand`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { SettleByHand, settleByHand } from '../../lib/call/hand-settlement.ts';
+import { settleByHand } from '../../lib/call/hand-settlement.ts';
+import { SettleByHand } from '../../lib/call/inputs.ts';
 import { PaymentAccount, payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';

@@ -1,5 +1,6 @@
 /** Makes up for what a purged binlog lost, so that patients and nurses hear of it after all; by hand. */
-import { RepairGap, repairGap } from '../../lib/order/gap.ts';
+import { repairGap } from '../../lib/order/gap.ts';
+import { RepairGap } from '../../lib/order/inputs.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import { binlogOf } from '../../lib/order/source.ts';

@@ -1,6 +1,7 @@
 /** Sends again what the push service refused, once a person has mended why. */
+import { Resend } from '../../lib/order/inputs.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { Resend, resendPush } from '../../lib/order/resends.ts';
+import { resendPush } from '../../lib/order/resends.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
 import { mysql } from '../../lib/platform/mysql.ts';

@@ -1,6 +1,7 @@
 /** Notes in the audit trail what someone did to a queue with `npm run ops`, which has no database. */
-import { Action, recordAction } from '../../lib/platform/audit.ts';
+import { recordAction } from '../../lib/platform/audit.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
+import { Action } from '../../lib/platform/inputs.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 

@@ -3,7 +3,8 @@ import { brokerSwitches } from '../../lib/broker/switches.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';
 import { byHand } from '../../lib/platform/by-hand.ts';
-import { SetSwitch, setSwitch } from '../../lib/platform/kill-switch.ts';
+import { SetSwitch } from '../../lib/platform/inputs.ts';
+import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Answer, Hand } from '../platform/by-hand.ts';
 import type { Claim } from '../platform/claim.ts';
+import type { PublishAll } from './inputs.ts';
 import { everyBase, everyCompany, everyStore } from './places.ts';
 import { type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
@@ -24,18 +24,6 @@ interface EverythingDeps extends WalkDeps {
   readonly settings: () => Promise<BrokerSettings>;
   readonly pause: (ms: number) => Promise<void>;
 }
-
-export const PublishAll = z.strictObject({
-  /** Of an answer's `resume`: goes on with that run, and never begins another. */
-  run: z.int().positive().optional(),
-  /** The same: where that run stood. Its row decides. */
-  after: z.string().optional(),
-  /** Begins a run although the last one has not ended; else that one is gone on with. */
-  anew: z.literal(true).optional(),
-  by: Who.default('unnamed'),
-  why: Why.optional(),
-});
-type PublishAll = z.infer<typeof PublishAll>;
 
 interface Everything {
   /** The function, its kill switch, its claim and its row. */

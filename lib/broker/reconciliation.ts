@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
-import * as z from 'zod';
 import type { Hand } from '../platform/by-hand.ts';
 import { type Claim, claim, underClaim } from '../platform/claim.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
 import type { FirstSwitchOff } from '../platform/switches.ts';
 import { compareIds, compareRange, type Kind, kinds, sourceOf } from './comparison.ts';
+import type { Reconcile } from './inputs.ts';
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
@@ -20,16 +20,6 @@ import {
 } from './suspects.ts';
 import type { BrokerSwitch } from './switches.ts';
 import type { UpstreamTables } from './tables.ts';
-
-export const Reconcile = z.strictObject({
-  /** Publishes what differs, so that it is applied; otherwise it is only reported. */
-  repair: z.boolean().default(true),
-  /** As the schedule says it: begins no second round on a day. */
-  daily: z.boolean().default(false),
-  /** How far the invocation came whose answer asked for this one. */
-  at: z.string().optional(),
-});
-type Reconcile = z.infer<typeof Reconcile>;
 
 export interface ReconcileDeps {
   readonly mysql: Kysely<RoundTables>;

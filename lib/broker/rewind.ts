@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
 import type { PlatformTables } from '../platform/schema.ts';
 import type { FirstSwitchOff } from '../platform/switches.ts';
-import { dateOf, type WallTime, wallTime } from '../platform/time.ts';
+import type { WallTime } from '../platform/time.ts';
+import { type Rewind, rewindParts, type rewindSources } from './inputs.ts';
 import { messagesFor } from './messages.ts';
 import { idsPerMessageMax, sources } from './queues.ts';
 import type { BrokerSwitch } from './switches.ts';
@@ -13,7 +13,7 @@ import type { UpstreamTables } from './tables.ts';
 
 /** Where upstream says when a row changed, and which `source` its message has. */
 interface Part {
-  readonly source: number;
+  readonly source: (typeof rewindSources)[number];
   readonly table: keyof UpstreamTables;
   readonly key: string;
   readonly stamp: string;
@@ -36,43 +36,8 @@ const parts = {
   },
   companies: { source: sources.company, table: 'anjuke_db.ajk_company', key: 'CompanyId', stamp },
   stores: { source: sources.store, table: 'anjuke_db.ajk_store', key: 'StoreId', stamp },
-} as const satisfies Record<string, Part>;
-type PartName = keyof typeof parts;
-const names = Object.keys(parts) as readonly PartName[];
-
-const shanghai = z
-  .string()
-  .regex(
-    /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/,
-    'Expected 2026-11-21 08:00:00, or a time with its zone',
-  )
-  .refine((time) => !Number.isNaN(dateOf(time).getTime()), 'There is no such time');
-
-const rewindable = [...new Set(names.map((name) => parts[name].source))];
-
-export const Rewind = z
-  .strictObject({
-    /** In Shanghai, unless its zone is given. */
-    since: z.union([z.iso.datetime({ offset: true }).transform(wallTimeOf), shanghai]),
-    /** Only says how much it would be. */
-    dryRun: z.boolean().default(true),
-    /** Nothing else is published; the micro-shop does not say what changed. */
-    source: z.literal(rewindable, `Expected one of ${rewindable.join(', ')}`).optional(),
-    by: Who.optional(),
-    why: Why.optional(),
-    /** Where the last invocation stopped. */
-    from: z.strictObject({ part: z.enum(names), time: z.string(), id: z.string() }).optional(),
-    published: z.int().min(0).default(0),
-  })
-  .refine(({ dryRun, by, why }) => dryRun || (by && why), {
-    path: ['by'],
-    message: 'Without dryRun it needs `by` and `why`, for the audit trail',
-  });
-type Rewind = z.infer<typeof Rewind>;
-
-function wallTimeOf(time: string): WallTime {
-  return wallTime(new Date(time));
-}
+} as const satisfies Record<PartName, Part>;
+type PartName = (typeof rewindParts)[number];
 
 export interface RewindDeps {
   readonly mysql: Kysely<PlatformTables>;
@@ -90,7 +55,7 @@ const pageRowsMax = 5_000;
  * Under its kill switch it stops after the page, and says with which input it is resumed.
  */
 export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Hand) {
-  const chosen = names.filter((name) => !input.source || parts[name].source === input.source);
+  const chosen = rewindParts.filter((name) => !input.source || parts[name].source === input.source);
   if (input.dryRun) return await counted(deps, chosen, input.since);
   let { published, from } = input;
   for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {

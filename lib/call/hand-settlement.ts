@@ -1,40 +1,17 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import { commit, type Deliver, type FollowUp, toQueue } from '../platform/outbox.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
 import { offlineBecause } from './answers.ts';
 import { payments as paymentLog } from './charge-rows.ts';
 import { isHeld, type Stopped } from './in-hand.ts';
+import type { SettleByHand } from './inputs.ts';
 import type { Payments } from './payments.ts';
 import { callsToCharge, listingSwitches } from './queues.ts';
 import { byHand, toppedUp } from './reversals.ts';
 import type { CallSettings } from './settings.ts';
 import type { ChargeState } from './states.ts';
-
-const proofLengthMax = 400;
-
-export const SettleByHand = z
-  .strictObject({
-    payment_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of a payment'),
-    /**
-     * `charged`: its trade was done. `refused`: it was not, and never will be, under any id. `free`: it was not, and the
-     * call may be charged, or the charge reversed, under another id.
-     */
-    to: z.enum(['charged', 'refused', 'free']),
-    /** What shows it: the payment centre's ticket, letter or line of a statement. */
-    proof: z.string().trim().min(1).max(proofLengthMax),
-    /** The Shanghai day whose statement lists the trade of this id. */
-    day: z.iso.date().optional(),
-    by: Who,
-    why: Why,
-  })
-  .refine(({ to, day }) => to !== 'charged' || day !== undefined, {
-    path: ['day'],
-    message: 'Expected the day whose statement lists the trade',
-  });
-export type SettleByHand = z.infer<typeof SettleByHand>;
 
 export interface HandSettlementDeps {
   readonly mysql: Kysely<AccountingTables>;

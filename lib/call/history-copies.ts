@@ -1,9 +1,9 @@
 import { sql, type Transaction } from 'kysely';
 import type { AccountingTables } from './accounting-tables.ts';
+import type { historyParts } from './inputs.ts';
 import { digitsOf } from './phones.ts';
 
-export const parts = ['calls', 'contracts', 'income', 'payments'] as const;
-export type Part = (typeof parts)[number];
+export type Part = (typeof historyParts)[number];
 
 type Trx = Transaction<AccountingTables>;
 

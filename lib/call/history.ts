@@ -1,26 +1,12 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import { copies, type OldRow, ours, type Part, parts } from './history-copies.ts';
+import { copies, type OldRow, ours, type Part } from './history-copies.ts';
 import type { Stopped } from './in-hand.ts';
+import type { ImportHistory } from './inputs.ts';
 import type { CallSettings } from './settings.ts';
-
-/**
- * `calls` may be imported while the old system works, and again: shadow mode needs them. `money` is imported once the
- * old system has stopped.
- */
-export const ImportHistory = z.strictObject({
-  what: z.enum(['calls', 'money']),
-  by: Who,
-  why: Why,
-  /** Where an earlier invocation stopped. */
-  part: z.enum(parts).optional(),
-  after: z.string().regex(/^\d+$/).optional(),
-});
-export type ImportHistory = z.infer<typeof ImportHistory>;
 
 export interface HistoryDeps {
   readonly mysql: Kysely<AccountingTables>;

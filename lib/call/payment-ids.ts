@@ -1,30 +1,16 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { payments as paymentLog } from './charge-rows.ts';
 import type { Stopped } from './in-hand.ts';
+import type { AdvancePaymentIds } from './inputs.ts';
 import type { Payments } from './payments.ts';
 import { plusDays } from './statements.ts';
 import type { CallTables } from './tables.ts';
 
 const partner = 'partner/payment';
 const daysMax = 400;
-const Day = z.iso.date();
-
-export const AdvancePaymentIds = z.strictObject({
-  /** The first Shanghai day whose statement is read; without it the day before our newest payment. */
-  from: Day.optional(),
-  by: Who,
-  why: Why,
-  /** The highest trade of an invocation that was out of time. */
-  highest: z
-    .string()
-    .regex(/^\d{1,19}$/)
-    .default('0'),
-});
-export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;
 
 interface PaymentIdDeps {
   readonly mysql: Kysely<CallTables>;

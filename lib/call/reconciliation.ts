@@ -14,21 +14,16 @@ import {
 } from './differences.ts';
 import { differencesOfK3 } from './erp-differences.ts';
 import type { Stopped } from './in-hand.ts';
+import { NamedDays } from './inputs.ts';
 import type { Payments } from './payments.ts';
 import { type Compared, daysNotCompared, type Part, writeDay } from './reconciled-days.ts';
 import type { CallSettings } from './settings.ts';
 import { differencesOfStatement, plusDays, type Statements, statementsOf } from './statements.ts';
 import type { CallSwitch } from './switches.ts';
 
-const daysMax = 400;
-
-/** `{from, to}`, Shanghai days, of which `to` is the last; or the event of a schedule, which means the day before. */
+/** What a person names (`NamedDays`), or the event of a schedule, which means the day before. */
 export const ReconcileDays = z.union([
-  z
-    .strictObject({ from: z.iso.date(), to: z.iso.date().optional() })
-    .transform(({ from, to = from }) => ({ from, to }))
-    .refine(({ from, to }) => from <= to, 'Expected `from` to be no later than `to`')
-    .refine(({ from, to }) => plusDays(from, daysMax) > to, `Expected ${daysMax} days at most`),
+  NamedDays,
   z
     .looseObject({ source: z.literal('aws.events'), time: z.iso.datetime({ offset: true }) })
     .transform(({ time }) => {

@@ -1,6 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import { PartnerAway, textOf } from '../platform/errors.ts';
 import { reportFailure } from '../platform/log.ts';
 import { inTransaction } from '../platform/mysql.ts';
@@ -10,15 +9,9 @@ import type { AccountingTables } from './accounting-tables.ts';
 import { lockAccount, post } from './accounts.ts';
 import { reasonOf } from './answers.ts';
 import { heldFromNow, isHeld, type Stopped } from './in-hand.ts';
+import type { ReverseCharge } from './inputs.ts';
 import type { Payments, TradeAnswer } from './payments.ts';
 import { listingSwitches } from './queues.ts';
-
-export const ReverseCharge = z.strictObject({
-  payment_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of a payment'),
-  by: Who,
-  why: Why,
-});
-export type ReverseCharge = z.infer<typeof ReverseCharge>;
 
 export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;

@@ -1,26 +1,13 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
 import { charges, messageOf, notStopped, payments, read } from './charge-rows.ts';
+import type { ResumeCharging } from './inputs.ts';
 import { lockGate, stopScopes } from './limits.ts';
 import { callsToCharge } from './queues.ts';
 import type { CallTables } from './tables.ts';
-
-export const ResumeCharging = z.strictObject({
-  /** `all`, or `owner:<user_id>`. */
-  scope: z.string().regex(/^(all|owner:[1-9]\d{0,18})$/, 'Expected all or owner:<user_id>'),
-  by: Who,
-  why: Why,
-  /** The last payment that was nudged, where a run before this one was out of time. */
-  after: z
-    .string()
-    .regex(/^\d{1,19}$/)
-    .default('0'),
-});
-export type ResumeCharging = z.infer<typeof ResumeCharging>;
 
 interface ResumeDeps {
   readonly mysql: Kysely<CallTables>;

@@ -1,6 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { type Claim, ClaimLost } from '../platform/claim.ts';
 import { commit, type Deliver } from '../platform/outbox.ts';
@@ -11,34 +10,12 @@ import { type Checkpoint, readCheckpoint, underLease, writeCheckpoint } from './
 import { shortStatus } from './decoding.ts';
 import { type Earlier, earlierIn } from './earlier.ts';
 import { isId } from './ids.ts';
+import type { RepairGap } from './inputs.ts';
 import { endMs, type LeaseDeps, takeOver } from './lease.ts';
 import type { OrderImage } from './log-events.ts';
 import { endOf, Purged } from './server.ts';
 import type { Source } from './source.ts';
 import type { OrderTables, PushTables } from './tables.ts';
-
-const Place = z.strictObject({
-  serverUuid: z.string(),
-  gtidSet: z.string().nullable(),
-  file: z.string(),
-  position: z.int(),
-});
-
-export const RepairGap = z.strictObject({
-  by: Who,
-  why: Why,
-  /** Goes on behind the binlog's present end, whatever stands before it and cannot be read. */
-  pass: z.boolean().default(false),
-  /** As the answer before said it. */
-  resume: z
-    .strictObject({
-      after: z.string().regex(/^-?\d{1,20}$/),
-      start: Place.optional(),
-      began: z.string().optional(),
-    })
-    .optional(),
-});
-export type RepairGap = z.infer<typeof RepairGap>;
 
 export interface GapDeps extends LeaseDeps {
   readonly mysql: Kysely<PushTables>;

@@ -1,20 +1,11 @@
 import type { Kysely, Transaction } from 'kysely';
 import { sql } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from '../platform/audit.ts';
+import { audit } from '../platform/audit.ts';
 import { commit, type Deliver, toQueue } from '../platform/outbox.ts';
+import type { Resend } from './inputs.ts';
 import { pushesToSend } from './queues.ts';
 import { type PushState, resendable } from './states.ts';
 import type { PushTables } from './tables.ts';
-
-export const Resend = z.strictObject({
-  order_id: z.string().regex(/^[1-9]\d{0,18}$/, 'Expected the id of an order, as text'),
-  /** Without it, all of the order that were refused. */
-  push_id: z.string().length(64).optional(),
-  by: Who,
-  why: Why,
-});
-export type Resend = z.infer<typeof Resend>;
 
 interface ResendDeps {
   readonly mysql: Kysely<PushTables>;

@@ -1,10 +1,6 @@
 import type { Kysely, Transaction } from 'kysely';
-import * as z from 'zod';
+import type { Action } from './inputs.ts';
 import type { PlatformTables } from './schema.ts';
-
-/** Lengths are those of the columns of signalbox.audit and signalbox.switch. */
-export const Who = z.string().trim().min(1).max(100);
-export const Why = z.string().trim().min(1).max(500);
 
 export interface AuditEntry {
   readonly who: string;
@@ -29,18 +25,7 @@ export async function audit(
     .execute();
 }
 
-/**
- * What `npm run ops` does to queues without a function of ours in between; nothing else may be
- * noted from outside.
- */
-export const Action = z.strictObject({
-  by: Who,
-  what: z.enum(['dead/redrive', 'dead/drop']),
-  why: Why,
-  detail: z.record(z.string(), z.json()),
-});
-export type Action = z.infer<typeof Action>;
-
+/** Notes what `npm run ops` does to a queue, which has no transaction of its own. */
 export async function recordAction(
   { mysql }: { mysql: Kysely<PlatformTables> },
   { by, what, why, detail }: Action,

@@ -14,10 +14,21 @@ export function variable(name: string): string {
 }
 
 /** An invalid value as one line per field: `broker_ids: Invalid input: expected string`. */
-export const issuesOf = ({ issues }: z.ZodError): string =>
-  issues
-    .map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message))
-    .join('; ');
+export const issuesOf = ({ issues }: Pick<z.ZodError, 'issues'>): string =>
+  issues.map((issue) => textOf(issue, [])).join('; ');
+
+/**
+ * Zod's own text for a value that fits none of several forms names neither field nor form: the form that it comes
+ * nearest to, by the number of its issues, says what was expected.
+ */
+function textOf(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): string {
+  const path = [...above, ...issue.path];
+  if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input' || !issue.errors.length)
+    return path.length ? `${path.join('.')}: ${issue.message}` : issue.message;
+  const fewest = Math.min(...issue.errors.map(({ length }) => length));
+  const nearest = issue.errors.filter(({ length }) => length === fewest);
+  return nearest.map((issues) => issues.map((one) => textOf(one, path)).join('; ')).join(', or ');
+}
 
 const retryAfterSeconds = 10;
 /** Above these a reading counts as failed; it has one more attempt. */

@@ -1,18 +1,9 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import * as z from 'zod';
-import { audit, Who, Why } from './audit.ts';
+import { audit } from './audit.ts';
+import type { SetSwitch } from './inputs.ts';
 import { inTransaction } from './mysql.ts';
 import type { PlatformTables } from './schema.ts';
 import { isSwitch, type Switches } from './switches.ts';
-
-export const SetSwitch = z.strictObject({
-  name: z.string().regex(/^[\w/.:-]{1,100}$/, 'Expected up to 100 letters, digits or _ / . : -'),
-  /** `off` stops what the switch names, `on` lets it go on. */
-  state: z.enum(['off', 'on']),
-  by: Who,
-  why: Why,
-});
-export type SetSwitch = z.infer<typeof SetSwitch>;
 
 /** What it was before. */
 type Before = 'off' | 'on' | 'never set';

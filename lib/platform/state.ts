@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely';
-import * as z from 'zod';
+import type { ReportState } from './inputs.ts';
 import type { PlatformTables } from './schema.ts';
-
-export const NoInput = z.strictObject({});
+import { isFamily, listedName, type Switches } from './switches.ts';
 
 interface StateDeps {
   readonly mysql: Kysely<PlatformTables>;
+  /** The kill switches that there are. */
+  readonly known: Switches;
 }
 
 /** What is due is sent within seconds; after this long something keeps it from being sent. */
@@ -16,14 +17,15 @@ const overdueSeconds = 60;
  * are by our database's clock, in seconds; a scan's lag compares with a stamp of the database that
  * it reads.
  */
-export async function reportState({ mysql }: StateDeps) {
+export async function reportState({ mysql, known }: StateDeps, { allSwitches }: ReportState) {
+  const set = await switches(mysql);
   return {
     outcome: 'reported',
     outbox: await outbox(mysql),
     held: await held(mysql),
     scans: await scans(mysql),
     claims: await claims(mysql),
-    switches: await switches(mysql),
+    switches: allSwitches ? withKnown(known, set) : set,
   };
 }
 
@@ -116,4 +118,26 @@ async function switches(mysql: Kysely<PlatformTables>) {
     .orderBy('name')
     .execute();
   return rows.map(({ name, ...row }) => ({ switch: name, ...row }));
+}
+
+type Set = Awaited<ReturnType<typeof switches>>[number];
+
+/**
+ * All kill switches with what they stop: those that there are, in their order, then those that were set and are of a
+ * family, or no switch any more. One that was never set is on; a family has no state of its own.
+ */
+function withKnown(known: Switches, set: readonly Set[]) {
+  const byName = new Map(set.map((row) => [row.switch, row]));
+  const never = { by: null, at: null, why: null };
+  const listed = Object.entries(known).map(([name, stops]) => {
+    const state = isFamily(name) ? null : 'on';
+    return { switch: name, state, ...never, ...byName.get(name), stops };
+  });
+  const others = set
+    .filter((row) => !Object.hasOwn(known, row.switch))
+    .map((row) => {
+      const family = listedName(known, row.switch);
+      return { ...row, stops: known[family ?? ''] ?? 'nothing: there is no such switch' };
+    });
+  return [...listed, ...others];
 }

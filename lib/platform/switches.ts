@@ -10,11 +10,16 @@ type NameOf<Name extends string> = Name extends `${infer Before}<n>${infer After
   ? `${Before}${number}${After}`
   : Name;
 
-/** Whether there is a kill switch of that name, byte for byte. */
-export const isSwitch = (known: Switches, name: string): boolean =>
-  Object.keys(known).some(
+/** The name in the list under which there is a kill switch, compared byte for byte: its own, or that of its family. */
+export const listedName = (known: Switches, name: string): string | undefined =>
+  Object.keys(known).find(
     (one) => one === name || one === name.replace(/(?<=\D)(0|[1-9]\d{0,8})$/, '<n>'),
   );
+
+export const isFamily = (name: string): boolean => name.includes('<n>');
+
+export const isSwitch = (known: Switches, name: string): boolean =>
+  listedName(known, name) !== undefined;
 
 /** Returns the first of these kill switches that is off. */
 export type FirstSwitchOff<Name extends string = string> = (

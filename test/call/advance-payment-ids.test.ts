@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { AdvancePaymentIds, advancePaymentIds } from '../../lib/call/payment-ids.ts';
+import { AdvancePaymentIds } from '../../lib/call/inputs.ts';
+import { advancePaymentIds } from '../../lib/call/payment-ids.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { callSwitches } from '../../lib/call/switches.ts';

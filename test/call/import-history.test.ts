@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { type ImportHistory, importHistory } from '../../lib/call/history.ts';
+import { importHistory } from '../../lib/call/history.ts';
+import type { ImportHistory } from '../../lib/call/inputs.ts';
 import { signedContracts } from '../../lib/call/queues.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, income, payment } from '../support/accounting.ts';

@@ -1,8 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { ReverseCharge } from '../../lib/call/inputs.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
-import { ReverseCharge, resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
+import { resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
-import { SettleByHand, settleByHand } from '../../lib/call/hand-settlement.ts';
+import { settleByHand } from '../../lib/call/hand-settlement.ts';
+import { SettleByHand } from '../../lib/call/inputs.ts';
 import { payments, signatureOf } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { paymentAccount } from '../../local/secrets.ts';

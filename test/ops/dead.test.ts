@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import {
   ChangeMessageVisibilityBatchCommand,
   GetQueueAttributesCommand,
+  ReceiveMessageCommand,
   SendMessageCommand,
 } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
@@ -344,4 +345,153 @@ test('nothing is touched where the trail cannot be written', async () => {
   expect(error).toContain('platform/record-action is not deployed there: deploy first.');
   expect(await sizes(dead)).toEqual([25, 0]);
   expect(await sizes(live)).toEqual([0, 0]);
+});
+
+/** Leaves letters as a killed command does that had received them. */
+async function hold(QueueUrl: string, letters: number, VisibilityTimeout: number): Promise<void> {
+  for (let held = 0; held < letters; ) {
+    const MaxNumberOfMessages = Math.min(10, letters - held);
+    const { Messages = [] } = await sqs().send(
+      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages, VisibilityTimeout }),
+    );
+    held += Messages.length;
+  }
+}
+
+const heldPattern = (count: number) =>
+  new RegExp(
+    `^${count} letters of ${id} are in flight: .* visible again at [-0-9]+ [:0-9]+ at the latest\\. .*--wait`,
+    'm',
+  );
+
+test.each([
+  ['redrive', '--why', 'x'],
+  ['redrive', '--dry-run'],
+  ['drop', '--why', 'x'],
+  ['drop', '--dry-run'],
+  ['peek'],
+])(
+  'dead %s says how many letters are in flight for another command and until when, and fails',
+  async (verb, ...rest) => {
+    const { dir, dead, live } = await withLetters();
+    await hold(dead, 25, 60);
+    const { status, out, error } = await ops('dead', verb, id, ...rest, '--local', dir);
+    expect([status, out]).toEqual([1, '']);
+    expect(error).toMatch(heldPattern(25));
+    expect(await sizes(dead)).toEqual([0, 25]);
+    expect(await sizes(live)).toEqual([0, 0]);
+  },
+);
+
+test('dead redrive moves the letters that it gets, and fails with the number that another command holds', async () => {
+  const { dir, dead, live } = await withLetters();
+  await hold(dead, 13, 60);
+  for (const word of [id, 'all']) {
+    const { status, out, error } = await ops(
+      ...['dead', 'redrive', word, '--why', 'x', '--local', dir],
+    );
+    expect(status).toBe(1);
+    expect(error).toMatch(heldPattern(13));
+    if (word === id) expect(out).toMatch(new RegExp(`^${id} +12 +0 +0 +0$`, 'm'));
+    else expect(out).toBe('');
+  }
+  expect(await sizes(live)).toEqual([12, 0]);
+  expect(await sizes(dead)).toEqual([0, 13]);
+});
+
+test('dead list says how many letters it could not count by reason', async () => {
+  const { dir, dead } = await withLetters();
+  await hold(dead, 13, 60);
+  const { status, out } = await ops('dead', 'list', '--local', dir);
+  expect(status).toBe(0);
+  expect(out).toMatch(new RegExp(`^${id} +25$`, 'm'));
+  expect(out).toContain(`${id}: 13 of these are in flight, and not counted by reason.`);
+});
+
+test('dead peek names who began a redrive that was killed, and the letters are soon visible again', async () => {
+  const { dir, write } = await withLetters();
+  const hiddenFor: number[] = [];
+  const { server, url } = await between((call, body) => {
+    if (call === 'ReceiveMessage') hiddenFor.push(JSON.parse(body).VisibilityTimeout);
+  });
+  write({ aws: url });
+  const by = `killed-${process.pid}`;
+  const crashed = Promise.withResolvers<void>();
+  let receives = 0;
+  const makeSqs = sqsWith(async (call) => {
+    if (call !== 'ReceiveMessage' || ++receives < 4) return;
+    crashed.resolve();
+    await new Promise(() => {}); // The command never gets any further.
+  });
+  const args = [...redriveArgs(dir), '--reason', 'nothing has this reason', '--by', by];
+  void opsWith({ makeSqs }, ...args);
+  await crashed.promise;
+  const { status, error } = await ops('dead', 'peek', id, '--local', dir);
+  server.close();
+  expect(status).toBe(1);
+  expect(error).toMatch(heldPattern(25));
+  expect(error).toMatch(
+    new RegExp(
+      `${by} began dead/redrive at [-0-9]+ [:.0-9]+ \\(the database is back\\), and it has not ended`,
+    ),
+  );
+  expect(Math.max(...hiddenFor)).toBeLessThanOrEqual(75);
+});
+
+test('dead redrive --wait waits until letters in flight are visible again, and moves them', async () => {
+  const { dir, dead, live } = await withLetters();
+  await hold(dead, 25, 2);
+  const { status, out, error } = await ops(...redriveArgs(dir), '--wait');
+  expect(error).toBe('Waiting for 25 letters in flight, 75 s at most.\n');
+  expect([status, out]).toEqual([
+    0,
+    expect.stringMatching(new RegExp(`^${id} +25 +0 +0 +0$`, 'm')),
+  ]);
+  expect(await sizes(live)).toEqual([25, 0]);
+});
+
+const none = ['--reason', 'nothing has this reason'];
+
+test('dead peek and redrive look at no more letters than --look says, put them back, and say how to go on', async () => {
+  const { dir, dead } = await withLetters();
+  const limit = 'Looked at 10 of about 25 letters, the limit: --look 25 looks at more.';
+  const peeked = await ops('dead', 'peek', id, ...none, '--look', '10', '--local', dir);
+  expect([peeked.status, peeked.out]).toEqual([0, `No such letter. ${limit}\n`]);
+  const redriven = await ops(...redriveArgs(dir), ...none, '--look', '10');
+  expect(redriven.out).toMatch(new RegExp(`^${id} +0 +10 +0 +0$`, 'm'));
+  expect([redriven.status, redriven.error]).toEqual([1, `${id}: ${limit}\n`]);
+  expect(await sizes(dead)).toEqual([25, 0]);
+  const more = await ops('dead', 'peek', id, ...none, '--look', '25', '--local', dir);
+  expect(more.out).toBe('No such letter.\n');
+});
+
+test('dead peek and redrive hide letters for a minute at most, show progress, and say how to go on', async () => {
+  const { dir, dead } = await withLetters();
+  const slow = () => {
+    let ms = Date.now();
+    return { now: () => (ms += 12_000) };
+  };
+  const limit =
+    /Looked at \d+ of about 25 letters in 60 s, after which others see them again: run it again to go on\./;
+  const peeked = await opsWith(slow(), 'dead', 'peek', id, ...none, '--local', dir);
+  expect([peeked.status, peeked.out]).toEqual([0, expect.stringMatching(limit)]);
+  expect(peeked.error).toMatch(/^10 of about 25 letters looked at, \d\d s$/m);
+  const redriven = await opsWith(slow(), ...redriveArgs(dir), ...none);
+  expect([redriven.status, redriven.error]).toEqual([1, expect.stringMatching(limit)]);
+  expect(await sizes(dead)).toEqual([25, 0]);
+});
+
+test('dead redrive moves hundreds of letters among thousands, and looks at all of them', async () => {
+  const { dir, dead, live } = await withLetters();
+  const [one, ...others] = Array.from({ length: 100 }, (_, index) => ({
+    body: `${index}`,
+    reason: wrong,
+  }));
+  for (let part = 0; part < 6; part++)
+    await setAside(dead, [...others, { ...one, body: `p${part}`, reason: 'rare' }]);
+  const { status, out } = await ops(...redriveArgs(dir), '--reason', 'rare');
+  expect(status).toBe(0);
+  expect(out).toMatch(new RegExp(`^${id} +6 +619 +0 +0$`, 'm'));
+  expect(await sizes(live)).toEqual([6, 0]);
+  expect(await sizes(dead)).toEqual([619, 0]);
 });

@@ -103,11 +103,27 @@ test('a function that gets no further is not started for ever', async () => {
   expect(error).toContain('test/stand-still gets no further');
 });
 
-test('input of the wrong form: the function names the field', async () => {
+test('input of the wrong form is refused with the field and what was expected, before anything is invoked', async () => {
   const input = '{"name":"x","state":"maybe","by":"lena","why":"y"}';
-  const { status, error } = await ops('run', 'platform/set-switch', '--input', input, ...here);
+  const { dir, write } = await stackWith();
+  write({ functions: { 'platform/set-switch': 'gone' } });
+  const args = ['run', 'platform/set-switch', '--input', input, '--local', dir];
+  const { status, error } = await ops(...args);
+  expect(status).toBe(2);
+  expect(error).toMatch(
+    /^platform\/set-switch does not take that input, and was not started:\n {2}state: .*"off"\|"on"\n/,
+  );
+  expect(error).toContain('`npm run ops -- run platform/set-switch --help` shows its fields.');
+});
+
+test('a function that is not known here checks its input itself, and names the field', async () => {
+  const there = await deployed(
+    'test/refuse',
+    `export const handler = async () => { throw new Error('The input is not valid: state: Expected x'); };`,
+  );
+  const { status, error } = await ops('run', 'test/refuse', '--input', '{"state":"y"}', ...there);
   expect(status).toBe(1);
-  expect(error).toMatch(/^platform\/set-switch failed: The input is not valid: state: .*\n$/);
+  expect(error).toMatch(/^test\/refuse failed: The input is not valid: state: .*\n$/);
 });
 
 test('a switch is set, listed and lifted; every step stands in the trail', async () => {
@@ -129,6 +145,96 @@ test('a switch is set, listed and lifted; every step stands in the trail', async
     ['switch/off', 'they book twice'],
     ['switch/on', 'mended'],
   ]);
+});
+
+test('switch list --all names every switch and what it stops; a family by its pattern', async () => {
+  const { status, out } = await ops('switch', 'list', '--all', ...here);
+  expect(status).toBe(0);
+  expect(out).toMatch(/^order\/singer +on .* all pushes; they wait$/m);
+  expect(out).toMatch(/^order\/scenario-<n> +– .* pushes of scenario n, .* they wait$/m);
+  expect(out).toMatch(/^partner\/k3 +on .* all calls to K3/m);
+});
+
+test('audit lists who did what, newest first, by person, action and subject', async () => {
+  const by = `auditor-${process.pid}`;
+  const name = `order/scenario-${process.pid}`;
+  await ops('switch', 'off', name, '--why', '13812345678 complained', '--by', by, ...here);
+  await ops('switch', 'on', name, '--why', 'repaired', '--by', by, ...here);
+  const all = await ops('audit', '--by', by, ...here);
+  expect(all.status).toBe(0);
+  const [first, second] = all.out.split('\n').slice(2);
+  expect(first).toMatch(new RegExp(`^[-0-9]+ [:.0-9]+ +${by} +switch/on +repaired +.*"${name}"`));
+  expect(second).toContain('138****5678 complained');
+  expect(all.out).not.toContain('13812345678');
+  const some = await ops('audit', '--what', 'switch/off', '--about', name, '--max', '1', ...here);
+  expect(some.out).toMatch(/ switch\/off /);
+  expect(some.out).not.toContain('switch/on');
+  const paged = await ops('audit', '--by', by, '--max', '1', ...here);
+  const [, before = ''] = paged.out.match(/^There are older ones: --before (\d+)$/m) ?? [];
+  const next = await ops('audit', '--by', by, '--before', before, ...here);
+  expect(next.out.split('\n')[2]).toContain('switch/off');
+  const none = await ops('audit', '--by', 'nobody', ...here);
+  expect([none.status, none.out]).toEqual([0, 'No such entry.\n']);
+});
+
+test('outbox lists rows that cannot be sent, makes them due, and drops them', async () => {
+  const by = `outbox-${process.pid}`;
+  const to = `queue:test/gone-${process.pid}`;
+  const insert = async (body: string) =>
+    await admin.query(
+      `insert into signalbox.outbox (destination, body, due_at, attempts, reason)
+       values (?, ?, now(3) + interval 1 hour, 7, 'there is no such queue')`,
+      [to, body],
+    );
+  await insert('{"phone":"13812345678"}');
+  await insert('{}');
+  try {
+    const listed = await ops('outbox', 'list', '--to', to, ...here);
+    expect(listed.status).toBe(0);
+    const [first = ''] = listed.out.split('\n').slice(2);
+    expect(first).toMatch(
+      / refused +[-0-9]+ [:.0-9]+ +7 +there is no such queue +\{"phone":"138\*{4}5678"\}$/,
+    );
+    const [id = ''] = first.split(' ');
+    const retried = await ops('outbox', 'retry', id, '--why', 'there', '--by', by, ...here);
+    expect([retried.status, retried.out]).toEqual([0, 'due now: 1 of the outbox\n']);
+    const args = ['outbox', 'drop', 'all', '--to', to, '--why', 'not wanted', '--by', by, ...here];
+    const dry = await ops(...args, '--dry-run');
+    expect([dry.status, dry.out]).toEqual([0, 'dry run: 2 of the outbox\n']);
+    const dropped = await ops(...args);
+    expect([dropped.status, dropped.out]).toEqual([0, 'dropped: 2 of the outbox\n']);
+    const none = await ops('outbox', 'list', '--to', to, ...here);
+    expect(none.out).toBe('No such row: all is sent, or waits for its time.\n');
+    const gone = await ops('outbox', 'drop', id, '--why', 'x', ...here);
+    expect([gone.status, gone.error]).toEqual([
+      2,
+      expect.stringContaining(`There is no row ${id} in the outbox: it was sent or dropped`),
+    ]);
+    const trail = await ops('audit', '--by', by, ...here);
+    expect(trail.out).toMatch(new RegExp(`${by} +outbox/drop +not wanted`));
+    expect(trail.out).toMatch(new RegExp(`${by} +outbox/retry +there`));
+  } finally {
+    await admin.query('delete from signalbox.outbox where destination = ?', [to]);
+  }
+});
+
+test('outbox retry names the kill switch under which a row waits', async () => {
+  const destination = `queue:test/held-${process.pid}`;
+  await admin.query(
+    "insert into signalbox.outbox (destination, body, due_at, held_by) values (?, '{}', now(3), 'charging')",
+    [destination],
+  );
+  try {
+    const listed = await ops('outbox', 'list', '--all', '--to', destination, ...here);
+    const [, id = ''] = listed.out.match(/^(\d+) .* held by charging /m) ?? [];
+    const { status, error } = await ops('outbox', 'retry', id, '--why', 'x', ...here);
+    expect([status, error]).toEqual([
+      1,
+      `Row ${id} waits under the kill switch charging: \`switch on charging\` lets it go.\n`,
+    ]);
+  } finally {
+    await admin.query('delete from signalbox.outbox where destination = ?', [destination]);
+  }
 });
 
 test('switch on says that there is no such switch when the name is misspelt', async () => {
@@ -183,6 +289,19 @@ test.each([
   [['burn'], 'There is no command burn.'],
   [['switch', 'off', 'x', ...here], 'switch off needs --why'],
   [['state', '--cloud', ...here], 'Either --cloud or --local.'],
+  [['audit', '--since', '2026-02-30 00:00:00', ...here], '--since: Expected a time that exists'],
+  [
+    ['outbox', 'drop', 'x', '--why', 'x', ...here],
+    'x is no id of a row: `outbox list` shows them.',
+  ],
+  [['outbox', 'drop', '1', ...here], 'outbox drop needs --why'],
+  [['outbox', 'drop', 'all', '--why', 'x', ...here], 'outbox drop all needs --to DESTINATION'],
+  [['outbox', 'list', '--to', 'x', ...here], '--to: Expected a destination'],
+  [['audit', '--max', '1000', ...here], '--max: '],
+  [
+    ['dead', 'peek', 'broker/apply-event', '--look', '60000', ...here],
+    '--look 60000: 50000 at most',
+  ],
 ])('%j is refused with a reason', async (args, reason) => {
   const { status, out, error } = await ops(...args);
   expect(error).toContain(reason);

@@ -26,6 +26,26 @@ test('input of another form is refused by field, and nothing is done', async () 
   expect(calls).toBe(0);
 });
 
+test('a value that fits none of several forms is refused with its field and what the nearest form expected', async () => {
+  const day = z.strictObject({ from: z.iso.date('Expected a day') });
+  const event = z.looseObject({ source: z.literal('aws.events'), time: z.iso.datetime() });
+  const id = z.union([z.int(), z.string().regex(/^\d+$/, 'Expected an id')]);
+  const either = byHand(z.union([day, event]), async () => 'counted');
+  await expect(either({ from: '2026-02-30' }, contextOf())).rejects.toThrow(
+    /^The input is not valid: from: Expected a day$/,
+  );
+  await expect(either({ source: 'aws.events', time: 'x' }, contextOf())).rejects.toThrow(
+    /: time: /,
+  );
+  const inside = byHand(z.strictObject({ rows: z.array(z.strictObject({ id })) }), async () => 'x');
+  await expect(inside({ rows: [{ id: 'x' }] }, contextOf())).rejects.toThrow(
+    /: rows\.0\.id: .*Expected an id/,
+  );
+  await expect(inside({ rows: [{ id: null }] }, contextOf())).rejects.toThrow(
+    /: rows\.0\.id: .*number.*, or .*string/,
+  );
+});
+
 test('work that is out of time says where to go on, and is done in the end', async () => {
   const done: number[] = [];
   const handler = byHand(Range, async ({ from, to }, { remaining, progress }) => {

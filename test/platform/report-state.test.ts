@@ -1,4 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
+import { brokerSwitches } from '../../lib/broker/switches.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
+import { orderSwitches } from '../../lib/order/switches.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -76,4 +79,29 @@ test('each scan with its lag, each claim that is held, each switch', async () =>
 
 test('it takes no input', async () => {
   await expect(handler({ id: 1 }, contextOf())).rejects.toThrow(/The input is not valid: .*id/);
+});
+
+test('every kill switch is named when all are asked for: what it stops, and who turned it off', async () => {
+  await run(`insert into signalbox.switch values
+    ('charging', 'off', 'lena', 'booked twice', '2026-11-20 10:00:00'),
+    ('order/scenario-8', 'off', 'lena', 'pushed twice', '2026-11-20 10:00:00'),
+    ('order/Singer', 'off', 'lena', 'a slip of the pen', '2026-11-20 10:00:00')`);
+  const { switches } = await handler({ allSwitches: true }, contextOf());
+  const listed = switches as { switch: string; stops: string; state: string | null }[];
+  const known: Record<string, string> = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
+  const names = [...Object.keys(known), 'order/Singer', 'order/scenario-8'];
+  expect(listed.map((row) => row.switch)).toEqual(names);
+  for (const { switch: name, stops } of listed.slice(0, -2)) expect(stops).toBe(known[name]);
+  const row = (name: string) => listed.find((one) => one.switch === name);
+  expect(row('charging')).toMatchObject({ state: 'off', by: 'lena', why: 'booked twice' });
+  expect(row('order/singer')).toMatchObject({ state: 'on', by: null, at: null, why: null });
+  expect(row('order/scenario-<n>')).toMatchObject({ state: null });
+  expect(row('order/scenario-8')).toMatchObject({
+    state: 'off',
+    stops: known['order/scenario-<n>'],
+  });
+  expect(row('order/Singer')).toMatchObject({
+    state: 'off',
+    stops: 'nothing: there is no such switch',
+  });
 });

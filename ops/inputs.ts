@@ -1,0 +1,98 @@
+import * as z from 'zod';
+import { brokerInputs } from '../lib/broker/inputs.ts';
+import { callInputs } from '../lib/call/inputs.ts';
+import { orderInputs } from '../lib/order/inputs.ts';
+import { platformInputs } from '../lib/platform/inputs.ts';
+import { Mistake } from './mistake.ts';
+
+/** What the functions that a person starts take, by their ids; as it is in this copy of the code. */
+export const inputs: Readonly<Record<string, z.ZodType>> = {
+  ...brokerInputs,
+  ...callInputs,
+  ...orderInputs,
+  ...platformInputs,
+};
+
+const schemaOf = (id: string) => (Object.hasOwn(inputs, id) ? inputs[id] : undefined);
+
+/** Throws `Mistake` with each wrong field and what was expected; a function that is not known here checks alone. */
+export function checkInput(id: string, input: unknown): void {
+  const result = schemaOf(id)?.safeParse(input);
+  if (!result || result.success) return;
+  throw new Mistake(
+    [
+      `${id} does not take that input, and was not started:`,
+      ...linesOf(result.error, ''),
+      `\`npm run ops -- run ${id} --help\` shows its fields.`,
+    ].join('\n'),
+  );
+}
+
+/** The same for an input whose fields were given as options of their names. */
+export function checkOptions(id: string, input: unknown): void {
+  const result = schemaOf(id)?.safeParse(input);
+  if (!result || result.success) return;
+  throw new Mistake(linesOf(result.error, '--').join('\n'));
+}
+
+const linesOf = ({ issues }: z.ZodError, prefix: string): string[] =>
+  issues.map(({ path, message }) =>
+    path.length ? `  ${prefix}${path.join('.')}: ${message}` : `  ${message}`,
+  );
+
+/** What z.toJSONSchema says of a field, as far as it is shown. */
+interface Field {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly format?: string;
+  readonly maxLength?: number;
+}
+
+/** The fields of a function's input with an example. Throws `Mistake` where none is known that a person starts. */
+export function explainInput(id: string): string {
+  const schema = schemaOf(id);
+  if (!schema)
+    throw new Mistake(
+      `There is no function ${id} that a person starts. There are: ${Object.keys(inputs).join(', ')}.`,
+    );
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+  });
+  const fields = Object.entries(properties as Readonly<Record<string, Field>>);
+  const width = Math.max(...fields.map(([name]) => name.length));
+  const lines = fields.map(([name, field]) => {
+    const need = required.includes(name) ? 'required' : defaultOf(field);
+    return `  ${name.padEnd(width)}  ${formOf(field)}, ${need}: ${field.description ?? name}`;
+  });
+  const examples = (schema.meta()?.['examples'] ?? []) as readonly unknown[];
+  return [
+    `The input of ${id} is a JSON object with these fields and no others:`,
+    lines.join('\n'),
+    ...examples.map(
+      (one) => `Example:\n  npm run ops -- run ${id} --input '${JSON.stringify(one)}'`,
+    ),
+  ].join('\n\n');
+}
+
+function formOf(field: Field): string {
+  if (field.enum) return field.enum.map((value) => JSON.stringify(value)).join(' or ');
+  if (field.const !== undefined) return JSON.stringify(field.const);
+  if (field.format === 'date') return 'a day such as "2026-11-20"';
+  const names: Readonly<Record<string, string>> = {
+    string: 'text',
+    integer: 'a whole number',
+    boolean: 'true or false',
+    object: 'an object',
+  };
+  const name = names[field.type ?? ''] ?? field.type ?? 'anything';
+  return field.type === 'string' && field.maxLength
+    ? `${name} of at most ${field.maxLength} characters`
+    : name;
+}
+
+const defaultOf = (field: Field): string =>
+  field.default === undefined ? 'optional' : `${JSON.stringify(field.default)} without it`;

@@ -1,0 +1,106 @@
+import { userInfo } from 'node:os';
+import * as z from 'zod';
+import { table } from '../local/progress.ts';
+import { type Command, oneWord } from './command.ts';
+import { checkOptions } from './inputs.ts';
+import { invoke } from './invoke.ts';
+import { Mistake } from './mistake.ts';
+
+const Listed = z.object({
+  rows: z.array(
+    z.object({
+      id: z.string(),
+      destination: z.string(),
+      state: z.string(),
+      due: z.string(),
+      attempts: z.number(),
+      reason: z.string().nullable(),
+      switch: z.string().nullable(),
+      body: z.string(),
+    }),
+  ),
+  more: z.boolean(),
+});
+
+const Changed = z.object({
+  outcome: z.string(),
+  rows: z.number(),
+  more: z.boolean().optional(),
+  switch: z.string().optional(),
+});
+
+const listing = 'platform/list-outbox';
+const change = 'platform/change-outbox';
+
+const list: Command = {
+  usage: `outbox list [--to DESTINATION] [--all] [--max N]
+  What should follow a commit and cannot be sent (refused), is late, or was taken and not sent, 50 rows unless --max
+  says otherwise, the earliest due first; personal data masked.
+  --to DESTINATION  rows of one destination: queue:<function id>, event:<name> or invalidate
+  --all             also rows that wait for their time, or under a kill switch (held)`,
+  takes: ['to', 'all', 'max'],
+  run: async ({ words, to, all, max }, { target, print }) => {
+    if (words.length) throw new Mistake('outbox list takes options only: --to, --all, --max.');
+    const input = { ...(to !== undefined && { to }), all, ...(max !== undefined && { max }) };
+    checkOptions(listing, input);
+    const { rows, more } = Listed.parse(await invoke(target, listing, input));
+    if (!rows.length)
+      return print(all ? 'No such row.' : 'No such row: all is sent, or waits for its time.');
+    print(
+      table(
+        ['id', 'destination', 'state', 'due', 'attempts', 'reason', 'body'],
+        rows.map((row) => [
+          row.id,
+          row.destination,
+          row.switch === null ? row.state : `${row.state} by ${row.switch}`,
+          row.due,
+          row.attempts,
+          row.reason ?? '–',
+          row.body,
+        ]),
+      ),
+    );
+    if (more) print('There are more: --max and --to choose.');
+  },
+};
+
+const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
+  usage: `outbox ${verb} <id|all> --why TEXT [--to DESTINATION] [--max N] [--dry-run] [--by NAME]
+  ${meaning}
+  all               those of the destination that --to names which were refused, 1,000 at most, the earliest due first
+  --to DESTINATION  needed for all, and for nothing else
+  --dry-run         says how many rows it would be, and changes nothing
+  --why TEXT        what the audit trail says
+  --by NAME         who; your user name without it`,
+  takes: ['why', 'to', 'max', 'dry-run', 'by'],
+  run: async (said, { target, print }) => {
+    const word = oneWord(said, 'row');
+    const { to, max, dryRun, why, by = userInfo().username } = said;
+    if (!why) throw new Mistake(`outbox ${verb} needs --why, for the audit trail.`);
+    if (word !== 'all' && !/^[1-9]\d{0,18}$/.test(word))
+      throw new Mistake(`${word} is no id of a row: \`outbox list\` shows them.`);
+    if ((word === 'all') !== (to !== undefined))
+      throw new Mistake(`outbox ${verb} all needs --to DESTINATION, and a single row does not.`);
+    const rows = word === 'all' ? { to } : { id: word };
+    const input = { do: verb, ...rows, dryRun, by, why, ...(max !== undefined && { max }) };
+    checkOptions(change, input);
+    const answer = Changed.parse(await invoke(target, change, input));
+    if (answer.outcome === 'no such row')
+      throw new Mistake(`There is no row ${word} in the outbox: it was sent or dropped meanwhile.`);
+    if (answer.outcome === 'held')
+      throw new Error(
+        `Row ${word} waits under the kill switch ${answer.switch}: \`switch on ${answer.switch}\` lets it go.`,
+      );
+    print(`${answer.outcome}: ${answer.rows.toLocaleString('en')} of the outbox`);
+    if (answer.more) print('More of them were refused: run it again.');
+  },
+});
+
+export const outbox = {
+  list,
+  retry: changing(
+    'retry',
+    'Makes rows due now, whatever their pause: they are sent within seconds.',
+  ),
+  drop: changing('drop', 'Deletes rows for good: what should follow a commit does not follow it.'),
+};

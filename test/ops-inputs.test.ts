@@ -1,0 +1,236 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import * as z from 'zod';
+import { root } from '../local/root.ts';
+import { runCli } from '../ops/cli.ts';
+import { checkInput, inputs } from '../ops/inputs.ts';
+
+/** Calls the CLI where no stack runs. */
+async function ops(...args: string[]) {
+  const said = { out: '', error: '' };
+  const status = await runCli(args, {
+    print: (text) => {
+      said.out += `${text}\n`;
+    },
+    printError: (text) => {
+      said.error += `${text}\n`;
+    },
+    endSignal: () => new AbortController().signal,
+    now: Date.now,
+    typedIn: root,
+    makeSqs: () => {
+      throw new Error('No queue is asked.');
+    },
+    longPollSeconds: 0,
+  });
+  return { status, ...said };
+}
+
+const ids = Object.keys(inputs);
+const text = (path: string) => readFileSync(join(root, path), 'utf8');
+
+test('every function that a person starts has its input in the list, and takes that schema', () => {
+  const started = globSync('functions/*/*.ts', { cwd: root }).filter((path) =>
+    text(path).includes('byHand('),
+  );
+  expect(ids.toSorted()).toEqual(
+    started.map((path) => path.slice('functions/'.length, -'.ts'.length)).toSorted(),
+  );
+  for (const path of started) {
+    const [, schema] = text(path).match(/ = byHand\((\w+), /) ?? [];
+    // Its schedule's event, too, is taken by `call/reconcile`.
+    const from = path.endsWith('call/reconcile.ts') ? 'reconciliation' : 'inputs';
+    expect(text(path), path).toMatch(
+      new RegExp(`import \\{[^}]*\\b${schema}\\b[^}]*\\} from '[./]+lib/\\w+/${from}\\.ts'`),
+    );
+  }
+});
+
+test.each(ids)(
+  'run %s --help shows every field with its meaning, and examples that are taken',
+  async (id) => {
+    const { status, out, error } = await ops('run', id, '--help');
+    expect([status, error]).toEqual([0, '']);
+    const schema = inputs[id];
+    const { properties = {} } = z.toJSONSchema(schema ?? z.any(), {
+      io: 'input',
+      unrepresentable: 'any',
+    });
+    expect(Object.keys(properties)).not.toEqual([]);
+    for (const [name, field] of Object.entries(properties)) {
+      const { description } = field as { description?: string };
+      expect(description, name).toBeTruthy();
+      expect(out).toMatch(new RegExp(`^  ${name} +\\S.*: `, 'm'));
+      expect(out).toContain(description);
+    }
+    const examples = [...out.matchAll(/^ {2}npm run ops -- run (\S+) --input '([^']+)'$/gm)];
+    expect(examples.length).toBeGreaterThan(0);
+    for (const [, named, input = ''] of examples) {
+      expect(named).toBe(id);
+      checkInput(id, JSON.parse(input));
+    }
+  },
+);
+
+test.each(ids)('the sample events of %s are taken', (id) => {
+  for (const path of globSync(`events/${id}/*.json`, { cwd: root })) {
+    const event = JSON.parse(text(path));
+    if (event.source !== 'aws.events') checkInput(id, event);
+  }
+});
+
+const by = { by: 'lena', why: 'x' };
+
+test.each([
+  [
+    'call/reconcile',
+    { from: '2026-02-30' },
+    'from: Expected a day that exists, such as 2026-11-20',
+  ],
+  [
+    'call/reconcile',
+    { from: '20.11.2026' },
+    'from: Expected a day that exists, such as 2026-11-20',
+  ],
+  ['call/reconcile', {}, 'from: Expected a day that exists, such as 2026-11-20'],
+  [
+    'call/reconcile',
+    { from: '2026-11-20', to: '2026-11-19' },
+    'from: Expected `from` to be no later than `to`',
+  ],
+  ['call/reconcile', { from: '2026-11-20', to: '2027-12-25' }, 'to: Expected 400 days at most'],
+  ['call/reconcile', { from: '2026-11-20', until: 'x' }, 'Unrecognized key: "until"'],
+  [
+    'broker/rewind-producers',
+    { since: '2026-02-30 00:00:00' },
+    'since: Expected a time that exists',
+  ],
+  [
+    'broker/rewind-producers',
+    { since: '2026-02-30T00:00:00Z' },
+    'since: Expected a time that exists',
+  ],
+  [
+    'broker/rewind-producers',
+    { since: '2026-11-20 24:00:00' },
+    'since: Expected a time that exists',
+  ],
+  ['broker/rewind-producers', { since: 'yesterday' }, 'since: Expected a time that exists'],
+  [
+    'broker/rewind-producers',
+    { since: '2026-11-20 00:00:00', dryRun: false },
+    'by: Without dryRun it needs `by` and `why`',
+  ],
+  [
+    'broker/rewind-producers',
+    { since: '2026-11-20 00:00:00', from: { part: 'brokers', time: 'x', id: '1' } },
+    'from.time: Expected a time such as',
+  ],
+  ['call/advance-payment-ids', { ...by, from: '2026-13-01' }, 'from: Expected a day that exists'],
+  [
+    'call/settle-by-hand',
+    { ...by, payment_id: '1', to: 'charged', proof: 'x', day: '2026-02-29' },
+    'day: Expected a day that exists',
+  ],
+  [
+    'order/repair-gap',
+    { ...by, resume: { after: '1', began: 'x' } },
+    'resume.began: Expected a time such as',
+  ],
+  [
+    'order/resend-push',
+    { ...by, order_id: 7001 },
+    'order_id: Invalid input: expected string, received number',
+  ],
+  [
+    'platform/set-switch',
+    { ...by, name: 'x', state: 'maybe' },
+    'state: Invalid option: expected one of "off"|"on"',
+  ],
+  ['platform/list-audit', { since: '2026-02-30 00:00:00' }, 'since: Expected a time that exists'],
+])('%s refuses %j and says: %s', (id, input, reason) => {
+  expect(() => checkInput(id, input)).toThrow(reason);
+});
+
+test.each([
+  ['2026-11-20T00:00:00+08:00', '2026-11-20 00:00:00'],
+  ['2026-11-19T16:00:00Z', '2026-11-20 00:00:00'],
+  ['2026-11-20 00:00:00', '2026-11-20 00:00:00'],
+])('a time %s is read as %s in Shanghai', (since, read) => {
+  expect(inputs['broker/rewind-producers']?.parse({ since })).toMatchObject({ since: read });
+});
+
+test('run --help of a function that no person starts names those that one does', async () => {
+  const { status, error } = await ops('run', 'broker/apply-event', '--help');
+  expect(status).toBe(2);
+  expect(error).toContain(
+    'There is no function broker/apply-event that a person starts. There are: broker/publish-all-bases, ',
+  );
+});
+
+const commands = [
+  [],
+  ['dead'],
+  ['switch'],
+  ['dead', 'list'],
+  ['dead', 'peek'],
+  ['dead', 'redrive'],
+  ['dead', 'drop'],
+  ['run'],
+  ['switch', 'list'],
+  ['switch', 'off'],
+  ['switch', 'on'],
+  ['state'],
+  ['audit'],
+  ['outbox'],
+  ['outbox', 'list'],
+  ['outbox', 'retry'],
+  ['outbox', 'drop'],
+];
+
+test.each(commands)(
+  '%s %s: -h and --help say the same after the words and before them',
+  async (...words) => {
+    const { out: wanted } = await ops(...words, '--help');
+    expect(wanted).toContain(`npm run ops -- ${words.join(' ')}`);
+    for (const args of [
+      [...words, '-h'],
+      ['-h', ...words],
+      ['--help', ...words],
+      ['help', ...words],
+      ['--cloud', ...words, '-h'],
+    ]) {
+      const { status, out, error } = await ops(...args);
+      expect([status, error, out], args.join(' ')).toEqual([0, '', wanted]);
+    }
+  },
+);
+
+test.each([
+  [['--local', 'nowhere', 'state']],
+  [['--local=nowhere', 'state']],
+  [['state', '--local', 'nowhere']],
+  [['--local', 'nowhere', 'dead', 'list']],
+  [['dead', '--local', 'nowhere', 'list']],
+])('%j looks for the stack of that folder', async (args) => {
+  const { status, error } = await ops(...args);
+  expect([status, error]).toEqual([
+    2,
+    expect.stringContaining('nowhere/endpoints.json is missing'),
+  ]);
+});
+
+test.each([
+  [['--cloud', '--local', 'x', 'state'], 'Either --cloud or --local.'],
+  [
+    ['--why', 'x', 'state'],
+    '--why is no option before a command: --cloud, --local DIR and --help are.',
+  ],
+  [['dead', '--max', '3', 'list'], '--max is no option before a command'],
+  [['-x'], '-x is no option before a command'],
+  [['--cloud', 'burn'], 'There is no command burn.'],
+])('%j is refused: %s', async (args, reason) => {
+  const { status, error } = await ops(...args);
+  expect([status, error]).toEqual([2, expect.stringContaining(reason)]);
+});

@@ -13,6 +13,7 @@ import type { Cache } from '../../lib/platform/redis.ts';
 import { switches } from '../../lib/platform/switches.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { resetDatabases, rowsOf, run, turn, upstreamBroker } from '../support/databases.ts';
+import { flood } from '../support/deliveries.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 import { patientCache } from '../support/redis.ts';
@@ -121,6 +122,20 @@ test('without a canary it still measures how far scans and outbox are behind', a
   expect(measured['scan lag']).toBeGreaterThanOrEqual(900);
   expect(measured['scan lag']).toBeLessThan(910);
   expect(measured['unapplied age']).toBeGreaterThanOrEqual(300);
+});
+
+test('send-canary does not read the rows that wait for other queues', async () => {
+  await flood(20_000, "concat('queue:test/flooded-', a.id % 20)");
+  await flood(1_000, "'queue:broker/apply-event'");
+  const read = async () => {
+    const [row] = await rowsOf("show global status like 'Innodb_rows_read'");
+    return Number(row?.['Value']);
+  };
+  const before = await read();
+  const none = { ...deps, settings: async () => ({ canaryBrokerId: 0 }) };
+  const { measured } = await send(300, none);
+  expect((await read()) - before).toBeLessThan(10_000);
+  expect(measured['unapplied age']).toBeGreaterThanOrEqual(0);
 });
 
 test('as it is deployed there is none; with one in the document it is sent', async () => {

@@ -255,12 +255,12 @@ const daySeconds = 86_400;
 const arrival = fc.record({
   /** Often in the same second as another, or exactly at an edge. */
   seconds: fc.oneof(
-    fc.constantFrom(0, 0, 1, 86_399, 86_400, 86_401, 172_799, 172_800),
-    fc.integer({ min: 0, max: 3 * daySeconds }),
+    { weight: 3, arbitrary: fc.constantFrom(0, 0, 0, 1, 86_399, 86_400, 86_401, 172_800) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 3 * daySeconds }) },
   ),
   status: fc.constantFrom(1, 1, 1, 0),
-  duration: fc.constantFrom(8, 9, 60),
-  user_id: fc.constantFrom(42, 42, 43),
+  duration: fc.constantFrom(8, 9),
+  user_id: fc.constantFrom(42, 42, 42, 43),
   caller: fc.constantFrom('13812345678', '+86 138 1234 5678', '013812345678', '13900000007'),
 });
 
@@ -286,6 +286,18 @@ function rulesByTheSentences(calls: readonly Arrival[], brokerFrom: number) {
 }
 
 const isWithinADay = (from: number, to: number) => to >= from && to - from < daySeconds;
+
+test.each([
+  ['connected and too short', { duration: 8 }, 4],
+  ['connected and valid', {}, 4],
+  ['not connected', { status: 0 }, 1],
+])(
+  'of two calls in one second, the first %s, the second follows from it',
+  async (_, first, rule) => {
+    await filterInOrder(call(first), call());
+    expect((await rules()).at(-1)).toBe(rule);
+  },
+);
 
 test('on the real tables a call is charged if it must be and only then, whatever the order, and in the same second', async () => {
   vi.setConfig({ testTimeout: 60_000 });

@@ -63,6 +63,13 @@ test('an age counts from when a person sent it again, and an order has moved on 
   );
 });
 
+test('what may have been sent is asked again for 23 hours, to the millisecond', () => {
+  const late_from = wallTimeMs(after(40 * hourMs));
+  const asked = push(8, { late_from, perhaps_sent_at: wallTimeMs(changed) });
+  expect(verdictOf(asked, after(23 * hourMs - 1), undefined)).toBe('send');
+  expect(verdictOf(asked, after(23 * hourMs), undefined)).toBe('unknown');
+});
+
 test('what may have been sent is never withheld: it is sent again, or unknown', () => {
   fc.assert(
     fc.property(

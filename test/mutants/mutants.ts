@@ -45,7 +45,7 @@ interface Hunted {
 }
 
 /** A mutation by the lines that it makes; what Stryker could not run at all is no mutation. */
-export function nameOf(source: string, { replacement, location: { start, end } }: Mutant): string {
+function nameOf(source: string, { replacement, location: { start, end } }: Mutant): string {
   const lines = source.split('\n').slice(start.line - 1, end.line);
   const before = lines[0]?.slice(0, start.column - 1) ?? '';
   const after = lines.at(-1)?.slice(end.column - 1) ?? '';
@@ -81,7 +81,7 @@ async function hunted(module: string, dir: string): Promise<Hunted> {
 }
 
 /** What docs/mutants.md explains, by module: `- ``the line as it would be``: why`. */
-export function explainedIn(text: string): Map<string, Set<string>> {
+function explainedIn(text: string): Map<string, Set<string>> {
   const sections = text.split(/^## /m).slice(1);
   return new Map(
     sections.map((section) => {

@@ -1,5 +1,6 @@
 import { CompiledQuery, type Kysely, sql, type Transaction } from 'kysely';
 import { filterRules } from './filter.ts';
+import { inHandSeconds } from './in-hand.ts';
 import type { ValidCall } from './queues.ts';
 import { before, type ChargeState } from './states.ts';
 import type { CallTables } from './tables.ts';
@@ -28,8 +29,6 @@ export const payments = 'user_prop_db.sublessor_call_payment_log_201409';
 const callLog = 'user_prop_db.sublessor_call_log_201409';
 const duplicateEntry = 1062;
 
-/** Longer than the function that sends runs: after it nobody has the row in hand any more. */
-const inHandSeconds = 60;
 /** Rows that began so long ago are certainly older than a minute, however long they waited for the gate. */
 const minuteAndWaitSeconds = 65;
 

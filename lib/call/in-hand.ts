@@ -8,7 +8,7 @@ import type { CallSwitch } from './switches.ts';
  * How long a row is in hand: longer than its function may run, so that nobody takes over from one who is still
  * waiting for a partner.
  */
-const inHandSeconds = 60;
+export const inHandSeconds = 60;
 
 export const heldFromNow = sql<string>`now(3) + interval ${sql.lit(inHandSeconds)} second`;
 

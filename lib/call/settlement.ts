@@ -121,9 +121,12 @@ async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number):
     .execute();
 }
 
-/** Asks about what is due, several at once; gives how many ended how. */
+/**
+ * Asks about what is due, several at once; gives how many ended how. The kill switch is asked before each: a run may
+ * last for minutes, and a switch stops within one.
+ */
 async function askDue(deps: ChargeDeps, remaining: () => number) {
-  const { mysql } = deps;
+  const { mysql, stopped } = deps;
   const rows = await charges(mysql)
     .where('state', '=', 'unknown')
     .where('ask_at', '<=', sql<string>`now(3)`)
@@ -136,6 +139,7 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
   const lane = async () => {
     for (const charge of due) {
       if (remaining() < endMs || (counts['no answer'] ?? 0) >= awaysMax) return;
+      if (await stopped('partner/payment')) return;
       try {
         const word = await settle(deps, charge);
         counts[word] = (counts[word] ?? 0) + 1;

@@ -1,6 +1,12 @@
 import type { SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
+import { payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { paymentAccount } from '../../local/secrets.ts';
 import {
   account,
   busy,
@@ -194,6 +200,27 @@ test('only valid calls of the owner named are charged', async () => {
   ]);
   expect(await chargeStates()).toEqual([]);
   expect(await balance(42)).toBe(100_000);
+});
+
+test.each([
+  [39.99, '3999'],
+  [0.29, '29'],
+  [4.35, '435'],
+  [1.1, '110'],
+  [10_000, '1000000'],
+])('a price of %s yuan is charged as %s fen, exactly', async (yuan, fen) => {
+  await account(42, 2_000_000);
+  const { chargeCall } = await import('../../lib/call/charges.ts');
+  const document = settings('call', CallSettings);
+  const deps = {
+    mysql: mysql<CallTables>('mysql'),
+    settings: async () => ({ ...(await document()), payment_price_per_call: yuan }),
+    payments: payments(document, async () => paymentAccount),
+    ...{ deliver: async () => [], stopped: async () => undefined, now: () => new Date() },
+  };
+  await chargeCall(deps, await decidedCall());
+  expect((await chargeRows()).map(({ amount_fen }) => amount_fen)).toEqual([fen]);
+  expect((await ledger()).trades).toMatchObject([{ amount: Number(fen), state: 'done' }]);
 });
 
 test('switched off, charges wait under the switch and leave no row', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type FilterRule, filterRules, judge, type Known } from '../../lib/call/filter.ts';
-import { digitsOf } from '../../lib/call/phones.ts';
+import { digitsOf, masked } from '../../lib/call/phones.ts';
 import { dateOf, plusSeconds, type WallTime } from '../../lib/platform/time.ts';
 
 /** The rule alone. */
@@ -184,6 +184,18 @@ test.each([
   ['anonymous', ''],
 ])('of %j is compared %j', (phone, digits) => {
   expect(digitsOf(phone)).toBe(digits);
+});
+
+test.each([
+  ['13812345678', '138****5678'],
+  ['021-61234567', '021****4567'],
+  ['12345678', '123****5678'],
+  ['123456789', '123****6789'],
+  ['+86 13812345678', '138****5678'],
+  ['1234567', '****'],
+  ['', '****'],
+])('of the number %j is shown %j', (number, shown) => {
+  expect(masked(number)).toBe(shown);
 });
 
 test('mobile numbers with any prefix and any parting are compared as their eleven digits', () => {

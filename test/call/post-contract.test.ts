@@ -67,6 +67,28 @@ test('what waited for a contract is paid from it, in the order of the charges', 
   expect(await balances()).toEqual([0, 2_000]);
 });
 
+test('what waited is paid in the order of the charges, and not in that in which they were posted', async () => {
+  const post = () => postIncome(eventOf('call/post-income', 'minute'), contextOf());
+  await payment({ id: '101', state: 'sent' });
+  for (const id of ['103', '102']) await payment({ id, amountFen: id === '102' ? 2_501 : 3_999 });
+  await post();
+  await run(
+    "update user_prop_db.sublessor_call_payment_log_201409 set state = 'charged' where id = 101",
+  );
+  await post();
+  const posted = await rowsOf(
+    'select payment_id from user_prop_db.sublessor_accounting_income_201409 order by id',
+  );
+  expect(posted.map(({ payment_id }) => payment_id)).toEqual(['102', '103', '101']);
+  await changed({ amount_fen: 5_003 });
+  expect(await income()).toEqual([
+    ['101', '501', 4_000],
+    ['102', '501', 1_003],
+    ['102', null, 1_498],
+    ['103', null, 3_999],
+  ]);
+});
+
 test('a lost answer: posted again, the same bill', async () => {
   await k3.fault('lose_answer', 2);
   await handle(signed);

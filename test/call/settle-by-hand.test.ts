@@ -1,8 +1,13 @@
 import { beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { settleByHand } from '../../lib/call/hand-settlement.ts';
 import { SettleByHand } from '../../lib/call/inputs.ts';
 import { payments, signatureOf } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
+import { setSwitch } from '../../lib/platform/kill-switch.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { balances, contract, income } from '../support/accounting.ts';
 import {
@@ -322,6 +327,47 @@ test('two who settle a charge at once do it once, and what cannot be written who
   expect(answers.map(({ outcome }) => outcome)).toContain('set free');
   expect(await bodies(toCharge)).toHaveLength(1);
   expect(await actions()).toEqual(['charge/settle-by-hand']);
+});
+
+test('while the payment centre is switched off nothing is settled by hand and it is not asked; afterwards it is', async () => {
+  await account(42, 20_000);
+  await fault('error');
+  await charge(sqsEvent(await decidedCall(42)), contextOf());
+  await age(11);
+  const db = mysql<AccountingTables>('mysql');
+  const turn = (state: 'on' | 'off') =>
+    setSwitch(
+      { mysql: db as never, known: callSwitches },
+      { name: 'partner/payment', state, by: 'lena', why: 'it answers nonsense' },
+    );
+  const asked: string[] = [];
+  let readings = 0;
+  const deps = {
+    mysql: db,
+    settings: async () => ({ stuckAfterMinutes: 10 }),
+    deliver: async () => [],
+    stopped: switches({ mysql: db as never }, () => (readings += 11_000)),
+    payments: {
+      ...client,
+      tradeOf: async (id: string) => {
+        asked.push(id);
+        return await client.tradeOf(id);
+      },
+    },
+  };
+  const input = SettleByHand.parse({ ...neverSeen, payment_id: first, to: 'free' });
+  await turn('off');
+  expect(await settleByHand(deps, input)).toEqual({
+    ...{ outcome: 'partner/payment is off', payment_id: first },
+  });
+  expect([asked, await states(), await actions()]).toEqual([
+    [],
+    [[first, 'unknown']],
+    ['switch/off'],
+  ]);
+  await turn('on');
+  expect(await settleByHand(deps, input)).toMatchObject({ outcome: 'set free' });
+  expect(asked).toEqual([first]);
 });
 
 test('what has ended, or is no payment, is left as it is; a kill switch of the payment centre stops it', async () => {

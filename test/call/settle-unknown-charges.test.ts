@@ -4,10 +4,13 @@ import { payments } from '../../lib/call/payments.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { settleCharges } from '../../lib/call/settlement.ts';
+import { callSwitches } from '../../lib/call/switches.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/config.ts';
+import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import type { OutboxRow } from '../../lib/platform/outbox.ts';
+import { switches } from '../../lib/platform/switches.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import {
   account,
@@ -83,6 +86,35 @@ test('found refused, or with nothing left, the listings go offline; never before
     'balance is 0',
     'not enough money',
   ]);
+});
+
+test('an answer that was lost, then "later" to the same id: the charge waits as an intent, and is made once', async () => {
+  await account(42, 10_000);
+  const call = await unknownCharge('error');
+  await age(5);
+  await busy(1);
+  await settle();
+  expect(await chargeStates()).toEqual([['intent', null]]);
+  expect((await ledger()).trades).toEqual([]);
+  await age(41);
+  await settle();
+  expect(await bodies(nudges)).toEqual([call]);
+  await charge(sqsEvent(call, call), contextOf());
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 4_000 }]);
+});
+
+test('two answers lost one after the other, the first with its effect: one trade, and charged', async () => {
+  await account(42, 10_000);
+  await unknownCharge('lose_answer');
+  await age(5);
+  await fault('lose_answer', { path: '/trade/8' });
+  await settle();
+  expect(await chargeStates()).toEqual([['unknown', null]]);
+  await age(61);
+  await settle();
+  expect(await chargeStates()).toEqual([['charged', '6000']]);
+  expect((await ledger()).trades).toHaveLength(1);
 });
 
 test('asked after five minutes, then hourly, then daily, while there is no answer', async () => {
@@ -298,6 +330,122 @@ test('where no charge may be sent a refusal is final without its reason, which n
   expect(rows.map(({ body }) => JSON.parse(String(body)))).toEqual([
     { userId: '42', paymentId: '820000000000', why: 'reason unknown' },
   ]);
+});
+
+/** settleCharges with the real kill switches, read anew at each question. */
+function settlement(client = payments(settings('call', CallSettings), async () => paymentAccount)) {
+  const db = mysql<AccountingTables>('mysql');
+  let readings = 0;
+  const stopped = switches({ mysql: db as never }, () => (readings += 11_000));
+  const asked: string[] = [];
+  const deps = {
+    ...{ mysql: db, settings: settings('call', CallSettings), stopped, now: () => new Date() },
+    deliver: async () => [],
+    payments: {
+      ...client,
+      tradeOf: async (id: string) => {
+        asked.push(id);
+        return await client.tradeOf(id);
+      },
+    },
+  };
+  return { asked, run: () => settleCharges(deps, { remaining: () => 200_000 }) };
+}
+
+const throwSwitch = (name: string, state: 'on' | 'off') =>
+  setSwitch(
+    { mysql: mysql('mysql'), known: callSwitches },
+    { name, state, by: 'test', why: 'to see what waits' },
+  );
+
+/** A charge that was never seen there, an intent, a call that is not decided and a reversal without an answer. */
+async function everythingOpen() {
+  await account(42, 100_000);
+  const charged = await decidedCall(42);
+  await charge(sqsEvent(charged), contextOf());
+  await unknownCharge('error');
+  const waiting = await decidedCall(42);
+  await run(
+    `insert into ${table} (id, call_log_id, user_id, amount_fen, state, announced)
+     values (820000000002, ?, 42, 4000, 'intent', 0)`,
+    [waiting.callLogId],
+  );
+  await run(
+    `insert into ${table} (id, reverses_id, user_id, amount_fen, state, reason)
+     values (820000000003, 820000000000, 42, -4000, 'sent', 'wrong')`,
+  );
+  await decidedCall(42, { rule: null });
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
+  );
+  await age(11);
+}
+
+const triggered = async () =>
+  (await rowsOf("select 1 from signalbox.outbox where destination = 'queue:call/charge-call'"))
+    .length;
+
+test.each([
+  {
+    name: 'partner/payment',
+    // Neither the charge nor the reversal is asked about, and no intent is triggered.
+    while: { states: ['charged', 'unknown', 'intent', 'sent'], asked: 0, open: 0, triggered: 0 },
+  },
+  {
+    name: 'charging',
+    // What was never seen is not sent again; the refund is no charge.
+    while: { states: ['charged', 'unknown', 'intent', 'charged'], asked: 1, open: 0, triggered: 0 },
+  },
+  {
+    name: 'call/filter-call',
+    while: { states: ['charged', 'charged', 'intent', 'charged'], asked: 1, open: 1, triggered: 1 },
+  },
+])(
+  'while $name is off a run of settlement leaves what it stops, does the rest, and makes up for it when it is lifted',
+  async ({ name, while: expected }) => {
+    await everythingOpen();
+    await throwSwitch(name, 'off');
+    const { asked, run: settleNow } = settlement();
+    const seen = async () => ({
+      states: (await chargeStates()).map(([state]) => state),
+      asked: asked.length,
+      open: (
+        await rowsOf(
+          'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null',
+        )
+      ).length,
+      triggered: await triggered(),
+    });
+    await settleNow();
+    expect(await seen()).toEqual(expected);
+    await throwSwitch(name, 'on');
+    await age(61);
+    await settleNow();
+    expect(await seen()).toMatchObject({
+      ...{ states: ['charged', 'charged', 'intent', 'charged'], open: 0 },
+      triggered: expect.toSatisfy((count: number) => count >= 1),
+    });
+  },
+);
+
+test('a switch that is thrown while settlement runs ends its questions', async () => {
+  await account(42, 100_000);
+  for (let count = 0; count < 9; count++) await unknownCharge('error');
+  await age(11);
+  const client = payments(settings('call', CallSettings), async () => paymentAccount);
+  const { asked, run: settleNow } = settlement({
+    ...client,
+    tradeOf: async (id) => {
+      await throwSwitch('partner/payment', 'off');
+      return await client.tradeOf(id);
+    },
+  });
+  await settleNow();
+  // Those that were asked at once before the first answer.
+  expect(asked.length).toBeLessThanOrEqual(4);
+  const states = (await chargeStates()).map(([state]) => state);
+  expect(states).toEqual(Array.from({ length: 9 }, () => 'unknown'));
+  await throwSwitch('partner/payment', 'on');
 });
 
 /** A charged call, an intent that nothing is under way for, and a reversal that the payment centre knows otherwise. */

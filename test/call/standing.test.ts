@@ -30,6 +30,20 @@ const cause = fc
   .map(([second, id, money]) => (money ? broke : frozen)(second, String(id)));
 const causes = fc.uniqueArray(cause, { selector: ({ paymentId }) => paymentId, minLength: 1 });
 
+test.each([
+  ['the later', broke(2, '820000000001'), broke(1, '820000000009')],
+  [
+    'of two at one time that of the later charge',
+    frozen(1, '820000000010'),
+    broke(1, '820000000009'),
+  ],
+  ['the later charge by number, not as text', broke(1, '1000000000000'), frozen(1, '999999999999')],
+])('of two causes %s is the latest, whichever is told first', (_, later, earlier) => {
+  expect(laterOf(undefined, earlier)).toBe(earlier);
+  expect(laterOf(earlier, later)).toBe(later);
+  expect(laterOf(later, earlier)).toBe(later);
+});
+
 test('in any order, and twice, causes leave the same standing', () => {
   const last = (order: readonly Cause[]) =>
     order.reduce<Cause | undefined>((latest, one) => laterOf(latest, one), undefined);

@@ -54,6 +54,18 @@ test('offline when the money is used up, online after a top-up, each once', asyn
   expect(await ours()).toMatchObject({ state: 'online', request_id: `online-${first}` });
 });
 
+test('a top-up between the charge and its late answer shows them again: it counts when the charge was sent', async () => {
+  await handle(outOfMoney);
+  const [row] = await rowsOf(
+    `select timestampdiff(second, '2026-11-20 10:00:30', updated_at) left_seconds,
+      timestampdiff(second, '2026-11-20 10:00:30', created_at) began
+     from user_prop_db.sublessor_call_payment_log_201409`,
+  );
+  expect(row).toEqual({ left_seconds: '60', began: '-31' });
+  await handle(topUp('2026-11-20 10:00:30'));
+  expect(await history()).toEqual(['offline', 'online']);
+});
+
 test('a top-up that is older than the reason leaves them offline', async () => {
   await handle(outOfMoney);
   await handle(topUp('2026-11-20 09:59:59'));

@@ -114,7 +114,7 @@ test('redrive by reason moves those, all of them, and notes who and why', async 
   ]);
 });
 
-test('redrive all moves those of every queue; --max holds for each', async () => {
+test('redrive all moves those of every queue; --max holds for each, below a batch of ten and above', async () => {
   const other = 'call/charge-call';
   const stack = await stackWith(id, other);
   for (const queue of [id, other]) await setAside(stack.dead(queue), twentyFive);
@@ -126,6 +126,13 @@ test('redrive all moves those of every queue; --max holds for each', async () =>
     expect(await bodies(stack.live(queue))).toHaveLength(7);
     expect(await sizes(stack.dead(queue))).toEqual([18, 0]);
   }
+  // Two batches, the second in part; what was redriven before was taken from the queue above.
+  await ops(...['dead', 'redrive', id, '--max', '13', '--why', 'a try', '--local', stack.dir]);
+  expect(await sizes(stack.dead(id))).toEqual([5, 0]);
+  const rest = await ops('dead', 'peek', id, '--max', '4', '--local', stack.dir);
+  expect(rest.out.match(/body {4}/g)).toHaveLength(4);
+  await ops('dead', 'drop', id, '--max', '5', '--why', 'a try', '--local', stack.dir);
+  expect(await sizes(stack.dead(id))).toEqual([0, 0]);
 });
 
 test('a dry run counts, and changes and notes nothing', async () => {

@@ -71,3 +71,56 @@ test('a patient hears whether there is a nurse or not', () => {
     ...{ scenario: 1, receiver_type: 'patient', receiver_id: '98', state: 'unsent' },
   });
 });
+
+const hears = (row: Partial<OrderChange>) => {
+  const push = pushRowsOf({ ...paid, ...row });
+  if (push === 'no scenario') throw new Error('There is no push.');
+  const { receiver_type, receiver_id, state, reason } = push;
+  return [receiver_type, receiver_id, state, reason];
+};
+
+test.each([
+  [{ nurse_id: '0' }, ['nurse_group', '7001', 'unsent', undefined]],
+  [{ nurse_id: '-5' }, ['nurse_group', '7001', 'unsent', undefined]],
+  [{ nurse_id: '9223372036854775808' }, ['nurse_group', '7001', 'unsent', undefined]],
+])('an order that is paid with the nurse %j is heard of by %j', (row, expected) => {
+  expect(hears(row)).toEqual(expected);
+});
+
+test.each([
+  [null, undefined],
+  ['0', '"0" is no id of a patient.'],
+  ['-98', '"-98" is no id of a patient.'],
+  ['9'.repeat(41), `"${'9'.repeat(40)}" is no id of a patient.`],
+])(
+  'with the patient %j nobody hears, and it is said why unless there is none: %s',
+  (patient_id, reason) => {
+    const row = { ...change, patient_id };
+    const push = pushRowsOf(row);
+    expect(push).toMatchObject({
+      receiver_type: 'patient',
+      receiver_id: null,
+      state: 'no receiver',
+    });
+    expect(Object(push).reason).toBe(reason);
+  },
+);
+
+test.each([
+  [null, undefined],
+  ['-1', '"-1" is no id of a nurse.'],
+])(
+  'a service that takes too long with the nurse %j: no receiver, and whose id it is said to be',
+  (nurse_id, reason) => {
+    const late = { before: 'IN_SERVICE', after: 'SERVICE_OVERTIME', by: 'system' };
+    const push = pushRowsOf({ ...change, ...late, nurse_id, patient_id: '98' });
+    expect(push).toMatchObject({ receiver_type: 'nurse', receiver_id: null, state: 'no receiver' });
+    expect(Object(push).reason).toBe(reason);
+  },
+);
+
+test('who is told that no nurse has accepted is told of none', () => {
+  expect(pushRowsOf({ ...change, nurse_id: null })).toMatchObject({
+    ...{ data: '{"nurse_id":null}', state: 'unsent' },
+  });
+});

@@ -40,6 +40,36 @@ test('only an urgent one is overtaken: over ten minutes old, its order no longer
     expect(verdictOf(push(scenario), after(hourMs), moved)).toBe('send');
 });
 
+test('an age counts from when a person sent it again, and an order has moved on since the change itself', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 15 }),
+      fc.integer({ min: 0, max: 60 * 60 }),
+      fc.integer({ min: 0, max: 60 * 60 }),
+      fc.boolean(),
+      (scenario, ageMinutes, againMinutes, moved) => {
+        const now = after(ageMinutes * minuteMs);
+        const sinceAgain = Math.min(againMinutes, ageMinutes);
+        const late_from = wallTimeMs(new Date(now.getTime() - sinceAgain * minuteMs));
+        const seen = moved ? 'REFUNDED' : 'PENDING_ACCEPT';
+        const urgent = [2, 14].includes(scenario);
+        const isLate = sinceAgain >= (urgent ? 2 : 23) * 60;
+        const isOvertaken = urgent && moved && ageMinutes > 10;
+        expect(verdictOf(push(scenario, { late_from }), now, seen)).toBe(
+          isLate ? 'too old' : isOvertaken ? 'overtaken' : 'send',
+        );
+      },
+    ),
+  );
+});
+
+test('what may have been sent is asked again for 23 hours, to the millisecond', () => {
+  const late_from = wallTimeMs(after(40 * hourMs));
+  const asked = push(8, { late_from, perhaps_sent_at: wallTimeMs(changed) });
+  expect(verdictOf(asked, after(23 * hourMs - 1), undefined)).toBe('send');
+  expect(verdictOf(asked, after(23 * hourMs), undefined)).toBe('unknown');
+});
+
 test('what may have been sent is never withheld: it is sent again, or unknown', () => {
   fc.assert(
     fc.property(

@@ -171,6 +171,23 @@ test.each(['lose_answer', 'error', 'slow'])(
   },
 );
 
+test('an answer that was lost, then "later": it may have been sent all the same, and is not sent again after 23 hours', async () => {
+  const first = await writePush({ scenario: 8 });
+  const perhaps = async () =>
+    (await rowsOf('select perhaps_sent_at from push_db.push'))[0]?.['perhaps_sent_at'];
+  await controlSinger('/__faults', { mode: 'lose_answer', times: 1 });
+  await nudge(7001);
+  const at = await perhaps();
+  expect(at).not.toBe(null);
+  await controlSinger('/__faults', { mode: 'refuse', times: 1 });
+  await nudge(7001);
+  expect(await perhaps()).toBe(at);
+  await run('update push_db.push set perhaps_sent_at = now(3) - interval 23 hour');
+  await nudge(7001);
+  expect(await states()).toEqual(['unknown']);
+  expect(await shownIds()).toEqual([first]);
+});
+
 test('what may have been sent is asked again for 23 hours, then it is unknown and the next go on', async () => {
   const first = await writePush({ scenario: 8 });
   const second = await writePush({ scenario: 13 });

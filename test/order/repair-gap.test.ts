@@ -1,5 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { repairGap } from '../../lib/order/gap.ts';
+import { verdictOf } from '../../lib/order/lateness.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
@@ -73,6 +74,27 @@ test('what a purged binlog lost is pushed, listed or noted, and the reader goes 
     [1, 8],
     [5, 2],
   ]);
+});
+
+test('a gap that is repaired days late: its pushes are as old as the changes, and too old to be sent', async () => {
+  for (const id of [1, 2]) await placed(id, 'PENDING_ACCEPT');
+  await read();
+  await became(1, 'PENDING_SERVICE', 'nurse');
+  await became(2, 'PENDING_SERVICE', 'nurse');
+  await run('update order_db.`order` set updated_at = now() - interval 3 day where order_id = 1');
+  // The clock of the order system is ahead.
+  await run('update order_db.`order` set updated_at = now() + interval 3 day where order_id = 2');
+  await purge();
+  await repair();
+  const [old, ahead] =
+    await rowsOf(`select p.*, timestampdiff(second, o.updated_at, p.changed_at) off,
+      timestampdiff(second, now(), p.changed_at) ahead
+    from push_db.push p join order_db.\`order\` o using (order_id) order by order_id`);
+  expect(old).toMatchObject({ off: '0', late_from: old?.['changed_at'] });
+  expect(Number(ahead?.['ahead'])).toBeLessThanOrEqual(0);
+  expect(Number(ahead?.['ahead'])).toBeGreaterThan(-60);
+  const verdict = (push: typeof old) => verdictOf(push as never, new Date(), 'PENDING_SERVICE');
+  expect([verdict(old), verdict(ahead)]).toEqual(['too old', 'send']);
 });
 
 test('where nothing is lost it compares, changes no place, and pushes nothing twice', async () => {

@@ -246,6 +246,34 @@ test('rows of a prepared transaction wait for their commit, over runs and restar
   ]);
 });
 
+test('prepared transactions of several pages: each row once and in order at the commit, none of what stays prepared or is rolled back', async () => {
+  const paged = { ...reader, rowsPerWriteMax: 2 };
+  const accepted = (id: number) =>
+    `update order_db.\`order\` set status = 'PENDING_SERVICE', changed_by = 'nurse' where order_id = ${id};`;
+  const prepare = (xid: string, ids: readonly number[]) =>
+    run(`xa start '${xid}'; ${ids.map(accepted).join('')} xa end '${xid}'; xa prepare '${xid}'`);
+  for (let id = 1; id <= 9; id++) await placed(id, 'PENDING_ACCEPT');
+  await prepare('several', [5, 3, 1, 4, 2]);
+  await prepare('left', [6, 7]);
+  await prepare('rolled back', [8]);
+  await read(paged);
+  expect(await pushed()).toEqual([]);
+  await became(9, 'PENDING_SERVICE', 'nurse');
+  await run("xa rollback 'rolled back'");
+  await run("xa commit 'several'");
+  try {
+    await read(paged);
+    expect((await pushed()).map(([id]) => id)).toEqual([9, 5, 3, 1, 4, 2]);
+    const kept = await rowsOf('select xid, count(*) kept from push_db.prepared_row group by xid');
+    expect(kept).toMatchObject([{ kept: '2' }]);
+  } finally {
+    await run("xa commit 'left'");
+  }
+  await read(paged);
+  expect((await pushed()).map(([id]) => id)).toEqual([9, 5, 3, 1, 4, 2, 6, 7]);
+  expect(await rowsOf('select xid from push_db.prepared_row')).toEqual([]);
+});
+
 test('a transaction too large for a run: each run gets on, and nothing is pushed twice', async () => {
   const count = 6_000;
   await run(`set session cte_max_recursion_depth = ${count + 1};

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { dateOf, dateOrNull, plusSeconds, wallTime } from '../../lib/platform/time.ts';
+import { dateOf, dateOrNull, pause, plusSeconds, wallTime } from '../../lib/platform/time.ts';
 
 test('wall time is Shanghai time whatever the machine says', () => {
   expect(wallTime(new Date('2026-11-20T16:00:00Z'))).toBe('2026-11-21 00:00:00');
@@ -37,4 +37,17 @@ test('null is null, and any other stamp is its time', () => {
   expect(dateOrNull(null)).toBe(null);
   expect(dateOrNull('2026-11-21 00:00:00')?.toISOString()).toBe('2026-11-20T16:00:00.000Z');
   expect(dateOrNull('2010-10-10 00:00:00.500')).toEqual(dateOf('2010-10-10 00:00:00.500'));
+});
+
+test.each(['2026-00-10 10:00:00', '2026-10-00 10:00:00', '2026-10-00', '0000-10-10 10:00:00'])(
+  '%s is in part zero, and null',
+  (time) => {
+    expect(dateOrNull(time)).toBe(null);
+  },
+);
+
+test('a pause is over after its time, and not before', async () => {
+  const start = performance.now();
+  expect(await pause(20)).toBeUndefined();
+  expect(performance.now() - start).toBeGreaterThan(15);
 });

@@ -37,6 +37,8 @@ export interface Faults {
   readonly untilMs: number;
   /** Every message comes once more when all is long done. */
   readonly day28: boolean;
+  /** By whose numbers kill switches are thrown and lifted in this run; in most none are. */
+  readonly switching: Random | undefined;
 }
 
 const kindsOf: Readonly<Record<Boundary['kind'], readonly Failure[]>> = {
@@ -81,6 +83,7 @@ export function planned(plan: readonly Planned[]): Faults {
     receivesMax,
     untilMs: startMs,
     day28: false,
+    switching: undefined,
   };
 }
 
@@ -98,6 +101,12 @@ function silenceOf(seed: number) {
     ? [random.next() * silenceRateMax, random.next() * silenceRateMax]
     : [0, 0];
   return { random, rates: { silent, frozen } };
+}
+
+/** Of one seed in four, by numbers of its own, so that the others stay as they are. */
+function switchingOf(seed: number): Random | undefined {
+  const random = randomOf(seed + 2_000_016);
+  return random.happens(0.25) ? random : undefined;
 }
 
 /** A swarm: the seed chooses which kinds of fault this run has at all, then how often each, then each. */
@@ -137,5 +146,6 @@ export function swarm(seed: number): Faults {
       : { visibilitySeconds: 5, receivesMax: receivesMax * 12 }),
     untilMs: startMs + faultyMs,
     day28: random.happens(0.3),
+    switching: switchingOf(seed),
   };
 }

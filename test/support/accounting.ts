@@ -12,7 +12,7 @@ interface Charged {
 export const owner = '7001';
 export const day = '2026-11-20';
 
-/** A row of the payment log as call/charge-call leaves it. */
+/** A row of the payment log as call/charge-call leaves it: sent `at`, a second after it began, and answered later. */
 export async function payment({
   id,
   userId = owner,
@@ -24,7 +24,7 @@ export async function payment({
   await run(
     `insert into user_prop_db.sublessor_call_payment_log_201409
       (id, call_log_id, user_id, amount_fen, state, created_at, updated_at, sent_at)
-     values (?, ?, ?, ?, ?, ?, ?, ?)`,
+     values (?, ?, ?, ?, ?, ? - interval 1 second, ? + interval 90 second, ?)`,
     [id, callLogId, userId, amountFen, state, at, at, at],
   );
 }

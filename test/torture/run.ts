@@ -1,7 +1,8 @@
 /**
  * `npm run test:torture [-- part …]`: what takes longer than `npm test` may. Real workers and a real start killed with
- * -9, a transaction of a million rows, a hundred thousand calls, the whole bug bank, and of each scenario what
- * `npm run test:full` plays and two minutes of pairs of faults. Ends with `N passed, N failed`.
+ * -9, a transaction of a million rows, a hundred thousand calls, every mutation of the modules without I/O, the whole
+ * bug bank, and of each scenario what `npm run test:full` plays and two minutes of pairs of faults. Ends with
+ * `N passed, N failed`.
  */
 import '../simulation/quiet.ts';
 
@@ -10,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { endWithParents, Processes } from '../../local/processes.ts';
 import { table } from '../../local/progress.ts';
+import { mutants } from '../mutants/mutants.ts';
 import { bugs, type Caught, hunt, pageOf, tableOf } from '../simulation/bug-bank.ts';
 import { openDatabases, startDatabase } from '../simulation/database.ts';
 import { planned } from '../simulation/faults.ts';
@@ -121,6 +123,7 @@ const parts: Readonly<Record<string, () => Promise<void>>> = {
   calls: async () => note(await chargedCalls(join(dir, 'calls'), Date.now())),
   large: async () =>
     note(await largeTransaction(await startDatabase(processes, join(dir, 'large'), 'large'))),
+  mutants: async () => note(await mutants()),
   books: booked,
   bank: hunted,
   scenarios: played,

@@ -6,6 +6,7 @@ import { payments } from '../../../lib/call/payments.ts';
 import { listingSwitches, signedContracts } from '../../../lib/call/queues.ts';
 import { resumeReversals, reverseCharge } from '../../../lib/call/reversals.ts';
 import type { CallSettings } from '../../../lib/call/settings.ts';
+import { callSwitches } from '../../../lib/call/switches.ts';
 import { consume } from '../../../lib/platform/consume.ts';
 import type { Exchange } from '../../../lib/platform/exchange.ts';
 import { wallTimeMs } from '../../../lib/platform/time.ts';
@@ -17,6 +18,7 @@ import { exchangeOf } from '../partners.ts';
 import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
 import { first, missingIncome, wrongIncome } from './income-books.ts';
+import { switching, switchTables } from './switching.ts';
 
 const [log, income, contracts] = [
   'user_prop_db.sublessor_call_payment_log_201409',
@@ -53,7 +55,7 @@ interface Charging {
 export const accounting: Scenario = {
   name: 'accounting',
   tables: [
-    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.audit', log, income, contracts],
+    ...['signalbox.outbox', 'signalbox.claim', ...switchTables, log, income, contracts],
     ...['contract_posting', 'income_cursor', 'income_open', 'account'].map(
       (name) => `user_prop_db.sublessor_${name}`,
     ),
@@ -62,25 +64,30 @@ export const accounting: Scenario = {
     const { world, queues } = stage;
     const now = () => new Date(world.nowMs);
     const partners = { centre: paymentCentre(now), erp: k3() };
+    const kill = switching(stage, callSwitches, ['partner/payment', 'partner/k3'], swarmSeconds);
     const exchange = { centre: exchangeOf(partners.centre), erp: exchangeOf(partners.erp) };
-    const centre = payments(
-      async () => settings,
-      async () => paymentAccount,
-      exchange.centre,
-    );
+    const clientOf = (exchange: Exchange) =>
+      payments(
+        async () => settings,
+        async () => paymentAccount,
+        exchange,
+      );
+    const centre = clientOf(exchange.centre);
+    const asked = clientOf(kill.watched(exchange.centre, 'partner/payment'));
+    const erp = kill.watched(exchange.erp, 'partner/k3');
     const [charges, signed] = plan(stage);
     const queue = queues.open(signedContracts);
     const dead = queues.dead(signedContracts);
-    const switching = queues.open(listingSwitches);
+    const told = queues.open(listingSwitches);
     const wanted = new Set<string>();
     const failed: string[] = [];
     for (const user_id of owners)
       partners.centre.controls?.['/__accounts']?.({ user_id, balance: 10_000_000 });
     return {
-      consumers: [contractPoster(stage, settings, exchange.erp), switchesSeen],
+      consumers: [contractPoster(stage, settings, erp, kill.off), switchesSeen],
       schedules: [
         poster(stage, pageRowsMax, failed),
-        reverser(stage, centre, wanted),
+        reverser(stage, asked, wanted, kill.off),
         deliverer(stage),
       ],
       script: [
@@ -89,8 +96,10 @@ export const accounting: Scenario = {
           atSeconds,
           act: () => queues.put(queue, JSON.stringify(body)),
         })),
+        ...kill.acts,
       ],
       safety: async () =>
+        kill.broken() ??
         (await wrongIncome(stage)) ??
         failed[0] ??
         wrongRefunds(partners.centre.state()) ??
@@ -98,7 +107,7 @@ export const accounting: Scenario = {
       unsettled: async () =>
         (await missingIncome(stage)) ??
         (await notReversed(stage, wanted)) ??
-        notTold(partners.centre.state(), switching.sent) ??
+        notTold(partners.centre.state(), told.sent) ??
         notInK3(partners.erp.state(), signed),
     };
   },
@@ -168,11 +177,15 @@ function acts(
   ];
 }
 
+type Off = ReturnType<typeof switching>['off'];
+const noSwitch: Off = () => async () => undefined;
+
 /** call/post-contract. */
 export const contractPoster = (
   { databases, world }: Stage,
   { k3_url, KDAccount }: Pick<CallSettings, 'k3_url' | 'KDAccount'>,
   erp: Exchange,
+  off: Off = noSwitch,
 ): Consumer => ({
   queue: signedContracts,
   timeoutSeconds: 30,
@@ -181,7 +194,7 @@ export const contractPoster = (
     const document = async () => ({ k3_url, KDAccount });
     const deps = {
       ...{ mysql, k3: k3Client(document, erp), settings: document },
-      ...{ clock: () => new Date(world.nowMs), stopped: async () => undefined },
+      ...{ clock: () => new Date(world.nowMs), stopped: off(worker) },
     };
     return consume(signedContracts, (one) => postContract(deps, one), { mysql: mysql as never });
   },
@@ -217,13 +230,14 @@ const reverser = (
   { databases, world }: Stage,
   centre: ReturnType<typeof payments>,
   wanted: ReadonlySet<string>,
+  off: Off,
 ): Scheduled => ({
   name: 'reverse-charge',
   everySeconds: 90,
   timeoutSeconds: 55,
   run: async (worker, remaining) => {
     const mysql = mysqlOf<AccountingTables>(databases, world, worker);
-    const deps = { mysql, payments: centre, stopped: async () => undefined };
+    const deps = { mysql, payments: centre, stopped: off(worker) };
     for (const payment_id of wanted)
       await reverseCharge(deps, { payment_id, by: 'lena', why: 'wrong' });
     await resumeReversals(deps, { remaining });

@@ -9,9 +9,10 @@ import { consume } from '../../../lib/platform/consume.ts';
 import type { Exchange } from '../../../lib/platform/exchange.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
 import { type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
+import type { FirstSwitchOff } from '../../../lib/platform/switches.ts';
 import { mysqlOf } from '../database.ts';
 import type { Consumer, Stage } from '../play.ts';
-import { cross, lostConnection } from '../world.ts';
+import { cross, lostConnection, type Worker } from '../world.ts';
 
 const broker_weidian_api = 'http://weishop.simulated';
 
@@ -27,7 +28,15 @@ const nobody: Exchange = () => Promise.reject(new Error('No micro-shop is played
 /** broker/apply-event. `cache` is where its invalidations go. */
 export function applier(
   { databases, world }: Stage,
-  { channels, exchange = nobody }: { channels: readonly Channel[]; exchange?: Exchange },
+  {
+    channels,
+    exchange = nobody,
+    off = () => async () => undefined,
+  }: {
+    readonly channels: readonly Channel[];
+    readonly exchange?: Exchange;
+    readonly off?: (worker: Worker) => FirstSwitchOff;
+  },
 ): Consumer {
   return {
     queue: brokerEvents,
@@ -39,7 +48,7 @@ export function applier(
         upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
         deliver: deliverBy(...channels),
         weishop: weishop(async () => ({ broker_weidian_api }), exchange),
-        off: async () => undefined,
+        off: off(worker),
       };
       return consume(brokerEvents, (event) => applyEvent(deps, event), { mysql });
     },

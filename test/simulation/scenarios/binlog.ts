@@ -2,6 +2,7 @@ import { isId } from '../../../lib/order/ids.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
 import { scenarioOf } from '../../../lib/order/scenarios.ts';
 import type { Source } from '../../../lib/order/source.ts';
+import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { tailBinlog } from '../../../lib/order/tail.ts';
 import { consume } from '../../../lib/platform/consume.ts';
@@ -17,6 +18,7 @@ import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
 import { type SimulatedServer, simulatedServer } from './simulated-binlog.ts';
+import { switching, switchTables } from './switching.ts';
 
 const swarmTransactions = 12;
 const swarmSeconds = 70;
@@ -35,11 +37,12 @@ export const binlog: Scenario = {
   tables: [
     ...['signalbox.outbox', 'signalbox.claim', 'push_db.push', 'push_db.order_seen'],
     ...['push_db.binlog_checkpoint', 'push_db.prepared_row', 'push_db.prepared_transaction'],
-    ...['push_db.missed_transaction', 'push_db.stuck_look'],
+    ...['push_db.missed_transaction', 'push_db.stuck_look', ...switchTables],
   ],
   begin: (stage) => {
     const { databases, queues, faults } = stage;
     const server = simulatedServer(stage);
+    const kill = switching(stage, orderSwitches, ['order/tail-binlog'], swarmSeconds);
     queues.open(pushesToSend);
     const nudged = new Set<string>();
     const promises = promisesOf(stage, server);
@@ -55,8 +58,8 @@ export const binlog: Scenario = {
             }),
         },
       ],
-      schedules: [reader(stage, server.source), deliverer(stage)],
-      script: faults.exact ? fixedScript(server) : chanceScript(stage, server),
+      schedules: [reader(stage, server.source, kill.off), deliverer(stage)],
+      script: faults.exact ? fixedScript(server) : [...chanceScript(stage, server), ...kill.acts],
       safety: promises.broken,
       unsettled: async () => {
         const [rows] = await databases.admin.query(
@@ -72,7 +75,11 @@ export const binlog: Scenario = {
 };
 
 /** Each run is asked to yield by the next one, half-way through its time. */
-function reader({ databases, world }: Stage, simulated: Source): Scheduled {
+function reader(
+  { databases, world }: Stage,
+  simulated: Source,
+  off: ReturnType<typeof switching>['off'],
+): Scheduled {
   return {
     name: 'tail-binlog',
     everySeconds: 20,
@@ -84,7 +91,7 @@ function reader({ databases, world }: Stage, simulated: Source): Scheduled {
         binlog: simulated,
         deliver: deliverBy(queuesOf(pushesToSend)),
         settings: async () => ({ stuckAfterMinutes: 10 }),
-        off: async () => undefined,
+        off: off(worker),
         pause: (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
         rowsPerWriteMax,
       };

@@ -49,6 +49,9 @@ export function booksOf(
   priceFen: number,
 ) {
   const decided = new Map<string, number>();
+  /** At which look a decision was first seen: a call sees only what was decided before it. */
+  const seenAt = new Map<string, number>();
+  let looks = 0;
   const fixed = new Map<string, string>();
   const finals = new Map<string, string>();
 
@@ -68,7 +71,9 @@ export function booksOf(
       const before = decided.get(call_id);
       if (before !== undefined && before !== filter_rule)
         return `${call_id} had rule ${before} and has ${filter_rule}.`;
-      if (filter_rule !== null) decided.set(call_id, filter_rule);
+      if (filter_rule === null) continue;
+      decided.set(call_id, filter_rule);
+      if (before === undefined) seenAt.set(call_id, looks);
     }
     for (const { id, call_log_id, amount_fen, state } of payments) {
       const given = `${call_log_id} for ${amount_fen}`;
@@ -85,9 +90,10 @@ export function booksOf(
 
   const wrong = async (): Promise<string | undefined> => {
     const { calls, payments, trades } = await read();
+    looks += 1;
     return (
       changed(calls, payments) ??
-      wronglyFiltered(calls) ??
+      wronglyFiltered(calls, seenAt) ??
       wronglyCharged(calls, payments, priceFen) ??
       wronglyBooked(payments, trades) ??
       wronglyOffline(queues.open(listingSwitches).sent, payments, trades) ??
@@ -145,7 +151,10 @@ const gapSeconds = (one: Call, other: Call) =>
 const pairOf = ({ user_id, caller_digits }: Call) => `${user_id} ${caller_digits}`;
 
 /** The two sentences about the filter, for all calls there are. */
-function wronglyFiltered(calls: readonly Call[]): string | undefined {
+function wronglyFiltered(
+  calls: readonly Call[],
+  seenAt: ReadonlyMap<string, number>,
+): string | undefined {
   const decided = calls.filter(({ filter_rule }) => filter_rule !== null);
   const byPair = Map.groupBy(decided, pairOf);
   for (const call of decided) {
@@ -156,10 +165,17 @@ function wronglyFiltered(calls: readonly Call[]): string | undefined {
     );
     if (filter_rule === 1 && near) return `${call_id} and ${near.call_id} are both valid.`;
     const isGood = status === 1 && duration > tooShortSeconds && filter_rule !== 5;
-    const hasNeighbour = others.some((other) => {
+    const own = seenAt.get(call_id) ?? 0;
+    const isBefore = (other: Call) => {
       const gap = gapSeconds(other, call);
-      const before = other.status === 1 && gap >= 0 && gap < apartSeconds;
-      return before || (other.filter_rule === 1 && gap <= 0 && gap > -apartSeconds);
+      return other.status === 1 && gap >= 0 && gap < apartSeconds;
+    };
+    const known = others.filter((other) => (seenAt.get(other.call_id) ?? 0) < own).find(isBefore);
+    if (filter_rule === 1 && known) return `${call_id} is valid after ${known.call_id}.`;
+    const earlier = others.filter((other) => (seenAt.get(other.call_id) ?? 0) <= own);
+    const hasNeighbour = earlier.some((other) => {
+      const gap = gapSeconds(other, call);
+      return isBefore(other) || (other.filter_rule === 1 && gap <= 0 && gap > -apartSeconds);
     });
     if (isGood && filter_rule !== 1 && !hasNeighbour)
       return `${call_id} has rule ${filter_rule} and no neighbour.`;

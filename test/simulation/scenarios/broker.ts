@@ -1,10 +1,12 @@
 import { publishBaseChanges } from '../../../lib/broker/changes.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
+import { brokerSwitches } from '../../../lib/broker/switches.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
+import { switching, switchTables } from './switching.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
 const lateSecondsMax = 300;
@@ -26,6 +28,7 @@ export const broker: Scenario = {
   name: 'broker',
   tables: [
     ...['signalbox.scan_cursor', 'signalbox.scan_seen', 'signalbox.outbox', 'signalbox.claim'],
+    ...switchTables,
     ...['user_prop_db.broker_base', 'anjuke_db.ajk_broker', 'anjuke_db.ajk_brokerextend'],
   ],
   begin: (stage) => {
@@ -34,11 +37,12 @@ export const broker: Scenario = {
     const queue = queues.open(brokerEvents);
     const dead = queues.dead(brokerEvents);
     const follow = followers(stage);
+    const kill = switching(stage, brokerSwitches, ['broker/publish-base-changes'], swarmSeconds);
     const send = (body: string) => queues.put(queue, body);
     return {
       consumers: [applier(stage, follow)],
-      schedules: [publisher(stage), deliverer(stage, follow)],
-      script: (faults.exact ? fixedScript : chanceScript)(stage, upstream, send),
+      schedules: [publisher(stage, kill.off), deliverer(stage, follow)],
+      script: [...(faults.exact ? fixedScript : chanceScript)(stage, upstream, send), ...kill.acts],
       safety: async (injected) => {
         await follow.look();
         return (
@@ -67,7 +71,10 @@ export const brokerUpstreamAway: Scenario = {
   },
 };
 
-function publisher({ databases, world }: Stage): Scheduled {
+function publisher(
+  { databases, world }: Stage,
+  off: ReturnType<typeof switching>['off'],
+): Scheduled {
   return {
     name: 'publish-base-changes',
     everySeconds: 60,
@@ -79,7 +86,7 @@ function publisher({ databases, world }: Stage): Scheduled {
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => brokerSettings,
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: async () => undefined,
+          off: off(worker),
         },
         { remaining },
       ),

@@ -1,11 +1,12 @@
 import * as z from 'zod';
-import { filterCall } from '../../../lib/call/calls.ts';
+import { filterCallUnlessOff } from '../../../lib/call/calls.ts';
 import { chargeCall } from '../../../lib/call/charges.ts';
 import { payments } from '../../../lib/call/payments.ts';
 import { callsToCharge, finishedCalls, listingSwitches } from '../../../lib/call/queues.ts';
 import type { CallSettings } from '../../../lib/call/settings.ts';
 import { settleCharges } from '../../../lib/call/settlement.ts';
 import { resumeCharging } from '../../../lib/call/stops.ts';
+import { callSwitches } from '../../../lib/call/switches.ts';
 import type { CallTables } from '../../../lib/call/tables.ts';
 import { bus } from '../../../lib/platform/bus.ts';
 import { consume } from '../../../lib/platform/consume.ts';
@@ -22,6 +23,7 @@ import { startMs, type Worker } from '../world.ts';
 import { switchesSeen } from './accounting.ts';
 import { booksOf } from './books.ts';
 import { deliverer } from './deliverer.ts';
+import { switching, switchTables } from './switching.ts';
 
 /** `perOwnerMax`: charges of one owner in a minute, more of which stop him. */
 export const settingsOf = (perOwnerMax: number): CallSettings => ({
@@ -47,6 +49,7 @@ export const settingsOf = (perOwnerMax: number): CallSettings => ({
 export const priceFen = 4_000;
 const swarmCalls = 9;
 const swarmSeconds = 400;
+const names = ['call/filter-call', 'charging', 'partner/payment'] as const;
 const daySeconds = 86_400;
 
 /** Calls are filtered and charged while everything goes wrong, and at the end all books agree to the fen. */
@@ -57,6 +60,7 @@ export const call: Scenario = {
     ...['user_prop_db.sublessor_call_log_201409', 'user_prop_db.charge_stop'],
     ...['user_prop_db.sublessor_call_payment_log_201409', 'user_prop_db.broker_phone'],
     'user_prop_db.broker_phone_run',
+    ...switchTables,
   ],
   begin: (stage) => {
     const { world, faults, queues } = stage;
@@ -64,7 +68,9 @@ export const call: Scenario = {
     const centre = paymentCentre(() => new Date(world.nowMs));
     // So few that a swarm stops owners; a person lets them go on.
     const settings = settingsOf(faults.exact ? 20 : 2);
-    const depsOf = depsWith(stage, centre, settings, faults.exact ? centre : misdirecting(centre));
+    const kill = switching(stage, callSwitches, names, swarmSeconds);
+    const asked = faults.exact ? centre : misdirecting(centre);
+    const depsOf = depsWith(stage, centre, settings, { asked, kill });
     const opened = [finishedCalls, callsToCharge, listingSwitches].map(queues.open);
     const [calls] = opened;
     if (!calls) throw new Error('There is no queue of calls.');
@@ -73,8 +79,8 @@ export const call: Scenario = {
     return {
       consumers: consumersOf(depsOf),
       schedules: [settler(depsOf), resumer(stage, depsOf), deliverer(stage)],
-      script: (faults.exact ? fixedScript : chanceScript)(stage, centre, send),
-      safety: async () => await books.wrong(),
+      script: [...(faults.exact ? fixedScript : chanceScript)(stage, centre, send), ...kill.acts],
+      safety: async () => kill.broken() ?? (await books.wrong()),
       unsettled: async () => await books.open(),
     };
   },
@@ -103,16 +109,18 @@ export function depsWith(
   { databases, world }: Stage,
   centre: Centre,
   settings: CallSettings,
-  asked: Centre = centre,
+  { asked = centre, kill }: { asked?: Centre; kill?: ReturnType<typeof switching> } = {},
 ) {
-  const exchange = exchangeOf(asked);
+  const direct = exchangeOf(asked);
+  const exchange = kill?.watched(direct, 'partner/payment') ?? direct;
   const document = async () => settings;
   return (worker: Worker) => ({
     mysql: mysqlOf<CallTables>(databases, world, worker),
     settings: document,
     payments: payments(document, async () => paymentAccount, exchange),
     deliver: deliverBy(queuesOf(callsToCharge, listingSwitches), bus()),
-    stopped: async () => undefined,
+    stopped: kill?.off(worker) ?? (async () => undefined),
+    brokersKnown: async () => {},
     now: () => new Date(world.nowMs + worker.skewMs),
   });
 }
@@ -124,7 +132,9 @@ export function consumersOf(depsOf: DepsOf): Consumer[] {
       timeoutSeconds: 10,
       handlerOf: (worker) => {
         const deps = depsOf(worker);
-        return consume(finishedCalls, (one) => filterCall(deps, one));
+        return consume(finishedCalls, (one) => filterCallUnlessOff(deps, one), {
+          mysql: deps.mysql as never,
+        });
       },
     },
     {

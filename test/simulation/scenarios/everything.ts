@@ -1,13 +1,16 @@
 import { publishAllBases } from '../../../lib/broker/everything.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
+import { brokerSwitches } from '../../../lib/broker/switches.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scenario, Scheduled, Stage } from '../play.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
+import { switching, switchTables } from './switching.ts';
 import { upstreamOf } from './upstream.ts';
 
 const brokers = 5;
+const swarmSeconds = 120;
 /** Shown although upstream has forgotten them; the last one's number is beyond all others. */
 const gone = [2, 9];
 
@@ -18,7 +21,7 @@ const gone = [2, 9];
 export const everything: Scenario = {
   name: 'everything',
   tables: [
-    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.broker_walk', 'signalbox.audit'],
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.broker_walk', ...switchTables],
     ...['user_prop_db.broker_base', 'user_prop_db.broker_ext_profile'],
     ...['anjuke_db.ajk_broker', 'anjuke_db.ajk_brokerextend'],
   ],
@@ -27,7 +30,8 @@ export const everything: Scenario = {
     const upstream = upstreamOf(stage);
     const follow = followers(stage);
     const queue = queues.open(brokerEvents);
-    const person = caller(stage);
+    const kill = switching(stage, brokerSwitches, ['broker/publish-all-bases'], swarmSeconds);
+    const person = caller(stage, kill.off);
     for (let id = 1; id <= brokers; id++) await upstream.rename(id);
     for (const id of gone) {
       await upstream.remove(id);
@@ -39,7 +43,7 @@ export const everything: Scenario = {
     return {
       consumers: [applier(stage, follow)],
       schedules: [person.calls, deliverer(stage, follow)],
-      script: [],
+      script: kill.acts,
       safety: async () => {
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;
@@ -63,7 +67,7 @@ export const everything: Scenario = {
 };
 
 /** Who calls each minute until the answer says that all is published. */
-function caller({ databases, world }: Stage) {
+function caller({ databases, world }: Stage, off: ReturnType<typeof switching>['off']) {
   let done = false;
   const calls: Scheduled = {
     name: 'publish-all-bases',
@@ -81,7 +85,7 @@ function caller({ databases, world }: Stage) {
             pageRowsMax: 2,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: async () => undefined,
+          off: off(worker),
           pause: (ms) => new Promise((over) => setTimeout(over, ms)),
         },
         { by: 'simulation' },

@@ -1,5 +1,6 @@
 import { publishExtProfiles } from '../../../lib/broker/extensions.ts';
 import { brokerEvents, sources } from '../../../lib/broker/queues.ts';
+import { brokerSwitches } from '../../../lib/broker/switches.ts';
 import type { Exchange } from '../../../lib/platform/exchange.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
@@ -9,10 +10,12 @@ import { exchangeWith, startMs } from '../world.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { newHistory } from './history.ts';
+import { switching, switchTables } from './switching.ts';
 
 const brokers = [1, 2, 3] as const;
 const swarmChanges = 8;
 const swarmSeconds = 600;
+const names = ['partner/weishop', 'broker/publish-ext-profiles:star'] as const;
 const day = '2026-03-01';
 
 /**
@@ -22,7 +25,7 @@ const day = '2026-03-01';
 export const extensions: Scenario = {
   name: 'extensions',
   tables: [
-    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.broker_walk'],
+    ...['signalbox.outbox', 'signalbox.claim', 'signalbox.broker_walk', ...switchTables],
     ...['broker_base', 'broker_ext_profile', 'broker_company', 'broker_store'].map(
       (table) => `user_prop_db.${table}`,
     ),
@@ -39,15 +42,24 @@ export const extensions: Scenario = {
     const sendAll = (source: number) =>
       queues.put(queue, JSON.stringify({ broker_ids: brokers.join(','), flag: 2, source }));
     const outside = outsideOf(stage);
+    const kill = switching(stage, brokerSwitches, names, swarmSeconds);
     const follow = followers(stage);
     for (const id of brokers) await outside.broker(id);
     return {
-      consumers: [applier(stage, { channels: follow.channels, exchange: outside.exchange })],
-      schedules: [starPublisher(stage), deliverer(stage, follow)],
+      consumers: [
+        applier(stage, {
+          channels: follow.channels,
+          exchange: kill.watched(outside.exchange, 'partner/weishop'),
+          off: kill.off,
+        }),
+      ],
+      schedules: [starPublisher(stage, kill.off), deliverer(stage, follow)],
       script: faults.exact
         ? fixedScript(outside, send, sendAll)
-        : chanceScript(stage, outside, send, sendAll),
+        : [...chanceScript(stage, outside, send, sendAll), ...kill.acts],
       safety: async () => {
+        const broken = kill.broken();
+        if (broken) return broken;
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;
         if (dead) return `Set aside: ${dead.body} because ${dead.reason}`;
@@ -58,7 +70,10 @@ export const extensions: Scenario = {
   },
 };
 
-function starPublisher({ databases, world }: Stage): Scheduled {
+function starPublisher(
+  { databases, world }: Stage,
+  off: ReturnType<typeof switching>['off'],
+): Scheduled {
   return {
     name: 'publish-ext-profiles',
     everySeconds: 600,
@@ -74,7 +89,7 @@ function starPublisher({ databases, world }: Stage): Scheduled {
             pageRowsMax: 1,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: async () => undefined,
+          off: off(worker),
         },
         { at: new Date(startMs), remaining, input: { mode: 'star' } },
       ),

@@ -2,6 +2,7 @@ import type { AccountingTables } from '../../../lib/call/accounting-tables.ts';
 import { listingService } from '../../../lib/call/listing-service.ts';
 import { switchListings } from '../../../lib/call/listings.ts';
 import { listingSwitches } from '../../../lib/call/queues.ts';
+import { callSwitches } from '../../../lib/call/switches.ts';
 import { bus } from '../../../lib/platform/bus.ts';
 import { consume } from '../../../lib/platform/consume.ts';
 import { deliverBy } from '../../../lib/platform/outbox.ts';
@@ -12,6 +13,7 @@ import { exchangeOf } from '../partners.ts';
 import type { Act, Scenario, Stage } from '../play.ts';
 import { startMs } from '../world.ts';
 import { deliverer } from './deliverer.ts';
+import { switching, switchTables } from './switching.ts';
 
 const log = 'user_prop_db.sublessor_call_payment_log_201409';
 const owners = ['7001', '7002'];
@@ -30,13 +32,14 @@ interface Told {
 export const listings: Scenario = {
   name: 'listings',
   tables: [
-    ...['signalbox.outbox', 'signalbox.claim', log],
+    ...['signalbox.outbox', 'signalbox.claim', ...switchTables, log],
     ...['user_prop_db.sublessor_listings', 'user_prop_db.sublessor_top_up_ahead'],
   ],
   begin: (stage) => {
     const { databases, world, queues } = stage;
     const partner = listing();
-    const exchange = exchangeOf(partner);
+    const kill = switching(stage, callSwitches, ['partner/listing'], swarmSeconds);
+    const exchange = kill.watched(exchangeOf(partner), 'partner/listing');
     const told = plan(stage);
     const queue = queues.open(listingSwitches);
     const dead = queues.dead(listingSwitches);
@@ -49,7 +52,7 @@ export const listings: Scenario = {
             const mysql = mysqlOf<AccountingTables>(databases, world, worker);
             const deps = {
               ...{ mysql, listings: listingService(async () => settings, exchange) },
-              ...{ deliver: deliverBy(bus()), stopped: async () => undefined },
+              ...{ deliver: deliverBy(bus()), stopped: kill.off(worker) },
               clock: () => new Date(world.nowMs),
             };
             return consume(listingSwitches, (one) => switchListings(deps, one), {
@@ -59,9 +62,13 @@ export const listings: Scenario = {
         },
       ],
       schedules: [deliverer(stage)],
-      script: told.map((one, index) => tell(stage, one, index, (body) => queues.put(queue, body))),
+      script: [
+        ...told.map((one, index) => tell(stage, one, index, (body) => queues.put(queue, body))),
+        ...kill.acts,
+      ],
       safety: async () =>
-        dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`,
+        kill.broken() ??
+        (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
         wrongAtService(partner.state(), told) ?? (await unannounced(stage, partner.state())),
     };

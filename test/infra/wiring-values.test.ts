@@ -1,0 +1,368 @@
+import { Template } from 'aws-cdk-lib/assertions';
+import { describe, expect, test } from 'vitest';
+import { signalbox } from '../../infra/app.ts';
+import { weishop } from '../../lib/broker/weishop.ts';
+import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/in-hand.ts';
+import { k3, readFromK3 } from '../../lib/call/k3.ts';
+import { listingService, switchTo } from '../../lib/call/listing-service.ts';
+import { payments } from '../../lib/call/payments.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/in-hand.ts';
+import { singerAt } from '../../lib/order/singer.ts';
+import { type Exchange, NoAnswer } from '../../lib/platform/exchange.ts';
+import { resourceName } from '../../lib/platform/names.ts';
+import { sites } from '../support/sites.ts';
+import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import {
+  type AlarmValues,
+  alarmsOfConsumersRelease,
+  alarmsOfFunction,
+  alarmsOfQueue,
+  alarmsOfRelease,
+  backingAlarms,
+  functionValues,
+  memoryMb,
+  queueValues,
+  scheduleRetries,
+} from './wiring-values.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: a template has no type.
+type Json = any;
+interface Resource {
+  readonly stack: string;
+  readonly logicalId: string;
+  readonly type: string;
+  readonly properties: Json;
+}
+
+function resourcesOf(name: 'cloud' | 'local'): Resource[] {
+  const app = signalbox(appNamed(`wiring-values-${name}`, sites[name]), emptyBundles());
+  return app.node.children
+    .filter((child) => 'templateFile' in child)
+    .flatMap((stack) =>
+      Object.entries<Json>(Template.fromStack(stack as never).toJSON()['Resources']).map(
+        ([logicalId, { Type, Properties }]) => ({
+          ...{ stack: stack.node.id, logicalId },
+          ...{ type: Type, properties: Properties },
+        }),
+      ),
+    );
+}
+
+/** The logical ids, of the resource's own stack, to which a property refers. */
+const referencesIn = (value: Json): string[] =>
+  [...JSON.stringify(value ?? null).matchAll(/"(?:Ref|Fn::GetAtt)":\[?"([^"]+)"/g)].map(
+    ([, id = '']) => id,
+  );
+
+function wiringOf(resources: readonly Resource[]) {
+  const ofType = (type: string) => resources.filter((resource) => resource.type === type);
+  const find = (stack: string, logicalId: string) =>
+    resources.find((other) => other.stack === stack && other.logicalId === logicalId);
+
+  /** The function that a trigger starts: itself, or through its alias. */
+  function startedBy(stack: string, target: Json): string | undefined {
+    for (const reference of referencesIn(target)) {
+      const found = find(stack, reference);
+      if (found?.type === 'AWS::Lambda::Function')
+        return found.properties.Environment.Variables.POWERTOOLS_SERVICE_NAME;
+      if (found?.type === 'AWS::Lambda::Alias')
+        return startedBy(stack, found.properties.FunctionName);
+    }
+    return undefined;
+  }
+
+  function schedulesOf(id: string): string[] {
+    return ofType('AWS::Events::Rule').flatMap(({ stack, properties }) =>
+      (properties.Targets as Json[])
+        .filter(() => properties.ScheduleExpression)
+        .filter(({ Arn }) => startedBy(stack, Arn) === id)
+        .map(({ Input, InputTransformer, RetryPolicy }) => {
+          expect(properties.State, id).toBe('ENABLED');
+          expect(RetryPolicy, id).toEqual({ MaximumRetryAttempts: scheduleRetries });
+          const input = Input ?? InputTransformer?.InputTemplate;
+          return input
+            ? `${properties.ScheduleExpression} ${input}`
+            : properties.ScheduleExpression;
+        }),
+    );
+  }
+
+  function queueOf(id: string) {
+    const mappings = ofType('AWS::Lambda::EventSourceMapping').filter(
+      ({ stack, properties }) => startedBy(stack, properties.FunctionName) === id,
+    );
+    const [mapping, ...others] = mappings;
+    if (!mapping) return undefined;
+    expect(others, id).toEqual([]);
+    const { EventSourceArn, BatchSize, ScalingConfig, FunctionResponseTypes } = mapping.properties;
+    const [reference = ''] = referencesIn(EventSourceArn);
+    const queue = find(mapping.stack, reference)?.properties;
+    expect(queue.QueueName).toBe(resourceName(id));
+    expect(FunctionResponseTypes, id).toEqual(['ReportBatchItemFailures']);
+    expect({
+      receivesMax: queue.RedrivePolicy.maxReceiveCount,
+      retentionSeconds: queue.MessageRetentionPeriod,
+      batchWindowSeconds: mapping.properties.MaximumBatchingWindowInSeconds ?? 0,
+    }).toEqual(queueValues);
+    const [dead = ''] = referencesIn(queue.RedrivePolicy.deadLetterTargetArn);
+    expect(find(mapping.stack, dead)?.properties.QueueName).toBe(resourceName(`${id}-dead`));
+    return {
+      batch: BatchSize,
+      atOnce: ScalingConfig.MaximumConcurrency,
+      visibilitySeconds: queue.VisibilityTimeout,
+    };
+  }
+
+  function routeOf(id: string): { route: string; seconds: number } | undefined {
+    const routes = ofType('AWS::ApiGatewayV2::Route').map(({ stack, properties }) => {
+      const [reference = ''] = referencesIn(properties.Target);
+      const integration = find(stack, reference)?.properties;
+      return {
+        id: startedBy(stack, integration.IntegrationUri),
+        route: properties.RouteKey as string,
+        seconds: integration.TimeoutInMillis / 1000,
+      };
+    });
+    return routes.find((route) => route.id === id);
+  }
+
+  const functions = Object.fromEntries(
+    ofType('AWS::Lambda::Function')
+      .filter(({ properties }) => properties.FunctionName)
+      .map(({ properties }) => {
+        const id = properties.Environment.Variables.POWERTOOLS_SERVICE_NAME as string;
+        expect(properties.FunctionName).toBe(resourceName(id));
+        expect(properties.MemorySize, id).toBe(memoryMb);
+        const [schedules, queue, answers] = [schedulesOf(id), queueOf(id), routeOf(id)];
+        // API Gateway waits for exactly as long as the function may run.
+        if (answers) expect(answers.seconds, id).toBe(properties.Timeout);
+        const reserved = properties.ReservedConcurrentExecutions;
+        const byHand = properties.Tags?.some(
+          ({ Key, Value }: Json) => Key === 'signalbox:started' && Value === 'by hand',
+        );
+        const values = {
+          seconds: properties.Timeout as number,
+          ...(schedules.length && { schedules }),
+          ...(byHand && { byHand }),
+          ...(answers && { route: answers.route }),
+          ...(reserved && { reserved }),
+          ...(queue && { queue }),
+        };
+        return [id, values];
+      }),
+  );
+
+  const alarms = Object.fromEntries(
+    ofType('AWS::CloudWatch::Alarm').map(({ properties }) => [
+      properties.AlarmName as string,
+      properties,
+    ]),
+  );
+  return { functions, alarms };
+}
+
+/** An alarm as CloudFormation is told of it. */
+const alarmProperties = ({ metric, threshold, periods }: Omit<AlarmValues, 'statistic'>) => ({
+  metric,
+  Threshold: threshold,
+  EvaluationPeriods: periods,
+  ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+  TreatMissingData: 'notBreaching',
+  DatapointsToAlarm: undefined,
+});
+
+const shown = (properties: Json) => ({
+  metric: properties.MetricName
+    ? `${properties.Namespace} ${properties.MetricName}`
+    : properties.Metrics.find(({ ReturnData }: Json) => ReturnData).Expression,
+  Threshold: properties.Threshold,
+  EvaluationPeriods: properties.EvaluationPeriods,
+  ComparisonOperator: properties.ComparisonOperator,
+  TreatMissingData: properties.TreatMissingData,
+  DatapointsToAlarm: properties.DatapointsToAlarm,
+});
+
+/** Whose metric it is: a measure names its function, a queue's alarm the queue, a release's the new version. */
+const dimensionsOf = (properties: Json): string[] =>
+  properties.Dimensions.map(({ Name }: { Name: string }) => Name);
+
+const cloud = wiringOf(resourcesOf('cloud'));
+const local = wiringOf(resourcesOf('local'));
+
+function expectedAlarms(stage: 'cloud' | 'local'): Record<string, AlarmValues> {
+  return Object.fromEntries(
+    Object.entries(functionValues).flatMap(([id, values]) => {
+      const { queue, schedules, route, alarms } = values;
+      const starts = queue ?? schedules ?? route;
+      return Object.entries<AlarmValues>({
+        ...alarmsOfFunction(values),
+        ...(queue && alarmsOfQueue),
+        ...(stage === 'cloud' && starts && alarmsOfRelease),
+        ...(stage === 'cloud' && queue && alarmsOfConsumersRelease),
+        ...alarms,
+      }).map(([kind, alarm]) => [`${resourceName(id)}-${kind}`, alarm]);
+    }),
+  );
+}
+
+test('every function has the time-out, trigger, memory and queue that the table says, and no function is missing in it', () => {
+  const stated = Object.fromEntries(
+    Object.entries(functionValues).map(([id, { slowMs, alarms, ...values }]) => [id, values]),
+  );
+  expect(cloud.functions).toEqual(stated);
+});
+
+test('one machine differs in how long a message stays invisible, and in nothing else', () => {
+  const stated = Object.fromEntries(
+    Object.entries(functionValues).map(([id, { slowMs, alarms, queue, ...values }]) => {
+      const visibilitySeconds = values.seconds + 2;
+      return [id, { ...values, ...(queue && { queue: { ...queue, visibilitySeconds } }) }];
+    }),
+  );
+  expect(local.functions).toEqual(stated);
+});
+
+describe.each([
+  ['cloud', cloud.alarms],
+  ['local', local.alarms],
+] as const)('alarms of stage %s', (stage, alarms) => {
+  const ofFunctions = expectedAlarms(stage);
+
+  test('there are those of the table and no others', () => {
+    const stated = { ...ofFunctions, ...(stage === 'cloud' && backingAlarms) };
+    expect(Object.keys(alarms).toSorted()).toEqual(Object.keys(stated).toSorted());
+  });
+
+  test('each has the metric, comparison, threshold, periods and reading of missing data of the table', () => {
+    for (const [name, values] of Object.entries(ofFunctions)) {
+      expect(shown(alarms[name]), name).toEqual(alarmProperties(values));
+      const { Period, Statistic } = alarms[name];
+      expect([Statistic, Period], name).toEqual([values.statistic, values.periodSeconds]);
+    }
+  });
+
+  test('each looks at its own function, queue or version', () => {
+    for (const [name, { metric }] of Object.entries(ofFunctions)) {
+      const [namespace] = metric.split(' ');
+      const release = name.endsWith('-release-errors');
+      const dimensions = { signalbox: 'service', 'AWS/SQS': 'QueueName' }[namespace ?? ''];
+      const names = release
+        ? ['ExecutedVersion', 'FunctionName', 'Resource']
+        : [dimensions ?? 'FunctionName'];
+      expect(dimensionsOf(alarms[name]), name).toEqual(names);
+      const own = JSON.stringify(alarms[name].Dimensions).replaceAll(/[^a-z]/g, '');
+      const [id = ''] = Object.keys(functionValues)
+        .filter((one) => name.startsWith(`${resourceName(one)}-`))
+        .toSorted((a, b) => b.length - a.length);
+      expect(own, name).toContain(id.replaceAll(/[^a-z]/g, ''));
+      expect(own.includes('dead'), name).toBe(name.endsWith('-dead-letters'));
+    }
+  });
+});
+
+test('the alarms of what functions stand on have the values of the table', () => {
+  for (const [name, values] of Object.entries(backingAlarms)) {
+    expect(shown(cloud.alarms[name]), name).toEqual(alarmProperties(values));
+    const { Period, Metrics = [] } = cloud.alarms[name];
+    const periods = Metrics.flatMap(({ MetricStat }: Json) => MetricStat?.Period ?? []);
+    for (const period of Period ? [Period] : periods) expect(period).toBe(values.periodSeconds);
+  }
+});
+
+describe('values that depend on each other', () => {
+  const secondsOf = (id: string) => cloud.functions[id]?.seconds ?? 0;
+
+  /** The longest that one call to a partner may take: every attempt to its time-out, and the pauses between. */
+  async function longestMs(call: (exchange: Exchange) => Promise<unknown>): Promise<number> {
+    let waitingMs = 0;
+    const start = performance.now();
+    await call(async ({ timeoutMs }) => {
+      waitingMs += timeoutMs;
+      throw new NoAnswer('no connection', { sent: false });
+    }).catch(() => {});
+    // What the code itself takes is less than a tenth of a second.
+    return waitingMs + Math.floor((performance.now() - start) / 100) * 100;
+  }
+
+  const url = 'http://partner.example';
+  const off = { to: 'offline', requestId: '1' } as const;
+  const slowest = CallSettings.shape.payment_api_timeout.maxValue ?? Number.NaN;
+  const partners = {
+    payment: () =>
+      longestMs((exchange) =>
+        payments(
+          async () => ({ payment_base_api_url: url, payment_api_timeout: slowest }),
+          async () => ({ app: 'app', key: 'key' }),
+          exchange,
+        ).tradeOf('1'),
+      ),
+    k3: () =>
+      longestMs((exchange) =>
+        readFromK3(
+          k3(async () => ({ k3_url: url }), exchange),
+          'N-1',
+        ),
+      ),
+    listing: () =>
+      longestMs((exchange) =>
+        switchTo(
+          listingService(async () => ({ listing_api_url: url }), exchange),
+          '7',
+          off,
+          'no money',
+        ),
+      ),
+    singer: () => longestMs((exchange) => singerAt(exchange)(url)({} as never)),
+    weishop: () =>
+      longestMs((exchange) => weishop(async () => ({ broker_weidian_api: url }), exchange)(['1'])),
+  };
+
+  test.each([
+    ['payment', ['call/charge-call', 'call/settle-unknown-charges', 'call/settle-by-hand']],
+    ['payment', ['call/reverse-charge', 'call/reconcile', 'call/advance-payment-ids']],
+    ['k3', ['call/post-contract', 'call/reconcile']],
+    ['listing', ['call/switch-listings']],
+    ['singer', ['order/push-change']],
+    ['weishop', ['broker/apply-event']],
+  ] as const)('%s may take half the time of %j, and no more', async (partner, functions) => {
+    const ms = await partners[partner]();
+    expect(ms).toBeGreaterThan(1_000);
+    for (const id of functions) expect(ms, id).toBeLessThanOrEqual(secondsOf(id) * 500);
+  });
+
+  test('a row is leased for longer than its consumer runs, a push for longer than Singer may take', async () => {
+    for (const id of ['call/charge-call', 'call/switch-listings', 'call/post-contract'])
+      expect(rowLeaseSeconds, id).toBeGreaterThan(secondsOf(id));
+    expect(pushLeaseSeconds * 1000).toBeGreaterThan(2 * (await partners.singer()));
+  });
+
+  test('a message stays invisible for six time-outs at least', () => {
+    for (const [id, { queue, seconds }] of Object.entries(cloud.functions))
+      if (queue) expect(queue.visibilitySeconds, id).toBeGreaterThanOrEqual(6 * Number(seconds));
+  });
+
+  test('a run that a schedule starts each minute ends before the next, but for those that hand over to it', () => {
+    const handOver = ['order/tail-binlog', 'platform/deliver-due'];
+    for (const [id, { schedules, seconds }] of Object.entries(cloud.functions)) {
+      if (!schedules?.includes('rate(1 minute)')) continue;
+      if (handOver.includes(id)) expect(seconds, id).toBeGreaterThan(60);
+      else expect(seconds, id).toBeLessThan(60);
+    }
+  });
+
+  test('what a schedule measures is measured at least once in the period of its alarm', () => {
+    const secondsBetween: Readonly<Record<string, number>> = { 'rate(5 minutes)': 300 };
+    for (const [id, { alarms, schedules }] of Object.entries(functionValues))
+      for (const { statistic, periodSeconds } of Object.values(alarms ?? {}))
+        if (statistic === 'Maximum')
+          expect(secondsBetween[schedules?.[0] ?? ''], id).toBeLessThanOrEqual(periodSeconds);
+  });
+
+  test('no invocation is too slow before it may be: the alarm is below the time-out, and above four fifths of it', () => {
+    for (const [id, { seconds, slowMs }] of Object.entries(functionValues)) {
+      expect(slowMs, id).toBeLessThan(seconds * 1000);
+      expect(slowMs, id).toBeGreaterThanOrEqual(seconds * 800);
+    }
+  });
+});

@@ -1,0 +1,232 @@
+/**
+ * What infra/ says of each function in stage `cloud`, written a second time by hand: a value that changes in one place
+ * only fails test/infra/wiring-values.test.ts. Whoever changes both has looked at both.
+ */
+export interface FunctionValues {
+  /** Its time-out. */
+  readonly seconds: number;
+  /** Its slowest invocation in a minute from which the alarm `function-duration` counts. */
+  readonly slowMs: number;
+  /** Each with what it hands over, if it is not the event itself. */
+  readonly schedules?: readonly string[];
+  /** A person may start it. */
+  readonly byHand?: true;
+  readonly route?: string;
+  /** Invocations at once for which Lambda makes room, and no more. */
+  readonly reserved?: number;
+  readonly queue?: {
+    readonly batch: number;
+    readonly atOnce: number;
+    readonly visibilitySeconds: number;
+  };
+  /** Alarms beside those that every function has, by their kind. */
+  readonly alarms?: Readonly<Record<string, AlarmValues>>;
+}
+
+export interface AlarmValues {
+  readonly metric: string;
+  readonly statistic: 'Sum' | 'Maximum';
+  readonly threshold: number;
+  readonly periods: number;
+  readonly periodSeconds: number;
+}
+
+const nightly = 'cron(0/15 18-21 * * ? *)';
+
+const counted = (outcome: string): AlarmValues => ({
+  metric: `signalbox ${outcome}`,
+  statistic: 'Sum',
+  threshold: 1,
+  periods: 1,
+  periodSeconds: 60,
+});
+
+const measured = (name: string, threshold: number, periodSeconds: number): AlarmValues => ({
+  metric: `signalbox ${name}`,
+  statistic: 'Maximum',
+  threshold,
+  periods: 1,
+  periodSeconds,
+});
+
+/** Of every function. */
+export const memoryMb = 512;
+/** EventBridge starts a function once more where it could not be started. */
+export const scheduleRetries = 2;
+/** Of every queue. SQS waits for no fuller batch. */
+export const queueValues = {
+  receivesMax: 1_000,
+  retentionSeconds: 1_209_600,
+  batchWindowSeconds: 0,
+} as const;
+
+export const functionValues: Readonly<Record<string, FunctionValues>> = {
+  'broker/accept-event': { seconds: 10, slowMs: 8_000, route: 'POST /publish', reserved: 10 },
+  'broker/apply-event': {
+    seconds: 20,
+    slowMs: 16_000,
+    queue: { batch: 10, atOnce: 10, visibilitySeconds: 120 },
+  },
+  'broker/publish-all-bases': { seconds: 840, slowMs: 672_000, byHand: true },
+  'broker/publish-all-companies': { seconds: 840, slowMs: 672_000, byHand: true },
+  'broker/publish-all-stores': { seconds: 840, slowMs: 672_000, byHand: true },
+  'broker/publish-base-changes': { seconds: 55, slowMs: 44_000, schedules: ['rate(1 minute)'] },
+  'broker/publish-company-changes': { seconds: 55, slowMs: 44_000, schedules: ['rate(1 minute)'] },
+  'broker/publish-ext-profiles': {
+    seconds: 840,
+    slowMs: 672_000,
+    schedules: [
+      `${nightly} {"time":<time>,"input":{"mode":"weidian"}}`,
+      `${nightly} {"time":<time>,"input":{"mode":"talent-and-star"}}`,
+      'cron(59 * * * ? *) {"time":<time>,"input":{"mode":"star"}}',
+    ],
+  },
+  'broker/publish-store-changes': { seconds: 55, slowMs: 44_000, schedules: ['rate(1 minute)'] },
+  'broker/read-profile': { seconds: 5, slowMs: 4_000, route: 'GET /brokers/{id}', reserved: 20 },
+  'broker/reconcile-profiles': {
+    seconds: 840,
+    slowMs: 672_000,
+    schedules: ['rate(15 minutes) {"daily":true}'],
+    byHand: true,
+  },
+  'broker/rewind-producers': { seconds: 840, slowMs: 672_000, byHand: true },
+  'broker/send-canary': {
+    seconds: 60,
+    slowMs: 48_000,
+    schedules: ['rate(5 minutes)'],
+    alarms: {
+      'canary-age': measured('canary age', 600, 600),
+      'scan-lag': measured('scan lag', 600, 600),
+      'unapplied-age': measured('unapplied age', 600, 600),
+    },
+  },
+  'call/advance-payment-ids': { seconds: 600, slowMs: 480_000, byHand: true },
+  'call/charge-call': {
+    seconds: 40,
+    slowMs: 32_000,
+    queue: { batch: 10, atOnce: 10, visibilitySeconds: 240 },
+    alarms: {
+      'charging-stopped': counted('charging stopped'),
+      'owner-stopped': counted('owner stopped'),
+    },
+  },
+  'call/explain-call': { seconds: 10, slowMs: 8_000, route: 'GET /calls/{call_id}', reserved: 5 },
+  'call/filter-call': {
+    seconds: 10,
+    slowMs: 8_000,
+    queue: { batch: 10, atOnce: 10, visibilitySeconds: 60 },
+  },
+  'call/import-history': { seconds: 600, slowMs: 480_000, byHand: true },
+  'call/post-contract': {
+    seconds: 30,
+    slowMs: 24_000,
+    queue: { batch: 10, atOnce: 2, visibilitySeconds: 180 },
+    alarms: { 'contract-refused': counted('refused') },
+  },
+  'call/post-income': {
+    seconds: 55,
+    slowMs: 44_000,
+    schedules: ['rate(1 minute)'],
+    alarms: { 'income-not-posted': counted('not posted') },
+  },
+  'call/reconcile': {
+    seconds: 900,
+    slowMs: 720_000,
+    schedules: ['cron(30 19 * * ? *)'],
+    byHand: true,
+    alarms: {
+      'reconcile-differences': counted('differences'),
+      'reconcile-incomplete': counted('incomplete'),
+    },
+  },
+  'call/resume-charging': { seconds: 300, slowMs: 240_000, byHand: true },
+  'call/reverse-charge': { seconds: 120, slowMs: 96_000, byHand: true },
+  'call/settle-by-hand': { seconds: 120, slowMs: 96_000, byHand: true },
+  'call/settle-unknown-charges': {
+    seconds: 240,
+    slowMs: 192_000,
+    schedules: ['rate(5 minutes)'],
+    alarms: {
+      'charging-stopped': counted('charging stopped'),
+      'charge-conflict': counted('conflict'),
+    },
+  },
+  'call/switch-listings': {
+    seconds: 30,
+    slowMs: 24_000,
+    queue: { batch: 10, atOnce: 5, visibilitySeconds: 180 },
+  },
+  'call/sync-broker-phones': { seconds: 240, slowMs: 192_000, schedules: ['rate(5 minutes)'] },
+  'order/check-binlog': {
+    seconds: 60,
+    slowMs: 48_000,
+    schedules: ['rate(5 minutes)'],
+    alarms: {
+      'binlog-unfit': counted('unfit'),
+      'binlog-lost': counted('lost'),
+      'binlog-behind': measured('seconds behind', 120, 300),
+      'pushes-waiting': measured('oldest unsent push', 1_800, 300),
+    },
+  },
+  'order/push-change': {
+    seconds: 60,
+    slowMs: 48_000,
+    queue: { batch: 10, atOnce: 5, visibilitySeconds: 360 },
+    alarms: { 'pushes-refused': counted('refused'), 'pushes-unknown': counted('unknown') },
+  },
+  'order/repair-gap': { seconds: 900, slowMs: 720_000, byHand: true },
+  'order/resend-push': { seconds: 30, slowMs: 24_000, byHand: true },
+  'order/tail-binlog': { seconds: 120, slowMs: 96_000, schedules: ['rate(1 minute)'] },
+  'platform/deliver-due': { seconds: 65, slowMs: 63_050, schedules: ['rate(1 minute)'] },
+  'platform/migrate': { seconds: 600, slowMs: 480_000 },
+  'platform/record-action': { seconds: 30, slowMs: 24_000, byHand: true },
+  'platform/report-state': { seconds: 30, slowMs: 24_000, byHand: true },
+  'platform/serve-docs': { seconds: 5, slowMs: 4_000, route: 'GET /docs', reserved: 5 },
+  'platform/serve-openapi': {
+    seconds: 5,
+    slowMs: 4_000,
+    route: 'GET /openapi.json',
+    reserved: 5,
+  },
+  'platform/set-switch': { seconds: 60, slowMs: 48_000, byHand: true },
+};
+
+const each = (metric: string, threshold: number, periods: number): AlarmValues => ({
+  metric,
+  statistic: 'Sum',
+  threshold,
+  periods,
+  periodSeconds: 60,
+});
+
+/** Alarms of every function. */
+export const alarmsOfFunction = ({ slowMs }: FunctionValues) => ({
+  'function-errors': each('AWS/Lambda Errors', 1, 3),
+  'function-throttles': each('AWS/Lambda Throttles', 1, 5),
+  'function-duration': { ...each('AWS/Lambda Duration', slowMs, 3), statistic: 'Maximum' as const },
+});
+
+/** Alarms of every function that drains a queue. */
+export const alarmsOfQueue = {
+  'queue-age': {
+    ...each('AWS/SQS ApproximateAgeOfOldestMessage', 300, 3),
+    statistic: 'Maximum' as const,
+  },
+  'dead-letters': {
+    ...each('AWS/SQS ApproximateNumberOfMessagesVisible', 1, 1),
+    statistic: 'Maximum' as const,
+  },
+};
+
+/** Alarms that turn a release back: of every function that something starts by itself, and of those with a queue. */
+export const alarmsOfRelease = { 'release-errors': each('AWS/Lambda Errors', 1, 1) };
+export const alarmsOfConsumersRelease = { 'release-given-up': counted('given up') };
+
+/** Alarms of what the functions stand on; of several metrics the expression is named. */
+export const backingAlarms: Readonly<Record<string, Omit<AlarmValues, 'statistic'>>> = {
+  'signalbox-backing-network-nat-ports': each('AWS/NATGateway ErrorPortAllocation', 1, 3),
+  'signalbox-backing-mysql-database-connections': each('100 * connections / 500', 80, 5),
+  'signalbox-backing-mysql-database-capacity': each('AWS/RDS ACUUtilization', 90, 10),
+  'signalbox-backing-search-search-health': each('FILL(red, 0) + FILL(blocked, 0)', 1, 3),
+  'signalbox-backing-search-search-storage': each('100 * (1 - free / 20480)', 75, 3),
+};

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
+import { jsonIn } from '../lib/platform/json.ts';
 import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
@@ -28,7 +29,7 @@ export const run: Command = {
 function inputOf(typedIn: string, said = '{}'): unknown {
   const text = said.startsWith('@') ? contentOf(typedIn, said.slice(1)) : said;
   try {
-    return JSON.parse(text);
+    return jsonIn(text);
   } catch (error) {
     throw new Mistake(`--input is not JSON: ${error instanceof Error ? error.message : error}`);
   }

@@ -1,4 +1,5 @@
 import type { SQSRecord } from 'aws-lambda';
+import { cutTo } from './cut.ts';
 import { bytesOf, type Entry, messageBytesMax } from './send.ts';
 
 /** The longest reason that leaves room for the whole body is taken. */
@@ -45,4 +46,4 @@ const escaped = (text: string): string =>
   text.replace(refused, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 const readable = (reason: string, lengthMax: number): string =>
-  escaped(reason.slice(0, lengthMax)) || 'no reason';
+  cutTo(escaped(reason), lengthMax) || 'no reason';

@@ -16,8 +16,21 @@ export function variable(name: string): string {
 /** An invalid value as one line per field: `broker_ids: Invalid input: expected string`. */
 export const issuesOf = ({ issues }: z.ZodError): string =>
   issues
+    .flatMap(nearest)
     .map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message))
     .join('; ');
+
+type Issue = z.ZodError['issues'][number];
+
+/** Of a value that fits none of several forms, what is wrong with it in the form that it fits best. */
+function nearest(issue: Issue): Pick<Issue, 'path' | 'message'>[] {
+  if (issue.code !== 'invalid_union' || issue.message !== 'Invalid input') return [issue];
+  const [best] = issue.errors.toSorted((one, other) => one.length - other.length);
+  if (!best?.length) return [issue];
+  return best.flatMap((inner) =>
+    nearest(inner).map(({ path, message }) => ({ path: [...issue.path, ...path], message })),
+  );
+}
 
 const retryAfterSeconds = 10;
 /** Above these a reading counts as failed; it has one more attempt. */

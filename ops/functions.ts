@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
-import { jsonIn } from '../lib/platform/json.ts';
 import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
@@ -29,7 +28,7 @@ export const run: Command = {
 function inputOf(typedIn: string, said = '{}'): unknown {
   const text = said.startsWith('@') ? contentOf(typedIn, said.slice(1)) : said;
   try {
-    return jsonIn(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new Mistake(`--input is not JSON: ${error instanceof Error ? error.message : error}`);
   }

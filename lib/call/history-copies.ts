@@ -36,10 +36,29 @@ const income = 'user_prop_db.sublessor_accounting_income_201409';
 const contracts = 'user_prop_db.sublessor_contract';
 const postings = 'user_prop_db.sublessor_contract_posting';
 
-const count = (inserted: { readonly numInsertedOrUpdatedRows?: bigint | undefined }): Copied => ({
-  copied: Number(inserted.numInsertedOrUpdatedRows ?? 0n),
-  unusable: [],
-});
+interface Inserted {
+  readonly numInsertedOrUpdatedRows?: bigint | undefined;
+}
+
+/** What an insert that passes over duplicates has copied; a row in whose place another one is here is named. */
+async function count(
+  trx: Trx,
+  { numInsertedOrUpdatedRows = 0n }: Inserted,
+  [table, key]: readonly [string, string],
+  ids: readonly string[],
+): Promise<Copied> {
+  const { rows } = await sql<{ id: string }>`select ${sql.ref(key)} id from ${sql.table(table)}
+    where ${sql.ref(key)} in (${sql.join(ids)})`.execute(trx);
+  const here = new Set(rows.map(({ id }) => id));
+  const absent = ids.filter((id) => !here.has(id));
+  const why = 'another row is here in its place';
+  return {
+    copied: Number(numInsertedOrUpdatedRows),
+    unusable: absent.map((id) => ({ id, why })),
+  };
+}
+
+const keysOf = (rows: readonly { readonly key: string }[]) => rows.map(({ key }) => key);
 
 /**
  * What the old system decided stands, also where we have decided the call ourselves, and otherwise. A call
@@ -125,7 +144,7 @@ const copyContracts: Copy<OldContract> = async (trx, page) => {
       })),
     )
     .execute();
-  return count(inserted);
+  return await count(trx, inserted, [contracts, 'contract_id'], keysOf(page));
 };
 
 /**
@@ -154,7 +173,7 @@ const copyIncome: Copy<OldIncome> = async (trx, page) => {
       })),
     )
     .executeTakeFirst();
-  return count(inserted);
+  return await count(trx, inserted, [income, 'id'], keysOf(rows));
 };
 
 /**
@@ -179,7 +198,9 @@ const copyPayments: Copy<OldPayment> = async (trx, page, { withoutIncome }) => {
     }));
   if (!rows.length) return { copied: 0, unusable };
   const inserted = await trx.insertInto(payments).ignore().values(rows).executeTakeFirst();
-  return { ...count(inserted), unusable };
+  const ids = rows.map(({ id }) => id);
+  const copy = await count(trx, inserted, [payments, 'id'], ids);
+  return { ...copy, unusable: [...unusable, ...copy.unusable] };
 };
 
 /** Where each part of the history stands here. */

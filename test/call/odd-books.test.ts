@@ -310,6 +310,16 @@ test('a charge whose call cannot be imported is not imported either, and what is
   ]);
 });
 
+test('a row that another one of the old system takes the place of is named', async () => {
+  await goodHistory();
+  await oldIncome(9_002, 830_000_000_001, 11);
+  await imported('calls');
+  expect((await imported('money')).named).toEqual([
+    { part: 'income', id: '9002', why: 'another row is here in its place' },
+    { part: 'payments', id: '830000000001', why: 'its income is not here as it was' },
+  ]);
+});
+
 // Partners.
 
 const ids = ['820000000001', '820000000002', '820000000003'];

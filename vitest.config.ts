@@ -37,7 +37,7 @@ const withoutServers = [
   'test/call/{allocation,filter,k3,standing}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
   'test/order/{changes,lateness,scenarios,singer,statements,transactions}.test.ts',
-  'test/platform/{by-hand,cut,http,mask,schedule,time,tls}.test.ts',
+  'test/platform/{by-hand,cut,http,json,mask,schedule,time,tls}.test.ts',
 ];
 
 /** A project that names set-up files does not get those of the whole run: each names this one. */

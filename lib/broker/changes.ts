@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely';
+import { isId } from '../platform/ids.ts';
 import type { Deliver } from '../platform/outbox.ts';
 import { type Page, type Scanned, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
 import type { FirstSwitchOff } from '../platform/switches.ts';
 import { messagesFor } from './messages.ts';
-import { isId, type Source, sources } from './queues.ts';
+import { type Source, sources } from './queues.ts';
 import type { BrokerSettings } from './settings.ts';
 import type { BrokerSwitch } from './switches.ts';
 import type { UpstreamTables } from './tables.ts';

@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { idMax, type Source, sources } from './queues.ts';
+import { idMax } from '../platform/ids.ts';
+import { type Source, sources } from './queues.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 
 /** One side of a comparison: the rows that the site shows, or should show. */

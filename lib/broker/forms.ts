@@ -1,5 +1,7 @@
 import * as z from 'zod';
+import { jsonIn } from '../platform/json.ts';
 import { Refused } from '../platform/refusal.ts';
+import { notJson } from '../platform/request.ts';
 import { Flag, Ids, Sent } from './queues.ts';
 
 /** The field in which upstream's middleware sends a whole message as JSON. */
@@ -33,9 +35,9 @@ export function publishedIn(fields: URLSearchParams): unknown {
       issues: [{ path: beside, message: `Expected nothing beside one ${wholeMessage}` }],
     });
   try {
-    return JSON.parse(json);
-  } catch {
-    throw new Refused('invalid_body', `${wholeMessage} is not JSON.`);
+    return jsonIn(json);
+  } catch (error) {
+    throw notJson(wholeMessage, error);
   }
 }
 

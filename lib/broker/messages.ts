@@ -1,5 +1,6 @@
+import { isId } from '../platform/ids.ts';
 import { type FollowUp, toQueue } from '../platform/outbox.ts';
-import { brokerEvents, flags, idsPerMessageMax, isId, type Source } from './queues.ts';
+import { brokerEvents, flags, idsPerMessageMax, type Source } from './queues.ts';
 
 /** Ids in as few messages as they fit, without those that no message may carry. */
 export function messagesFor(source: Source, all: readonly string[]): FollowUp[] {

@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { idMax } from './queues.ts';
+import { idMax } from '../platform/ids.ts';
 import type { ProfileTables, UpstreamTables } from './tables.ts';
 import type { Ids } from './walks.ts';
 

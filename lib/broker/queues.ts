@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { idMax, isId } from '../platform/ids.ts';
 import { queue } from '../platform/queue.ts';
 
 /** What a change is about (`source`): which of our tables, and which upstream rows it is read from. */
@@ -17,14 +18,8 @@ export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 
 /** As many ids as one message may carry; publishers split longer lists. */
 export const idsPerMessageMax = 100;
-/** The largest BIGINT. */
-export const idMax = String(2n ** 63n - 1n);
 
-/** Whether a text is an id as upstream writes it: a positive BIGINT. */
-export const isId = (text: string): boolean =>
-  /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= BigInt(idMax);
-
-/** The same for descriptions of the API; it cannot say how large the last nineteen digits may be. */
+/** The form of an id (`isId`) for descriptions of the API; it cannot say how large the last nineteen digits may be. */
 export const idPattern = '^[1-9][0-9]{0,18}$';
 const idsPattern = `^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18}){0,${idsPerMessageMax - 1}}$`;
 const idsText = {

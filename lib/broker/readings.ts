@@ -1,11 +1,11 @@
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import { cached, type Found } from '../platform/cached.ts';
+import { isId } from '../platform/ids.ts';
 import type { Cache } from '../platform/redis.ts';
 import { refusal } from '../platform/refusal.ts';
 import type { AnswerOf } from '../platform/route.ts';
 import { companyKey, profileKey, storeKey } from './keys.ts';
-import { isId } from './queues.ts';
 import { Profile, type readProfile } from './routes.ts';
 import type { ProfileTables } from './tables.ts';
 

@@ -1,8 +1,9 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { Postponed } from '../platform/errors.ts';
+import { idMax } from '../platform/ids.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { wallTime } from '../platform/time.ts';
-import { digitsOf } from './phones.ts';
+import { type PhoneRow, phoneRow, type UpstreamPhone } from './broker-phone-rows.ts';
 import type { CallSettings } from './settings.ts';
 import type { CallTables } from './tables.ts';
 import type { UpstreamPhones } from './upstream-phones.ts';
@@ -17,7 +18,6 @@ type Trx = Transaction<CallTables>;
 
 const runs = 'user_prop_db.broker_phone_run';
 const phones = 'user_prop_db.broker_phone';
-const highestId = String(2n ** 63n - 1n);
 /** Below this many milliseconds no further page is begun. */
 const pageTimeMs = 10_000;
 
@@ -30,13 +30,14 @@ const pageTimeMs = 10_000;
 export async function runOverBrokerPhones(
   deps: PhoneRunDeps,
   { at, remaining }: { readonly at: Date; readonly remaining: () => number },
+  noteUnusable: NoteUnusable = () => {},
 ) {
   const day = wallTime(at).slice(0, 10);
   const timeLeft = () => remaining() > pageTimeMs;
   const filled = await isFilled(deps.mysql);
   if (!filled && !(await fill(deps, day, timeLeft))) return { fullRun: 'fill out of time' };
-  await beginComparison(deps.mysql, day);
-  const run = await toItsEnd(deps, 'compare', timeLeft);
+  if (await beginComparison(deps.mysql, day)) await withoutId(deps, noteUnusable);
+  const run = await toItsEnd(deps, 'compare', timeLeft, noteUnusable);
   const facts = { repaired: Number(run.repaired), ...(!filled && { firstRun: true }) };
   return { fullRun: run.done_at ? 'compared' : 'comparison out of time', ...facts };
 }
@@ -81,45 +82,67 @@ async function fill(deps: PhoneRunDeps, day: string, more: () => boolean): Promi
   return Boolean((await toItsEnd(deps, 'fill', more)).done_at);
 }
 
-async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<void> {
-  await mysql.insertInto(runs).ignore().values({ name: 'compare', day }).execute();
-  await mysql
+/** True for the one invocation that begins the comparison of a day. */
+async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<boolean> {
+  const first = await mysql
+    .insertInto(runs)
+    .ignore()
+    .values({ name: 'compare', day })
+    .executeTakeFirst();
+  const next = await mysql
     .updateTable(runs)
     .set({ day, after_id: '0', repaired: '0', done_at: null })
     .where('name', '=', 'compare')
     .where('day', '<', day)
-    .execute();
+    .executeTakeFirst();
+  return Boolean(first.numInsertedOrUpdatedRows) || next.numUpdatedRows > 0n;
+}
+
+/** Ids that are none come before all pages: they are named, and nobody is known by them. */
+async function withoutId({ mysql, upstream }: PhoneRunDeps, note: NoteUnusable): Promise<void> {
+  const { rows } = await sql<UpstreamPhone>`
+    select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
+    where BrokerId < 1 order by BrokerId limit ${withoutIdMax}`.execute(upstream);
+  note(rows);
+  await mysql.deleteFrom(phones).where('broker_id', '<', '1').execute();
 }
 
 const runNamed = (mysql: Kysely<CallTables>, name: 'fill' | 'compare') =>
   mysql.selectFrom(runs).selectAll().where('name', '=', name).executeTakeFirst();
 
-async function toItsEnd(deps: PhoneRunDeps, name: 'fill' | 'compare', more: () => boolean) {
+async function toItsEnd(
+  deps: PhoneRunDeps,
+  name: 'fill' | 'compare',
+  more: () => boolean,
+  noteUnusable: NoteUnusable = () => {},
+) {
   const { pageRowsMax } = await deps.settings();
   for (;;) {
     const run = await runNamed(deps.mysql, name);
     if (!run) throw new Error(`The run ${name} over the brokers' telephone numbers is gone.`);
     if (run.done_at || !more()) return run;
-    await page(deps, run, pageRowsMax);
+    noteUnusable(await page(deps, run, pageRowsMax));
   }
 }
 
 type Run = NonNullable<Awaited<ReturnType<typeof runNamed>>>;
 
-interface Phone {
-  readonly id: string;
-  readonly phone: string | null;
-  readonly stamp: string | null;
-}
+type Phone = UpstreamPhone & { readonly digits?: string };
+type NoteUnusable = (rows: readonly UpstreamPhone[]) => void;
+const withoutIdMax = 20;
 
 /**
  * Ours are read before upstream's, and only what is still as it was read is repaired: what the scan has written in
- * between is newer. Another invocation may do the same page; the first one moves the run.
+ * between is newer. Another invocation may do the same page; the first one moves the run. Gives upstream's rows.
  */
-async function page({ mysql, upstream }: PhoneRunDeps, run: Run, limit: number): Promise<void> {
+async function page(
+  { mysql, upstream }: PhoneRunDeps,
+  run: Run,
+  limit: number,
+): Promise<readonly UpstreamPhone[]> {
   const ours = await mysql
     .selectFrom(phones)
-    .select(['broker_id as id', 'phone', 'updated_at as stamp'])
+    .select(['broker_id as id', 'phone', 'digits', 'updated_at as stamp'])
     .where('broker_id', '>', run.after_id)
     .orderBy('broker_id')
     .limit(limit)
@@ -128,10 +151,14 @@ async function page({ mysql, upstream }: PhoneRunDeps, run: Run, limit: number):
     select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
     where BrokerId > ${run.after_id} order by BrokerId limit ${limit}`.execute(upstream);
   const upTo = lowest(endOf(ours, limit), endOf(theirs, limit));
-  const wanted = new Map(upToId(theirs, upTo).flatMap((row) => known(row)));
+  const usable = upToId(theirs, upTo).flatMap((row) => phoneRow(row) ?? []);
+  const wanted = new Map(usable.map((row) => [row.broker_id, row]));
   const here = new Map(upToId(ours, upTo).map((row) => [row.id, row]));
   const absent = [...wanted.values()].filter(({ broker_id }) => !here.has(broker_id));
-  const differing = [...here.values()].filter(({ id, phone }) => wanted.get(id)?.phone !== phone);
+  const differing = [...here.values()].filter(({ id, phone, digits }) => {
+    const row = wanted.get(id);
+    return row?.phone !== phone || row?.digits !== digits;
+  });
   // Who fills a table that was never complete deletes nothing: the comparison of the day does.
   const repairs = differing.filter(({ id }) => run.name === 'compare' || wanted.has(id));
   await inTransaction(mysql, async (trx) => {
@@ -139,28 +166,22 @@ async function page({ mysql, upstream }: PhoneRunDeps, run: Run, limit: number):
     if (absent.length) await trx.insertInto(phones).ignore().values(absent).execute();
     for (const row of repairs) await repair(trx, row, wanted.get(row.id));
   });
+  return theirs;
 }
 
 const endOf = (rows: readonly Phone[], limit: number): string =>
-  (rows.length === limit && rows.at(-1)?.id) || highestId;
+  (rows.length === limit && rows.at(-1)?.id) || idMax;
 
 const lowest = (one: string, other: string): string => (BigInt(one) < BigInt(other) ? one : other);
 
 const upToId = (rows: readonly Phone[], id: string): readonly Phone[] =>
   rows.filter((row) => BigInt(row.id) <= BigInt(id));
 
-/** A row without a number, or without digits, is nobody's. */
-function known({ id, phone, stamp }: Phone) {
-  const digits = digitsOf(phone ?? '');
-  const row = { broker_id: id, phone: phone ?? '', digits, updated_at: stamp };
-  return phone && digits ? [[id, row] as const] : [];
-}
-
 async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Promise<boolean> {
   const { numUpdatedRows } = await trx
     .updateTable(runs)
     .set({ after_id: upTo, repaired: sql<string>`repaired + ${repaired}` })
-    .set(upTo === highestId ? { done_at: sql<string>`now(3)` } : {})
+    .set(upTo === idMax ? { done_at: sql<string>`now(3)` } : {})
     .where('name', '=', run.name)
     .where('day', '=', run.day)
     .where('after_id', '=', run.after_id)
@@ -172,7 +193,7 @@ async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Prom
 async function repair(
   trx: Trx,
   { id, phone, stamp }: Phone,
-  wanted: ReturnType<typeof known>[number][1] | undefined,
+  wanted: PhoneRow | undefined,
 ): Promise<void> {
   const asRead = sql<boolean>`broker_id = ${id} and phone = ${phone} and updated_at <=> ${stamp}`;
   if (!wanted) await trx.deleteFrom(phones).where(asRead).execute();

@@ -2,8 +2,8 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Deliver } from '../platform/outbox.ts';
 import { type Page, type ScanLimits, type Stamped, scan } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
+import { phoneRow, unusablePhones } from './broker-phone-rows.ts';
 import { runOverBrokerPhones } from './broker-phone-runs.ts';
-import { digitsOf } from './phones.ts';
 import type { CallTables } from './tables.ts';
 import type { UpstreamPhones } from './upstream-phones.ts';
 
@@ -26,13 +26,16 @@ export async function syncBrokerPhones(
   deps: BrokerPhoneDeps,
   tick: Pick<Tick, 'at' | 'remaining'>,
 ) {
-  const scanned = await scanBrokerPhones(deps, tick);
-  return { ...scanned, ...(await runOverBrokerPhones(deps, tick)) };
+  const unusable = unusablePhones();
+  const scanned = await scanBrokerPhones(deps, tick, unusable.note);
+  const run = await runOverBrokerPhones(deps, tick, unusable.note);
+  return { ...scanned, ...run, ...unusable.facts() };
 }
 
 async function scanBrokerPhones(
   { mysql, upstream, settings, deliver }: BrokerPhoneDeps,
   { remaining }: Pick<Tick, 'remaining'>,
+  noteUnusable: (rows: readonly Phone[]) => void,
 ) {
   const source = {
     name: 'call/sync-broker-phones:anjuke_db.ajk_brokerextend',
@@ -50,6 +53,7 @@ async function scanBrokerPhones(
   return { ...scanned, outcome: scanned.outcome === 'published' ? 'synced' : scanned.outcome };
 
   async function write(rows: readonly Phone[], trx: unknown) {
+    noteUnusable(rows);
     await apply(trx as Transaction<CallTables>, rows);
     return []; // Nobody has to be told.
   }
@@ -74,12 +78,9 @@ async function read(
   return rows;
 }
 
-/** A number that was taken away, or that has no digits, leaves no row: nobody is known by it. */
+/** A number that was taken away, or that is none, leaves no row: nobody is known by it. */
 async function apply(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
-  const known = rows.flatMap(({ id, stamp, phone }) => {
-    const digits = digitsOf(phone ?? '');
-    return phone && digits ? [{ broker_id: id, phone, digits, updated_at: stamp }] : [];
-  });
+  const known = rows.flatMap((row) => phoneRow(row) ?? []);
   const ids = new Set(known.map(({ broker_id }) => broker_id));
   const gone = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
   if (gone.length)

@@ -22,6 +22,7 @@ export const k3Kinds = [
   'contract amount in K3',
   'contract customer in K3',
   'contract date in K3',
+  'contract not readable in K3',
 ] as const;
 
 interface K3Difference extends Difference {
@@ -30,8 +31,8 @@ interface K3Difference extends Difference {
 
 /**
  * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
- * which is gone on our side is still compared. A contract about which K3 does not answer is named, and blocks no
- * other.
+ * which is gone on our side is still compared. A contract about which K3 does not answer, or not in its form, is named,
+ * and blocks no other.
  */
 export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
   const found: Difference[] = [];
@@ -43,6 +44,11 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
       inARow = 0;
     } catch (error) {
       if (!(error instanceof PartnerAway)) throw error;
+      if (error.answered) {
+        found.push(notReadable(row, error.message));
+        inARow = 0;
+        return;
+      }
       inARow += 1;
       unanswered.push(row.contract_no);
       why ||= error.message;
@@ -68,6 +74,11 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
     why: unanswered.length ? `${names.join(', ')}: ${why}` : undefined,
   };
 }
+
+const notReadable = ({ contract_no, amount_fen }: Row, theirs: string): K3Difference => ({
+  ...{ kind: 'contract not readable in K3', subject: `contract ${contract_no}` },
+  ...{ ours: amount_fen, theirs },
+});
 
 const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
 

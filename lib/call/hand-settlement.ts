@@ -7,7 +7,7 @@ import { offlineBecause } from './answers.ts';
 import { payments as paymentLog } from './charge-rows.ts';
 import { isHeld, type Stopped } from './in-hand.ts';
 import type { SettleByHand } from './inputs.ts';
-import type { Payments } from './payments.ts';
+import type { OddEntry, Payments, StatementTrade } from './payments.ts';
 import { callsToCharge, listingSwitches } from './queues.ts';
 import { byHand, toppedUp } from './reversals.ts';
 import type { CallSettings } from './settings.ts';
@@ -74,7 +74,7 @@ interface Evidence {
   /** What the payment centre answers about the id. */
   readonly trade: 'done' | 'refused' | 'never seen';
   /** Whether the statement lists the id with this owner and amount; without a day, or a line, it says nothing. */
-  readonly statement: 'same owner and amount' | 'another trade' | 'nothing';
+  readonly statement: 'same owner and amount' | 'another trade' | 'not readable' | 'nothing';
   readonly balance_fen?: number;
 }
 
@@ -87,13 +87,21 @@ async function evidence(
   const balance_fen = trade.is === 'never seen' ? undefined : trade.balanceFen;
   const trades = day === undefined ? [] : await statementOf(day);
   const line = trades.find(({ tradeId }) => tradeId === id);
-  const same = line?.userId === user_id && BigInt(line.amountFen) === BigInt(amount_fen);
-  const listed = same ? 'same owner and amount' : 'another trade';
   return {
     trade: trade.is,
-    statement: line ? listed : 'nothing',
+    statement: line ? listedAs(line, user_id, amount_fen) : 'nothing',
     ...(balance_fen !== undefined && { balance_fen }),
   };
+}
+
+function listedAs(
+  line: StatementTrade | OddEntry,
+  userId: string,
+  amountFen: string | number,
+): Evidence['statement'] {
+  if ('odd' in line) return 'not readable';
+  const same = line.userId === userId && BigInt(line.amountFen) === BigInt(amountFen);
+  return same ? 'same owner and amount' : 'another trade';
 }
 
 /** An id under which a trade was done may be this row's own trade unless the statement shows another one. */

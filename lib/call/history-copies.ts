@@ -1,5 +1,8 @@
 import { sql, type Transaction } from 'kysely';
+import type * as z from 'zod';
+import { issuesOf } from '../platform/config.ts';
 import type { AccountingTables } from './accounting-tables.ts';
+import { OldCall, OldContract, OldIncome, OldPayment, type OldRow } from './history-rows.ts';
 import type { historyParts } from './inputs.ts';
 import { digitsOf } from './phones.ts';
 
@@ -7,12 +10,25 @@ export type Part = (typeof historyParts)[number];
 
 type Trx = Transaction<AccountingTables>;
 
-/** A row of the old system; `key` is its id. */
-export interface OldRow extends Readonly<Record<string, string | number | null>> {
-  readonly key: string;
+/** A row that is left out, and why. */
+export interface Unusable {
+  readonly id: string;
+  readonly why: string;
 }
 
-type Copy = (trx: Trx, page: readonly OldRow[]) => Promise<number>;
+interface Copied {
+  /** Rows that are new or changed. */
+  readonly copied: number;
+  readonly unusable: readonly Unusable[];
+}
+
+/** What a copy must know besides the page. */
+export interface History {
+  /** Payments whose income is not here as the old system has it. */
+  readonly withoutIncome: ReadonlySet<string>;
+}
+
+type Copy<Row> = (trx: Trx, rows: readonly Row[], history: History) => Promise<Copied>;
 
 const calls = 'user_prop_db.sublessor_call_log_201409';
 const payments = 'user_prop_db.sublessor_call_payment_log_201409';
@@ -20,15 +36,35 @@ const income = 'user_prop_db.sublessor_accounting_income_201409';
 const contracts = 'user_prop_db.sublessor_contract';
 const postings = 'user_prop_db.sublessor_contract_posting';
 
-const text = (value: string | number | null | undefined) => String(value ?? '');
-const orNull = (value: string | number | null | undefined) =>
-  value == null ? null : String(value);
+interface Inserted {
+  readonly numInsertedOrUpdatedRows?: bigint | undefined;
+}
+
+/** What an insert that passes over duplicates has copied; a row in whose place another one is here is named. */
+async function count(
+  trx: Trx,
+  { numInsertedOrUpdatedRows = 0n }: Inserted,
+  [table, key]: readonly [string, string],
+  ids: readonly string[],
+): Promise<Copied> {
+  const { rows } = await sql<{ id: string }>`select ${sql.ref(key)} id from ${sql.table(table)}
+    where ${sql.ref(key)} in (${sql.join(ids)})`.execute(trx);
+  const here = new Set(rows.map(({ id }) => id));
+  const absent = ids.filter((id) => !here.has(id));
+  const why = 'another row is here in its place';
+  return {
+    copied: Number(numInsertedOrUpdatedRows),
+    unusable: absent.map((id) => ({ id, why })),
+  };
+}
+
+const keysOf = (rows: readonly { readonly key: string }[]) => rows.map(({ key }) => key);
 
 /**
  * What the old system decided stands, also where we have decided the call ourselves, and otherwise. A call
  * keeps its id unless one of ours has it.
  */
-const copyCalls: Copy = async (trx, page) => {
+const copyCalls: Copy<OldCall> = async (trx, page) => {
   const known = await trx
     .selectFrom(calls)
     .select(['id', 'call_id'])
@@ -42,7 +78,7 @@ const copyCalls: Copy = async (trx, page) => {
         eb(
           'call_id',
           'in',
-          page.map((row) => text(row['call_id'])),
+          page.map(({ call_id }) => call_id),
         ),
       ]),
     )
@@ -50,61 +86,52 @@ const copyCalls: Copy = async (trx, page) => {
   const taken = new Set(known.map(({ id }) => id));
   const here = new Set(known.map(({ call_id }) => call_id));
   let copied = 0;
-  for (const row of page.filter((one) => here.has(text(one['call_id']))))
+  for (const row of page.filter(({ call_id }) => here.has(call_id)))
     copied += await decideAsOld(trx, row);
-  const absent = page.filter((one) => !here.has(text(one['call_id'])));
-  const free = absent
+  const absent = new Map<string, OldCall>();
+  const unusable: Unusable[] = [];
+  for (const row of page.filter(({ call_id }) => !here.has(call_id))) {
+    const first = absent.get(row.call_id);
+    if (first) unusable.push({ id: row.key, why: `call_id: that of row ${first.key}` });
+    else absent.set(row.call_id, row);
+  }
+  const free = [...absent.values()]
     .filter(({ key }) => !taken.has(key))
     .map((row) => ({ id: row.key, ...callOf(row) }));
   // After those that keep their ids: else a new one could be an id that is still to come.
-  const others = absent.filter(({ key }) => taken.has(key)).map(callOf);
+  const others = [...absent.values()].filter(({ key }) => taken.has(key)).map(callOf);
   if (free.length) await trx.insertInto(calls).values(free).execute();
   if (others.length) await trx.insertInto(calls).values(others).execute();
-  return copied + absent.length;
+  return { copied: copied + absent.size, unusable };
 };
 
-async function decideAsOld(trx: Trx, row: OldRow): Promise<number> {
+async function decideAsOld(trx: Trx, row: OldCall): Promise<number> {
   const { filter_rule, decided_at, decision } = callOf(row);
   const { numUpdatedRows } = await trx
     .updateTable(calls)
     .set({ filter_rule, decided_at, decision })
-    .where('call_id', '=', text(row['call_id']))
+    .where('call_id', '=', row.call_id)
     .where(sql<boolean>`not filter_rule <=> ${filter_rule}`)
     .executeTakeFirst();
   return Number(numUpdatedRows);
 }
 
-const callOf = (row: OldRow) => ({
-  call_id: text(row['call_id']),
-  user_id: text(row['user_id']),
-  caller: text(row['caller']),
-  callee: text(row['callee']),
-  status: Number(row['status']),
-  started_at: text(row['started_at']),
-  duration: Number(row['duration']),
-  call_type: Number(row['call_type'] ?? 1),
-  created_at: text(row['created_at']),
-  caller_digits: digitsOf(text(row['caller'])),
-  filter_rule: Number(row['filter_rule']),
-  decided_at: text(row['created_at']),
+const callOf = ({ key: _, ...row }: OldCall) => ({
+  ...row,
+  caller_digits: digitsOf(row.caller),
+  decided_at: row.created_at,
   decision: JSON.stringify({ imported: true }),
 });
 
 /** Contracts come with what the old system has left of them, and as what it has posted. */
-const copyContracts: Copy = async (trx, page) => {
+const copyContracts: Copy<OldContract> = async (trx, page) => {
   const inserted = await trx
     .insertInto(contracts)
     .ignore()
     .values(
-      page.map((row) => ({
-        contract_id: row.key,
-        contract_no: text(row['contract_no']),
-        user_id: text(row['user_id']),
-        customer: text(row['customer']),
-        amount_fen: text(row['amount_fen']),
-        balance_fen: text(row['balance_fen']),
-        signed_at: text(row['signed_at']),
-        status: 'posted' as const,
+      page.map(({ key: contract_id, amount_fen, balance_fen, ...row }) => ({
+        ...{ contract_id, ...row, status: 'posted' as const },
+        ...{ amount_fen: String(amount_fen), balance_fen: String(balance_fen) },
       })),
     )
     .executeTakeFirst();
@@ -112,87 +139,92 @@ const copyContracts: Copy = async (trx, page) => {
     .insertInto(postings)
     .ignore()
     .values(
-      page.map((row) => ({
-        contract_id: row.key,
-        contract_no: text(row['contract_no']),
-        amount_fen: text(row['amount_fen']),
+      page.map(({ key: contract_id, contract_no, amount_fen }) => ({
+        ...{ contract_id, contract_no, amount_fen: String(amount_fen) },
       })),
     )
     .execute();
-  return Number(inserted.numInsertedOrUpdatedRows ?? 0n);
+  return await count(trx, inserted, [contracts, 'contract_id'], keysOf(page));
 };
 
 /**
  * Income comes before its payment. Where the payment is here its income has been, too, and may be other rows by now: a
  * contract that came later has paid what waited. It is left as it is, or it would count twice.
  */
-const copyIncome: Copy = async (trx, page) => {
+const copyIncome: Copy<OldIncome> = async (trx, page) => {
   const here = await trx
     .selectFrom(payments)
     .select('id')
     .where(
       'id',
       'in',
-      page.map((row) => text(row['payment_id'])),
+      page.map(({ payment_id }) => payment_id),
     )
     .execute();
   const known = new Set(here.map(({ id }) => id));
-  const rows = page.filter((row) => !known.has(text(row['payment_id'])));
-  if (!rows.length) return 0;
-  const { numInsertedOrUpdatedRows = 0n } = await trx
+  const rows = page.filter(({ payment_id }) => !known.has(payment_id));
+  if (!rows.length) return { copied: 0, unusable: [] };
+  const inserted = await trx
     .insertInto(income)
     .ignore()
     .values(
-      rows.map((row) => ({
-        id: row.key,
-        payment_id: text(row['payment_id']),
-        contract_id: orNull(row['contract_id']),
-        user_id: text(row['user_id']),
-        amount_fen: text(row['amount_fen']),
-        created_at: text(row['created_at']),
+      rows.map(({ key: id, amount_fen, ...row }) => ({
+        ...{ id, ...row, amount_fen: String(amount_fen) },
       })),
     )
     .executeTakeFirst();
-  return Number(numInsertedOrUpdatedRows);
+  return await count(trx, inserted, [income, 'id'], keysOf(rows));
 };
 
-const copyPayments: Copy = async (trx, page) => {
-  const names = page.map((row) => text(row['call_id']));
-  const found = await trx
-    .selectFrom(calls)
-    .select(['id', 'call_id'])
-    .where('call_id', 'in', names)
-    .execute();
+/**
+ * A charge without its income would be posted again by us, and one without its call would leave the call to be charged
+ * again: neither is copied.
+ */
+const copyPayments: Copy<OldPayment> = async (trx, page, { withoutIncome }) => {
+  const names = page.flatMap(({ call_id }) => call_id ?? []);
+  const found = names.length
+    ? await trx.selectFrom(calls).select(['id', 'call_id']).where('call_id', 'in', names).execute()
+    : [];
   const idOf = new Map(found.map(({ id, call_id }) => [call_id, id]));
-  const { numInsertedOrUpdatedRows = 0n } = await trx
-    .insertInto(payments)
-    .ignore()
-    .values(
-      page.map((row) => ({
-        id: row.key,
-        call_log_id: idOf.get(text(row['call_id'])) ?? orNull(row['call_log_id']),
-        reverses_id: orNull(row['reverses_id']),
-        user_id: text(row['user_id']),
-        amount_fen: Number(row['amount_fen']),
-        call_type: Number(row['call_type'] ?? 1),
-        state: text(row['state']) === 'charged' ? ('charged' as const) : ('refused' as const),
-        balance_fen: row['balance_fen'] == null ? null : Number(row['balance_fen']),
-        reason: orNull(row['reason']),
-        created_at: text(row['created_at']),
-        updated_at: text(row['updated_at']),
-      })),
-    )
-    .executeTakeFirst();
-  return Number(numInsertedOrUpdatedRows);
+  const unusable = page.flatMap(({ key: id, call_id }) => {
+    if (call_id !== null && !idOf.has(call_id)) return { id, why: 'call_id: the call is not here' };
+    return withoutIncome.has(id) ? { id, why: 'its income is not here as it was' } : [];
+  });
+  const left = new Set(unusable.map(({ id }) => id));
+  const rows = page
+    .filter(({ key }) => !left.has(key))
+    .map(({ key: id, call_id, call_log_id, ...row }) => ({
+      ...{ id, ...row, call_log_id: idOf.get(call_id ?? '') ?? call_log_id },
+    }));
+  if (!rows.length) return { copied: 0, unusable };
+  const inserted = await trx.insertInto(payments).ignore().values(rows).executeTakeFirst();
+  const ids = rows.map(({ id }) => id);
+  const copy = await count(trx, inserted, [payments, 'id'], ids);
+  return { ...copy, unusable: [...unusable, ...copy.unusable] };
 };
 
 /** Where each part of the history stands here. */
 export const ours = { calls, contracts, income, payments } as const;
 
-/** Copies a page, ids and all, and says how many rows are new or changed; a row that is here is passed over. */
-export const copies: Readonly<Record<Part, Copy>> = {
-  calls: copyCalls,
-  contracts: copyContracts,
-  income: copyIncome,
-  payments: copyPayments,
-};
+const part =
+  <Row extends { readonly key: string }>(schema: z.ZodType<Row>, copy: Copy<Row>) =>
+  async (trx: Trx, page: readonly OldRow[], history: History): Promise<Copied> => {
+    const usable: Row[] = [];
+    const odd: Unusable[] = [];
+    for (const row of page) {
+      const read = schema.safeParse(row);
+      if (read.success) usable.push(read.data);
+      else odd.push({ id: row.key, why: issuesOf(read.error) });
+    }
+    if (!usable.length) return { copied: 0, unusable: odd };
+    const { copied, unusable } = await copy(trx, usable, history);
+    return { copied, unusable: [...odd, ...unusable] };
+  };
+
+/** Copies a page, ids and all; a row that is here is passed over, one that cannot be here is named. */
+export const copies = {
+  calls: part(OldCall, copyCalls),
+  contracts: part(OldContract, copyContracts),
+  income: part(OldIncome, copyIncome),
+  payments: part(OldPayment, copyPayments),
+} as const;

@@ -3,10 +3,12 @@ import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import { copies, type OldRow, ours, type Part } from './history-copies.ts';
+import { copies, type History, ours, type Part, type Unusable } from './history-copies.ts';
+import type { OldRow } from './history-rows.ts';
 import type { Stopped } from './in-hand.ts';
 import type { ImportHistory } from './inputs.ts';
 import type { CallSettings } from './settings.ts';
+import { transitions } from './states.ts';
 
 export interface HistoryDeps {
   readonly mysql: Kysely<AccountingTables>;
@@ -24,7 +26,7 @@ const pageMs = 10_000;
 /**
  * Copies the old system's rows, ids and all, so that numbers go on above the highest of them. A page is one
  * transaction, and a row that is here already is passed over: it may be started again at any time, from the beginning
- * or from where it stopped.
+ * or from where it stopped. A row that our tables cannot hold as it is, is left out and named; the others are copied.
  */
 export async function importHistory(
   { mysql, settings, stopped }: HistoryDeps,
@@ -40,16 +42,22 @@ export async function importHistory(
   if (!part) await inTransaction(mysql, (trx) => noted(trx, what, by, why, history_schema));
   const todo: readonly Part[] = partsOf[what];
   let [imported, from] = [0, after];
+  const unusable = leftOut();
   for (const next of todo.slice(part ? Math.max(todo.indexOf(part), 0) : 0)) {
+    if (from === '0') unusable.note(next, await withoutId(mysql, history_schema, next));
+    const history: History = { withoutIncome: await withoutIncome(mysql, history_schema, next) };
     for (;;) {
       if (remaining() < pageMs)
         return {
           outcome: 'out of time',
           imported,
+          ...unusable.facts(),
           resume: { what, by, why, part: next, after: from },
         };
       const page = await pageOf(mysql, history_schema, next, from);
-      imported += page.length ? await inTransaction(mysql, (trx) => copies[next](trx, page)) : 0;
+      const copy = await inTransaction(mysql, (trx) => copies[next](trx, page, history));
+      imported += copy.copied;
+      unusable.note(next, copy.unusable);
       from = page.at(-1)?.key ?? from;
       progress(imported, undefined, `${next} up to ${from}`);
       if (page.length < pageRowsMax) break;
@@ -58,10 +66,28 @@ export async function importHistory(
   }
   const differing = await differingIn(mysql, history_schema, what);
   return {
-    outcome: differing ? 'imported, and differs' : 'imported',
+    outcome: differing || unusable.count() ? 'imported, and differs' : 'imported',
     what,
     imported,
     ...differing,
+    ...unusable.facts(),
+  };
+}
+
+/** Rows named in an answer. */
+const namedMax = 500;
+
+/** Rows that are left out: how many, and which with their reasons. */
+function leftOut() {
+  let count = 0;
+  const named: (Unusable & { readonly part: Part })[] = [];
+  return {
+    note: (part: Part, rows: readonly Unusable[]): void => {
+      count += rows.length;
+      named.push(...rows.slice(0, namedMax - named.length).map((row) => ({ part, ...row })));
+    },
+    count: () => count,
+    facts: () => (count ? { unusable: count, named } : {}),
   };
 }
 
@@ -82,20 +108,58 @@ const oldTables: Readonly<Record<Part, { readonly name: string; readonly key: st
 
 const oldTable = (schema: string, part: Part) => sql.table(`${schema}.${oldTables[part].name}`);
 
+const idOfNothing = 'key: Expected a positive id';
+
+/** Rows before the first page: their ids can be the ids of nothing. */
+async function withoutId(
+  mysql: Kysely<AccountingTables>,
+  schema: string,
+  part: Part,
+): Promise<Unusable[]> {
+  const key = sql.ref(oldTables[part].key);
+  const { rows } = await sql<{ id: string }>`select ${key} id from ${oldTable(schema, part)}
+    where ${key} < 1 order by ${key} limit ${namedMax}`.execute(mysql);
+  return rows.map(({ id }) => ({ id, why: idOfNothing }));
+}
+
+/** Payments that are not here yet and whose income, copied before them, is not all here. */
+async function withoutIncome(
+  mysql: Kysely<AccountingTables>,
+  schema: string,
+  part: Part,
+): Promise<ReadonlySet<string>> {
+  if (part !== 'payments') return new Set();
+  const { rows } = await sql<{
+    id: string;
+  }>`select old.payment_id id from ${compared.income(schema)}
+    and not exists (select 1 from ${sql.table(ours.payments)} here where here.id = old.payment_id)`.execute(
+    mysql,
+  );
+  return new Set(rows.map(({ id }) => String(id)));
+}
+
+/** States in which something is still to come; a text that is no state is told by the row that has it. */
+const openStates = Object.entries(transitions).flatMap(([state, next]) =>
+  next.length ? state : [],
+);
+
 /** What the old system has begun and not ended: it has to end it, for nobody else knows how. */
 async function openIn(mysql: Kysely<AccountingTables>, schema: string, what: 'calls' | 'money') {
   if (what === 'calls') return undefined;
-  const count = async (query: RawBuilder<{ open: string }>) =>
-    Number((await query.execute(mysql)).rows[0]?.open);
-  const calls = await count(
-    sql`select count(*) open from ${oldTable(schema, 'calls')} where filter_rule is null`,
-  );
-  const payments = await count(
-    sql`select count(*) open from ${oldTable(schema, 'payments')}
-      where state not in ('charged', 'refused')`,
-  );
-  return calls || payments ? { calls, payments } : undefined;
+  const find = async (part: Part, open: RawBuilder<unknown>) => {
+    const from = sql`from ${oldTable(schema, part)} where ${open}`;
+    const counted = await sql<{ count: string }>`select count(*) count ${from}`.execute(mysql);
+    const named = await sql<{ id: string }>`select id ${from} order by id limit ${openNamedMax}`;
+    const ids = (await named.execute(mysql)).rows.map(({ id }) => id);
+    return [Number(counted.rows[0]?.count), ids] as const;
+  };
+  const [calls, callIds] = await find('calls', sql`filter_rule is null`);
+  const [payments, paymentIds] = await find('payments', sql`state in (${sql.join(openStates)})`);
+  if (!calls && !payments) return undefined;
+  return { calls, payments, open: { calls: callIds, payments: paymentIds } };
 }
+
+const openNamedMax = 20;
 
 /** What of it is not here now, or is otherwise, a count for each part; undefined where all is as it was. */
 async function differingIn(
@@ -104,13 +168,22 @@ async function differingIn(
   what: 'calls' | 'money',
 ) {
   const differing: Record<string, number> = {};
+  const first: Record<string, readonly string[]> = {};
   for (const part of partsOf[what]) {
     const { rows } = await sql<{ count: string }>`select count(*) count
       from ${compared[part](schema)}`.execute(mysql);
-    if (Number(rows[0]?.count)) differing[part] = Number(rows[0]?.count);
+    const count = Number(rows[0]?.count);
+    if (!count) continue;
+    differing[part] = count;
+    const id = sql.ref(`old.${part === 'income' ? 'payment_id' : oldTables[part].key}`);
+    const named = await sql<{ id: string }>`select ${id} id from ${compared[part](schema)}
+      order by ${id} limit ${differingNamedMax}`.execute(mysql);
+    first[part] = named.rows.map((row) => String(row.id));
   }
-  return Object.keys(differing).length ? { differing } : undefined;
+  return Object.keys(differing).length ? { differing, first } : undefined;
 }
+
+const differingNamedMax = 20;
 
 /** The copy may have any character set; ours compares byte for byte. */
 const asOurs = (column: string) =>

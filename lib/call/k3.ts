@@ -13,15 +13,18 @@ export const K3Contract = z.object({
 });
 export type K3Contract = z.infer<typeof K3Contract>;
 
-const Refused = z.object({ success: z.literal(false), message: z.string() });
-/** As long as the column: a bill with a longer number is posted all the same. */
+/** Why it was refused is for a person to read: without it a refusal is one all the same. */
+const Message = z.string().catch('no reason');
+const Refused = z.object({ success: z.literal(false), message: Message });
+/** As long as the column: a bill with a longer number, or with none, is posted all the same. */
 const billNoLengthMax = 64;
 const Posted = z.object({
   success: z.literal(true),
   bill_no: z
-    .string()
-    .min(1)
-    .transform((number) => cutTo(number, billNoLengthMax)),
+    .union([z.string().min(1), z.number()])
+    .transform((number) => cutTo(String(number), billNoLengthMax))
+    .nullable()
+    .catch(null),
 });
 const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
 

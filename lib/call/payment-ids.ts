@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
+import { isId, numberedIdMax } from '../platform/ids.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { payments as paymentLog } from './charge-rows.ts';
 import type { Stopped } from './in-hand.ts';
@@ -20,7 +21,8 @@ interface PaymentIdDeps {
 
 /** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
 const idsPassedOver = 1_000_000n;
-const idMax = 2n ** 63n - 1n;
+/** Trades whose ids none of ours can be, as many as are named. */
+const namedMax = 20;
 /** With less than this left no further statement is read. */
 const statementMs = 30_000;
 
@@ -41,21 +43,26 @@ export async function advancePaymentIds(
   if (plusDays(first, daysMax) < newest.today)
     throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
   let theirs = BigInt(known);
+  const passedOver: string[] = [];
   const isPartnerOff = async () => (await stopped(partner)) !== undefined;
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
     if (await isPartnerOff()) return { outcome: `${partner} is off` };
     if (day !== first && remaining() < statementMs)
       return { outcome: 'out of time', resume: { from: day, by, why, highest: String(theirs) } };
-    for (const { tradeId } of await payments.statementOf(day)) theirs = max(theirs, idOf(tradeId));
+    for (const { tradeId } of await payments.statementOf(day)) {
+      theirs = max(theirs, idOf(tradeId));
+      if (!idOf(tradeId) && passedOver.length < namedMax) passedOver.push(tradeId ?? `of ${day}`);
+    }
     progress(Number(theirs), undefined, day);
   }
   const next = max(theirs, BigInt(newest.id)) + idsPassedOver;
-  if (next >= idMax) throw new Error(`Trade ${theirs} leaves no ids above it.`);
+  if (next > BigInt(numberedIdMax)) throw new Error(`Trade ${theirs} leaves no ids above it.`);
   if (await isPartnerOff()) return { outcome: `${partner} is off` };
   const above = await payments.tradeOf(String(next));
   if (above.is !== 'never seen')
     throw new Error(`The payment centre knows trade ${next}: name an earlier day as \`from\`.`);
-  const facts = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
+  const highest = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
+  const facts = { ...highest, ...(passedOver.length && { passed_over: passedOver }) };
   await inTransaction(mysql, async (trx) => {
     await useUp(trx, next - 1n);
     await audit(trx, { who: by, what: 'call/advance-payment-ids', why, detail: facts });
@@ -66,7 +73,8 @@ export async function advancePaymentIds(
 const max = (one: bigint, other: bigint): bigint => (one > other ? one : other);
 
 /** 0 for an id that cannot be one of ours. */
-const idOf = (tradeId: string): bigint => (/^\d{1,19}$/.test(tradeId) ? BigInt(tradeId) : 0n);
+const idOf = (tradeId = ''): bigint =>
+  isId(tradeId) && BigInt(tradeId) <= BigInt(numberedIdMax) ? BigInt(tradeId) : 0n;
 
 async function newestPayment(mysql: Kysely<CallTables>) {
   const { rows } = await sql<{ id: string; day: string; today: string }>`

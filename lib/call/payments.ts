@@ -1,7 +1,9 @@
 import { createHmac } from 'node:crypto';
 import * as z from 'zod';
+import { issuesOf } from '../platform/config.ts';
 import { type Exchange, overPool } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
+import { jsonId } from '../platform/ids.ts';
 import type { ReadSecret } from '../platform/secret.ts';
 
 /** `account_key` of the old configuration: our application at the payment centre, and what it signs with. */
@@ -43,6 +45,13 @@ type TradeState =
   | { readonly is: 'done' | 'refused'; readonly balanceFen: number | undefined }
   | { readonly is: 'never seen' };
 
+/** An entry of a statement that is not in the form of one; its position counts from 1. */
+export interface OddEntry {
+  readonly tradeId: string | undefined;
+  readonly position: number;
+  readonly odd: string;
+}
+
 export interface StatementTrade {
   readonly tradeId: string;
   readonly userId: string;
@@ -54,8 +63,8 @@ export interface Payments {
   readonly deduct: (deduction: Deduction) => Promise<TradeAnswer>;
   readonly refund: (refund: Refund) => Promise<TradeAnswer>;
   readonly tradeOf: (tradeId: string) => Promise<TradeState>;
-  /** All that was done on a day, `YYYY-MM-DD` in Shanghai. */
-  readonly statementOf: (day: string) => Promise<readonly StatementTrade[]>;
+  /** All that was done on a day, `YYYY-MM-DD` in Shanghai; an odd entry keeps no other from being read. */
+  readonly statementOf: (day: string) => Promise<readonly (StatementTrade | OddEntry)[]>;
 }
 
 const name = 'the payment centre';
@@ -102,7 +111,7 @@ export function payments(
   };
   return {
     deduct: ({ tradeId, userId, amountFen }) =>
-      trade('deduct', tradeId, { user_id: idInJson(userId) }, amountFen),
+      trade('deduct', tradeId, { user_id: jsonId(userId) }, amountFen),
     refund: ({ tradeId, originalTradeId, amountFen }) =>
       trade('refund', tradeId, { original_trade_id: originalTradeId }, amountFen),
     tradeOf: (tradeId) =>
@@ -114,10 +123,6 @@ export function payments(
   };
 }
 
-/** Ids beyond 2⁵³ are text. */
-const idInJson = (id: string): number | string =>
-  Number.isSafeInteger(Number(id)) ? Number(id) : id;
-
 /** HMAC-SHA256 of the compact JSON of the body without `sign`, its keys sorted. */
 export function signatureOf(body: Readonly<Record<string, unknown>>, key: string): string {
   const sorted = Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1));
@@ -127,18 +132,22 @@ export function signatureOf(body: Readonly<Record<string, unknown>>, key: string
 }
 
 const Fen = z.int();
-const Id = z.union([z.string(), z.number()]).transform(String);
+/** What became of a trade is known without the balance after it. */
+const KnownFen = Fen.optional().catch(undefined);
+const TradeId = z
+  .union([z.string().min(1), z.number()], 'Expected an id as text or number')
+  .transform(String);
 
 const Answer = z.union([
   z
-    .object({ code: z.literal(0), trade_id: Id, balance: Fen })
+    .object({ code: z.literal(0), trade_id: TradeId, balance: Fen })
     .transform(({ trade_id, balance }) => ({
       is: 'done' as const,
       tradeId: trade_id,
       balanceFen: balance,
     })),
   z
-    .object({ code: z.literal([4001, 4002, 4003]), balance: Fen.optional() })
+    .object({ code: z.literal([4001, 4002, 4003]), balance: KnownFen })
     .transform(({ code, balance }) => ({ is: 'refused' as const, code, balanceFen: balance })),
   z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
   z.object({ code: z.literal(4009) }).transform(() => ({ is: 'conflict' as const })),
@@ -147,26 +156,23 @@ const Answer = z.union([
 
 const StateAnswer = z.union([
   z
-    .object({ code: z.literal(0), state: z.literal(['done', 'refused']), balance: Fen.optional() })
+    .object({ code: z.literal(0), state: z.literal(['done', 'refused']), balance: KnownFen })
     .transform(({ state, balance }) => ({ is: state, balanceFen: balance })),
   z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
 ]);
 
-const Statement = z.object({
-  code: z.literal(0),
-  trades: z.array(
-    z
-      .object({ trade_id: Id, user_id: Id, amount: Fen })
-      .transform(({ trade_id, user_id, amount }) => ({
-        tradeId: trade_id,
-        userId: user_id,
-        amountFen: amount,
-      })),
-  ),
-});
+const Statement = z.object({ code: z.literal(0), trades: z.array(z.unknown()) });
+const Entry = z.object({ trade_id: TradeId, user_id: TradeId, amount: Fen });
 
-async function statementOf(ask: Partner, day: string): Promise<readonly StatementTrade[]> {
+async function statementOf(ask: Partner, day: string) {
   const path = '/statement';
   const call = { method: 'GET', path, query: { day }, about: { day }, answer: Statement } as const;
-  return (await ask(call)).trades;
+  return (await ask(call)).trades.map((entry, index) => entryOf(entry, index + 1));
+}
+
+function entryOf(entry: unknown, position: number): StatementTrade | OddEntry {
+  const { data, error } = Entry.safeParse(entry);
+  if (data) return { tradeId: data.trade_id, userId: data.user_id, amountFen: data.amount };
+  const tradeId = Entry.pick({ trade_id: true }).safeParse(entry).data?.trade_id;
+  return { tradeId, position, odd: issuesOf(error) };
 }

@@ -21,5 +21,7 @@ const halfWidth = (digit: string): string =>
 export function masked(number: string): string {
   const known = mask(number);
   if (known !== number) return known;
-  return number.length < 8 ? '****' : `${number.slice(0, 3)}****${number.slice(-4)}`;
+  const characters = Array.from(number);
+  if (characters.length < 8) return '****';
+  return `${characters.slice(0, 3).join('')}****${characters.slice(-4).join('')}`;
 }

@@ -136,12 +136,14 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
   const due = read(rows).values();
   const counts: Record<string, number> = {};
   const failures: unknown[] = [];
+  let aways = 0;
   const lane = async () => {
     for (const charge of due) {
-      if (remaining() < endMs || (counts['no answer'] ?? 0) >= awaysMax) return;
+      if (remaining() < endMs || aways >= awaysMax) return;
       if (await stopped('partner/payment')) return;
       try {
-        const word = await settle(deps, charge);
+        const word = await settle(deps, charge).catch((error: unknown) => noAnswer(error, charge));
+        if (word === 'no answer') aways += 1;
         counts[word] = (counts[word] ?? 0) + 1;
       } catch (error) {
         failures.push(error);
@@ -151,6 +153,14 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
   await Promise.all(Array.from({ length: asksAtOnce }, lane));
   throwFirst(failures);
   return counts;
+}
+
+/** An answer that cannot be read is about one charge, which is named: the others are asked about all the same. */
+function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
+  if (!(error instanceof PartnerAway)) throw error;
+  if (!error.answered) return 'no answer';
+  reportFailure('odd answer', { paymentId: id }, error);
+  return 'odd answer';
 }
 
 /** Asks what became of a charge. One that the payment centre has never seen goes out again, the same as before. */
@@ -164,7 +174,6 @@ async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
     const taken = await takeToSend(deps.mysql, charge);
     return taken ? (await send(deps, taken)).outcome : 'waits';
   } catch (error) {
-    if (error instanceof PartnerAway) return 'no answer';
     if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
     if (error instanceof Rejected) return conflict(error);
     throw error;

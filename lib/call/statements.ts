@@ -1,9 +1,10 @@
 import { type Kysely, sql } from 'kysely';
 import { PartnerAway } from '../platform/errors.ts';
+import { isId } from '../platform/ids.ts';
 import { plusSeconds } from '../platform/time.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import type { Comparison, Difference, Span } from './differences.ts';
-import type { Payments, StatementTrade } from './payments.ts';
+import type { OddEntry, Payments, StatementTrade } from './payments.ts';
 
 const table = 'user_prop_db.sublessor_call_payment_log_201409';
 const idsPerStatementMax = 500;
@@ -18,14 +19,20 @@ export const statementKinds = [
   'trade of another owner',
   'charge without trade',
   'trade listed twice',
+  'trade not readable',
 ] as const;
 
 interface StatementDifference extends Difference {
   readonly kind: (typeof statementKinds)[number];
 }
 
-/** A day's trades by their ids: each once as a rule, else as often as they are listed. */
-type Statement = ReadonlyMap<string, Listed>;
+interface Statement {
+  /** A day's trades by their ids: each once as a rule, else as often as they are listed. */
+  readonly trades: ReadonlyMap<string, Listed>;
+  readonly odd: readonly OddEntry[];
+  /** Of all entries that have one, odd ones too. */
+  readonly ids: ReadonlySet<string>;
+}
 type Listed = readonly [StatementTrade, ...StatementTrade[]];
 
 /** The payment centre's statements, each asked for once. */
@@ -34,20 +41,26 @@ export type Statements = (day: string) => Promise<Statement>;
 export function statementsOf({ statementOf }: Pick<Payments, 'statementOf'>): Statements {
   const known = new Map<string, Promise<Statement>>();
   return (day) => {
-    const asked = known.get(day) ?? statementOf(day).then(byId);
+    const asked = known.get(day) ?? statementOf(day).then(statementIn);
     known.set(day, asked);
     return asked;
   };
 }
 
-function byId(trades: readonly StatementTrade[]): Statement {
-  const found = new Map<string, [StatementTrade, ...StatementTrade[]]>();
-  for (const trade of trades) {
-    const before = found.get(trade.tradeId);
-    if (before) before.push(trade);
-    else found.set(trade.tradeId, [trade]);
+function statementIn(entries: readonly (StatementTrade | OddEntry)[]): Statement {
+  const trades = new Map<string, [StatementTrade, ...StatementTrade[]]>();
+  const odd: OddEntry[] = [];
+  for (const entry of entries) {
+    if ('odd' in entry) {
+      odd.push(entry);
+      continue;
+    }
+    const before = trades.get(entry.tradeId);
+    if (before) before.push(entry);
+    else trades.set(entry.tradeId, [entry]);
   }
-  return found;
+  const ids = new Set(entries.flatMap(({ tradeId }) => tradeId ?? []));
+  return { trades, odd, ids };
 }
 
 interface Row {
@@ -67,21 +80,21 @@ export async function differencesOfStatement(
   day: string,
 ): Promise<Comparison> {
   const span = { from: `${day} 00:00:00`, to: plusSeconds(`${day} 00:00:00`, daySeconds) };
-  const trades = await statements(day);
+  const { trades, odd, ids: listedIds } = await statements(day);
   const dayBefore = await unlessUnavailable(statements(plusDays(day, -1)));
-  const found: Difference[] = [];
+  const found: Difference[] = odd.map((entry) => notReadable(entry, day));
   const ids = [...trades.keys()];
   for (let start = 0; start < ids.length; start += idsPerStatementMax) {
     const part = ids.slice(start, start + idsPerStatementMax);
-    const rows = new Map((await rowsOf(mysql, part)).map((row) => [row.id, row]));
+    const rows = new Map((await rowsOf(mysql, part.filter(isId))).map((row) => [row.id, row]));
     for (const id of part) {
       const listed = trades.get(id);
-      if (listed) found.push(...between(rows.get(id), listed, dayBefore?.get(id)));
+      if (listed) found.push(...between(rows.get(id), listed, dayBefore?.trades.get(id)));
     }
   }
   let why: string | undefined;
   for (const row of await chargedIn(mysql, span)) {
-    if (trades.has(row.id)) continue;
+    if (listedIds.has(row.id)) continue;
     try {
       if (!(await isElsewhere(statements, row, day))) found.push(missing(row));
     } catch (error) {
@@ -102,12 +115,14 @@ async function unlessUnavailable(statement: Promise<Statement>): Promise<Stateme
   }
 }
 
-const rowsOf = (mysql: Kysely<AccountingTables>, ids: readonly string[]): Promise<Row[]> =>
-  mysql
+async function rowsOf(mysql: Kysely<AccountingTables>, ids: readonly string[]): Promise<Row[]> {
+  if (!ids.length) return [];
+  return await mysql
     .selectFrom(table)
     .select(['id', 'user_id', 'amount_fen', 'state'])
     .where('id', 'in', ids)
     .execute();
+}
 
 /** Charges made, or settled, in the span: each by an index of its own. */
 async function chargedIn(mysql: Kysely<AccountingTables>, { from, to }: Span) {
@@ -144,6 +159,13 @@ function* between(
     yield { kind: 'trade of another owner', subject, ours: row.user_id, theirs: userId };
 }
 
+const notReadable = ({ tradeId, position, odd }: OddEntry, day: string): StatementDifference => ({
+  kind: 'trade not readable',
+  subject: tradeId === undefined ? `entry ${position} of ${day}` : `payment ${tradeId}`,
+  ours: null,
+  theirs: odd,
+});
+
 const missing = ({ id, amount_fen }: Row): StatementDifference => ({
   kind: 'charge without trade',
   subject: `payment ${id}`,
@@ -162,7 +184,7 @@ async function isElsewhere(
 ): Promise<boolean> {
   const last = plusDays(made, statementDaysMax);
   for (let other = plusDays(made, -1); other <= last; other = plusDays(other, 1)) {
-    if (other !== day && (await statements(other)).has(id)) return true;
+    if (other !== day && (await statements(other)).ids.has(id)) return true;
     if (other > settled) break;
   }
   return false;

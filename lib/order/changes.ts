@@ -1,7 +1,7 @@
 import type { Insertable } from 'kysely';
 import { cutTo } from '../platform/cut.ts';
+import { isId, jsonId } from '../platform/ids.ts';
 import { wallTimeMs } from '../platform/time.ts';
-import { isId, jsonId } from './ids.ts';
 import { type Scenario, scenarioOf } from './scenarios.ts';
 import type { PushTables } from './tables.ts';
 

@@ -1,11 +1,11 @@
 import { cutTo } from '../platform/cut.ts';
 import { PartnerAway, Postponed } from '../platform/errors.ts';
 import { postponed } from '../platform/http.ts';
+import { jsonId } from '../platform/ids.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import { commit, type Deliver, toBus, toQueue } from '../platform/outbox.ts';
 import { dateOf } from '../platform/time.ts';
 import { orderPushed } from './events.ts';
-import { jsonId } from './ids.ts';
 import {
   answered,
   inHandSeconds,

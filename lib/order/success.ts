@@ -1,4 +1,4 @@
-import { jsonId } from './ids.ts';
+import { jsonId } from '../platform/ids.ts';
 import { scenarioNumbered } from './scenarios.ts';
 
 type Id = number | string | null;

@@ -7,6 +7,7 @@ import { deadLetter } from './dead-letter.ts';
 import { isAway, Postponed, Rejected, textOf } from './errors.ts';
 import { countFailure } from './failures.ts';
 import { currentInvocation, OutOfTime, withinTime } from './invocation.ts';
+import { FieldTwice, jsonIn } from './json.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 import { postpone } from './outbox.ts';
@@ -203,8 +204,9 @@ function readWith<Message, Sent>(
 ): { readonly message: Message } | Rejected {
   let value: unknown;
   try {
-    value = JSON.parse(body);
-  } catch {
+    value = jsonIn(body);
+  } catch (error) {
+    if (error instanceof FieldTwice) return new Rejected(error.message);
     return new Rejected('The body is not JSON.'); // JSON.parse's own text would quote the body.
   }
   const message = schema.safeParse(value);

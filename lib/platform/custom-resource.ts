@@ -2,12 +2,15 @@ import middy from '@middy/core';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { issuesOf } from './config.ts';
+import { cutTo } from './cut.ts';
 import { textOf } from './errors.ts';
 import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 
-const reasonLengthMax = 1000; // The whole answer may have 4,096 bytes.
+/** The whole answer may have so many bytes; the longest reason that leaves it so is taken. */
+const answerBytesMax = 4_096;
+const reasonLengths = [1000, 500, 250, 100];
 const answerAttemptsMax = 5;
 /** The work is ended with so much time left: the deploy must still be told why. */
 const answerMs = 10_000;
@@ -38,8 +41,7 @@ export function customResource<Properties>(
         await put(ResponseURL, { ...answer, Status: 'SUCCESS' });
       } catch (error) {
         reportFailure('failed', detail, error);
-        const Reason = mask(textOf(error)).slice(0, reasonLengthMax);
-        await put(ResponseURL, { ...answer, Status: 'FAILED', Reason });
+        await put(ResponseURL, failureOf(answer, mask(textOf(error))));
       }
     });
 
@@ -48,6 +50,14 @@ export function customResource<Properties>(
     if (properties.success) return handle(properties.data);
     throw new Error(`The resource's properties are not valid: ${issuesOf(properties.error)}`);
   }
+}
+
+function failureOf(answer: object, reason: string): Readonly<Record<string, unknown>> {
+  const failures = reasonLengths.map((length) => ({
+    ...{ ...answer, Status: 'FAILED', Reason: cutTo(reason, length) },
+  }));
+  const fits = (one: object) => Buffer.byteLength(JSON.stringify(one)) <= answerBytesMax;
+  return failures.find(fits) ?? { ...answer, Status: 'FAILED', Reason: '' };
 }
 
 async function put(url: string, answer: Readonly<Record<string, unknown>>): Promise<void> {

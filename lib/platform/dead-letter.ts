@@ -1,5 +1,6 @@
 import type { SQSRecord } from 'aws-lambda';
 import { escaped } from './characters.ts';
+import { cutTo } from './cut.ts';
 import { bytesOf, type Entry, messageBytesMax } from './send.ts';
 
 /** The longest reason that leaves room for the whole body is taken. */
@@ -39,4 +40,4 @@ function letterOf({ messageId, attributes }: SQSRecord, body: string, reason: st
 }
 
 const readable = (reason: string, lengthMax: number): string =>
-  escaped(reason.slice(0, lengthMax)) || 'no reason';
+  cutTo(escaped(reason), lengthMax) || 'no reason';

@@ -35,16 +35,19 @@ export class PartnerAway extends Error {
   readonly partner: string;
   /** `none`: the request certainly changed nothing there. `possible`: it may have been carried out. */
   readonly effect: 'none' | 'possible';
+  /** It said something as JSON, though not as it should: it is there, and others may be asked about. */
+  readonly answered: boolean;
 
   constructor(
     partner: string,
     effect: 'none' | 'possible',
     why: string,
-    { cause }: { cause?: unknown } = {},
+    { cause, answered = false }: { cause?: unknown; answered?: boolean } = {},
   ) {
     super(`${partner} is away: ${why}`, cause === undefined ? undefined : { cause });
     this.partner = partner;
     this.effect = effect;
+    this.answered = answered;
   }
 }
 

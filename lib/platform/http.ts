@@ -81,8 +81,10 @@ async function attempted<Result>(
   { method, headers = {}, json, body, answer: schema, about = {} }: Call<Result>,
   url: URL,
 ): Promise<Result> {
-  const away = (effect: PartnerAway['effect'], why: string, cause?: unknown) =>
-    new PartnerAway(name, effect, mask(`${method} ${url}: ${why}`), { cause });
+  const away = (effect: PartnerAway['effect'], why: string, more?: { cause: unknown }) =>
+    new PartnerAway(name, effect, mask(`${method} ${url}: ${why}`), more);
+  const odd = (why: string) =>
+    new PartnerAway(name, 'possible', mask(`${method} ${url}: ${why}`), { answered: true });
   const content = json === undefined ? body : { type: jsonType, content: JSON.stringify(json) };
   const request = {
     ...{ method, url, ...limits },
@@ -94,7 +96,7 @@ async function attempted<Result>(
     answer = await exchange(request);
   } catch (error) {
     const unsent = error instanceof NoAnswer && !error.sent;
-    throw away(unsent ? 'none' : 'possible', textOf(error), error);
+    throw away(unsent ? 'none' : 'possible', textOf(error), { cause: error });
   }
   const { status } = answer;
   if (status === tooManyRequests) throw away('none', `it answered ${status}`);
@@ -102,10 +104,10 @@ async function attempted<Result>(
   const value = jsonOf(answer);
   if (value === undefined) throw away('possible', `it answered ${status} without JSON`);
   const other = otherThan(about, value);
-  if (other) throw away('possible', `it answered ${status} about ${other}`);
+  if (other) throw odd(`it answered ${status} about ${other}`);
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw away('possible', `it answered ${status} in another form: ${issuesOf(result.error)}`);
+  throw odd(`it answered ${status} in another form: ${issuesOf(result.error)}`);
 }
 
 /** The first field by which an answer, whatever its code, is about something else. */

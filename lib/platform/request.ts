@@ -1,5 +1,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
+import { FieldTwice, jsonIn } from './json.ts';
 import { type Issue, Refused } from './refusal.ts';
 import type { Request, Route } from './route.ts';
 
@@ -63,10 +64,17 @@ function contentOf(route: Route, body: Buffer, media = ''): unknown {
   if (route.form && media.toLowerCase().startsWith(formMedia))
     return route.form(new URLSearchParams(text));
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new Refused('invalid_body', 'The body is not JSON.'); // JSON.parse's own text would quote it.
+    return jsonIn(text);
+  } catch (error) {
+    throw notJson('The body', error);
   }
+}
+
+/** Why a text is refused that is no JSON, or has a field twice. */
+export function notJson(what: string, error: unknown): Refused {
+  if (!(error instanceof FieldTwice)) return new Refused('invalid_body', `${what} is not JSON.`); // JSON.parse's own text would quote it.
+  const issues = [{ path: error.field, message: 'Expected it once' }];
+  return new Refused('invalid_body', `${what} has a field twice.`, { issues });
 }
 
 function parsed(schema: z.ZodType, value: unknown, what: string): unknown {

@@ -15,6 +15,8 @@ type Fault = z.infer<typeof Fault>;
 /** What the controls have said, and how often all of it was forgotten. */
 interface Held {
   readonly faults: Fault[];
+  /** What is answered to GET on these paths, with or without a query, whatever the partner would say. */
+  readonly answers: Map<string, unknown>;
   resets: number;
 }
 
@@ -56,13 +58,13 @@ const bodyBytesMax = 32 << 20;
 
 /**
  * Serves a partner on a port (0: any free one), with the controls that all simulators have: `GET /__state`,
- * `POST /__reset`, `POST /__faults`. A fault `lose_answer` and `duplicate` has the effect, `error` and `refuse` have none.
+ * `POST /__reset`, `POST /__faults`, `POST /__answers {"<path>": <body>}` (what GET is answered there, odd or not). A fault `lose_answer` and `duplicate` has the effect, `error` and `refuse` have none.
  */
 export async function startSimulator(
   make: Partner | ((url: string) => Partner),
   port = 0,
 ): Promise<Simulator> {
-  const held: Held = { faults: [], resets: 0 };
+  const held: Held = { faults: [], answers: new Map(), resets: 0 };
   const server = createServer((request, response) => {
     serve(partner, held, request, response).catch((error) => {
       send(response, { status: 400, body: { error: String(error) } });
@@ -97,6 +99,8 @@ async function serve(
   if (held.resets !== resets) return void request.socket.destroy();
   if (fault?.mode === 'error') return send(response, { status: 500, body: { error: 'injected' } });
   if (fault?.mode === 'refuse') return send(response, partner.refuse(call));
+  const asked = [`${call.path}?${call.query}`, call.path].find((one) => held.answers.has(one));
+  if (call.method === 'GET' && asked) return send(response, { body: held.answers.get(asked) });
   if (fault?.mode === 'duplicate') await partner.handle(call);
   const reply = await partner.handle(call);
   if (fault?.mode === 'lose_answer') request.socket.destroy();
@@ -108,6 +112,7 @@ function controlled(partner: Partner, held: Held, { method, path, body }: Call):
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };
   if (path === '/__reset') {
     held.faults.length = 0;
+    held.answers.clear();
     held.resets += 1;
     partner.reset();
     return { body: {} };
@@ -115,6 +120,11 @@ function controlled(partner: Partner, held: Held, { method, path, body }: Call):
   if (path === '/__faults') {
     held.faults.push(Fault.parse(body));
     return { body: { faults: held.faults } };
+  }
+  if (path === '/__answers') {
+    const answers = z.record(z.string().startsWith('/'), z.unknown()).parse(body);
+    for (const [at, answer] of Object.entries(answers)) held.answers.set(at, answer);
+    return { body: {} };
   }
   const control = partner.controls?.[path];
   return control

@@ -99,6 +99,7 @@ test.each([
   ['broker_ids=%FF&flag=2', 'broker_ids'],
   [`broker_ids=${tooMany}&flag=2`, 'broker_ids'],
   ['POST_data=%7B', 'POST_data is not JSON.'],
+  [`POST_data=${encodeURIComponent('{"broker_ids":"1","flag":2,"flag":3}')}`, 'flag'],
   ['POST_data=%7B%22broker_ids%22%3A%221%22%2C%22flag%22%3A%222%22%7D', 'flag'],
   [Buffer.from([0x61, 0x3d, 0xff]), 'The body is not UTF-8.'],
   ['broker_ids=1&broker_ids=2&flag=2', 'broker_ids'],

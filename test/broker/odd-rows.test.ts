@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
-import { brokerEvents, isId, sources } from '../../lib/broker/queues.ts';
+import { brokerEvents, sources } from '../../lib/broker/queues.ts';
+import { isId } from '../../lib/platform/ids.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, redelivered, sqsEvent } from '../support/lambda.ts';
 import { onLastAttempt } from '../support/last-attempt.ts';

@@ -127,7 +127,10 @@ test('money only when the old system has ended what it began', async () => {
   await history();
   await oldCall(5_006, 'old-6', null);
   await oldPayment(830_000_000_006, 5_006, 'sent');
-  expect(await start(money)).toEqual({ outcome: 'open in the old system', calls: 1, payments: 1 });
+  expect(await start(money)).toEqual({
+    ...{ outcome: 'open in the old system', calls: 1, payments: 1 },
+    open: { calls: ['5006'], payments: ['830000000006'] },
+  });
   expect(await paid()).toEqual([]);
   expect(await start(calls)).toMatchObject({ outcome: 'imported', imported: 4 });
 });

@@ -70,6 +70,14 @@ test('a rejected message is set aside at its first delivery, body unchanged, per
   expect(await takeDead(dead)).toEqual([{ body, reason: 'the owner of 138****5678 is unknown' }]);
 });
 
+test('a message that has a field twice is rejected with its name', async () => {
+  const handler = consume(anything, async () => 'done');
+  const body = '{"number":1,"more":[{"a":1}],"number":2}';
+  const event = sqsEvent(body);
+  expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
+  expect(await takeDead(dead)).toEqual([{ body, reason: 'The field "number" is there twice.' }]);
+});
+
 const mebibyte = 1_048_576;
 const rejecting = (reason: string) =>
   consume(anything, async () => {
@@ -86,7 +94,7 @@ async function letterOf(handler: ReturnType<typeof rejecting>, body: string) {
 
 test.each([
   ['has U+0001', 'a\u0001b\u0000c\u001f', 'a\\u0001b\\u0000c\\u001f'],
-  ['is cut inside a pair of surrogates', `${'x'.repeat(999)}😀`, `${'x'.repeat(999)}\\ud83d`],
+  ['is cut beside a character of four bytes', `${'x'.repeat(999)}😀y`, `${'x'.repeat(999)}😀`],
   ['has half a pair of surrogates', 'a\udc00b', 'a\\udc00b'],
   ['has U+FFFE', 'a\ufffeb', 'a\\ufffeb'],
   ['has lines, tabs and characters of four bytes', 'a\tb\r\n😀', 'a\tb\r\n😀'],

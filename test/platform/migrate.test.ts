@@ -4,6 +4,8 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeEach, expect, inject, onTestFinished, test, vi } from 'vitest';
+import * as z from 'zod';
+import { customResource } from '../../lib/platform/custom-resource.ts';
 import { rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -185,6 +187,24 @@ test('for how long the binlog is kept is not taken from the event', async () => 
   expect(Reason).toBe(
     'The function holds something else than the deploy names: binlogRetentionHours.',
   );
+});
+
+test.each([
+  ['of four bytes', '😀'.repeat(999)],
+  ['that JSON escapes', '\u0001'.repeat(2_000)],
+  ['beside which a character is cut', `${'x'.repeat(999)}😀`],
+])('a reason with characters %s is told within the 4,096 bytes of an answer', async (_, reason) => {
+  const failing = customResource(z.unknown(), async () => {
+    throw new Error(reason);
+  });
+  const event = eventOf<CloudFormationCustomResourceEvent>('platform/migrate', 'create');
+  await failing({ ...event, ResponseURL }, contextOf());
+  const answer = answers.at(-1);
+  expect(answer?.Status).toBe('FAILED');
+  expect(Buffer.byteLength(JSON.stringify(answer))).toBeLessThanOrEqual(4_096);
+  expect(answer?.Reason?.isWellFormed()).toBe(true);
+  expect(reason.startsWith(answer?.Reason ?? 'none')).toBe(true);
+  expect(answer?.Reason?.length).toBeGreaterThan(200);
 });
 
 test('properties of another form are refused by name', async () => {

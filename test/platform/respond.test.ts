@@ -107,6 +107,21 @@ test.each([
   expect(answer.error.message).toMatch(/^The body is not (JSON|UTF-8)\.$/);
 });
 
+test.each([
+  ['{"numbers":[1],"numbers":[2]}', 'numbers'],
+  ['{"numbers":[1],"numbers":[1]}', 'numbers'],
+  ['{"numbers":[1],"more":{"a":1,"\\u0061":2}}', 'a'],
+])('a body that has a field twice is refused with its name: %s', async (sent, field) => {
+  const { status, body } = await ask(handler, signed(event(sent)));
+  expect([status, body.error]).toEqual([
+    400,
+    {
+      ...{ code: 'invalid_body', message: 'The body has a field twice.' },
+      issues: [{ path: field, message: 'Expected it once' }],
+    },
+  ]);
+});
+
 test('a body may have 256 kB and not a byte more, however it is encoded', async () => {
   const most = Buffer.from(JSON.stringify({ numbers: [1] }).padEnd(bodyBytesMax));
   expect((await ask(handler, signed(event(most)))).status).toBe(201);

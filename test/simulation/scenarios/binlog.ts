@@ -1,4 +1,3 @@
-import { isId } from '../../../lib/order/ids.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
 import { scenarioOf } from '../../../lib/order/scenarios.ts';
 import type { Source } from '../../../lib/order/source.ts';
@@ -6,6 +5,7 @@ import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { tailBinlog } from '../../../lib/order/tail.ts';
 import { consume } from '../../../lib/platform/consume.ts';
+import { isId } from '../../../lib/platform/ids.ts';
 import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
 import {
   countingIn,

@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { FieldTwice, jsonIn } from '../../lib/platform/json.ts';
+
+test.each([
+  ['{"a":1,"a":2}', 'a'],
+  ['{"a":1,"\\u0061":1}', 'a'],
+  ['{"b":{"a":1,"c":[{"x":1},{"y":1,"y" : 2}]}}', 'y'],
+  ['[{"a":{}},{"a":[{}],"b":"}","a":1}]', 'a'],
+  ['{"":1,"":1}', ''],
+  ['{"__proto__":1,"__proto__":1}', '__proto__'],
+  ['{"a\\"":1,"a\\"":1}', 'a"'],
+  [`{"${'长'.repeat(200)}":1,"${'长'.repeat(200)}":1}`, '长'.repeat(100)],
+])('a text of JSON that has a field twice is refused with its name: %s', (text, field) => {
+  expect(() => jsonIn(text)).toThrow(FieldTwice);
+  expect(() => jsonIn(text)).toThrow(`The field ${JSON.stringify(field)} is there twice.`);
+});
+
+test.each(['{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', '{"a":"a","b":"\\"a\\":1,\\"a\\":2"}'])(
+  'the same name in other objects, or in a text, is no field twice: %s',
+  (text) => {
+    expect(jsonIn(text)).toEqual(JSON.parse(text));
+  },
+);
+
+test('what JSON.stringify writes is read as JSON.parse reads it', () => {
+  fc.assert(
+    fc.property(fc.json(), (text) => {
+      expect(jsonIn(text)).toEqual(JSON.parse(text));
+    }),
+  );
+});
+
+test('what is no JSON is refused as JSON.parse refuses it', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      expect(outcomeOf(jsonIn, text)).toEqual(outcomeOf(JSON.parse, text));
+    }),
+  );
+});
+
+function outcomeOf(read: (text: string) => unknown, text: string): unknown {
+  try {
+    return read(text);
+  } catch (error) {
+    return String(error);
+  }
+}

@@ -352,7 +352,10 @@ describe('values that depend on each other', () => {
   });
 
   test('what a schedule measures is measured at least once in the period of its alarm', () => {
-    const secondsBetween: Readonly<Record<string, number>> = { 'rate(5 minutes)': 300 };
+    const secondsBetween: Readonly<Record<string, number>> = {
+      'rate(1 minute)': 60,
+      'rate(5 minutes)': 300,
+    };
     for (const [id, { alarms, schedules }] of Object.entries(functionValues))
       for (const { statistic, periodSeconds } of Object.values(alarms ?? {}))
         if (statistic === 'Maximum')

@@ -399,6 +399,12 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     note('all messages come once more');
   }
 
+  /** Workers that run, and those that have ended while a statement or a pause of theirs had not. */
+  function unfinished(): Worker[] {
+    const left = [...world.waiting, ...world.running].map(({ worker }) => worker);
+    return [...new Set([...world.workers, ...left])];
+  }
+
   async function advance(): Promise<void> {
     freed = true;
     for (const deadline of world.deadlines)
@@ -406,7 +412,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     const times = [
       ...[...world.waiting].map(({ notBeforeMs }) => notBeforeMs),
       ...[...world.running].map(({ blockedSinceMs = 0 }) => blockedSinceMs + lockWaitMsMax),
-      ...[...world.workers].map(({ endsAtMs }) => endsAtMs),
+      ...unfinished().map(({ endsAtMs }) => endsAtMs),
       ...[...world.deadlines].map(({ atMs }) => atMs),
       ...world.orphans.values(),
       ...acts.slice(0, 1).map(({ atSeconds }) => startMs + atSeconds * 1000),
@@ -436,7 +442,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
         note('a server ends an idle session');
         await breakOff(databases, raw, { inStatement: raw.busy });
       }
-    for (const worker of [...world.workers])
+    for (const worker of unfinished())
       if (worker.endsAtMs <= next) {
         note(`${worker.name} is out of time`);
         await kill(databases, world, worker);

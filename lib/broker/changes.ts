@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isId } from '../platform/ids.ts';
 import type { Deliver } from '../platform/outbox.ts';
-import { type Page, type Scanned, type Stamped, scan } from '../platform/scan.ts';
+import { type Page, type Scanned, type Stamped, scan, setFirstCursor } from '../platform/scan.ts';
 import type { Tick } from '../platform/schedule.ts';
 import type { PlatformTables } from '../platform/schema.ts';
 import type { FirstSwitchOff } from '../platform/switches.ts';
@@ -61,7 +61,7 @@ const namedMax = 20;
 
 /** Publishes the brokers whose row, or whose telephone number in the extension table, changed since the last run. */
 export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Remaining) {
-  return await unlessOff(deps, base.by, async () => {
+  return await unlessOff(deps, [scans.brokers, scans.extensions], async () => {
     const brokers = await publishFrom(deps, scans.brokers, remaining);
     const extensions = await publishFrom(deps, scans.extensions, remaining);
     const changed = brokers.published + extensions.published;
@@ -72,7 +72,7 @@ export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Remain
 /** Publishes the companies that changed since the last run. */
 export async function publishCompanyChanges(deps: ChangeDeps, { remaining }: Remaining) {
   const { companies } = scans;
-  return await unlessOff(deps, companies.by, async () => ({
+  return await unlessOff(deps, [companies], async () => ({
     ...(await publishFrom(deps, companies, remaining)),
   }));
 }
@@ -80,31 +80,36 @@ export async function publishCompanyChanges(deps: ChangeDeps, { remaining }: Rem
 /** Publishes the stores that changed since the last run. */
 export async function publishStoreChanges(deps: ChangeDeps, { remaining }: Remaining) {
   const { stores } = scans;
-  return await unlessOff(deps, stores.by, async () => ({
+  return await unlessOff(deps, [stores], async () => ({
     ...(await publishFrom(deps, stores, remaining)),
   }));
 }
 
-/** Under a switch the cursor stays where it is: what changes meanwhile is found when it is lifted. */
+/** Under a switch the cursors stay where they are: what changes meanwhile is found when it is lifted. */
 async function unlessOff<Result extends { readonly outcome: string }>(
-  { off }: ChangeDeps,
-  name: BrokerSwitch,
+  { mysql, upstream, settings, off }: ChangeDeps,
+  scannings: readonly [Scanning, ...Scanning[]],
   publish: () => Promise<Result>,
 ) {
-  const stopped = await off(name);
-  return stopped ? { outcome: 'switched off', switch: stopped } : await publish();
+  const stopped = await off(scannings[0].by);
+  if (!stopped) return await publish();
+  for (const one of scannings) await setFirstCursor(mysql, rowsOf(upstream, one), await settings());
+  return { outcome: 'switched off', switch: stopped };
 }
+
+const rowsOf = (upstream: Kysely<UpstreamTables>, { by, table, key }: Scanning) => ({
+  name: `${by}:${table}`,
+  now: () => clock(upstream),
+  read: (page: Page) => read(upstream, table, key, page),
+});
 
 async function publishFrom(
   { mysql, upstream, settings, deliver }: ChangeDeps,
-  { by, table, key, source }: Scanning,
+  scanning: Scanning,
   remaining: () => number,
 ): Promise<PublishedChanges> {
-  const rows = {
-    name: `${by}:${table}`,
-    now: () => clock(upstream),
-    read: (page: Page) => read(upstream, table, key, page),
-  };
+  const rows = rowsOf(upstream, scanning);
+  const { source } = scanning;
   const limits = await settings();
   const unusable: string[] = [];
   const scanned = await scan({ mysql, deliver }, rows, limits, remaining, (changed) => {

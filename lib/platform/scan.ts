@@ -107,6 +107,24 @@ export async function scan<Row extends Stamped>(
   return scanned('out of time');
 }
 
+/**
+ * Sets the cursor where there has been no run: a first run that must not begin yet, as under a kill switch, then finds
+ * all that changes from now on, however late it comes.
+ */
+export async function setFirstCursor(
+  mysql: Kysely<PlatformTables>,
+  { name, now }: Pick<Source<Stamped>, 'name' | 'now'>,
+  { safetyLagSeconds, overlapSeconds }: ScanLimits,
+): Promise<void> {
+  const known = await mysql
+    .selectFrom('signalbox.scan_cursor')
+    .select('name')
+    .where('name', '=', name)
+    .executeTakeFirst();
+  if (!known)
+    await cursorOf(mysql, name, plusSeconds(await now(), -safetyLagSeconds), overlapSeconds);
+}
+
 interface Cursor {
   readonly name: string;
   /** Everything up to here is published, but for rows that commit later. */

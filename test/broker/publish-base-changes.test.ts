@@ -1,5 +1,12 @@
 import { beforeEach, expect, test, vi } from 'vitest';
+import { publishBaseChanges } from '../../lib/broker/changes.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
+import { BrokerSettings } from '../../lib/broker/settings.ts';
+import type { UpstreamTables } from '../../lib/broker/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import { take, testQueue } from '../support/queues.ts';
@@ -122,4 +129,22 @@ test('two runs at once: everything is published, and both end well', async () =>
   expect(new Set(await published()).size).toBe(50);
   await tick();
   expect(await published()).toEqual([]);
+});
+
+test('what changes while the kill switch is off before the first run is published when it is lifted', async () => {
+  const deps = {
+    mysql: mysql<PlatformTables>('mysql'),
+    upstream: mysql<UpstreamTables>('mysql-upstream'),
+    settings: settings('broker', BrokerSettings),
+    deliver: deliverBy(queues(brokerEvents)),
+  };
+  const tickUnder = (off: 'broker/publish-base-changes' | undefined) =>
+    publishBaseChanges({ ...deps, off: async () => off }, { remaining: () => 60_000 });
+  expect(await tickUnder('broker/publish-base-changes')).toMatchObject({ outcome: 'switched off' });
+  await run(
+    'update signalbox.scan_cursor set complete_to = complete_to - interval 2 hour, at_time = at_time - interval 2 hour',
+  );
+  await upstreamBroker(1, { stamp: await ago(3_600) });
+  expect(await tickUnder(undefined)).toMatchObject({ outcome: 'published' });
+  expect(new Set(await published())).toEqual(new Set(['1']));
 });

@@ -227,18 +227,25 @@ const chanceScript: Script = ({ faults: { random }, databases }, centre, send) =
       },
     },
   ];
+  const someCall = () => ({
+    caller: callers[random.between(0, callers.length - 1)],
+    user_id: random.happens(0.1) ? 4 : random.between(1, 3),
+    atSeconds: random.between(0, swarmSeconds),
+  });
+  let { atSeconds, ...pair } = someCall();
   for (let id = 1; id <= swarmCalls; id++) {
+    // Some come at the moment of the one before, from the same caller to the same owner.
+    if (!random.happens(0.3)) ({ atSeconds, ...pair } = someCall());
     const seconds = edges[random.between(0, edges.length - 1)] ?? 0;
     const body = callNamed(id, {
-      caller: callers[random.between(0, callers.length - 1)],
-      user_id: random.happens(0.1) ? 4 : random.between(1, 3),
+      ...pair,
       status: random.happens(0.1) ? 0 : 1,
       duration: random.happens(0.2) ? 8 : 60,
       started_at: startedAt(seconds + (random.happens(0.5) ? 0 : random.between(0, daySeconds))),
       call_type: random.between(1, 2),
     });
-    const copies = random.happens(0.3) ? 2 : 1;
-    for (let copy = 0; copy < copies; copy++)
+    script.push({ atSeconds, act: () => send(body) });
+    if (random.happens(0.3))
       script.push({ atSeconds: random.between(0, swarmSeconds), act: () => send(body) });
   }
   return script;

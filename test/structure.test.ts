@@ -46,6 +46,17 @@ test('events, tests and functions mirror each other: nothing is left over', () =
   for (const domain of domains) expect(existsSync(join(root, `infra/${domain}.ts`))).toBe(true);
 });
 
+test('ARCHITECTURE says of every table how long its rows are kept', () => {
+  const migrations = globSync('migrations/*.sql', { cwd: root }).map(text).join('');
+  const made = Array.from(
+    migrations.matchAll(/create table if not exists ([a-z_]+\.[a-z0-9_]+)/g),
+    ([, table]) => table,
+  );
+  const [, kept = ''] = text('ARCHITECTURE.md').split('## Tables and retention');
+  expect(made.length).toBeGreaterThan(40);
+  expect(made.filter((table) => !kept.includes(`\`${table}\``))).toEqual([]);
+});
+
 /** Runbooks of what a person sets out to do, which no alarm asks for. */
 const procedures = ['charge-open.md', 'cut-over.md', 'restored-database.md'];
 

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
@@ -11,6 +13,7 @@ import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/in-hand.ts';
 import { singerAt } from '../../lib/order/singer.ts';
 import { type Exchange, NoAnswer } from '../../lib/platform/exchange.ts';
 import { resourceName } from '../../lib/platform/names.ts';
+import { root } from '../../local/root.ts';
 import { sites } from '../support/sites.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 import {
@@ -221,6 +224,18 @@ test('one machine differs in how long a message stays invisible, and in nothing 
     }),
   );
   expect(local.functions).toEqual(stated);
+});
+
+test('README says how many metrics the alarms of the cloud look at, and what they cost', () => {
+  const metrics = Object.values(cloud.alarms).reduce(
+    (sum, { Metrics }) =>
+      sum + (Metrics?.filter(({ MetricStat }: { MetricStat?: object }) => MetricStat).length ?? 1),
+    0,
+  );
+  const [, cost] = readFileSync(join(root, 'README.md'), 'utf8').split(
+    `Alarms, ${metrics} metrics`,
+  );
+  expect(cost).toMatch(new RegExp(`^ *\\| *${(metrics * 0.1).toFixed(2)} \\|`));
 });
 
 describe.each([

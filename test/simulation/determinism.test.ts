@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { hunt } from './bug-bank.ts';
 import { planned, swarm } from './faults.ts';
 import { type Played, play } from './play.ts';
+import { accounting } from './scenarios/accounting.ts';
 import { broker } from './scenarios/broker.ts';
 import { call } from './scenarios/call.ts';
 import { callsOf } from './scenarios/calls.ts';
@@ -30,18 +31,18 @@ test('the same faults give the same run, boundary by boundary', async () => {
   expect(labels(await play(databases(), broker, plan))).toEqual(first);
 });
 
-/** That of `call` is a seed in which workers wait for each other's locks, also in a circle. */
+/**
+ * Those of `call` and `accounting` are seeds in which workers wait for each other's locks, also in a circle. They differed
+ * from run to run by the numbers of rows, by deleted rows that were purged or not, and by the plan of a statement.
+ */
 test.each([
   { scenario: callsOf(25), seed: 3 },
   { scenario: call, seed: 53 },
+  { scenario: accounting, seed: 3 },
 ])(
   '$scenario.name with seed $seed gives the same run twice, whatever it left to chance',
   async ({ scenario, seed }) => {
-    const numbers = /\b82\d{10}\b|(?<=\/trade\/)\d+/g; // Of charges: they continue from run to run.
-    const run = async () =>
-      labels(await play(databases(), scenario, swarm(seed))).map((label) =>
-        label.replaceAll(numbers, 'id'),
-      );
+    const run = async () => labels(await play(databases(), scenario, swarm(seed)));
     const first = await run();
     expect(first.length).toBeGreaterThan(1_000);
     expect(await run()).toEqual(first);

@@ -8,6 +8,7 @@ import {
   blockedThreads,
   breakOff,
   type Databases,
+  deadlockSearches,
   endLockWait,
   lockWaitMsMax,
   mayWait,
@@ -135,11 +136,9 @@ async function played(databases: Databases, scenario: Scenario, faults: Faults):
   const queues = newQueues(world, faults.receivesMax, () =>
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
-  const { admin } = databases;
+  if (scenario.prepare) await databases.admin.query(scenario.prepare);
   // Messages have the same ids in each run.
-  const tables = [...scenario.tables, 'signalbox.message_failure'];
-  const emptied = tables.map((table) => `delete from ${table}`);
-  await admin.query([...(scenario.prepare ? [scenario.prepare] : []), ...emptied].join(';'));
+  const letPurge = await databases.empty([...scenario.tables, 'signalbox.message_failure']);
   const acted = await scenario.begin({ databases, world, queues, faults });
   const unwrap = [wrapProcess(), wrapClients(queues)];
   try {
@@ -154,6 +153,7 @@ async function played(databases: Databases, scenario: Scenario, faults: Faults):
     for (const raw of world.orphans.keys())
       await breakOff(databases, raw, { inStatement: raw.busy });
     for (const undo of unwrap) undo();
+    await letPurge();
   }
 }
 
@@ -262,17 +262,20 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     if (fault || (kind === 'sql' && (!holdsOn.test(label) || mayWait(label)))) freed = true;
     if (fault === 'crash') return await kill(databases, world, worker);
     if (fault === 'frozen') return freeze(world, worker);
+    const mayDeadlock = world.running.size > 0 && kind === 'sql' && mayWait(label);
+    const searches = mayDeadlock ? await deadlockSearches(admin) : undefined;
     world.running.add(boundary);
     boundary.go(fault);
-    await answeredOrBlocked(boundary);
+    await answeredOrBlocked(boundary, searches);
     if (kind === 'sql' && writes.test(label) && !boundary.connection?.inTransaction) await check();
   }
 
   /**
    * Returns when MySQL has answered, or when the statement waits for a lock. One look is enough where nobody else
-   * waits: no deadlock can end that wait. Otherwise a second look follows, by when MySQL has searched for deadlocks.
+   * waits: no deadlock can end that wait. Otherwise a second look follows once MySQL has searched for deadlocks, of which
+   * there had been so many `searches` before the statement.
    */
-  async function answeredOrBlocked(boundary: Boundary): Promise<void> {
+  async function answeredOrBlocked(boundary: Boundary, searches?: number): Promise<void> {
     const { connection, label } = boundary;
     const end = performance.now() + answerMsMax;
     const looksNeeded = world.running.size > 1 || waitsForShared(label) ? 2 : 1;
@@ -284,6 +287,8 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
         realPause(looks ? surelyAfterMs : blockedAfterMs),
       ]);
       if (boundary.finished || !connection || !mayWait(label)) continue;
+      const isSearched = searches === undefined || (await deadlockSearches(admin)) > searches;
+      if (looks && !isSearched) continue;
       looks = (await blocked()).has(connection.threadId) ? looks + 1 : 0;
       if (looks < looksNeeded || boundary.finished) continue;
       if (boundary.blockedSinceMs === undefined) note(`${boundary.worker.name} waits for a lock`);

@@ -73,7 +73,6 @@ export async function startMysql(
     'innodb-file-per-table': 'OFF',
     'innodb-adaptive-hash-index': 'OFF',
     'innodb-log-writer-threads': 'OFF',
-    'innodb-purge-rseg-truncate-frequency': 1,
     'innodb-buffer-pool-size': '64M',
     'innodb-redo-log-capacity': '64M',
     'performance-schema': 'OFF',

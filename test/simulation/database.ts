@@ -55,10 +55,10 @@ export interface Databases {
   /** All rights, its own transactions, no boundaries: for what the world outside does and for looking. */
   readonly admin: Admin;
   /**
-   * Empties tables, and makes no play differ by what the one before it has left in the server. What is deleted is not
-   * purged until the function that it resolves to is called.
+   * Empties tables. Rows that are deleted after it are not purged until the function that it resolves to is called. With
+   * `exactly` nothing of an earlier play is left that could make this one differ: takes ten times as long.
    */
-  readonly empty: (tables: readonly string[]) => Promise<() => Promise<unknown>>;
+  readonly empty: (tables: readonly string[], exactly: boolean) => Promise<() => Promise<unknown>>;
   readonly stock: Raw[];
   readonly close: () => Promise<void>;
 }
@@ -83,15 +83,9 @@ export async function openDatabases({ host, port }: Databases['server']): Promis
   // With other statistics MySQL would take another plan, which locks other rows.
   await admin.query('set global innodb_stats_auto_recalc = off');
   const stock: Raw[] = [];
-  const empty = async (tables: readonly string[]) => {
+  const empty = async (tables: readonly string[], exactly: boolean) => {
     await keeper.query('rollback');
-    await admin.query((await emptyings(admin, tables)).join(';'));
-    const end = performance.now() + purgeMsMax;
-    while (await purgeLag(admin)) {
-      if (performance.now() > end)
-        throw new Error('Another transaction keeps rows from being purged.');
-      await new Promise(setImmediate);
-    }
+    await admin.query(tables.map(exactly ? truncated : deleted).join(';'));
     // Deleted rows have locks until they are purged, which happens at any time: not before the play has ended.
     await keeper.query('start transaction with consistent snapshot');
     return () => keeper.query('rollback');
@@ -104,40 +98,27 @@ export async function openDatabases({ host, port }: Databases['server']): Promis
   return { server, socketPath, admin, empty, stock, close };
 }
 
-const purgeMsMax = 30_000;
 /** migrations/0005-call.sql */
 const firstNumbers: Readonly<Record<string, string>> = {
   'user_prop_db.sublessor_call_payment_log_201409': '820000000000',
 };
 
-/** To truncate a table takes ten times as long as to delete its rows: only where rows are numbered, from the first again. */
-async function emptyings(admin: Admin, tables: readonly string[]): Promise<string[]> {
-  const [rows] = await admin.query(
-    `select concat(table_schema, '.', table_name) name from information_schema.columns
-     where extra like '%auto_increment%' and concat(table_schema, '.', table_name) in (?)`,
-    [tables],
-  );
-  const numbered = new Set((rows as { name: string }[]).map(({ name }) => name));
-  return tables.flatMap((table) => {
-    if (!numbered.has(table)) return [`delete from ${table}`];
-    const first = firstNumbers[table];
-    const renumbered = first ? [`alter table ${table} auto_increment = ${first}`] : [];
-    return [`truncate table ${table}`, ...renumbered];
-  });
+const deleted = (table: string): string => `delete from ${table}`;
+
+/** Rows that were deleted leave no trace, and the next are numbered from the first again. */
+function truncated(table: string): string {
+  const first = firstNumbers[table];
+  const renumbered = first ? `; alter table ${table} auto_increment = ${first}` : '';
+  return `truncate table ${table}${renumbered}`;
 }
 
-/** Deleted rows that are not purged yet. */
-const purgeLag = (admin: Admin) => metric(admin, 'trx_rseg_history_len');
-
 /** How often MySQL has searched for deadlocks. It does so soon after each new wait, in a thread of its own. */
-export const deadlockSearches = (admin: Admin) => metric(admin, 'lock_deadlock_rounds');
-
-async function metric(admin: Admin, name: string): Promise<number> {
+export async function deadlockSearches(admin: Admin): Promise<number> {
   const [rows] = await admin.query(
-    `select count from information_schema.innodb_metrics where name = '${name}' and status = 'enabled'`,
+    "select count from information_schema.innodb_metrics where name = 'lock_deadlock_rounds' and status = 'enabled'",
   );
   const [row] = rows as { count: number }[];
-  if (!row) throw new Error(`MySQL does not count ${name}.`);
+  if (!row) throw new Error('MySQL does not count its searches for deadlocks.');
   return Number(row.count);
 }
 

@@ -115,30 +115,38 @@ let playing = false;
 
 /**
  * Runs a scenario until all is settled. Throws `Violation` for a promise that did not hold. One at a time in a
- * process: timers and AWS clients are the process's.
+ * process: timers and AWS clients are the process's. With `exactly` the same faults give the same run, step by step;
+ * without it what earlier plays have left in the server may change who waits for a lock.
  */
 export async function play(
   databases: Databases,
   scenario: Scenario,
   faults: Faults,
+  { exactly = false } = {},
 ): Promise<Played> {
   if (playing) throw new Error(`${scenario.name} cannot be played beside another in one process.`);
   playing = true;
   try {
-    return await played(databases, scenario, faults);
+    return await played(databases, scenario, faults, exactly);
   } finally {
     playing = false;
   }
 }
 
-async function played(databases: Databases, scenario: Scenario, faults: Faults): Promise<Played> {
+async function played(
+  databases: Databases,
+  scenario: Scenario,
+  faults: Faults,
+  exactly: boolean,
+): Promise<Played> {
   const world = newWorld();
   const queues = newQueues(world, faults.receivesMax, () =>
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
   if (scenario.prepare) await databases.admin.query(scenario.prepare);
   // Messages have the same ids in each run.
-  const letPurge = await databases.empty([...scenario.tables, 'signalbox.message_failure']);
+  const tables = [...scenario.tables, 'signalbox.message_failure'];
+  const letPurge = await databases.empty(tables, exactly);
   const acted = await scenario.begin({ databases, world, queues, faults });
   const unwrap = [wrapProcess(), wrapClients(queues)];
   try {

@@ -60,10 +60,10 @@ async function simulate(databases: Databases, scenario: Scenario, runs: Runs): P
     await crashSingly(databases, scenario, runs, huntEvery, silencesAt);
   } else if (values.faults !== undefined) {
     runs.count += 1;
-    await play(databases, scenario, planned(plan(values.faults)));
+    await play(databases, scenario, planned(plan(values.faults)), { exactly: true });
   } else if (values.seed !== undefined) {
     runs.count += 1;
-    await play(databases, scenario, swarm(Number(values.seed)));
+    await play(databases, scenario, swarm(Number(values.seed)), { exactly: true });
   } else if (values.crashes !== undefined) {
     const thin = Number(values.thin);
     const singles = await crashSingly(databases, scenario, runs, thin);

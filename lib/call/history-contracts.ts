@@ -144,13 +144,15 @@ const incomeOf = (table: ReturnType<typeof sql.table>, condition = sql``) => sql
 
 /**
  * Contracts of the copy beside ours. The balance of the copy is less by all income of the copy. Of payments that are
- * here our own income counts instead, because it may have been paid by another contract: so the balance here has to be
+ * here, or have income here, our own income counts instead, because it may have been paid by another contract: so the balance here has to be
  * that of the copy plus the copy's income of those payments, less our income. It does not change when a payment of the
  * copy is copied with its income.
  */
 const beside = (schema: string) => {
   const isHere = sql`where exists
-    (select 1 from ${sql.table(ours.payments)} here where here.id = posted.payment_id)`;
+      (select 1 from ${sql.table(ours.payments)} here where here.id = posted.payment_id)
+    or exists
+      (select 1 from ${sql.table(ours.income)} here where here.payment_id = posted.payment_id)`;
   return sql`(select old.contract_id id, old.contract_no, old.user_id, old.amount_fen,
       cast(old.balance_fen + coalesce(there_too.fen, 0) - coalesce(allocated.fen, 0) as signed) fen,
       cast(old.balance_fen + coalesce(there.fen, 0) - coalesce(allocated.fen, 0) as signed) total_fen

@@ -17,7 +17,7 @@ export interface Unusable {
   readonly part?: Part;
 }
 
-export interface Copied {
+interface Copied {
   /** Rows that are new or changed. */
   readonly copied: number;
   readonly unusable: readonly Unusable[];

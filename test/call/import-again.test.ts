@@ -3,6 +3,8 @@
  * and charges came here, and after the old job has charged and posted in between. Nothing counts twice, nothing is
  * overwritten, and the reconciliation finds no difference.
  */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { differencesOfContracts, differencesOfIncome } from '../../lib/call/differences.ts';
@@ -12,6 +14,7 @@ import { advancePaymentIds } from '../../lib/call/payment-ids.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { signedContracts } from '../../lib/call/queues.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
+import { root } from '../../local/root.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { balances, callLog, contract, income, payment } from '../support/accounting.ts';
 import { resetCalls } from '../support/calls.ts';
@@ -234,6 +237,44 @@ test('a contract that paid in the old system what still waits here comes with mo
   await postAll();
   expect((await income()).at(-1)).toEqual([named(2), '12', 4_000]);
   expect(await balances()).toEqual([0, 6_000]);
+});
+
+test('income that is here without its payment, as earlier imports left it, stays as it is and its payment follows', async () => {
+  await history();
+  await start(calls);
+  await start(money);
+  await run(`delete from ${log}`);
+  expect(await start(money)).toEqual({ outcome: 'imported', what: 'money', imported: 1 });
+  expect([await income(), await balances()]).toEqual([[[named(1), '11', 4_000]], [0]]);
+  await run(`delete from ${log};
+    update user_prop_db.sublessor_accounting_income_201409 set amount_fen = 3999`);
+  expect((await start(money)).named).toMatchObject([
+    { part: 'contracts', id: '11' },
+    { part: 'income', id: '9001', why: 'contract_id: the contract is not here as it was' },
+    { part: 'payments', id: named(1), why: 'its income is not here as it was' },
+  ]);
+});
+
+test('the old system gets our income in place of its own on the way back, and it is imported again without a difference', async () => {
+  await history();
+  await oldCall(5_002, 'old-2');
+  await oldPayment(paymentOf(2), 5_002);
+  await oldIncome(9_002, paymentOf(2), null);
+  await start(calls);
+  await start(money);
+  await signed(501, 10_000);
+  const page = readFileSync(join(root, 'docs/runbooks/cut-over.md'), 'utf8');
+  await run(page.match(/```sql\n([\s\S]*?)```/)?.[1] ?? '');
+  expect(
+    await rowsOf(`select payment_id, contract_id, amount_fen from ${old}_accounting_income_201409
+      order by payment_id`),
+  ).toMatchObject([
+    { payment_id: named(1), contract_id: '11' },
+    { payment_id: named(2), contract_id: '501' },
+  ]);
+  await start(calls);
+  expect(await start(money)).toEqual({ outcome: 'imported', what: 'money', imported: 0 });
+  expect(await differences()).toEqual([]);
 });
 
 test('rows of ours that differ from the copy are named with the fields, and stay as they are', async () => {

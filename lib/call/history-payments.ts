@@ -32,6 +32,7 @@ const withoutPayment = 'its payment is left out';
  * call/post-income, whose cursor may have passed it. A charge without its call would leave the call to be charged again.
  */
 export const copyPayments: Copy = async (trx, page, history) => {
+  if (!page.length) return { copied: 0, unusable: [] };
   const { usable, odd } = readRows(OldPayment, page);
   const { known, added, unusable } = await sorted(trx, await numbered(trx, usable), page);
   const whyNot = new Map([...odd, ...unusable].map(({ id, why }) => [id, why]));
@@ -95,7 +96,7 @@ async function sorted(
     .select(['id', ...identity])
     .where(({ eb, or }) =>
       or([
-        ...(keys.length ? [eb('id', 'in', keys)] : []),
+        eb('id', 'in', keys),
         ...(calls.length ? [eb('call_log_id', 'in', calls)] : []),
         ...(reversed.length ? [eb('reverses_id', 'in', reversed)] : []),
       ]),

@@ -28,6 +28,18 @@ export async function lockAccount(trx: Trx, user_id: string): Promise<void> {
     .execute();
 }
 
+/** Lets call/post-income allocate what waits of these owners; their accounts are locked as by `lockAccount`. */
+export async function allocateLater(trx: Trx, owners: readonly string[]): Promise<void> {
+  for (const user_id of [...new Set(owners)].toSorted())
+    await trx
+      .insertInto('user_prop_db.sublessor_account')
+      .values({ user_id, allocate_since: sql<string>`now(3)` })
+      .onDuplicateKeyUpdate({
+        allocate_since: sql<string>`coalesce(sublessor_account.allocate_since, now(3))`,
+      })
+      .execute();
+}
+
 /**
  * Posts a charge, or the reversal of one, to the owner's contracts, whose account the caller has locked: income and
  * balances together. False where it was posted before.

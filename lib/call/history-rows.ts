@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { Id, numberedIdMax } from '../platform/ids.ts';
+import { Id, importedIdMax } from '../platform/ids.ts';
 import { dateOrNull } from '../platform/time.ts';
 
 /** A row of the old system as it was read; `key` is its id. */
@@ -30,10 +30,16 @@ const Fen = Whole(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 const Time = z
   .string('Expected a time')
   .refine((time) => dateOrNull(time) !== null, 'Expected a time that exists');
+const dayMs = 86_400_000;
+/** Clocks may differ by hours. */
+const Past = Time.refine(
+  (time) => (dateOrNull(time)?.getTime() ?? 0) <= Date.now() + dayMs,
+  'Expected a time that is not in the future',
+);
 /** Of a table that numbers its rows: the highest id leaves room for those to come. */
 const Numbered = Id.refine(
-  (id) => BigInt(id) <= BigInt(numberedIdMax),
-  `Expected at most ${numberedIdMax}`,
+  (id) => BigInt(id) <= BigInt(importedIdMax),
+  `Expected at most ${importedIdMax}`,
 );
 
 export const OldCall = z.object({
@@ -84,7 +90,7 @@ export const OldPayment = z.object({
   state: z.enum(['charged', 'refused'], 'Expected charged or refused'),
   balance_fen: Fen.nullable(),
   reason: Text(500).nullable(),
-  created_at: Time,
+  created_at: Past,
   updated_at: Time,
 });
 export type OldPayment = z.infer<typeof OldPayment>;

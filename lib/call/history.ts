@@ -1,14 +1,27 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
+import { importedIdMax } from '../platform/ids.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { AccountingTables } from './accounting-tables.ts';
-import { copies, type History, ours, type Part, type Unusable } from './history-copies.ts';
+import { contractsOtherwise } from './history-contracts.ts';
+import { copies } from './history-copies.ts';
 import type { OldRow } from './history-rows.ts';
+import {
+  asOurs,
+  type History,
+  oldTable,
+  oldTables,
+  ours,
+  type Part,
+  type Trx,
+  type Unusable,
+} from './history-tables.ts';
 import type { Stopped } from './in-hand.ts';
 import type { ImportHistory } from './inputs.ts';
 import type { CallSettings } from './settings.ts';
 import { transitions } from './states.ts';
+import { useUp } from './used-ids.ts';
 
 export interface HistoryDeps {
   readonly mysql: Kysely<AccountingTables>;
@@ -16,7 +29,7 @@ export interface HistoryDeps {
   readonly stopped: Stopped;
 }
 
-/** What money is, in the order in which it is safe: no charge is seen here before its income. */
+/** `income` only names rows without a payment: income is copied with its payment. */
 const partsOf = { calls: ['calls'], money: ['contracts', 'income', 'payments'] } as const;
 
 const pageRowsMax = 500;
@@ -26,7 +39,8 @@ const pageMs = 10_000;
 /**
  * Copies the old system's rows, ids and all, so that numbers go on above the highest of them. A page is one
  * transaction, and a row that is here already is passed over: it may be started again at any time, from the beginning
- * or from where it stopped. A row that our tables cannot hold as it is, is left out and named; the others are copied.
+ * or from where it stopped. A row that our tables cannot hold as it is, or in whose place another one is here, is left
+ * out and named; the others are copied.
  */
 export async function importHistory(
   { mysql, settings, stopped }: HistoryDeps,
@@ -39,13 +53,16 @@ export async function importHistory(
     return { outcome: 'charging goes on: stop it first' };
   const open = await openIn(mysql, history_schema, what);
   if (open) return { outcome: 'open in the old system', ...open };
-  if (!part) await inTransaction(mysql, (trx) => noted(trx, what, by, why, history_schema));
+  await inTransaction(mysql, async (trx) => {
+    if (!part) await noted(trx, what, by, why, history_schema);
+    await useUpIds(trx, history_schema, what);
+  });
   const todo: readonly Part[] = partsOf[what];
   let [imported, from] = [0, after];
   const unusable = leftOut();
   for (const next of todo.slice(part ? Math.max(todo.indexOf(part), 0) : 0)) {
     if (from === '0') unusable.note(next, await withoutId(mysql, history_schema, next));
-    const history: History = { withoutIncome: await withoutIncome(mysql, history_schema, next) };
+    const history = await historyFor(mysql, history_schema, next);
     for (;;) {
       if (remaining() < pageMs)
         return {
@@ -91,22 +108,20 @@ function leftOut() {
   };
 }
 
-const noted = (
-  trx: Transaction<AccountingTables>,
-  what: string,
-  by: string,
-  why: string,
-  schema: string,
-) => audit(trx, { who: by, what: 'call/import-history', why, detail: { what, schema } });
+const noted = (trx: Trx, what: string, by: string, why: string, schema: string) =>
+  audit(trx, { who: by, what: 'call/import-history', why, detail: { what, schema } });
 
-const oldTables: Readonly<Record<Part, { readonly name: string; readonly key: string }>> = {
-  calls: { name: 'sublessor_call_log_201409', key: 'id' },
-  contracts: { name: 'sublessor_contract', key: 'contract_id' },
-  income: { name: 'sublessor_accounting_income_201409', key: 'id' },
-  payments: { name: 'sublessor_call_payment_log_201409', key: 'id' },
-};
+const numberedParts = { calls: ['calls'], money: ['income', 'payments'] } as const;
 
-const oldTable = (schema: string, part: Part) => sql.table(`${schema}.${oldTables[part].name}`);
+/** Uses up the highest ids of the copy, whether their rows are copied or not: the payment centre knows each payment. */
+async function useUpIds(trx: Trx, schema: string, what: 'calls' | 'money'): Promise<void> {
+  for (const part of numberedParts[what]) {
+    const { rows } = await sql<{ id: string | null }>`select max(id) id
+      from ${oldTable(schema, part)} where id between 1 and ${importedIdMax}`.execute(trx);
+    const id = rows[0]?.id ?? null;
+    if (id !== null) await useUp(trx, part, String(id));
+  }
+}
 
 const idOfNothing = 'key: Expected a positive id';
 
@@ -117,25 +132,28 @@ async function withoutId(
   part: Part,
 ): Promise<Unusable[]> {
   const key = sql.ref(oldTables[part].key);
-  const { rows } = await sql<{ id: string }>`select ${key} id from ${oldTable(schema, part)}
+  const { rows } = await sql<{ id: string }>`select ${key} id from ${rowsOf(schema, part)} row_of_it
     where ${key} < 1 order by ${key} limit ${namedMax}`.execute(mysql);
-  return rows.map(({ id }) => ({ id, why: idOfNothing }));
+  return rows.map(({ id }) => ({ id: String(id), why: idOfNothing }));
 }
 
-/** Payments that are not here yet and whose income, copied before them, is not all here. */
-async function withoutIncome(
+async function historyFor(
   mysql: Kysely<AccountingTables>,
   schema: string,
   part: Part,
-): Promise<ReadonlySet<string>> {
-  if (part !== 'payments') return new Set();
-  const { rows } = await sql<{
-    id: string;
-  }>`select old.payment_id id from ${compared.income(schema)}
-    and not exists (select 1 from ${sql.table(ours.payments)} here where here.id = old.payment_id)`.execute(
-    mysql,
-  );
-  return new Set(rows.map(({ id }) => String(id)));
+): Promise<History> {
+  const firstOfName = part === 'calls' ? await firstOfNames(mysql, schema) : new Map();
+  const isBooked = part === 'payments';
+  const otherContracts = isBooked ? await contractsOtherwise(mysql, schema) : new Set<string>();
+  return { schema, firstOfName, otherContracts };
+}
+
+async function firstOfNames(mysql: Kysely<AccountingTables>, schema: string) {
+  const { rows } = await sql<{ name: string; first: string }>`
+    select ${asOurs('call_id')} name, min(id) first from ${oldTable(schema, 'calls')}
+    where filter_rule is not null and id > 0 and call_id is not null
+    group by name having count(*) > 1`.execute(mysql);
+  return new Map(rows.map(({ name, first }) => [name, String(first)]));
 }
 
 /** States in which something is still to come; a text that is no state is told by the row that has it. */
@@ -150,7 +168,7 @@ async function openIn(mysql: Kysely<AccountingTables>, schema: string, what: 'ca
     const from = sql`from ${oldTable(schema, part)} where ${open}`;
     const counted = await sql<{ count: string }>`select count(*) count ${from}`.execute(mysql);
     const named = await sql<{ id: string }>`select id ${from} order by id limit ${openNamedMax}`;
-    const ids = (await named.execute(mysql)).rows.map(({ id }) => id);
+    const ids = (await named.execute(mysql)).rows.map(({ id }) => String(id));
     return [Number(counted.rows[0]?.count), ids] as const;
   };
   const [calls, callIds] = await find('calls', sql`filter_rule is null`);
@@ -184,10 +202,6 @@ async function differingIn(
 }
 
 const differingNamedMax = 20;
-
-/** The copy may have any character set; ours compares byte for byte. */
-const asOurs = (column: string) =>
-  sql.raw(`convert(${column} using utf8mb4) collate utf8mb4_0900_bin`);
 
 const beside = (schema: string, part: Part) =>
   sql`${oldTable(schema, part)} old left join ${sql.table(ours[part])} ours`;
@@ -224,13 +238,27 @@ async function pageOf(
 ): Promise<readonly OldRow[]> {
   const key = sql.ref(oldTables[part].key);
   const decided = part === 'calls' ? sql`and filter_rule is not null` : sql``;
-  const from = part === 'payments' ? paymentsFrom(schema) : oldTable(schema, part);
-  const { rows } = await sql<OldRow>`select row_of_it.*, ${key} \`key\` from ${from} row_of_it
+  const { rows } = await sql<OldRow>`select row_of_it.*, ${key} \`key\`
+    from ${rowsOf(schema, part)} row_of_it
     where ${key} > ${after} ${decided} order by ${key} limit ${pageRowsMax}`.execute(mysql);
-  return rows;
+  return rows.map((row) => ({ ...row, key: String(row.key) }));
+}
+
+/** What is read of each part. */
+function rowsOf(schema: string, part: Part) {
+  if (part === 'payments') return paymentsFrom(schema);
+  return part === 'income' ? incomeFrom(schema) : oldTable(schema, part);
 }
 
 /** Charges with their call by its own name: in shadow mode its row may have got another id here. */
 const paymentsFrom = (schema: string) => sql`(
   select payment.*, \`call\`.call_id from ${oldTable(schema, 'payments')} payment
   left join ${oldTable(schema, 'calls')} \`call\` on \`call\`.id = payment.call_log_id)`;
+
+/** Income whose payment neither the copy nor we have. */
+const incomeFrom = (schema: string) => sql`(
+  select income.* from ${oldTable(schema, 'income')} income
+  where not exists (select 1 from ${oldTable(schema, 'payments')} payment
+      where payment.id = income.payment_id and payment.id > 0)
+    and not exists (select 1 from ${sql.table(ours.payments)} here
+      where here.id = income.payment_id))`;

@@ -68,6 +68,13 @@ export async function writePlace(
     .execute();
 }
 
+/** Remembers payments that the cursor may have passed already, to be posted by the next run. */
+export async function remember(trx: Trx, ids: readonly string[]): Promise<void> {
+  if (!ids.length) return;
+  const rows = ids.map((payment_id) => ({ payment_id, ...tried(null) }));
+  await trx.insertInto(open).ignore().values(rows).execute();
+}
+
 const tried = (why: string | null) => ({
   why: why === null ? null : cutTo(why, whyLengthMax),
   tried_at: why === null ? null : sql<string>`now(3)`,

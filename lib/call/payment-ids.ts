@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { audit } from '../platform/audit.ts';
 import type { Hand } from '../platform/by-hand.ts';
 import { isId, numberedIdMax } from '../platform/ids.ts';
@@ -9,6 +9,7 @@ import type { AdvancePaymentIds } from './inputs.ts';
 import type { Payments } from './payments.ts';
 import { plusDays } from './statements.ts';
 import type { CallTables } from './tables.ts';
+import { useUp } from './used-ids.ts';
 
 const partner = 'partner/payment';
 const daysMax = 400;
@@ -55,8 +56,12 @@ export async function advancePaymentIds(
     }
     progress(Number(theirs), undefined, day);
   }
-  const next = max(theirs, BigInt(newest.id)) + idsPassedOver;
-  if (next > BigInt(numberedIdMax)) throw new Error(`Trade ${theirs} leaves no ids above it.`);
+  const last = max(theirs, BigInt(newest.id));
+  const next = last + idsPassedOver;
+  if (next > BigInt(numberedIdMax))
+    throw new Error(
+      `Id ${last} leaves no ids above it, because ids end at ${numberedIdMax}: move its row out of the payment log and start again.`,
+    );
   if (await isPartnerOff()) return { outcome: `${partner} is off` };
   const above = await payments.tradeOf(String(next));
   if (above.is !== 'never seen')
@@ -64,7 +69,7 @@ export async function advancePaymentIds(
   const highest = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
   const facts = { ...highest, ...(passedOver.length && { passed_over: passedOver }) };
   await inTransaction(mysql, async (trx) => {
-    await useUp(trx, next - 1n);
+    await useUp(trx, 'payments', String(next - 1n));
     await audit(trx, { who: by, what: 'call/advance-payment-ids', why, detail: facts });
   });
   return { outcome: 'advanced', ...facts };
@@ -72,24 +77,17 @@ export async function advancePaymentIds(
 
 const max = (one: bigint, other: bigint): bigint => (one > other ? one : other);
 
-/** 0 for an id that cannot be one of ours. */
+/** 0 for an id that cannot be one of ours: there would be none above it. */
 const idOf = (tradeId = ''): bigint =>
-  isId(tradeId) && BigInt(tradeId) <= BigInt(numberedIdMax) ? BigInt(tradeId) : 0n;
+  isId(tradeId) && BigInt(tradeId) + idsPassedOver <= BigInt(numberedIdMax) ? BigInt(tradeId) : 0n;
 
+/** A row that is stamped in the future says nothing about the day of the newest. */
 async function newestPayment(mysql: Kysely<CallTables>) {
   const { rows } = await sql<{ id: string; day: string; today: string }>`
-    select coalesce(max(id), 0) id, date(coalesce(max(created_at), now())) day, date(now()) today
+    select coalesce(max(id), 0) id, date(now()) today,
+      date(coalesce(max(if(created_at <= now(3), created_at, null)), now())) day
     from ${sql.table(paymentLog)}`.execute(mysql);
   const [row] = rows;
   if (!row) throw new Error('The newest payment could not be read.');
   return row;
-}
-
-/** MySQL counts on from the highest id that was ever inserted: the row itself need not stay. */
-async function useUp(trx: Transaction<CallTables>, id: bigint): Promise<void> {
-  await trx
-    .insertInto(paymentLog)
-    .values({ id: String(id), user_id: '0', amount_fen: 0, call_type: 1, state: 'refused' })
-    .execute();
-  await trx.deleteFrom(paymentLog).where('id', '=', String(id)).execute();
 }

@@ -7,8 +7,11 @@ export const idMax = String(2n ** 63n - 1n);
 export const isId = (text: string): boolean =>
   /^[1-9]\d{0,18}$/.test(text) && BigInt(text) <= BigInt(idMax);
 
-/** The highest id of another system that a table of ours which numbers its rows is given: above it numbers run out. */
+/** The highest id that a table of ours which numbers its rows gives: far above it numbers run out. */
 export const numberedIdMax = String(10n ** 18n);
+
+/** The highest id of another system that such a table is given: above it there is room for the ids to come. */
+export const importedIdMax = String(9n * 10n ** 17n);
 
 /** An id as others write it in JSON: a number, beyond 2⁵³ a decimal string that keeps every digit. */
 export const jsonId = (id: string): number | string =>

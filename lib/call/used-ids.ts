@@ -1,0 +1,27 @@
+import { type QueryExecutorProvider, sql } from 'kysely';
+import { ours } from './history-tables.ts';
+
+/** Rows that are deleted before the commit. */
+const placeholders = {
+  calls: (id: string) => sql`insert ignore into ${sql.table(ours.calls)}
+    (id, call_id, user_id, caller, callee, status, started_at, duration, caller_digits)
+    values (${id}, '', 0, '', '', 0, '2000-01-01', 0, '')`,
+  income: (id: string) => sql`insert ignore into ${sql.table(ours.income)}
+    (id, payment_id, user_id, amount_fen) values (${id}, 0, 0, 0)`,
+  payments: (id: string) => sql`insert ignore into ${sql.table(ours.payments)}
+    (id, user_id, amount_fen, state) values (${id}, 0, 0, 'refused')`,
+} as const;
+
+/**
+ * Makes a table number its next rows above `id`, because MySQL counts on from the highest id that was ever inserted: the
+ * row itself need not stay.
+ */
+export async function useUp(
+  trx: QueryExecutorProvider,
+  part: keyof typeof placeholders,
+  id: string,
+): Promise<void> {
+  const { numAffectedRows } = await placeholders[part](id).execute(trx);
+  if (numAffectedRows)
+    await sql`delete from ${sql.table(ours[part])} where id = ${id}`.execute(trx);
+}

@@ -27,19 +27,27 @@ export async function releaseIfOn(trx: Transaction<PlatformTables>, name: string
 
 /**
  * Releases what is still held by switches that were lifted: whoever lifted one may have died before all of its rows
- * were released. Each switch costs one step in the index, and has one portion released.
+ * were released. Each has one portion released.
  */
 export async function releaseLifted(mysql: Kysely<PlatformTables>): Promise<void> {
-  let after = '';
-  for (let steps = 0; steps < switchesMax; steps++) {
+  for (const { name, state } of await holders(mysql))
+    if (state === 'on') await mysql.transaction().execute((trx) => releaseIfOn(trx, name));
+}
+
+/** The switches that hold rows, with their states. Each costs one step in the index, however many rows it holds. */
+export async function holders(
+  mysql: Kysely<PlatformTables>,
+): Promise<readonly { readonly name: string; readonly state: string | null }[]> {
+  const found: { readonly name: string; readonly state: string | null }[] = [];
+  for (let after = ''; found.length < switchesMax; ) {
     const { rows } = await sql<{ name: string; state: string | null }>`
       select held_by name, (select state from signalbox.switch where name = held_by) state
       from signalbox.outbox force index (by_due)
       where held_by > ${after} order by held_by limit 1`.execute(mysql);
     const [first] = rows;
-    if (!first) return;
+    if (!first) break;
+    found.push(first);
     after = first.name;
-    if (first.state === 'on')
-      await mysql.transaction().execute((trx) => releaseIfOn(trx, first.name));
   }
+  return found;
 }

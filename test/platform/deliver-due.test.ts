@@ -454,7 +454,7 @@ test('more destinations than are sent to side by side all have their turn in one
     6000,
     async (rows) => {
       most = Math.max(most, ++atOnce);
-      await new Promise((done) => setImmediate(done));
+      await new Promise((done) => setTimeout(done, 100));
       atOnce--;
       sent.add(rows[0]?.destination ?? '');
       return [...rows];

@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely';
 import { type Claim, claim } from './claim.ts';
 import { countRefused, dueDestinations, type Kind, takeDue } from './due-rows.ts';
+import { releaseLifted } from './held-rows.ts';
+import { reportFailure } from './log.ts';
 import type { Deliver } from './outbox.ts';
 import type { Tick } from './schedule.ts';
 import type { PlatformTables } from './schema.ts';
@@ -11,16 +13,22 @@ const lookEveryMs = 2_000;
 const leaseSeconds = 10;
 /** A look that takes longer renews its lease in between. */
 const renewAfterMs = 3_000;
-/** With less than this left no further look is begun: a look's sending must end before the time-out. */
+/** With less than this left neither a look nor a take of invalidations begins: such a take lasts up to 3.5 s. */
 const endMs = 5_000;
+/** With less than this left no messages are taken: their sending would be cut. */
+const lastTakeMs = 2_500;
+/** So much is kept for the end: for the lease to be released, and for what is measured. */
+const reserveMs = 1_500;
 /** After this much time the messages have their turn, however many invalidations are due. */
 const invalidationsMs = 4_000;
 /** A look waits so long for the destinations that it sends to. A slower one is passed over by the next looks. */
 const slowMs = 2_000;
+/** Destinations that are sent to side by side: what their rows have in memory is bounded by it. */
+const atOnceMax = 8;
 const rowsPerTakeMax = 500;
 /** More are looked at by the next look: each costs a statement. */
 const destinationsPerLookMax = 500;
-/** One in so many of a destination's rows in a look may be one that was refused before, while others are due. */
+/** One in so many of a destination's rows is one that was refused before, while others are due. */
 const refusedShare = 10;
 
 export interface DeliveryDeps {
@@ -44,17 +52,18 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
   const claimed = await claimInTime(deps, remaining);
   if (!claimed) return { outcome: 'another delivers', delivered: 0 };
   const counts: Counts = { delivered: 0, failed: 0 };
-  const sending: Sending = new Map();
+  const sending: Sending = { destinations: new Set(), lanes: [] };
   try {
     const look = looks({ ...deps, remaining, claimed, counts, sending });
-    // A whole pause follows each look: a shorter last one would give the minute of a handover one look too many.
+    // A whole pause follows each look, or the minute of a handover would have one look too many. A slow last look has a
+    // shorter one: together they still last more than two seconds.
     while (remaining() > endMs) {
       if (!(await look())) return { outcome: 'overtaken', ...counts };
-      await deps.pause(lookEveryMs);
+      await deps.pause(Math.max(0, Math.min(lookEveryMs, remaining() - reserveMs)));
     }
   } finally {
     await claimed.release();
-    await Promise.all(sending.values());
+    await within(remaining() - reserveMs, Promise.all(sending.lanes));
   }
   const measured = { 'rows refused': await countRefused(deps.mysql) };
   return { outcome: counts.delivered ? 'delivered' : 'nothing due', ...counts, measured };
@@ -73,8 +82,12 @@ async function claimInTime(
   return undefined;
 }
 
-/** Destinations whose rows are being sent, each with what ends when they are. */
-type Sending = Map<string, Promise<void>>;
+/** What is being sent at this moment, perhaps since an earlier look. */
+interface Sending {
+  readonly destinations: Set<string>;
+  /** Each sends to one destination after the other, and never rejects. */
+  readonly lanes: Promise<void>[];
+}
 
 interface Run extends DeliveryDeps {
   readonly remaining: () => number;
@@ -88,6 +101,8 @@ function looks(run: Run): () => Promise<boolean> {
   const { mysql, settings, remaining, claimed, sending } = run;
   const after: Record<Kind, string> = { invalidation: '', message: '', refused: '' };
   let renewedAtMs = Number.POSITIVE_INFINITY;
+  let number = 0;
+  let reached = '';
 
   async function isHeld(): Promise<boolean> {
     if (renewedAtMs - remaining() < renewAfterMs) return true;
@@ -103,27 +118,43 @@ function looks(run: Run): () => Promise<boolean> {
   }
 
   async function sendInvalidations(): Promise<boolean> {
-    const endsAtMs = remaining() - invalidationsMs;
+    const endsAtMs = Math.max(remaining() - invalidationsMs, endMs);
     const mayGoOn = async () => remaining() > endsAtMs && (await isHeld());
     for (const destination of await destinationsOf('invalidation'))
-      await sendDue(run, { kind: 'invalidation', destination }, { max: Infinity, mayGoOn });
+      await reported(
+        { destination },
+        sendDue(run, { kind: 'invalidation', destination }, { max: Infinity, mayGoOn }),
+      );
     return await isHeld();
   }
 
-  async function sendMessages(perLookMax: number): Promise<void> {
+  async function sendMessages(max: number, refusedMax: number): Promise<void> {
     const fresh = new Set(await destinationsOf('message'));
     const refused = new Set(await destinationsOf('refused'));
-    const endsAtMs = remaining() - lookEveryMs;
+    const endsAtMs = Math.max(remaining() - lookEveryMs, lastTakeMs);
     const mayGoOn = async () => remaining() > endsAtMs;
-    const started = [...fresh, ...[...refused].filter((destination) => !fresh.has(destination))]
-      .filter((destination) => !sending.has(destination))
-      .map((destination) => {
-        const due = { fresh: fresh.has(destination), refused: refused.has(destination) };
-        const sent = sendTo(run, destination, due, { max: perLookMax, mayGoOn });
-        sending.set(destination, sent);
-        return sent.then(() => void sending.delete(destination));
-      });
-    if (started.length) await within(slowMs, Promise.all(started));
+    const due = [...fresh.union(refused)]
+      .filter((one) => !sending.destinations.has(one))
+      .toSorted();
+    // Those that the last look did not reach come first.
+    const turn = [...due.filter((one) => one > reached), ...due.filter((one) => one <= reached)];
+    const rest = turn.values();
+    const lane = async () => {
+      for (const destination of rest) {
+        if (!(await mayGoOn())) return;
+        reached = destination;
+        sending.destinations.add(destination);
+        const kinds = { fresh: fresh.has(destination), refused: refused.has(destination) };
+        await reported(
+          { destination },
+          sendTo(run, destination, kinds, { max, refusedMax, mayGoOn }),
+        );
+        sending.destinations.delete(destination);
+      }
+    };
+    const lanes = Array.from({ length: atOnceMax - sending.destinations.size }, lane);
+    sending.lanes.push(...lanes);
+    if (turn.length) await within(Math.min(slowMs, remaining() - reserveMs), Promise.all(lanes));
   }
 
   return async () => {
@@ -131,9 +162,30 @@ function looks(run: Run): () => Promise<boolean> {
     if (!(await isHeld())) return false;
     const { deliveriesPerMinuteMax } = await settings();
     if (!(await sendInvalidations())) return false;
-    await sendMessages(Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000));
+    await reported({}, releaseLifted(mysql));
+    const perLookMax = Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000);
+    await sendMessages(perLookMax, refusedMaxOf(number, perLookMax));
+    number += 1;
     return true;
   };
+}
+
+/** A tenth of all looks' rows together: where a look has fewer than ten, it is one row in some looks, none in others. */
+function refusedMaxOf(look: number, perLookMax: number): number {
+  const before = (count: number) => Math.ceil((count * perLookMax) / refusedShare);
+  return before(look + 1) - before(look);
+}
+
+/** One destination's failure is no other's. */
+async function reported(
+  detail: Readonly<Record<string, unknown>>,
+  work: Promise<unknown>,
+): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    reportFailure('not delivered', detail, error);
+  }
 }
 
 interface Limits {
@@ -141,20 +193,23 @@ interface Limits {
   readonly mayGoOn: () => Promise<boolean>;
 }
 
-/** Sends what is due to one destination: no more than `max` together, and what was refused before never in the way. */
+/**
+ * Sends what is due to one destination, up to `max` rows. `refusedMax` of them are kept for those that were refused
+ * before; what these do not use is for the others.
+ */
 async function sendTo(
   run: Run,
   destination: string,
   due: { readonly fresh: boolean; readonly refused: boolean },
-  { max, mayGoOn }: Limits,
+  { max, refusedMax, mayGoOn }: Limits & { readonly refusedMax: number },
 ): Promise<void> {
-  const share = due.refused ? Math.ceil(max / refusedShare) : 0;
-  const freshMax = Math.max(1, max - share);
-  const sent = due.fresh
-    ? await sendDue(run, { kind: 'message', destination }, { max: freshMax, mayGoOn })
-    : 0;
-  if (due.refused)
-    await sendDue(run, { kind: 'refused', destination }, { max: max - sent, mayGoOn });
+  const send = (kind: Kind, limit: number) =>
+    sendDue(run, { kind, destination }, { max: limit, mayGoOn });
+  const freshMax = max - (due.refused ? refusedMax : 0);
+  const fresh = due.fresh ? await send('message', freshMax) : 0;
+  if (!due.refused) return;
+  const refused = await send('refused', max - fresh);
+  if (due.fresh && fresh === freshMax) await send('message', max - fresh - refused);
 }
 
 /** Returns how many were accepted. Those that were refused do not count against the limit. */
@@ -180,7 +235,7 @@ async function sendDue(
 async function within(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const over = new Promise<void>((done) => {
-    timer = setTimeout(done, ms);
+    timer = setTimeout(done, Math.max(0, ms));
   });
   await Promise.race([work, over]).finally(() => clearTimeout(timer));
 }

@@ -20,7 +20,7 @@ const takenSeconds = { invalidation: 4, message: 30, refused: 30 } as const;
 const shortestPauseSeconds = 30;
 const longestPauseSeconds = 1_200;
 /** Larger bodies are read apart from their rows, a few at a time. */
-const smallBytesMax = 65_536;
+const smallBytesMax = 16_384;
 const reasonLengthMax = 500;
 const countedMax = 10_000;
 

@@ -3,7 +3,7 @@ import { leaseOf } from './cached.ts';
 import { issuesOf } from './config.ts';
 import { textOf, Unavailable } from './errors.ts';
 import type { Channel } from './outbox.ts';
-import { type Cache, cache } from './redis.ts';
+import { type Cache, cache, isRefusal, isReply } from './redis.ts';
 
 /** The body of an outbox row with the destination `invalidate`. */
 const Invalidation = z.object({ keys: z.array(z.string().min(1)).min(1) });
@@ -11,15 +11,20 @@ const Invalidation = z.object({ keys: z.array(z.string().min(1)).min(1) });
 /** Who has written waits so long; what is not made by then `platform/deliver-due` makes. */
 const writerTimeoutMs = 500;
 
-/** Rows whose keys are deleted by one request. */
-const rowsPerRequestMax = 50;
+/** Keys that are deleted by one request; a row that has more has a request for itself. */
+const keysPerRequestMax = 2_000;
+/** No further request begins after this much time: with the last one a portion of rows lasts up to 3.5 s. */
+const beginWithinMs = 500;
 
 /**
  * The cache, as a way out of the outbox: deletes keys and breaks the leases of who is about to fill them, so that
  * nothing which was read before is filled after. A row counts as delivered only when Redis has answered for each of
- * its keys: while it is away, or its client pauses, the rows stay due.
+ * its keys: while it is away, or its client pauses, the rows stay due. A key that Redis refuses is its row's own fault.
  */
-export function invalidation(ask: Cache = cache({ timeoutMs: writerTimeoutMs })): Channel {
+export function invalidation(
+  ask: Cache = cache({ timeoutMs: writerTimeoutMs }),
+  clock: () => number = Date.now,
+): Channel {
   return {
     takes: (destination) => destination === 'invalidate',
     send: async (_, bodies) => {
@@ -28,14 +33,14 @@ export function invalidation(ask: Cache = cache({ timeoutMs: writerTimeoutMs }))
       const rows = read.flatMap((one, index): Row[] =>
         one instanceof Error ? [] : [{ index, keys: one }],
       );
-      for (let start = 0; start < rows.length; start += rowsPerRequestMax) {
-        const part = rows.slice(start, start + rowsPerRequestMax);
-        const answers = await deleted(ask, part);
+      const endsAtMs = clock() + beginWithinMs;
+      let stopped: Error | undefined;
+      for (const [number, part] of partsOf(rows).entries()) {
+        if (number && clock() > endsAtMs) stopped ??= slow;
+        const answers = stopped ? undefined : await deleted(ask, part);
         for (const [at, { index }] of part.entries())
-          errors[index] = answers ? answers[at] : noAnswer;
-        if (answers) continue;
-        for (const { index } of rows.slice(start + part.length)) errors[index] = unasked;
-        break;
+          errors[index] = answers ? answers[at] : (stopped ?? noAnswer);
+        if (!answers) stopped ??= unasked;
       }
       return errors;
     },
@@ -44,6 +49,22 @@ export function invalidation(ask: Cache = cache({ timeoutMs: writerTimeoutMs }))
 
 const noAnswer = new Unavailable('The cache did not answer.');
 const unasked = new Unavailable('The cache was not asked: it did not answer before.');
+const slow = new Unavailable('The cache was not asked: it was slow before.');
+
+function partsOf(rows: readonly Row[]): Row[][] {
+  const parts: Row[][] = [];
+  let count = 0;
+  for (const row of rows) {
+    const last = parts.at(-1);
+    count += row.keys.length;
+    if (last && count <= keysPerRequestMax) last.push(row);
+    else {
+      parts.push([row]);
+      count = row.keys.length;
+    }
+  }
+  return parts;
+}
 
 interface Row {
   readonly index: number;
@@ -60,7 +81,7 @@ function keysIn(body: string): readonly string[] | Error {
   }
 }
 
-/** For each row its error; undefined where the cache as a whole is away. Of a cluster a part may be. */
+/** For each row its error; undefined where the cache answers nothing at all. Of a cluster a part may be unavailable. */
 async function deleted(
   ask: Cache,
   rows: readonly Row[],
@@ -70,7 +91,12 @@ async function deleted(
       rows.map(({ keys }) => Promise.all(keys.map((key) => redis.del(key, leaseOf(key))))),
     );
     const errors = settled.map((one) => (one.status === 'rejected' ? one.reason : undefined));
-    if (errors.every((error) => error !== undefined)) throw errors[0];
-    return errors.map((cause) => cause && new Unavailable(textOf(cause), { cause }));
+    if (errors.every((error) => error !== undefined && !isReply(error))) throw errors[0];
+    return errors.map((cause) => cause && errorOf(cause));
   });
 }
+
+const errorOf = (cause: unknown): Error =>
+  isRefusal(cause)
+    ? new Error(`The cache refused a key: ${textOf(cause)}`, { cause })
+    : new Unavailable(textOf(cause), { cause });

@@ -100,13 +100,13 @@ export function cache({
     } catch (error) {
       // Its secret is still being read, at a cold start: that says nothing of the cache, and goes on.
       if (error instanceof Late && !asked) return undefined;
-      if (isRefusal(error)) failures = 0;
+      if (isReply(error)) failures = 0;
       else {
         failures += 1;
         quietUntil = clock() + quietMs;
         if (asked) renew(asked);
       }
-      reportFailure(isRefusal(error) ? 'cache refused' : 'cache away', {}, told(error));
+      reportFailure(isReply(error) ? 'cache refused' : 'cache away', {}, told(error));
       return undefined;
     }
   };
@@ -142,8 +142,19 @@ async function inTime<Answer>(work: Promise<Answer>, timeoutMs: number): Promise
   }
 }
 
-/** A command that Redis itself refused; the gateway's own errors are worded otherwise. */
-const isRefusal = (error: unknown): boolean => textOf(error).startsWith('Command failed: ');
+const replyPrefix = 'Command failed: ';
+/** Whether Redis itself answered a command with an error; the gateway's own errors are worded otherwise. */
+export const isReply = (error: unknown): boolean => textOf(error).startsWith(replyPrefix);
+
+/** With these Redis, or Upstash, says that it cannot carry out any such command at the moment. */
+const stateReplies =
+  /^(ASK|BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|MOVED|NOAUTH|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNKILLABLE|WRONGPASS|ERR max) /;
+
+/** Whether Redis refused a command for what it is: the same will be refused again. What has no code is the gateway's. */
+export function isRefusal(error: unknown): boolean {
+  const reply = textOf(error).slice(replyPrefix.length);
+  return isReply(error) && /^[A-Z]{2,} /.test(reply) && !stateReplies.test(reply);
+}
 
 /** Without the commands that Upstash's client adds to the text: they hold keys and values. */
 const told = (error: unknown): Error => new Error(textOf(error).split(', command was: ')[0]);

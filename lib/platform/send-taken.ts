@@ -5,7 +5,7 @@ import { reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 import { type Deliver, deliverRows, type OutboxRow } from './outbox.ts';
 import type { PlatformTables } from './schema.ts';
-import { isMissingQueue, messageBytesMax, tooLarge, whyUnsendable } from './send.ts';
+import { isForbidden, isMissingQueue, messageBytesMax, tooLarge, whyUnsendable } from './send.ts';
 
 /** What large bodies of a portion may have together, so that a portion of them fits into memory. */
 const bytesAtOnceMax = 8 * 1_048_576;
@@ -91,16 +91,25 @@ async function sendPart({ mysql, deliver }: Deps, rows: OutboxRow[], refused: Re
   for (const row of sendable) {
     const error = errors.get(row.id);
     if (gone.has(row.id) || (error && isUnavailable(error))) continue;
-    refused.push({ row, reason: error ? mask(textOf(error)) : 'It was not accepted.' });
+    refused.push({ row, reason: error ? reasonOf(error) : 'It was not accepted.' });
   }
   return { accepted: sent.length, isStopped: !sent.length && isOfAll(sendable, errors) };
 }
 
-/** The row is not to blame: the same may be sent a moment later. A queue that is not there may never come. */
-const isUnavailable = (error: Error): boolean => isAway(error) && !isMissingQueue(error);
+function reasonOf(error: Error): string {
+  const why = isUnreachable(error) ? 'No such queue of this deployment, or no permission: ' : '';
+  return why + mask(textOf(error));
+}
 
-/** One error for all rows is the destination's. */
+/** No such queue, or none that we may use, which AWS does not tell apart for a role that names its queues. */
+const isUnreachable = (error: Error): boolean => isMissingQueue(error) || isForbidden(error);
+
+/** The row is not to blame: the same may be sent a moment later. A queue that is not there may never come. */
+const isUnavailable = (error: Error): boolean => isAway(error) && !isUnreachable(error);
+
+/** One error for several rows is the destination's; what one row is refused for says nothing of the others. */
 function isOfAll(rows: readonly OutboxRow[], errors: ReadonlyMap<string, Error>): boolean {
   const distinct = new Set(rows.map(({ id }) => errors.get(id)));
-  return distinct.size === 1 || [...distinct].some((error) => error && isUnavailable(error));
+  if (rows.length > 1 && distinct.size === 1) return true;
+  return [...distinct].some((error) => error && (isUnavailable(error) || isUnreachable(error)));
 }

@@ -200,3 +200,8 @@ async function urlNamed(name: string): Promise<string> {
 /** Whether an error, or what caused it, says that there is no such queue. */
 export const isMissingQueue = (error: unknown): boolean =>
   error instanceof Error && (error instanceof QueueDoesNotExist || isMissingQueue(error.cause));
+
+/** Whether an error, or what caused it, says that we may not use a queue or the bus: its right may be granted later. */
+export const isForbidden = (error: unknown): boolean =>
+  error instanceof Error &&
+  (/AccessDenied|NotAuthorized/.test(error.name) || isForbidden(error.cause));

@@ -1,4 +1,5 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { holders } from './held-rows.ts';
 import type { ReportState } from './inputs.ts';
 import type { PlatformTables } from './schema.ts';
 import { isFamily, listedName, type Switches } from './switches.ts';
@@ -11,6 +12,8 @@ interface StateDeps {
 
 /** What is due is sent within seconds; after this long something keeps it from being sent. */
 const overdueSeconds = 60;
+/** No count reads more rows, so that a full outbox is reported within the time of a statement. */
+const countedMax = 10_000;
 
 /**
  * How far behind everything is that stands in our own tables: scans, outbox, claims, switches. Ages
@@ -31,52 +34,56 @@ export async function reportState({ mysql, known }: StateDeps, { allSwitches }: 
 
 /**
  * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once;
- * `refused`, where there is any, what was refused for a reason of its own, due or not.
+ * `refused`, where there is any, what was refused for a reason of its own, due or not. Where `more` is true a count of
+ * ten thousand stands for more; `postponed` and `waiting` are those of the next ten thousand rows.
  */
 async function outbox(mysql: Kysely<PlatformTables>) {
+  const due = sql`held_by is null and due_at <= now(3)`;
+  const overdue = sql`held_by is null and due_at <= now(3) - interval ${overdueSeconds} second`;
   const { rows } = await sql<Record<string, string | null>>`
-    select coalesce(sum(held_by is null and due_at <= now(3)), 0) due,
-      coalesce(sum(held_by is null and due_at <= now(3) - interval ${overdueSeconds} second), 0)
-        overdue,
-      timestampdiff(second, min(if(held_by is null and due_at <= now(3), due_at, null)), now(3))
-        oldest,
-      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is not null), 0)
-        postponed,
-      coalesce(sum(held_by is null and due_at > now(3) and attempts = 0 and dedupe_key is null), 0)
-        waiting,
-      coalesce(sum(attempts > 0), 0) refused,
-      coalesce(sum(held_by is not null), 0) held
-    from signalbox.outbox`.execute(mysql);
+    select ${countOf('by_due', due)} due, ${countOf('by_due', overdue)} overdue,
+      (select timestampdiff(second, due_at, now(3)) from signalbox.outbox force index (by_due)
+        where ${due} order by due_at limit 1) oldest,
+      ${countOf('by_kind', sql`kind = 'refused'`)} refused,
+      ${countOf('by_due', sql`held_by is not null`)} held,
+      coalesce(sum(attempts = 0 and dedupe_key is not null), 0) postponed,
+      coalesce(sum(attempts = 0 and dedupe_key is null), 0) waiting, count(*) next
+    from (
+      select attempts, dedupe_key from signalbox.outbox force index (by_due)
+      where held_by is null and due_at > now(3) order by due_at limit ${countedMax}
+    ) some`.execute(mysql);
   const counts = rows[0] ?? {};
-  const refused = Number(counts['refused']);
+  const count = (name: string) => Number(counts[name]);
+  const more = ['due', 'refused', 'held', 'next'].some((name) => count(name) >= countedMax);
   return {
-    due: Number(counts['due']),
-    overdue: Number(counts['overdue']),
-    oldestDueSeconds: counts['oldest'] == null ? null : Number(counts['oldest']),
-    postponed: Number(counts['postponed']),
-    waiting: Number(counts['waiting']),
-    ...(refused && { refused }),
-    held: Number(counts['held']),
+    due: count('due'),
+    overdue: count('overdue'),
+    oldestDueSeconds: counts['oldest'] == null ? null : count('oldest'),
+    postponed: count('postponed'),
+    waiting: count('waiting'),
+    ...(count('refused') && { refused: count('refused') }),
+    held: count('held'),
+    ...(more && { more }),
   };
 }
 
+/** Reads no more rows than it counts. */
+const countOf = (index: 'by_due' | 'by_kind', where: RawBuilder<unknown>) =>
+  sql`(select count(*) from (
+    select 1 from signalbox.outbox force index (${sql.ref(index)}) where ${where} limit ${countedMax}) counted)`;
+
+/** `since` is when the earliest of the counted rows was written. */
 async function held(mysql: Kysely<PlatformTables>) {
-  const rows = await mysql
-    .selectFrom('signalbox.outbox')
-    .select(({ fn, ref }) => [
-      ref('held_by').as('held_by'),
-      fn.countAll<string>().as('rows'),
-      fn.min('created_at').as('since'),
-    ])
-    .where('held_by', 'is not', null)
-    .groupBy('held_by')
-    .orderBy('held_by')
-    .execute();
-  return rows.map(({ held_by, rows: count, since }) => ({
-    switch: held_by,
-    rows: Number(count),
-    since,
-  }));
+  const found: { readonly switch: string; readonly rows: number; readonly since: string }[] = [];
+  for (const { name } of await holders(mysql)) {
+    const { rows } = await sql<{ rows: string; since: string }>`
+      select count(*) \`rows\`, min(created_at) since from (
+        select created_at from signalbox.outbox force index (by_due)
+        where held_by = ${name} order by due_at limit ${countedMax}
+      ) some`.execute(mysql);
+    for (const row of rows) found.push({ switch: name, rows: Number(row.rows), since: row.since });
+  }
+  return found;
 }
 
 async function scans(mysql: Kysely<PlatformTables>) {

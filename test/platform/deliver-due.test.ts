@@ -346,3 +346,141 @@ test('a look that takes long renews its lease: nobody else delivers meanwhile', 
   expect(leases).toHaveLength(4);
   expect(Math.min(...leases)).toBeGreaterThan(5);
 });
+
+test('a run with five seconds left begins no take that would outlast it, however many invalidations are due', async () => {
+  await flood(4_000, "'invalidate'", '{"keys":["a"]}');
+  await due(1);
+  for (const seconds of [5.1, 6.2]) {
+    const answer = await deliver(
+      seconds,
+      () => {},
+      6000,
+      async (rows) => [...rows],
+      () => 1_500,
+    );
+    expect(answer.leftMs).toBeGreaterThanOrEqual(1_000);
+    expect(answer).toMatchObject({ measured: { 'rows refused': 0 } });
+  }
+});
+
+test('a run ends before its time-out, and measures, when a destination does not answer', async () => {
+  await due(1);
+  const endMs = Date.now() + 5_200;
+  const remaining = () => endMs - Date.now();
+  const answer = await deliverDue(
+    {
+      mysql: db,
+      deliver: () => new Promise(() => {}),
+      settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+      pause: (ms) => new Promise((done) => setTimeout(done, ms)),
+    },
+    { remaining },
+  );
+  expect(remaining()).toBeGreaterThan(300);
+  expect(answer).toMatchObject({ outcome: 'nothing due', measured: { 'rows refused': 0 } });
+  expect(await rowsOf('select held_until <= now(3) free from signalbox.claim')).toEqual([
+    { free: '1' },
+  ]);
+});
+
+test.each(['queue:test/broken', 'invalidate'])(
+  'a database error for rows of %s is reported, and the other destinations are sent to in each look',
+  async (broken) => {
+    await due(1, { destination: broken });
+    await due(300);
+    await run(
+      `create trigger signalbox.broken before update on signalbox.outbox for each row
+       begin if new.destination = '${broken}' then signal sqlstate '45000'; end if; end`,
+    );
+    const atMs: number[] = [];
+    try {
+      const lines = await logged(async () => {
+        const answer = await deliver(10, (_, ms) => atMs.push(ms));
+        expect(answer).toMatchObject({ delivered: 300, measured: { 'rows refused': 0 } });
+      }, process.stderr);
+      expect(lines.filter(({ destination }) => destination === broken)).toHaveLength(3);
+    } finally {
+      await run('drop trigger signalbox.broken');
+    }
+    expect(atMs).toEqual([0, 2_000]);
+    expect(await rowsOf('select destination from signalbox.outbox')).toEqual([
+      { destination: broken },
+    ]);
+  },
+);
+
+test('with the smallest limit every tenth row is one that was refused before, and fresh ones go beside it', async () => {
+  await due(3);
+  await run("update signalbox.outbox set attempts = 1, reason = 'refused'");
+  await due(100);
+  const atMs: number[] = [];
+  await deliver(65, (_, ms) => atMs.push(ms), 30);
+  expect(atMs).toHaveLength(30);
+  expect(new Set(atMs).size).toBe(30);
+  expect(await rowsOf("select count(*) n from signalbox.outbox where kind = 'refused'")).toEqual([
+    { n: '0' },
+  ]);
+});
+
+test('with the smallest limit rows that are refused one after the other delay no good row of their queue', async () => {
+  for (let n = 0; n < 12; n++)
+    await run(
+      `insert into signalbox.outbox (destination, body, due_at)
+       values ('queue:test/greet-later', '', now(3) - interval 60 second)`,
+    );
+  await run("update signalbox.outbox set body = 'the consumer refuses it'");
+  await due(1);
+  const refusing: Deliver = async (rows, refused) => {
+    const bad = rows.filter(({ body }) => !body.startsWith('{'));
+    for (const row of bad) refused?.(row, new Error('It is refused.'));
+    return rows.filter(({ body }) => body.startsWith('{'));
+  };
+  const atMs: number[] = [];
+  const note = (rows: readonly OutboxRow[], ms: number) => {
+    if (rows.some(({ body }) => body.startsWith('{'))) atMs.push(ms);
+  };
+  await deliver(6, note, 30, refusing);
+  expect(atMs).toEqual([0]);
+});
+
+test('more destinations than are sent to side by side all have their turn in one look', async () => {
+  await flood(1_000, "concat('queue:test/many-', a.id % 40)");
+  let atOnce = 0;
+  let most = 0;
+  const sent = new Set<string>();
+  await deliver(
+    6,
+    () => {},
+    6000,
+    async (rows) => {
+      most = Math.max(most, ++atOnce);
+      await new Promise((done) => setTimeout(done, 100));
+      atOnce--;
+      sent.add(rows[0]?.destination ?? '');
+      return [...rows];
+    },
+  );
+  expect(sent.size).toBe(40);
+  expect(most).toBeLessThanOrEqual(8);
+});
+
+test('rows that a lifted switch still holds, after a crash of who lifted it, are released by each look', async () => {
+  await due(2_500);
+  await run("update signalbox.outbox set held_by = 'charging'");
+  await run(
+    "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'on', 'a', 'b')",
+  );
+  const sent = new Map<number, number>();
+  const note = (rows: readonly OutboxRow[], ms: number) =>
+    sent.set(ms, (sent.get(ms) ?? 0) + rows.length);
+  await deliver(10, note, 1_000_000);
+  expect([...sent]).toEqual([
+    [0, 1_000],
+    [2_000, 1_000],
+    [4_000, 500],
+  ]);
+  await due(1);
+  await run("update signalbox.outbox set held_by = 'charging'");
+  await run("update signalbox.switch set state = 'off'");
+  expect(await deliver(6, note)).toMatchObject({ delivered: 0 });
+});

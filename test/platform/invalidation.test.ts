@@ -161,3 +161,112 @@ test('the cache is away for ten minutes: nothing is lost, and all is invalidated
   expect(await there(count)).toBe(0);
   expect(asked).toBeGreaterThan(60);
 }, 60_000);
+
+test('a slow cache keeps neither messages nor the lease waiting: a look asks it again only while there is time', async () => {
+  const keys = Array.from({ length: 20 }, (_, n) => `test:slow:${n}`);
+  await run(
+    `insert into signalbox.outbox (destination, body, due_at)
+       with recursive n as (select 1 id union all select id + 1 from n where id < 500)
+       select 'invalidate', ?, now(3) from n`,
+    [JSON.stringify({ keys })],
+  );
+  await run(
+    "insert into signalbox.outbox (destination, body, due_at) values ('event:a/b', '{}', now(3))",
+  );
+  let nowMs = 0;
+  let requests = 0;
+  const pass = async (ms: number) => {
+    nowMs += ms;
+    await run('update signalbox.claim set held_until = held_until - interval ? microsecond', [
+      ms * 1_000,
+    ]);
+    await run('update signalbox.outbox set due_at = due_at - interval ? microsecond', [ms * 1_000]);
+  };
+  const slow: Cache = async (question) => {
+    requests += 1;
+    await pass(2_500);
+    return await cache(question);
+  };
+  let messageMs = 0;
+  const leases: number[] = [];
+  const ways = deliverBy(
+    invalidation(slow, () => nowMs),
+    {
+      takes: (destination) => destination.startsWith('event:'),
+      send: async (_, bodies) => {
+        messageMs = nowMs;
+        return bodies.map(() => undefined);
+      },
+    },
+  );
+  const answer = await deliverDue(
+    {
+      mysql: db,
+      deliver: async (rows, refused) => {
+        const accepted = await ways(rows, refused);
+        const [lease] = await rowsOf(
+          'select timestampdiff(microsecond, now(3), held_until) / 1e6 seconds from signalbox.claim',
+        );
+        leases.push(Number(lease?.['seconds']));
+        return accepted;
+      },
+      settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
+      pause: pass,
+    },
+    { remaining: () => 65_000 - nowMs },
+  );
+  expect(answer).toMatchObject({ outcome: 'delivered', delivered: 501 });
+  expect(requests).toBeLessThanOrEqual(6);
+  expect(messageMs).toBeLessThan(10_000);
+  expect(Math.min(...leases)).toBeGreaterThan(1);
+});
+
+test('a row whose key Redis refuses is refused by itself, and those due beside it are made', async () => {
+  await put(2);
+  // Key and lease are of different slots: an inner brace ends the slot's part of the lease's name early.
+  const refused = Array.from({ length: 60 }, (_, n) => JSON.stringify({ keys: [`bad{${n}}`] }));
+  const errors = await invalidation(cache).send('invalidate', [...refused, bodyOf(0)]);
+  expect(await there(1)).toBe(0);
+  expect(errors.at(-1)).toBe(undefined);
+  for (const error of errors.slice(0, -1)) {
+    expect(error?.message).toContain('CROSSSLOT');
+    expect(isAway(error)).toBe(false);
+  }
+  const alone = await invalidation(cache).send('invalidate', refused);
+  expect(alone.map((error) => isAway(error))).toEqual(refused.map(() => false));
+});
+
+test.each([
+  'CLUSTERDOWN The cluster is down',
+  'LOADING Redis is loading the dataset in memory',
+  "READONLY You can't write against a read only replica.",
+  'WRONGPASS invalid or missing auth token',
+  'ERR max daily request limit exceeded.',
+  'Connection is closed.',
+])('%s is no refusal of a row: the cache is unavailable', async (reply) => {
+  const answering: Cache = async (question) => {
+    const del = async () => Promise.reject(new Error(`Command failed: ${reply}`));
+    return await question({ del } as never);
+  };
+  const [error] = await invalidation(answering).send('invalidate', [bodyOf(0)]);
+  expect(isAway(error)).toBe(true);
+});
+
+test('rows with many keys go in requests of up to two thousand', async () => {
+  const sizes: number[] = [];
+  const counting: Cache = async (question) => {
+    let size = 0;
+    const del = async () => {
+      size += 1;
+      return 1;
+    };
+    const answer = await question({ del } as never);
+    sizes.push(size);
+    return answer;
+  };
+  const keys = Array.from({ length: 500 }, (_, n) => named(n));
+  const bodies = Array.from({ length: 9 }, () => JSON.stringify({ keys }));
+  const errors = await invalidation(counting).send('invalidate', bodies);
+  expect(errors).toEqual(bodies.map(() => undefined));
+  expect(sizes).toEqual([2_000, 2_000, 500]);
+});

@@ -5,13 +5,15 @@ import { bus } from '../../lib/platform/bus.ts';
 import { isAway } from '../../lib/platform/errors.ts';
 import { event } from '../../lib/platform/event.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
-import { commit, deliverBy, queues, toBus, toQueue } from '../../lib/platform/outbox.ts';
+import { resourceName } from '../../lib/platform/names.ts';
+import { anyQueue, commit, deliverBy, queues, toBus, toQueue } from '../../lib/platform/outbox.ts';
 import { queue } from '../../lib/platform/queue.ts';
 import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { sendEntries } from '../../lib/platform/send.ts';
-import { resetDatabases, rowsOf } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { deliver } from '../support/deliveries.ts';
 import { faultyAws } from '../support/faulty-aws.ts';
-import { take, testQueue } from '../support/queues.ts';
+import { namedQueue, take, testQueue } from '../support/queues.ts';
 
 const line = await faultyAws();
 const numbers = queue('test/number', z.object({ n: z.int() }));
@@ -151,3 +153,38 @@ test('large events go in requests of their own', async () => {
   expect(errors.map((error) => error !== undefined)).toEqual(all.map((n) => n % 2 === 0));
   vi.unstubAllEnvs();
 });
+
+const denied = { status: 403, type: 'com.amazon.coral.service#AccessDeniedException' };
+const permitted = queue('test/permitted', z.object({ n: z.int() }));
+
+test.each([
+  [
+    'whose URL may not be read, as it is for a role that does not name it,',
+    { ofUrl: true },
+    anyQueue,
+  ],
+  ['to which may not be sent', {}, () => queues(permitted)],
+] as const)(
+  'a row for a queue %s keeps that as its reason, and goes once it is permitted',
+  async (_, kind, channel) => {
+    await resetDatabases();
+    const permittedUrl = await namedQueue(resourceName(permitted.id));
+    vi.stubEnv('QUEUE_TEST_PERMITTED', line.url + new URL(permittedUrl).pathname);
+    await run(
+      `insert into signalbox.outbox (destination, body, due_at)
+       values ('queue:test/permitted', '{"n":1}', now(3))`,
+    );
+    line.faults.push({ ...denied, ...kind });
+    const send = deliverBy(channel());
+    vi.unstubAllEnvs();
+    const look = () => deliver(6, () => {}, 6000, send);
+    expect(await look()).toMatchObject({ delivered: 0, measured: { 'rows refused': 1 } });
+    const reason = /^No such queue of this deployment, or no permission: .*refused/;
+    expect(await rowsOf('select attempts, kind, reason from signalbox.outbox')).toEqual([
+      { attempts: 1, kind: 'refused', reason: expect.stringMatching(reason) },
+    ]);
+    await run('update signalbox.outbox set due_at = now(3)');
+    expect(await look()).toMatchObject({ delivered: 1 });
+    expect((await take(permittedUrl)).map(({ Body }) => Body)).toEqual(['{"n":1}']);
+  },
+);

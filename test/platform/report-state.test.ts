@@ -2,7 +2,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { brokerSwitches } from '../../lib/broker/switches.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';
-import { resetDatabases, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
+import { flood } from '../support/deliveries.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
 const { handler } = await import('../../functions/platform/report-state.ts');
@@ -105,3 +106,30 @@ test('every kill switch is named when all are asked for: what it stops, and who 
     stops: 'nothing: there is no such switch',
   });
 });
+
+test('report-state counts up to ten thousand rows of each state, and reads no others', async () => {
+  await flood(60_000, "'queue:a/b'");
+  await run("update signalbox.outbox set held_by = 'charging' order by id limit 25000");
+  await run(
+    'update signalbox.outbox set due_at = now(3) + interval 1 hour where held_by is null order by id limit 15000',
+  );
+  await run(
+    'update signalbox.outbox set attempts = 1 where held_by is null order by id desc limit 3',
+  );
+  await run(
+    'update signalbox.outbox set due_at = due_at - interval 60 second where due_at < now(3)',
+  );
+  const read = async () => {
+    const [row] = await rowsOf("show global status like 'Innodb_rows_read'");
+    return Number(row?.['Value']);
+  };
+  const before = await read();
+  const { outbox, held } = await report();
+  // Due, overdue, held, held by that switch, and those that are due next.
+  expect((await read()) - before).toBeLessThan(55_000);
+  expect(outbox).toMatchObject({
+    ...{ due: 10_000, overdue: 10_000, held: 10_000, refused: 3, more: true },
+    ...{ postponed: 0, waiting: 10_000 },
+  });
+  expect(held).toMatchObject([{ switch: 'charging', rows: 10_000 }]);
+}, 60_000);

@@ -1,13 +1,22 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import * as z from 'zod';
 import { Input as SynchronisationInput } from '../../lib/broker/extensions.ts';
 import { brokerSwitches } from '../../lib/broker/switches.ts';
+import { Postponed } from '../../lib/platform/errors.ts';
+import { releaseIfOn } from '../../lib/platform/held-rows.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { postpone } from '../../lib/platform/outbox.ts';
+import { queue } from '../../lib/platform/queue.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { root } from '../../local/root.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
 const { handler } = await import('../../functions/platform/set-switch.ts');
+
+const db = mysql<PlatformTables>('mysql');
 
 type Input = { name: string; state: string; by: string; why: string };
 const sample = (state: 'off' | 'on') => eventOf<Input>('platform/set-switch', state);
@@ -25,6 +34,21 @@ async function hold(body: string, heldBy: string | null): Promise<void> {
     [body, heldBy],
   );
 }
+
+/** Rows that `charging` holds, by the numbers in their bodies. */
+async function holdMany(count: number): Promise<void> {
+  await run(
+    `set session cte_max_recursion_depth = 100000;
+     insert into signalbox.outbox (destination, body, due_at, held_by)
+       with recursive n as (select 1 id union all select id + 1 from n where id < ?)
+       select 'queue:call/charge-call', id, now(3) + interval id * 1000 microsecond, 'charging' from n`,
+    [count],
+  );
+}
+const heldRows = async () =>
+  Number(
+    (await rowsOf('select count(*) n from signalbox.outbox where held_by is not null'))[0]?.['n'],
+  );
 
 beforeEach(resetDatabases);
 
@@ -171,4 +195,52 @@ test.each([
   const input = { ...sample('off'), [field]: value };
   await expect(handler(input, contextOf())).rejects.toThrow(`The input is not valid: ${field}: `);
   expect([await switches(), await trail()]).toEqual([[], []]);
+});
+
+test('a switch that holds fifty thousand rows is lifted in portions, and none stays held', async () => {
+  await set('off');
+  await holdMany(50_000);
+  expect(await set('on')).toEqual({ outcome: 'on', before: 'off', released: 50_000 });
+  expect(await heldRows()).toBe(0);
+  expect((await trail()).at(-1)?.['detail']).toEqual({
+    ...{ name: 'charging', before: 'off', released: 1_000, more: true },
+  });
+}, 60_000);
+
+test('a crash between two portions leaves the switch lifted; the next call releases the rest', async () => {
+  await set('off');
+  await holdMany(2_500);
+  // The second portion meets a row that cannot be changed.
+  await run(
+    `create trigger signalbox.crash before update on signalbox.outbox for each row
+     begin if new.body = '1500' then signal sqlstate '45000'; end if; end`,
+  );
+  try {
+    await expect(set('on')).rejects.toThrow();
+  } finally {
+    await run('drop trigger signalbox.crash');
+  }
+  expect(await switches()).toMatchObject([{ state: 'on' }]);
+  expect(await heldRows()).toBe(1_500);
+  expect(await set('on')).toEqual({ outcome: 'on', before: 'on', released: 1_500 });
+  expect(await heldRows()).toBe(0);
+});
+
+test('a message that a consumer postpones between two portions is not held, and one under the switch turned off again is', async () => {
+  await set('off');
+  await holdMany(2_500);
+  const later = new Postponed(new Date(Date.now() + 3_600_000), 'charging is off', {
+    heldBy: 'charging',
+  });
+  // A look of the switch that is a moment old still says that it is off, at each portion.
+  await run(
+    "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'on', 'a', 'b') on duplicate key update state = 'on'",
+  );
+  await postpone(db, queue('call/charge-call', z.unknown()), 'late', later);
+  expect(await rowsOf("select held_by from signalbox.outbox where body = 'late'")).toEqual([
+    { held_by: null },
+  ]);
+  await set('off');
+  expect(await db.transaction().execute((trx) => releaseIfOn(trx, 'charging'))).toBe(0);
+  expect(await heldRows()).toBe(2_500);
 });

@@ -12,6 +12,8 @@ export interface Fault {
   readonly status?: number;
   /** What the service calls the error of that status; else it throttles. */
   readonly type?: string;
+  /** It meets a request for a queue's URL; else one of a batch. */
+  readonly ofUrl?: true;
 }
 
 /**
@@ -41,7 +43,8 @@ async function pass(
   const message: Json = JSON.parse(body);
   const entries = message['Entries'] as Json[] | undefined;
   const type = { 'content-type': 'application/x-amz-json-1.0' };
-  const fault = entries ? (faults.shift() ?? {}) : {}; // Only batches meet with faults.
+  const meets = message['QueueName'] ? faults[0]?.ofUrl : entries;
+  const fault = meets ? (faults.shift() ?? {}) : {};
   if (fault.status) {
     response.writeHead(fault.status, type);
     const { type: __type = 'ThrottlingException' } = fault;

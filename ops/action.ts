@@ -1,4 +1,5 @@
 import { userInfo } from 'node:os';
+import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
 import { type Letter, remove, send } from './letters.ts';
 import type { Drained, Target } from './target.ts';
@@ -22,16 +23,27 @@ export interface Moved {
   readonly others: number;
   /** Redriven, and set aside again already: they are not sent a second time. */
   readonly cameBack: number;
-  /**
-   * Refused by SQS; they stay where they are, or, where only the deletion was refused, lie in both
-   * queues.
-   */
+  /** Refused by SQS. */
   readonly failed: number;
+  /** Of these, letters that were sent and whose deletion was refused: they are on both queues. */
+  readonly onBoth: number;
 }
 
 interface MoveDeps extends Omit<WalkDeps, 'sqs'> {
   readonly target: Target;
 }
+
+const recordAction = 'platform/record-action';
+
+const entryOf = ({ what, why, by }: Pick<Move, 'what' | 'why' | 'by'>) => ({
+  by: by ?? userInfo().username,
+  what: `dead/${what}`,
+  why,
+});
+
+/** Throws `Mistake` where the audit trail would not take who does it, and why. */
+export const checkAction = (move: Pick<Move, 'what' | 'why' | 'by'>): void =>
+  checkOptions(recordAction, { ...entryOf(move), detail: {} });
 
 /**
  * Redrives or drops the wanted letters of one queue. The audit trail says so before the first
@@ -48,11 +60,10 @@ export async function move(
   const note = async (facts: Readonly<Record<string, unknown>>) => {
     if (dryRun) return;
     const detail = { id: queue.id, ...(reason !== undefined && { reason }), ...facts };
-    const entry = { by: by ?? userInfo().username, what: `dead/${what}`, why, detail };
-    await invoke(target, 'platform/record-action', entry);
+    await invoke(target, recordAction, { ...entryOf({ what, why, by }), detail });
   };
   const sentIds = new Set<string>();
-  const moved = { done: 0, others: 0, cameBack: 0, failed: 0 };
+  const moved = { done: 0, others: 0, cameBack: 0, failed: 0, onBoth: 0 };
 
   await note({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
   try {
@@ -70,7 +81,8 @@ export async function move(
     });
     return { moved, walked };
   } finally {
-    await note({ phase: 'ended', ...moved });
+    const { onBoth, ...counts } = moved;
+    await note({ phase: 'ended', ...counts, ...(onBoth && { onBoth }) });
   }
 
   /** Deletes only what the live queue has: a crash in between sends twice, and never loses. */
@@ -78,6 +90,9 @@ export async function move(
     if (what === 'drop') return await remove(sqs, queue.dead, letters);
     const sent = await send(sqs, queue.live, letters);
     for (const id of sent.values()) sentIds.add(id);
-    return await remove(sqs, queue.dead, [...sent.keys()]);
+    moved.onBoth += sent.size;
+    const gone = await remove(sqs, queue.dead, [...sent.keys()]);
+    moved.onBoth -= gone.length;
+    return gone;
   }
 }

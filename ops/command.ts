@@ -151,6 +151,10 @@ function countOf(name: Option, text: string | undefined): number | undefined {
   throw new Mistake(`--${name} ${text}: expected a positive number.`);
 }
 
+/** Says on what a command acts that changes something: it calls this before its first change. */
+export const sayTarget = ({ target, printError }: Here): void =>
+  printError(`This acts on ${target.place}.`);
+
 /** The one word after the command. */
 export function oneWord({ words }: Said, what: string): string {
   const [word, ...others] = words;

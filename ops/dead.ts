@@ -1,7 +1,7 @@
 import { mask, maskedValue } from '../lib/platform/mask.ts';
 import { table } from '../local/progress.ts';
-import { type Move, type Moved, move } from './action.ts';
-import { type Command, type Here, oneWord, type Said } from './command.ts';
+import { checkAction, type Move, type Moved, move } from './action.ts';
+import { type Command, type Here, oneWord, type Said, sayTarget } from './command.ts';
 import { heldText } from './holders.ts';
 import { type Letter, sizeOf } from './letters.ts';
 import { Mistake } from './mistake.ts';
@@ -115,7 +115,7 @@ ${lookHelp}`,
   },
 };
 
-/** What ended a walk before all letters were looked at, and how to go on; nothing where none did. */
+/** What ended a walk before all letters were looked at, and what to do; nothing where none did. No walk marks its place. */
 function limitText({ end, looked, of }: Walked): string | undefined {
   const part = `Looked at ${inWords(looked)} of about ${inWords(of)} letters`;
   if (end === 'letters')
@@ -123,7 +123,7 @@ function limitText({ end, looked, of }: Walked): string | undefined {
       ? `${part}, the limit: --look ${Math.min(Math.max(of, looked * 2), lookLimit)} looks at more.`
       : `${part}, more than which SQS does not hide: redrive or drop some of these first.`;
   if (end === 'seconds')
-    return `${part} in ${lookSeconds} s, after which others see them again: run it again to go on.`;
+    return `${part} in ${lookSeconds} s, after which others see them again. Run it again: it begins again, and SQS may give others first.`;
   return undefined;
 }
 
@@ -174,10 +174,12 @@ async function moveAll(
   const { reason, max, dryRun, why, by, wait } = said;
   const { target, print, signal } = here;
   if (!dryRun && !why) throw new Mistake(`dead ${what} needs --why, for the audit trail.`);
+  if (!dryRun) checkAction({ what, why, by });
   const wish = { what, reason, max, dryRun, look: lookOf(said), why, by };
   const wants = (letter: Letter) => matches(letter, reason);
   const rows: [id: string, moved: Moved][] = [];
   const undone: string[] = [];
+  sayTarget(here);
   for (const queue of queues) {
     if (signal.aborted) break;
     if (wait) await waitUntilFree({ ...here, sqs: target.sqs }, queue.dead);
@@ -205,8 +207,13 @@ async function moveAll(
       ),
     );
   if (signal.aborted) throw new Error(endedEarly);
-  const failed = rows.reduce((sum, [, moved]) => sum + moved.failed, 0);
+  const both = rows.reduce((sum, [, moved]) => sum + moved.onBoth, 0);
+  const failed = rows.reduce((sum, [, moved]) => sum + moved.failed, 0) - both;
   if (failed) undone.push(`SQS refused ${failed} of them; they lie where they lay.`);
+  if (both)
+    undone.push(
+      `${both} of them were sent, but SQS refused to delete them: they are on both queues. Redrive them again, or drop them.`,
+    );
   if (undone.length) throw new Error(undone.join('\n'));
 }
 

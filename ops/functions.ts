@@ -4,11 +4,12 @@ import { resolve } from 'node:path';
 import { table } from '../local/progress.ts';
 import { agesOf } from './ages.ts';
 import { tablesOf } from './answers.ts';
-import { type Command, type Here, oneWord } from './command.ts';
-import { checkInput, explainInput } from './inputs.ts';
+import { type Command, type Here, oneWord, sayTarget } from './command.ts';
+import { checkInput, checkOptions, explainInput } from './inputs.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
 import { sizeOf } from './letters.ts';
 import { Mistake } from './mistake.ts';
+import { permissions } from './permissions.ts';
 
 /** Invocations of one `run`; at 15 minutes each that is more than a week. */
 const invocationsMax = 1000;
@@ -24,6 +25,7 @@ export const run: Command = {
     const input = inputOf(here.typedIn, said.input);
     checkInput(id, input);
     await checkStartedByHand(here.target, id);
+    sayTarget(here);
     await untilDone(id, input, here);
   },
 };
@@ -51,7 +53,7 @@ async function untilDone(
   { target, print, signal }: Here,
 ): Promise<void> {
   let input = first;
-  const goOn = () => `npm run ops -- run ${id} --input '${JSON.stringify(input)}'`;
+  const goOn = () => `npm run ops -- run ${id} --input '${JSON.stringify(input)}'${target.option}`;
   for (let invocation = 1; invocation <= invocationsMax; invocation++) {
     if (signal.aborted) throw new Error(`Ended before the work was. To go on:\n  ${goOn()}`);
     const { resume, ...answer } = await invoke(target, id, input).catch((cause) => {
@@ -71,11 +73,15 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
   usage: `switch ${state} <name> --why TEXT [--by NAME]
   ${meaning}`,
   takes: ['why', 'by'],
-  run: async (said, { target, print }) => {
+  run: async (said, here) => {
+    const { target, print } = here;
     const name = oneWord(said, 'switch');
     const { why, by = userInfo().username } = said;
     if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
-    const answer = await invoke(target, 'platform/set-switch', { name, state, by, why });
+    const input = { name, state, by, why };
+    checkOptions('platform/set-switch', input, { name: '<name>' });
+    sayTarget(here);
+    const answer = await invoke(target, 'platform/set-switch', input);
     if (answer.outcome === 'no such switch')
       throw new Mistake(`There is no switch ${name}: \`switch list --all\` shows those there are.`);
     if (answer.outcome === 'never set')
@@ -87,7 +93,7 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
 const list: Command = {
   usage: `switch list [--all]
   Which kill switches were ever set, by whom, when and why; with --all every one there is, and what it stops. In a name
-  such as order/scenario-<n>, n is any number.`,
+  such as order/scenario-<n>, n is a number that its text names.`,
   takes: ['all'],
   run: async ({ words, all }, { target, print }) => {
     if (words.length) throw new Mistake('switch list shows all switches.');
@@ -112,20 +118,26 @@ export const state: Command = {
     const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
     print(tablesOf('state', facts));
     const nameOf = (url: string) => url.slice(url.lastIndexOf('/') + 1);
-    const ages = await agesOf(
-      target.metrics,
-      target.queues.map(({ live }) => nameOf(live)),
-      now(),
-    );
+    const names = target.queues.map(({ live }) => nameOf(live));
+    const ages = await agesOf(target.metrics, names, now()).catch(asError);
     const rows = await Promise.all(
       target.queues.map(async ({ id, live, dead }) => {
         const sizes = [await sizeOf(target.sqs, live), await sizeOf(target.sqs, dead)] as const;
         const [{ visible, inFlight, delayed }, letters] = sizes;
-        const age = ages.get(nameOf(live)) ?? '–';
+        const age = (ages instanceof Error ? undefined : ages.get(nameOf(live))) ?? '–';
         return [id, visible, inFlight, delayed, age, letters.visible + letters.inFlight];
       }),
     );
     const header = ['queue', 'waiting', 'in flight', 'delayed', 'oldest, s', 'dead letters'];
     print(`\n${table(header, rows)}`);
+    if (ages instanceof Error) throw new Error(withoutAges(ages), { cause: ages });
   },
 };
+
+const asError = (thrown: unknown): Error =>
+  thrown instanceof Error ? thrown : new Error(String(thrown));
+
+function withoutAges({ message }: Error): string {
+  const { actions, resource } = permissions.GetMetricDataCommand;
+  return `The age of the oldest message of each queue is missing (it needs ${actions.join(', ')} on ${resource}): ${message}`;
+}

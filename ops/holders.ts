@@ -13,10 +13,13 @@ const Entries = z.object({
       who: z.string(),
       what: z.string(),
       why: z.string().nullable(),
-      detail: z.object({ id: z.string(), phase: z.string() }),
+      detail: z.unknown(),
     }),
   ),
 });
+
+/** What a redrive or a drop notes; a person may have noted anything else about a queue. */
+const Detail = z.object({ id: z.string(), phase: z.enum(['begun', 'ended']) });
 
 /** A command that began longer ago than this is not named: it has ended, or was killed. */
 const lookBackMs = 3_600_000;
@@ -32,23 +35,30 @@ export async function heldText(here: Here, queue: Drained, held: number): Promis
   ].join(' ');
 }
 
-/** The audit trail knows who redrives or drops. */
-async function holderOf({ target, now }: Here, { id }: Drained): Promise<string> {
-  const unknown = '`dead list` and `dead peek` hold letters as well, and note nothing.';
-  const since = timeOf(new Date(now() - lookBackMs));
-  const asked = { what: 'dead/', about: `"id": "${id}"`, since, max: 100 };
-  const answer = await invoke(target, 'platform/list-audit', asked).catch((error) => {
-    return error instanceof Error ? error : new Error(String(error));
-  });
-  if (answer instanceof Error) return `The audit trail cannot say who: ${answer.message}.`;
-  const { entries } = Entries.parse(answer);
-  const ends = new Map<string, number>();
+/**
+ * The audit trail knows who redrives or drops. A command that has not ended is not named when the same command of the
+ * same person has ended on that queue since: it was killed, and what it held is visible.
+ */
+async function holderOf(here: Here, queue: Drained): Promise<string> {
+  const entries = await entriesOf(here, queue).catch((error) =>
+    error instanceof Error ? error : new Error(String(error)),
+  );
+  if (entries instanceof Error) return `The audit trail cannot say who: ${entries.message}.`;
+  const ended = new Set<string>();
   for (const { who, what, why, at, detail } of entries) {
+    const noted = Detail.safeParse(detail);
+    if (!noted.success || noted.data.id !== queue.id) continue;
     const command = `${who} ${what}`;
-    const later = ends.get(command) ?? 0;
-    ends.set(command, detail.phase === 'ended' ? later + 1 : later - 1);
-    if (detail.phase !== 'ended' && !later)
+    if (noted.data.phase === 'ended') ended.add(command);
+    else if (!ended.has(command))
       return `${who} began ${what} at ${at} (${mask(why ?? '')}), and it has not ended.`;
   }
-  return unknown;
+  return '`dead list` and `dead peek` hold letters as well, and note nothing.';
+}
+
+/** The newest first. */
+async function entriesOf({ target, now }: Here, { id }: Drained) {
+  const since = timeOf(new Date(now() - lookBackMs));
+  const asked = { what: 'dead/', about: `"id": "${id}"`, since, max: 100 };
+  return Entries.parse(await invoke(target, 'platform/list-audit', asked)).entries;
 }

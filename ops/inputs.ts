@@ -22,22 +22,29 @@ export function checkInput(id: string, input: unknown): void {
   throw new Mistake(
     [
       `${id} does not take that input, and was not started:`,
-      ...linesOf(result.error, ''),
+      ...linesOf(result.error),
       `\`npm run ops -- run ${id} --help\` shows its fields.`,
     ].join('\n'),
   );
 }
 
-/** The same for an input whose fields were given as options of their names. */
-export function checkOptions(id: string, input: unknown): void {
+/** The same for an input whose fields were given as options of their names, or as the words that `words` names. */
+export function checkOptions(
+  id: string,
+  input: unknown,
+  words: Readonly<Record<string, string>> = {},
+): void {
   const result = schemaOf(id)?.safeParse(input);
   if (!result || result.success) return;
-  throw new Mistake(linesOf(result.error, '--').join('\n'));
+  throw new Mistake(linesOf(result.error, (field) => words[field] ?? `--${field}`).join('\n'));
 }
 
-const linesOf = ({ issues }: z.ZodError, prefix: string): string[] =>
+const linesOf = (
+  { issues }: z.ZodError,
+  nameOf: (field: string) => string = (field) => field,
+): string[] =>
   issues.map(({ path, message }) =>
-    path.length ? `  ${prefix}${path.join('.')}: ${message}` : `  ${message}`,
+    path.length ? `  ${nameOf(path.join('.'))}: ${message}` : `  ${message}`,
   );
 
 /** What z.toJSONSchema says of a field, as far as it is shown. */

@@ -6,6 +6,7 @@ import {
 import * as z from 'zod';
 import { startedByHand, startedTag } from '../lib/platform/names.ts';
 import { Mistake } from './mistake.ts';
+import { permissions } from './permissions.ts';
 import type { Target } from './target.ts';
 
 const Answer = z.looseObject({ outcome: z.string(), resume: z.unknown().optional() });
@@ -41,12 +42,19 @@ export async function invoke(target: Target, id: string, input: unknown): Promis
  */
 export async function checkStartedByHand(target: Target, id: string): Promise<void> {
   const FunctionName = nameOf(target, id);
-  const { Tags } = await target.lambda
+  const { Tags, TagsError } = await target.lambda
     .send(new GetFunctionCommand({ FunctionName }))
     .catch((error) => {
       throw error instanceof ResourceNotFoundException ? notDeployed(id) : error;
     });
   if (Tags?.[startedTag] === startedByHand) return;
+  if (!Tags) {
+    const { actions, resource } = permissions.GetFunctionCommand;
+    const said = TagsError?.Message ? `: ${TagsError.Message}` : '';
+    throw new Error(
+      `Whether ${id} is started by hand is not known, because Lambda shows no tags of it (it needs ${actions.join(', ')} on ${resource})${said}`,
+    );
+  }
   throw new Mistake(`${id} is not started by hand: a queue, a schedule or a deploy starts it.`);
 }
 

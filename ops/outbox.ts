@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os';
 import * as z from 'zod';
 import { table } from '../local/progress.ts';
-import { type Command, oneWord } from './command.ts';
+import { type Command, oneWord, sayTarget } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
 import { Mistake } from './mistake.ts';
@@ -27,6 +27,7 @@ const Changed = z.object({
   rows: z.number(),
   more: z.boolean().optional(),
   switch: z.string().optional(),
+  mayBeSent: z.number().optional(),
 });
 
 const listing = 'platform/list-outbox';
@@ -73,7 +74,8 @@ const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
   --why TEXT        what the audit trail says
   --by NAME         who; your user name without it`,
   takes: ['why', 'to', 'max', 'dry-run', 'by'],
-  run: async (said, { target, print }) => {
+  run: async (said, here) => {
+    const { target, print } = here;
     const word = oneWord(said, 'row');
     const { to, max, dryRun, why, by = userInfo().username } = said;
     if (!why) throw new Mistake(`outbox ${verb} needs --why, for the audit trail.`);
@@ -83,7 +85,8 @@ const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
       throw new Mistake(`outbox ${verb} all needs --to DESTINATION, and a single row does not.`);
     const rows = word === 'all' ? { to } : { id: word };
     const input = { do: verb, ...rows, dryRun, by, why, ...(max !== undefined && { max }) };
-    checkOptions(change, input);
+    checkOptions(change, input, { id: '<id>' });
+    sayTarget(here);
     const answer = Changed.parse(await invoke(target, change, input));
     if (answer.outcome === 'no such row')
       throw new Mistake(`There is no row ${word} in the outbox: it was sent or dropped meanwhile.`);
@@ -91,7 +94,15 @@ const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
       throw new Error(
         `Row ${word} waits under the kill switch ${answer.switch}: \`switch on ${answer.switch}\` lets it go.`,
       );
+    if (answer.outcome === 'due already')
+      return print(
+        `Row ${word} is due, or will be within 30 seconds: it is being sent, or is sent without a retry.`,
+      );
     print(`${answer.outcome}: ${answer.rows.toLocaleString('en')} of the outbox`);
+    if (answer.mayBeSent)
+      print(
+        `${answer.mayBeSent} of them were being sent at that moment: they may arrive all the same.`,
+      );
     if (answer.more) print('More of them were refused: run it again.');
   },
 });
@@ -100,7 +111,7 @@ export const outbox = {
   list,
   retry: changing(
     'retry',
-    'Makes rows due now, whatever their pause: they are sent within seconds.',
+    'Makes rows due now, whatever their pause; while other rows wait, refused ones get a tenth of what is sent.',
   ),
   drop: changing('drop', 'Deletes rows for good: what should follow a commit does not follow it.'),
 };

@@ -17,6 +17,10 @@ export interface Drained {
 
 /** The product as it runs somewhere. */
 export interface Target {
+  /** Where it runs, for a person: the stack of a folder, or an account and a region. */
+  readonly place: string;
+  /** The option that means it again, with a space before it; empty where none is needed. */
+  readonly option: string;
   readonly sqs: SQSClient;
   readonly lambda: LambdaClient;
   readonly metrics: CloudWatchClient;
@@ -70,6 +74,8 @@ export async function localTarget(
     return dead ? [{ id, live, dead }] : [];
   });
   return {
+    place: `the stack of ${dir} on this machine`,
+    option: given === undefined ? '' : ` --local ${given}`,
     sqs: makeSqs(options),
     lambda: new LambdaClient({ ...options, ...invocation }),
     metrics: new CloudWatchClient(options),
@@ -105,7 +111,16 @@ export async function cloudTarget({ makeSqs }: TargetDeps): Promise<Target> {
   });
   const functions = new Map(ids.map((id) => [id, resourceName(id)]));
   const lambda = new LambdaClient(invocation);
-  return { sqs, lambda, metrics: new CloudWatchClient({}), queues, functions };
+  const place = `what is deployed in ${accountIn(urls)}, region ${await sqs.config.region()}`;
+  return {
+    place,
+    option: ' --cloud',
+    sqs,
+    lambda,
+    metrics: new CloudWatchClient({}),
+    queues,
+    functions,
+  };
 }
 
 /** More than these are not ours. */
@@ -122,6 +137,13 @@ async function queueUrls(sqs: SQSClient): Promise<Map<string, string>> {
     if (!NextToken) break;
   }
   return urls;
+}
+
+/** The address of a queue names its account: https://sqs.<region>.amazonaws.com/<account>/<name>. */
+function accountIn(urls: ReadonlyMap<string, string>): string {
+  const [url] = urls.values();
+  const account = url === undefined ? undefined : new URL(url).pathname.split('/').at(-2);
+  return account ? `account ${account}` : 'an account without queues of ours';
 }
 
 /** Throws `Mistake` with the ids there are. */

@@ -92,6 +92,15 @@ test.each(documented)('$path: npm run ops -- $command', ({ command }) => {
   for (const variant of variantsOf(command)) checkCommand(variant);
 });
 
+test.each(documented.filter(({ path }) => path.startsWith('docs/runbooks/')))(
+  '$path, which an alarm names, acts on what is deployed: $command',
+  ({ command }) => {
+    const found = commandOf(wordsOf(command));
+    if ('help' in found) throw new Error('It shows the help.');
+    expect(read(found.args, found.command.takes).cloud).toBe(true);
+  },
+);
+
 test.each([
   'switch charging off',
   'switch off charging',

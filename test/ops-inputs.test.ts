@@ -149,6 +149,51 @@ test.each([
     'state: Invalid option: expected one of "off"|"on"',
   ],
   ['platform/list-audit', { since: '2026-02-30 00:00:00' }, 'since: Expected a time that exists'],
+  ...[
+    '9999-12-31T23:59:59-01:00',
+    '1969-12-31 23:59:59',
+    '0000-01-01 00:00:00',
+    '0000-01-01T00:00:00Z',
+  ].map((since): [string, object, string] => [
+    'platform/list-audit',
+    { since },
+    'since: Expected a time that exists',
+  ]),
+  ...[
+    '2026-02-30 00:00:00',
+    '2026-11-20 24:00:00',
+    '2026-02-29',
+    '1969-12-31 23:59:59',
+    '2026-11-20.5',
+  ].flatMap((time): [string, object, string][] => [
+    [
+      'broker/rewind-producers',
+      { since: '2026-11-20 00:00:00', from: { part: 'brokers', time, id: '1' } },
+      'from.time: Expected a time such as',
+    ],
+    [
+      'order/repair-gap',
+      { ...by, resume: { after: '1', began: time } },
+      'resume.began: Expected a time such as',
+    ],
+  ]),
+  ['call/reconcile', { from: '0000-01-01' }, 'from: Expected a day from 1970 to 9999'],
+  [
+    'order/resend-push',
+    { ...by, order_id: '9999999999999999999' },
+    'order_id: Expected the id of an order',
+  ],
+  ...['18446744073709551616', '-9223372036854775809', '1.5'].flatMap(
+    (id): [string, object, string][] => [
+      [
+        'broker/rewind-producers',
+        { since: '2026-11-20 00:00:00', from: { part: 'brokers', time: '2026-11-20', id } },
+        'from.id: Expected an id',
+      ],
+      ['order/repair-gap', { ...by, resume: { after: id } }, 'resume.after: Expected an id'],
+    ],
+  ),
+  ['platform/list-audit', { before: '9223372036854775808' }, 'before: Expected the number of'],
 ])('%s refuses %j and says: %s', (id, input, reason) => {
   expect(() => checkInput(id, input)).toThrow(reason);
 });
@@ -160,6 +205,13 @@ test.each([
 ])('a time %s is read as %s in Shanghai', (since, read) => {
   expect(inputs['broker/rewind-producers']?.parse({ since })).toMatchObject({ since: read });
 });
+
+test.each(['2026-11-20', '2026-11-20 23:59:59', '2026-11-20 00:00:00.123456', '2024-02-29'])(
+  'the time %s of a database is taken as an answer names it',
+  (began) => {
+    checkInput('order/repair-gap', { ...by, resume: { after: '1', began } });
+  },
+);
 
 test('run --help of a function that no person starts names those that one does', async () => {
   const { status, error } = await ops('run', 'broker/apply-event', '--help');

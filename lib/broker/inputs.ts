@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { Time, WallTimeText, Who, Why } from '../platform/fields.ts';
+import { AnyId, Time, WallTimeText, Who, Why } from '../platform/fields.ts';
 import { sources } from './queues.ts';
 
 const resumed = "of an answer's `resume`; `run` fills it in";
@@ -70,7 +70,7 @@ export const Rewind = z
       .strictObject({
         part: z.enum(rewindParts),
         time: WallTimeText,
-        id: z.string().regex(/^-?\d{1,20}$/, 'Expected an id, as text'),
+        id: AnyId,
       })
       .optional()
       .describe(`where the last invocation ended, ${resumed}`),

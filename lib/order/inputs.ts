@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { idOf, WallTimeText, Who, Why } from '../platform/fields.ts';
+import { AnyId, idOf, WallTimeText, Who, Why } from '../platform/fields.ts';
 
 const Place = z.strictObject({
   serverUuid: z.string(),
@@ -18,7 +18,7 @@ export const RepairGap = z
       .describe("resumes after the binlog's present end, whatever is before it and cannot be read"),
     resume: z
       .strictObject({
-        after: z.string().regex(/^-?\d{1,20}$/, 'Expected an id, as text'),
+        after: AnyId,
         start: Place.optional(),
         began: WallTimeText.optional(),
       })

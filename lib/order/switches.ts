@@ -1,10 +1,12 @@
-import type { NamesOf } from '../platform/switches.ts';
+import { members, type NamesOf } from '../platform/switches.ts';
 
 /** The kill switches of this domain, and what each stops. */
 export const orderSwitches = {
   'order/tail-binlog': 'the reader of the binlog; it resumes where it was',
   'order/singer': 'all pushes; they wait',
-  'order/scenario-<n>': 'pushes of scenario n, and those after them of the same orders; they wait',
+  'order/scenario-<n>':
+    'pushes of scenario n, 1 to 15, and those after them of the same orders; they wait',
+  [members]: { 'order/scenario-<n>': 15 },
 } as const;
 
 export type OrderSwitch = NamesOf<typeof orderSwitches>;

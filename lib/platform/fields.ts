@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { isId } from './ids.ts';
 import { dateOf, wallTime } from './time.ts';
 
 /** Fields that inputs of several functions have, each with what is expected of it. */
@@ -13,16 +14,21 @@ export const Who = z
 /** The length is that of the columns, too. */
 export const Why = z.string().trim().min(1).max(500).describe('why, for the audit trail');
 
+/** Of years that every reader of a time knows; others are a slip of the pen. */
+const isInRange = (time: string): boolean => /^(?:19[7-9]\d|[2-9]\d{3})-/.test(time);
+
 /** A day of Shanghai that exists. */
-export const Day = z.iso.date('Expected a day that exists, such as 2026-11-20');
+export const Day = z.iso
+  .date('Expected a day that exists, such as 2026-11-20')
+  .refine(isInRange, 'Expected a day from 1970 to 9999');
 
 const zoned = z.iso.datetime({ offset: true });
 const wall = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/;
 
 /** A time that exists, in Shanghai where it names no zone; parsed to Shanghai's wall time. */
 export const Time = z.string().transform((text, context) => {
-  if (zoned.safeParse(text).success) return wallTime(new Date(text));
-  if (wall.test(text) && wallTimeOrNull(text) === text) return text;
+  const time = zoned.safeParse(text).success ? wallTime(new Date(text)) : text;
+  if (exists(time) && isInRange(time)) return time;
   context.addIssue({
     code: 'custom',
     message:
@@ -31,19 +37,31 @@ export const Time = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-function wallTimeOrNull(text: string): string | null {
+function exists(text: string): boolean {
+  if (!wall.test(text)) return false;
   const date = dateOf(text);
-  return Number.isNaN(date.getTime()) ? null : wallTime(date);
+  return !Number.isNaN(date.getTime()) && wallTime(date) === text;
 }
 
-/** A wall time of a database, as an answer of ours names it. */
-export const WallTimeText = z
-  .string()
-  .regex(
-    /^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?$/,
-    'Expected a time such as 2026-11-21 08:00:00',
-  );
+/** A wall time or a day of a database, as an answer of ours names it; one that exists. */
+export const WallTimeText = z.string().refine((text) => {
+  const [, day = '', time = ' 00:00:00'] =
+    text.match(/^(\d{4}-\d\d-\d\d)( \d\d:\d\d:\d\d)?(?:(?<=:\d\d)\.\d{1,6})?$/) ?? [];
+  return exists(`${day}${time}`) && isInRange(day);
+}, 'Expected a time such as 2026-11-21 08:00:00');
 
 /** The text of an id that is a positive BIGINT. */
-export const idOf = (what: string) =>
-  z.string().regex(/^[1-9]\d{0,18}$/, `Expected the id of ${what}, as text`);
+export const idOf = (what: string) => IdText(`Expected the id of ${what}, as text`);
+
+/** The same, with what is said of another text. */
+export const IdText = (message: string) => z.string().refine(isId, message);
+
+const lowestId = -(2n ** 63n);
+const highestId = 2n ** 64n - 1n;
+
+/** A place in a table of another system, whose ids are any BIGINT, signed or unsigned. */
+export const AnyId = z.string().refine((text) => {
+  if (!/^-?\d{1,20}$/.test(text)) return false;
+  const id = BigInt(text);
+  return id >= lowestId && id <= highestId;
+}, 'Expected an id, as text');

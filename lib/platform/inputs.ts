@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { Time, Who, Why } from './fields.ts';
+import { IdText, Time, Who, Why } from './fields.ts';
 
 /**
  * What `npm run ops` does to queues without a function of ours in between; nothing else may be
@@ -68,9 +68,7 @@ export const ListAudit = z
       .min(1)
       .optional()
       .describe('in whose reason or detail this text is, as it is written there'),
-    before: z
-      .string()
-      .regex(/^[1-9]\d{0,18}$/, 'Expected the number of an entry')
+    before: IdText('Expected the number of an entry')
       .optional()
       .describe('entries with a lower number: the next page'),
     max: z.int().min(1).max(entriesMax).default(50).describe('entries at most'),
@@ -104,9 +102,7 @@ export const ChangeOutbox = z
     do: z
       .enum(['retry', 'drop'])
       .describe('`retry` makes rows due now, `drop` deletes them: what they say never follows'),
-    id: z
-      .string()
-      .regex(/^[1-9]\d{0,18}$/, 'Expected the id of a row, as `outbox list` shows it')
+    id: IdText('Expected the id of a row, as `outbox list` shows it')
       .optional()
       .describe('this row'),
     to: destination

@@ -16,8 +16,17 @@ const lateSeconds = 60;
 const shownBytesMax = 65_536;
 const shownCharactersMax = 200;
 
+/** A row that is taken is due again within this time: lib/platform/due-rows.ts takes it for no longer. */
+const takenSecondsMax = 30;
+/** Groups of rows that are looked at: there are as many destinations as queues and events, under a few switches. */
+const groupsMax = 500;
+
 const late = sql`now(3) - interval ${lateSeconds} second`;
-const free = sql`held_by is null and attempts = 0`;
+const taken = sql`due_at > ${late} and due_at <= now(3) + interval ${takenSecondsMax} second
+  and due_at = taken_until and created_at <= ${late}`;
+
+type Kind = 'refused' | 'message' | 'invalidation';
+const fresh: readonly Kind[] = ['message', 'invalidation'];
 
 /**
  * - `refused`: for a reason of its own; it is tried again after growing pauses
@@ -26,23 +35,29 @@ const free = sql`held_by is null and attempts = 0`;
  * - `waiting`: its time is to come, or came a moment ago
  * - `held`: under a kill switch
  *
- * Each has the index that finds its rows, so that a full outbox is not read.
+ * A state has rows of these kinds, under a switch or not.
  */
 const states = {
-  refused: { index: 'by_kind', where: sql`kind = 'refused' and held_by is null` },
-  late: { index: 'by_due', where: sql`${free} and due_at <= ${late}` },
-  taken: {
-    index: 'by_due',
-    where: sql`${free} and due_at > ${late} and due_at = taken_until and created_at <= ${late}`,
-  },
+  refused: { kinds: ['refused'], held: false, where: sql`true` },
+  late: { kinds: fresh, held: false, where: sql`due_at <= ${late}` },
+  taken: { kinds: fresh, held: false, where: taken },
   waiting: {
-    index: 'by_due',
-    where: sql`${free} and due_at > ${late} and not (due_at <=> taken_until and created_at <= ${late})`,
+    kinds: fresh,
+    held: false,
+    where: sql`due_at > ${late} and not coalesce(${taken}, false)`,
   },
-  held: { index: 'by_due', where: sql`held_by is not null` },
-} as const;
+  held: { kinds: ['refused', ...fresh], held: true, where: sql`true` },
+} as const satisfies Readonly<
+  Record<string, { kinds: readonly Kind[]; held: boolean; where: RawBuilder<unknown> }>
+>;
 type State = keyof typeof states;
 const troubled: readonly State[] = ['refused', 'late', 'taken'];
+
+interface Found {
+  readonly id: string;
+  readonly due: string;
+  readonly state: State;
+}
 
 interface Listed {
   readonly id: string;
@@ -59,36 +74,95 @@ interface Listed {
 /** Lists rows that cannot be sent or are late, with `all` every row, the earliest due first; personal data masked. */
 export async function listOutbox({ mysql }: Deps, { to, all, max }: ListOutbox) {
   const wanted = all ? (Object.keys(states) as State[]) : troubled;
-  const found: ReturnType<typeof shown>[] = [];
-  let more = false;
+  const found: Found[] = [];
+  let isCut = false;
   for (const state of wanted) {
-    const rows = await rowsIn(mysql, state, to, max + 1);
-    more ||= rows.length > max;
-    found.push(...rows.map((row) => shown(row, state)));
+    const groups = await groupsOf(mysql, state, to);
+    isCut ||= groups.length >= groupsMax;
+    for (const group of groups) found.push(...(await rowsIn(mysql, state, group, max + 1)));
   }
-  const sorted = found.toSorted(
-    (a, b) => a.due.localeCompare(b.due) || Number(a.id) - Number(b.id),
-  );
-  return { outcome: 'listed', rows: sorted.slice(0, max), more: more || sorted.length > max };
+  const first = found
+    .toSorted((a, b) => a.due.localeCompare(b.due) || Number(a.id) - Number(b.id))
+    .slice(0, max);
+  return {
+    outcome: 'listed',
+    rows: await shownRows(mysql, first),
+    more: isCut || found.length > max,
+  };
+}
+
+/** Rows that are next to each other in the index by_kind, in the order in which they are due. */
+interface Group {
+  readonly kind: Kind;
+  readonly heldBy: string | null;
+  readonly destination: string;
+}
+
+/** The groups that have rows, of one destination or of all: each costs one step in the index, however many rows it has. */
+async function groupsOf(
+  mysql: Kysely<PlatformTables>,
+  state: State,
+  to: string | undefined,
+): Promise<readonly Group[]> {
+  const { kinds, held } = states[state];
+  const groups: Group[] = [];
+  for (const kind of kinds) {
+    const switches = held ? await steps(mysql, 'held_by', sql`kind = ${kind}`) : [null];
+    for (const heldBy of switches) {
+      const under = sql`kind = ${kind} and held_by <=> ${heldBy}`;
+      const destinations = to === undefined ? await steps(mysql, 'destination', under) : [to];
+      groups.push(...destinations.map((destination) => ({ kind, heldBy, destination })));
+    }
+  }
+  return groups.slice(0, groupsMax);
+}
+
+/** The different values of a column of by_kind after those that `where` names. */
+async function steps(
+  mysql: Kysely<PlatformTables>,
+  column: 'held_by' | 'destination',
+  where: RawBuilder<unknown>,
+): Promise<readonly string[]> {
+  const values: string[] = [];
+  while (values.length < groupsMax) {
+    const { rows } = await sql<{ value: string }>`
+      select ${sql.ref(column)} value from signalbox.outbox force index (by_kind)
+      where ${where} and ${sql.ref(column)} > ${values.at(-1) ?? ''}
+      order by ${sql.ref(column)} limit 1`.execute(mysql);
+    const [first] = rows;
+    if (!first) break;
+    values.push(first.value);
+  }
+  return values;
 }
 
 async function rowsIn(
   mysql: Kysely<PlatformTables>,
   state: State,
-  to: string | undefined,
+  { kind, heldBy, destination }: Group,
   limit: number,
-): Promise<readonly Listed[]> {
-  const { index, where } = states[state];
+): Promise<readonly Found[]> {
+  const { rows } = await sql<Omit<Found, 'state'>>`
+    select id, due_at due from signalbox.outbox force index (by_kind)
+    where kind = ${kind} and held_by <=> ${heldBy} and destination = ${destination}
+      and ${states[state].where}
+    order by due_at limit ${limit}`.execute(mysql);
+  return rows.map((row) => ({ ...row, state }));
+}
+
+/** Without those that were sent or dropped since they were found. */
+async function shownRows(mysql: Kysely<PlatformTables>, found: readonly Found[]) {
+  if (!found.length) return [];
   const { rows } = await sql<Listed>`
     select id, destination, due_at due, attempts, reason, held_by \`switch\`, created_at created,
       octet_length(body) bytes, if(octet_length(body) <= ${shownBytesMax}, body, null) body
-    from signalbox.outbox force index (${sql.ref(index)})
-    where ${where} ${onlyTo(to)} order by due_at limit ${limit}`.execute(mysql);
-  return rows;
+    from signalbox.outbox where id in (${sql.join(found.map(({ id }) => id))})`.execute(mysql);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return found.flatMap(({ id, state }) => {
+    const row = byId.get(id);
+    return row ? [shown(row, state)] : [];
+  });
 }
-
-const onlyTo = (to: string | undefined): RawBuilder<unknown> =>
-  to === undefined ? sql`` : sql`and destination = ${to}`;
 
 function shown({ body, bytes, reason, attempts, ...row }: Listed, state: State) {
   return {
@@ -108,9 +182,19 @@ function masked(body: string): string {
   }
 }
 
+/** A row that may be under way: it was taken, or refused after it was taken, and is due again within half a minute. */
+const mayBeSent = sql<
+  number | string
+>`coalesce(due_at = taken_until and due_at > now(3) and due_at <= now(3) + interval ${takenSecondsMax} second, false)`;
+
+/** What is not due within half a minute: the rest is being sent, or is sent without a person. */
+const notSoon = sql`due_at > now(3) + interval ${takenSecondsMax} second`;
+
 /**
  * Makes rows due now, in a new version, or deletes them, and notes in the same transaction who did it and why: one row,
- * or those of a destination that were refused. A row under a kill switch is not made due: the switch decides.
+ * or those of a destination that were refused. A row under a kill switch is not made due: the switch decides; nor is one
+ * that is due within half a minute, because a new version of a row that is being sent is sent twice. What was under way
+ * when it was deleted may be sent all the same: `mayBeSent` counts such rows.
  */
 export async function changeOutbox({ mysql }: Deps, input: ChangeOutbox) {
   return await inTransaction(mysql, async (trx) => {
@@ -119,21 +203,37 @@ export async function changeOutbox({ mysql }: Deps, input: ChangeOutbox) {
     if (input.id !== undefined && !row) return { outcome: 'no such row', rows: 0 };
     if (input.do === 'retry' && input.id !== undefined && row?.held_by)
       return { outcome: 'held', rows: 0, switch: row.held_by };
+    if (input.do === 'retry' && input.id !== undefined && !Number(row?.not_soon))
+      return { outcome: 'due already', rows: 0 };
     const ids = chosen.map(({ id }) => id);
-    if (!input.dryRun && ids.length) await change(trx, input, ids);
+    const sent = chosen.filter((row) => Number(row.may_be_sent)).length;
+    const underWay = input.do === 'drop' && sent ? { mayBeSent: sent } : {};
+    if (!input.dryRun && ids.length) await change(trx, input, ids, underWay);
     const more = input.to !== undefined && (await hasMore(trx, input, ids));
     const outcome = { retry: 'due now', drop: 'dropped' }[input.do];
-    return { outcome: input.dryRun ? 'dry run' : outcome, rows: ids.length, more };
+    return {
+      outcome: input.dryRun ? 'dry run' : outcome,
+      rows: ids.length,
+      ...underWay,
+      more,
+    };
   });
 }
 
-const refusedTo = (to: string | undefined) =>
-  sql`kind = 'refused' and held_by is null and destination = ${to}`;
+const refusedTo = ({ do: verb, to }: ChangeOutbox) =>
+  sql`kind = 'refused' and held_by is null and destination = ${to}
+    and ${verb === 'retry' ? notSoon : sql`true`}`;
 
-async function lockRows(trx: Transaction<PlatformTables>, { id, to, max }: ChangeOutbox) {
-  const { rows } = await sql<{ id: string; held_by: string | null }>`
-    select id, held_by from signalbox.outbox
-    where ${id === undefined ? refusedTo(to) : sql`id = ${id}`}
+async function lockRows(trx: Transaction<PlatformTables>, input: ChangeOutbox) {
+  const { id, max } = input;
+  const { rows } = await sql<{
+    id: string;
+    held_by: string | null;
+    not_soon: number | string;
+    may_be_sent: number | string;
+  }>`
+    select id, held_by, ${notSoon} not_soon, ${mayBeSent} may_be_sent from signalbox.outbox
+    where ${id === undefined ? refusedTo(input) : sql`id = ${id}`}
     order by due_at limit ${max} for update`.execute(trx);
   return rows;
 }
@@ -142,6 +242,7 @@ async function change(
   trx: Transaction<PlatformTables>,
   { do: verb, to, by, why }: ChangeOutbox,
   ids: readonly string[],
+  underWay: Readonly<Record<string, number>>,
 ): Promise<void> {
   if (verb === 'drop') await trx.deleteFrom('signalbox.outbox').where('id', 'in', ids).execute();
   else
@@ -150,18 +251,18 @@ async function change(
       .set({ due_at: sql<string>`now(3)`, taken_until: null, version: sql<number>`version + 1` })
       .where('id', 'in', ids)
       .execute();
-  const detail = { ...(to !== undefined && { to }), rows: ids.length, ids };
+  const detail = { ...(to !== undefined && { to }), rows: ids.length, ...underWay, ids };
   await audit(trx, { who: by, what: `outbox/${verb}`, why, detail });
 }
 
-/** Whether other rows of the destination were refused than those that were chosen. */
+/** Whether more rows would be chosen than those that were. */
 async function hasMore(
   trx: Transaction<PlatformTables>,
-  { to }: ChangeOutbox,
+  input: ChangeOutbox,
   ids: readonly string[],
 ): Promise<boolean> {
   const others = ids.length ? sql`and id not in (${sql.join(ids)})` : sql``;
   const { rows } = await sql`
-    select 1 from signalbox.outbox where ${refusedTo(to)} ${others} limit 1`.execute(trx);
+    select 1 from signalbox.outbox where ${refusedTo(input)} ${others} limit 1`.execute(trx);
   return rows.length > 0;
 }

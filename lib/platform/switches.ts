@@ -1,8 +1,13 @@
 import type { Kysely } from 'kysely';
 import type { PlatformTables } from './schema.ts';
 
+/** The key under which a list of kill switches says how many members its families have: from 1 to that number. */
+export const members: unique symbol = Symbol('members');
+
 /** Kill switches that there are, and what each stops. In the name of a family `<n>` stands for a number. */
-export type Switches = Readonly<Record<string, string>>;
+export type Switches = Readonly<Record<string, string>> & {
+  readonly [members]?: Readonly<Record<string, number>>;
+};
 
 /** The names that code may ask for: `order/scenario-<n>` is `order/scenario-8` and the like. */
 export type NamesOf<Known extends Switches> = NameOf<keyof Known & string>;
@@ -11,10 +16,13 @@ type NameOf<Name extends string> = Name extends `${infer Before}<n>${infer After
   : Name;
 
 /** The name in the list under which there is a kill switch, compared byte for byte: its own, or that of its family. */
-export const listedName = (known: Switches, name: string): string | undefined =>
-  Object.keys(known).find(
-    (one) => one === name || one === name.replace(/(?<=\D)(0|[1-9]\d{0,8})$/, '<n>'),
-  );
+export function listedName(known: Switches, name: string): string | undefined {
+  if (Object.hasOwn(known, name)) return name;
+  const [number = ''] = name.match(/(?<=\D)[1-9]\d{0,8}$/) ?? [];
+  const family = `${name.slice(0, name.length - number.length)}<n>`;
+  if (!number || !Object.hasOwn(known, family)) return undefined;
+  return Number(number) <= (known[members]?.[family] ?? 0) ? family : undefined;
+}
 
 export const isFamily = (name: string): boolean => name.includes('<n>');
 

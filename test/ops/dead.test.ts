@@ -4,10 +4,13 @@ import {
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
   SendMessageCommand,
+  SQSClient,
+  type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
+import { faultyAws } from '../support/faulty-aws.ts';
 import { ops, opsProcess, opsWith, setAside, sqsWith, stackWith } from '../support/ops.ts';
 import { sqs, take } from '../support/queues.ts';
 import { started } from '../support/started.ts';
@@ -211,6 +214,8 @@ const redriveArgs = (dir: string) => [
   ...['dead', 'redrive', id, '--why', 'the database is back', '--local', dir],
 ];
 
+const actsOn = (dir: string) => `This acts on the stack of ${dir} on this machine.\n`;
+
 const awayOnly = ['--reason', away];
 
 /** What the CLI calls in a redrive, and where in it its process is lost. */
@@ -312,7 +317,7 @@ test('ended by Ctrl-C: what it held is put back at once, and it says that it is 
   const { status, error } = await running.ended;
   server.close();
   expect(status).toBe(1);
-  expect(error).toBe('Ended before all letters were looked at.\n');
+  expect(error).toBe(`${actsOn(dir)}Ended before all letters were looked at.\n`);
   expect(await sizes(dead)).toEqual([25, 0]);
 });
 
@@ -445,11 +450,64 @@ test('dead peek names who began a redrive that was killed, and the letters are s
   expect(Math.max(...hiddenFor)).toBeLessThanOrEqual(75);
 });
 
+/** Notes what a command of a person notes about a queue. */
+async function note(dir: string, by: string, detail: Readonly<Record<string, unknown>>) {
+  const input = JSON.stringify({ by, what: 'dead/redrive', why: 'the database is back', detail });
+  const { status } = await ops(
+    ...['run', 'platform/record-action', '--input', input, '--local', dir],
+  );
+  expect(status).toBe(0);
+}
+
+test('dead peek names nobody whose killed redrive was followed by one that ended, and passes over other entries', async () => {
+  const { dir, dead } = await withLetters();
+  const by = `repeater-${process.pid}`;
+  await note(dir, by, { id, phase: 'begun' });
+  const killed = await peekHeld(dir, dead);
+  expect(killed).toContain(`${by} began dead/redrive at `);
+  await note(dir, by, { id, phase: 'begun' });
+  await note(dir, by, { id, phase: 'ended', done: 25 });
+  await note(dir, by, { id, letters: 'by hand' });
+  await note(dir, by, { id, phase: 3 });
+  const followed = await peekHeld(dir, dead);
+  expect(followed).not.toContain(`${by} began`);
+  expect(followed).not.toMatch(/invalid_type|expected/i);
+  expect(followed).toMatch(heldPattern(25));
+});
+
+async function peekHeld(dir: string, dead: string): Promise<string> {
+  const [visible] = await sizes(dead);
+  if (visible) await hold(dead, visible, 60);
+  const { status, error } = await ops('dead', 'peek', id, '--local', dir);
+  expect(status).toBe(1);
+  return error;
+}
+
+test('dead redrive says which letters are on both queues because SQS refused to delete them', async () => {
+  const { dir, dead, live } = await withLetters();
+  const { url, faults, close } = await faultyAws();
+  const makeSqs = (config: SQSClientConfig) => new SQSClient({ ...config, endpoint: url });
+  faults.push({ refuse: [1] }, { refuse: [0] }); // Of the first ten one is not sent, one is not deleted.
+  const by = `refused-${process.pid}`;
+  const { status, out, error } = await opsWith({ makeSqs }, ...redriveArgs(dir), '--by', by);
+  close();
+  expect(out).toMatch(new RegExp(`^${id} +23 +0 +0 +2$`, 'm'));
+  expect([status, error]).toEqual([
+    1,
+    expect.stringMatching(
+      /^SQS refused 1 of them; they lie where they lay\.\n1 of them were sent, but SQS refused to delete them: they are on both queues\./m,
+    ),
+  ]);
+  expect((await sizes(live))[0]).toBe(24);
+  expect((await sizes(dead))[0]).toBe(2);
+  expect((await trail(by)).at(-1)).toMatchObject({ detail: { done: 23, failed: 2, onBoth: 1 } });
+});
+
 test('dead redrive --wait waits until letters in flight are visible again, and moves them', async () => {
   const { dir, dead, live } = await withLetters();
   await hold(dead, 25, 2);
   const { status, out, error } = await ops(...redriveArgs(dir), '--wait');
-  expect(error).toBe('Waiting for 25 letters in flight, 75 s at most.\n');
+  expect(error).toBe(`${actsOn(dir)}Waiting for 25 letters in flight, 75 s at most.\n`);
   expect([status, out]).toEqual([
     0,
     expect.stringMatching(new RegExp(`^${id} +25 +0 +0 +0$`, 'm')),
@@ -466,7 +524,7 @@ test('dead peek and redrive look at no more letters than --look says, put them b
   expect([peeked.status, peeked.out]).toEqual([0, `No such letter. ${limit}\n`]);
   const redriven = await ops(...redriveArgs(dir), ...none, '--look', '10');
   expect(redriven.out).toMatch(new RegExp(`^${id} +0 +10 +0 +0$`, 'm'));
-  expect([redriven.status, redriven.error]).toEqual([1, `${id}: ${limit}\n`]);
+  expect([redriven.status, redriven.error]).toEqual([1, `${actsOn(dir)}${id}: ${limit}\n`]);
   expect(await sizes(dead)).toEqual([25, 0]);
   const more = await ops('dead', 'peek', id, ...none, '--look', '25', '--local', dir);
   expect(more.out).toBe('No such letter.\n');
@@ -479,7 +537,7 @@ test('dead peek and redrive hide letters for a minute at most, show progress, an
     return { now: () => (ms += 12_000) };
   };
   const limit =
-    /Looked at \d+ of about 25 letters in 60 s, after which others see them again: run it again to go on\./;
+    /Looked at \d+ of about 25 letters in 60 s, after which others see them again\. Run it again: it begins again, and SQS may give others first\./;
   const peeked = await opsWith(slow(), 'dead', 'peek', id, ...none, '--local', dir);
   expect([peeked.status, peeked.out]).toEqual([0, expect.stringMatching(limit)]);
   expect(peeked.error).toMatch(/^10 of about 25 letters looked at, \d\d s$/m);

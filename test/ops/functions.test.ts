@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { CloudWatchClient, PutMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 import {
@@ -18,6 +19,9 @@ import { started } from '../support/started.ts';
 
 const product = await started('stack');
 const here = ['--local', inject('dir')];
+const actsHere = `This acts on the stack of ${inject('dir')} on this machine.\n`;
+/** No other test pushes anything of this scenario to this stack, or sets its switch. */
+const unusedSwitch = 'order/scenario-3';
 const admin = await connect(product.mysql);
 const folder = mkdtempSync(join(inject('dir'), 'functions-'));
 afterAll(async () => {
@@ -89,7 +93,7 @@ test('a run that breaks off says how to go on', async () => {
   const { status, error } = await ops('run', 'test/break-off', ...there);
   expect(status).toBe(1);
   expect(error).toBe(
-    `test/break-off failed: the third is broken\nTo go on:\n  npm run ops -- run test/break-off --input '{"at":3}'\n`,
+    `This acts on the stack of ${there[1]} on this machine.\ntest/break-off failed: the third is broken\nTo go on:\n  npm run ops -- run test/break-off --input '{"at":3}' --local ${there[1]}\n`,
   );
 });
 
@@ -123,11 +127,13 @@ test('a function that is not known here checks its input itself, and names the f
   );
   const { status, error } = await ops('run', 'test/refuse', '--input', '{"state":"y"}', ...there);
   expect(status).toBe(1);
-  expect(error).toMatch(/^test\/refuse failed: The input is not valid: state: .*\n$/);
+  expect(error).toMatch(
+    /^This acts on the stack of .+ on this machine\.\ntest\/refuse failed: The input is not valid: state: .*\n$/,
+  );
 });
 
 test('a switch is set, listed and lifted; every step stands in the trail', async () => {
-  const name = `order/scenario-${process.pid}`;
+  const name = unusedSwitch;
   const by = `switcher-${process.pid}`;
   const off = await ops('switch', 'off', name, '--why', 'they book twice', '--by', by, ...here);
   expect(off.status).toBe(0);
@@ -157,7 +163,7 @@ test('switch list --all names every switch and what it stops; a family by its pa
 
 test('audit lists who did what, newest first, by person, action and subject', async () => {
   const by = `auditor-${process.pid}`;
-  const name = `order/scenario-${process.pid}`;
+  const name = unusedSwitch;
   await ops('switch', 'off', name, '--why', '13812345678 complained', '--by', by, ...here);
   await ops('switch', 'on', name, '--why', 'repaired', '--by', by, ...here);
   const all = await ops('audit', '--by', by, ...here);
@@ -230,7 +236,7 @@ test('outbox retry names the kill switch under which a row waits', async () => {
     const { status, error } = await ops('outbox', 'retry', id, '--why', 'x', ...here);
     expect([status, error]).toEqual([
       1,
-      `Row ${id} waits under the kill switch charging: \`switch on charging\` lets it go.\n`,
+      `${actsHere}Row ${id} waits under the kill switch charging: \`switch on charging\` lets it go.\n`,
     ]);
   } finally {
     await admin.query('delete from signalbox.outbox where destination = ?', [destination]);
@@ -244,7 +250,7 @@ test('switch on says that there is no such switch when the name is misspelt', as
 });
 
 test('switch on says that a switch was never off when it was never set', async () => {
-  const name = 'order/scenario-999999999';
+  const name = 'order/scenario-4';
   const { status, error } = await ops('switch', 'on', name, '--why', 'x', ...here);
   expect(status).toBe(2);
   expect(error).toContain(`${name} was never off`);
@@ -272,6 +278,122 @@ test('state shows how far behind everything is, and every queue', async () => {
   expect(out).toMatch(/^outbox\.overdue +0$/m);
   expect(out).toMatch(/^broker\/apply-event +2 +0 +0 +4,711 +0$/m);
   expect(out).toMatch(/^call\/charge-call +0 +0 +0 +– +1$/m);
+});
+
+test('state without cloudwatch:GetMetricData shows all but the ages, and names what is missing', async () => {
+  const { dir, live, write } = await stackWith('broker/apply-event');
+  await setAside(live('broker/apply-event'), [{ body: '{}' }]);
+  const { url, close } = await awsWithout('GetMetricData');
+  write({ aws: url });
+  const { status, out, error } = await ops('state', '--local', dir);
+  close();
+  expect(out).toMatch(/^outbox\.overdue +\d+$/m);
+  expect(out).toMatch(/^broker\/apply-event +1 +0 +0 +– +0$/m);
+  expect([status, error]).toEqual([
+    1,
+    expect.stringContaining('is missing (it needs cloudwatch:GetMetricData on *): '),
+  ]);
+});
+
+test('run without lambda:ListTags says that it is missing, and starts nothing', async () => {
+  const { dir, write } = await stackWith();
+  const { url, close } = await awsWithout('Tags');
+  write({ aws: url });
+  const { status, out, error } = await ops('run', 'platform/report-state', '--local', dir);
+  close();
+  expect([status, out]).toEqual([1, '']);
+  expect(error).toContain(
+    'Lambda shows no tags of it (it needs lambda:GetFunction, lambda:ListTags',
+  );
+});
+
+/** The emulator as an identity sees it that lacks a permission: `GetMetricData` is refused, or answers have no `Tags`. */
+async function awsWithout(missing: 'GetMetricData' | 'Tags') {
+  const server = createServer(async (request, response) => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part);
+    const body = Buffer.concat(parts);
+    const isRefused = `${request.url} ${request.headers['x-amz-target']} ${body}`.includes(missing);
+    if (isRefused) {
+      response.writeHead(403, { 'content-type': 'application/x-amz-json-1.0' });
+      const message = `not authorized to perform: ${missing}`;
+      response.end(JSON.stringify({ __type: 'AccessDeniedException', message }));
+      return;
+    }
+    const { host: _host, connection: _connection, ...headers } = request.headers;
+    const answer = await fetch(product.emulator.url + request.url, {
+      method: request.method ?? 'GET',
+      headers: headers as Record<string, string>,
+      ...(body.length && { body }),
+    });
+    const text = await answer.text();
+    const type = answer.headers.get('content-type') ?? 'application/json';
+    response.writeHead(answer.status, { 'content-type': type });
+    response.end(missing === 'Tags' && type.includes('json') ? withoutTags(text) : text);
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${port}`, close };
+}
+
+/** What Lambda answers where `lambda:ListTags` is not allowed. */
+function withoutTags(text: string): string {
+  const { Tags: _, ...answer } = JSON.parse(text);
+  const TagsError = { ErrorCode: 'AccessDeniedException', Message: 'lambda:ListTags is refused' };
+  return JSON.stringify({ ...answer, TagsError });
+}
+
+const blank = ['--why', 'x', '--by', ' '];
+const long = ['--why', 'x'.repeat(501)];
+const oneRow = ['outbox', 'retry', '1'];
+const letters = ['dead', 'redrive', 'broker/apply-event'];
+
+test.each([
+  [['switch', 'off', 'order/scenario-5', ...blank], '--by: '],
+  [['switch', 'on', 'order/scenario-5', ...long], '--why: '],
+  [['switch', 'off', 'no name', '--why', 'x'], '<name>: Expected up to 100 letters'],
+  [[...letters, ...blank], '--by: '],
+  [[...letters, ...long], '--why: '],
+  [['dead', 'drop', 'broker/apply-event', ...long], '--why: '],
+  [[...oneRow, ...blank], '--by: '],
+  [['outbox', 'drop', '9999999999999999999', '--why', 'x'], '<id>: Expected the id of a row'],
+])('%j is refused by its field before anything is started', async (args, field) => {
+  const { dir, write } = await stackWith('broker/apply-event');
+  write({ functions: {} });
+  const { status, out, error } = await ops(...args, '--local', dir);
+  expect([status, out]).toEqual([2, '']);
+  expect(error).toContain(field);
+  expect(error).not.toContain('This acts on');
+});
+
+test.each([
+  [['switch', 'off', 'order/scenario-5', '--why', 'x']],
+  [['switch', 'on', 'order/scenario-5', '--why', 'x']],
+  [[...letters, '--why', 'x']],
+  [['dead', 'drop', 'broker/apply-event', '--why', 'x']],
+  [[...oneRow, '--why', 'x']],
+  [['outbox', 'drop', '1', '--why', 'x']],
+  [['run', 'platform/report-state']],
+])('%j says on stderr what it acts on, before it acts', async (args) => {
+  const { dir, write } = await stackWith('broker/apply-event');
+  const { 'platform/report-state': state = '' } = product.endpoints.functions;
+  write({ functions: { 'platform/report-state': state } });
+  const { error } = await ops(...args, '--local', dir);
+  expect(error.split('\n')[0]).toBe(`This acts on the stack of ${dir} on this machine.`);
+});
+
+test('--cloud names the account and the region that a command acts on', async () => {
+  const args = ['outbox', 'retry', '9223372036854775807', '--why', 'x', '--cloud'];
+  const { status, error } = await opsProcess(args, product.emulator.env).ended;
+  expect(error).toMatch(
+    /^This acts on what is deployed in account \d{12}, region [a-z]+-[a-z]+-\d\.\n/,
+  );
+  expect(status).toBe(2);
 });
 
 test.each([

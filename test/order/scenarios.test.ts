@@ -6,6 +6,8 @@ import {
   scenarioOf,
   scenarios,
 } from '../../lib/order/scenarios.ts';
+import { orderSwitches } from '../../lib/order/switches.ts';
+import { isSwitch } from '../../lib/platform/switches.ts';
 
 const statuses = Object.keys(orderStatuses) as OrderStatus[];
 const actors = ['patient', 'nurse', 'system', 'support'] as const;
@@ -106,4 +108,11 @@ test('what is no status, or nobody we know, pushes nothing', () => {
 test('a scenario is found by its number, and none by another', () => {
   expect(scenarioNumbered(8).name).toBe('护士接单');
   expect(() => scenarioNumbered(16)).toThrow('There is no scenario 16.');
+});
+
+test('every scenario has a kill switch, and no other number has one', () => {
+  const numbers = Array.from({ length: 200 }, (_, number) => number);
+  expect(numbers.filter((number) => isSwitch(orderSwitches, `order/scenario-${number}`))).toEqual(
+    scenarios.map(({ number }) => number).toSorted((a, b) => a - b),
+  );
 });

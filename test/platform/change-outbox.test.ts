@@ -1,4 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
+import { takeDue } from '../../lib/platform/due-rows.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/schema.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
@@ -78,6 +81,32 @@ test('those of a destination that were refused are made due now, and no others',
   expect(await dueOf()).toEqual(['1', '2', '3', '5']);
 });
 
+test('a row that is being sent is neither made due again nor counted as more, so that it is not sent twice', async () => {
+  await change({ do: 'retry', to });
+  const db = mysql<PlatformTables>('mysql');
+  expect(await takeDue(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
+  const before = await outbox();
+  const nothing = { outcome: 'due now', rows: 0, more: false };
+  expect(await change({ do: 'retry', to })).toEqual(nothing);
+  expect(await change({ do: 'retry', to, max: 1 })).toEqual(nothing);
+  for (const id of ['1', '3', '5'])
+    expect(await change({ do: 'retry', id })).toEqual({ outcome: 'due already', rows: 0 });
+  expect(await outbox()).toEqual(before);
+});
+
+test('a row that was being sent when it was dropped is said to be sent perhaps, and the trail says so, too', async () => {
+  await change({ do: 'retry', to });
+  const db = mysql<PlatformTables>('mysql');
+  expect(await takeDue(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
+  expect(await change({ do: 'drop', to })).toEqual({
+    outcome: 'dropped',
+    rows: 3,
+    mayBeSent: 2,
+    more: false,
+  });
+  expect((await trail()).at(-1)).toMatchObject({ detail: { to, rows: 3, mayBeSent: 2 } });
+});
+
 test('a dry run says how many rows it would be, and changes and notes nothing', async () => {
   const before = await outbox();
   expect(await change({ do: 'drop', to, dryRun: true })).toEqual({
@@ -133,6 +162,7 @@ test.each([
   ['id', { do: 'drop' }],
   ['id', { do: 'drop', id: '1', to }],
   ['id', { do: 'drop', id: '1 or 1' }],
+  ['id', { do: 'drop', id: '9999999999999999999' }],
   ['to', { do: 'drop', to: "x' or 1" }],
   ['do', { do: 'update', id: '1' }],
   ['why', { do: 'drop', id: '1', why: '' }],

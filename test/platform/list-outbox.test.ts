@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { resetDatabases, run } from '../support/databases.ts';
+import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 
 const { handler } = await import('../../functions/platform/list-outbox.ts');
@@ -101,3 +101,44 @@ test.each([
     new RegExp(`The input is not valid: .*${field}`),
   );
 });
+
+/** Adds rows of other destinations, or of one: `set` are columns with their SQL. */
+async function flood(rows: number, set: Readonly<Record<string, string>>): Promise<void> {
+  const columns = Object.keys(set).join(', ');
+  const digits =
+    '(select 0 n union all select 1 union all select 2 union all select 3 union all select 4 union all select 5 union all select 6 union all select 7 union all select 8 union all select 9)';
+  await run(`insert into signalbox.outbox (${columns})
+    select ${Object.values(set).join(', ')} from
+      (select a.n + 10 * b.n + 100 * c.n + 1000 * d.n n
+       from ${digits} a, ${digits} b, ${digits} c, ${digits} d) numbers where n < ${rows}`);
+}
+
+const manyEach = 5_000;
+const hourAgo = 'now(3) - interval 1 hour';
+
+test.each([
+  [{}, ['late']],
+  [{ max: 1 }, ['late']],
+  [{ to: 'queue:a/c' }, ['late']],
+  [{ to: 'queue:none/such' }, []],
+  [{ all: true, to: 'queue:a/b', max: 200 }, ['refused', 'held', 'taken', 'waiting']],
+])('%j reads a full outbox no further than the rows it lists', async (input, states) => {
+  const destination = "concat('queue:test/flooded-', n % 5)";
+  const row = { destination, body: "'{}'", created_at: hourAgo };
+  await flood(manyEach, { ...row, due_at: 'now(3) + interval 2 hour + interval n second' });
+  await flood(manyEach, { ...row, due_at: `${hourAgo} + interval n second` });
+  await flood(manyEach, {
+    ...{ ...row, due_at: 'now(3) + interval n second', attempts: '1', reason: "'x'" },
+  });
+  await flood(manyEach, { ...row, due_at: hourAgo, held_by: "'charging'" });
+  const before = await rowsRead();
+  const { rows } = await list(input);
+  expect((await rowsRead()) - before).toBeLessThan(4_000);
+  for (const state of states) expect(rows.map((one) => one.state)).toContain(state);
+  if (!states.length) expect(rows).toEqual([]);
+});
+
+async function rowsRead(): Promise<number> {
+  const [row] = await rowsOf("show global status like 'Innodb_rows_read'");
+  return Number(row?.['Value']);
+}

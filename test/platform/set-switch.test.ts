@@ -103,6 +103,9 @@ test.each([
   'order/scenario-',
   'order/scenario-8x',
   'order/scenario-08',
+  'order/scenario-0',
+  'order/scenario-16',
+  'order/scenario-99',
   'partner/nobody',
   'test:1',
 ])(

@@ -18,6 +18,11 @@ export const AdvancePaymentIds = z
       .regex(/^\d{1,19}$/, 'Expected the id of a trade, as text')
       .default('0')
       .describe(`the highest trade that was read before, ${resumed}`),
+    passed_over: z
+      .array(z.string().max(200))
+      .max(20)
+      .default([])
+      .describe(`trades that were passed over before, ${resumed}`),
   })
   .meta({ examples: [{ by: 'lena', why: 'the database was restored to an hour ago' }] });
 export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;

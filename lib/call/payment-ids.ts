@@ -34,7 +34,7 @@ const statementMs = 30_000;
  */
 export async function advancePaymentIds(
   { mysql, payments, stopped }: PaymentIdDeps,
-  { from, by, why, highest: known }: AdvancePaymentIds,
+  { from, by, why, highest: known, passed_over }: AdvancePaymentIds,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
   // A charge that begins meanwhile gets an id that the payment centre may know.
@@ -44,12 +44,15 @@ export async function advancePaymentIds(
   if (plusDays(first, daysMax) < newest.today)
     throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
   let theirs = BigInt(known);
-  const passedOver: string[] = [];
+  const passedOver = [...passed_over];
   const isPartnerOff = async () => (await stopped(partner)) !== undefined;
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
     if (await isPartnerOff()) return { outcome: `${partner} is off` };
     if (day !== first && remaining() < statementMs)
-      return { outcome: 'out of time', resume: { from: day, by, why, highest: String(theirs) } };
+      return {
+        outcome: 'out of time',
+        resume: { from: day, by, why, highest: String(theirs), passed_over: passedOver },
+      };
     for (const { tradeId } of await payments.statementOf(day)) {
       theirs = max(theirs, idOf(tradeId));
       if (!idOf(tradeId) && passedOver.length < namedMax) passedOver.push(tradeId ?? `of ${day}`);

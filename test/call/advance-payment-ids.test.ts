@@ -148,3 +148,30 @@ test('the statements that are left are read by the next invocation when time run
   }
   expect(invocations).toBe(4);
 });
+
+test('advance-payment-ids names trades of earlier invocations that it passed over when it is resumed', async () => {
+  const trade = '999999999999999999';
+  const [{ first, yesterday } = {}] = await rowsOf(
+    'select date(now() - interval 2 day) first, date(now() - interval 1 day) yesterday',
+  );
+  const run = (given: unknown, remainingMs: number) =>
+    advancePaymentIds(
+      {
+        mysql: db as never,
+        stopped: async (name) => (name === 'charging' ? name : undefined),
+        payments: {
+          ...client,
+          statementOf: async (day) =>
+            day === first ? [{ tradeId: trade, userId: '42', amountFen: 4_000 } as never] : [],
+        },
+      },
+      AdvancePaymentIds.parse(given),
+      { ...hand, remaining: () => remainingMs },
+    );
+  const stopped = await run({ ...input, from: first }, 0);
+  expect(stopped).toMatchObject({ outcome: 'out of time', resume: { from: yesterday } });
+  expect(await run('resume' in stopped ? stopped.resume : {}, 200_000)).toMatchObject({
+    outcome: 'advanced',
+    passed_over: [trade],
+  });
+});

@@ -150,7 +150,9 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
       }
     }
   };
-  await Promise.all(Array.from({ length: asksAtOnce }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: asksAtOnce }, lane));
+  // A lane that cannot read the switches asks no more, and the others end before this is thrown.
+  for (const ended of lanes) if (ended.status === 'rejected') failures.push(ended.reason);
   throwFirst(failures);
   return counts;
 }
@@ -193,7 +195,11 @@ async function recordRefusal(
   const { id: tradeId, userId, amountFen } = charge;
   const trade = { is: 'refused', balanceFen } as const;
   if (await deps.stopped(...chargingSwitches)) return (await record(deps, charge, trade)).outcome;
-  const again = await deps.payments.deduct({ tradeId, userId, amountFen });
+  const again = await deps.payments
+    .deduct({ tradeId, userId, amountFen })
+    .catch((error: unknown) => noAnswer(error, charge));
+  if (again === 'no answer') return again;
+  if (again === 'odd answer') return (await record(deps, charge, trade)).outcome;
   if (again.is === 'later') return 'no answer';
   if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
   return (await record(deps, charge, again.is === 'never seen' ? trade : again)).outcome;

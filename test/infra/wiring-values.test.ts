@@ -22,7 +22,9 @@ import {
   alarmsOfFunction,
   alarmsOfQueue,
   alarmsOfRelease,
+  type BackingAlarm,
   backingAlarms,
+  backingPeriodSeconds,
   functionValues,
   memoryMb,
   queueValues,
@@ -166,8 +168,12 @@ function wiringOf(resources: readonly Resource[]) {
 }
 
 /** An alarm as CloudFormation is told of it. */
-const alarmProperties = ({ metric, threshold, periods }: Omit<AlarmValues, 'statistic'>) => ({
+const alarmProperties = ({ metric, ...values }: AlarmValues) => ({
   metric,
+  ...limitsOf(values),
+});
+
+const limitsOf = ({ threshold, periods }: Pick<AlarmValues, 'threshold' | 'periods'>) => ({
   Threshold: threshold,
   EvaluationPeriods: periods,
   ComparisonOperator: 'GreaterThanOrEqualToThreshold',
@@ -176,9 +182,11 @@ const alarmProperties = ({ metric, threshold, periods }: Omit<AlarmValues, 'stat
 });
 
 const shown = (properties: Json) => ({
-  metric: properties.MetricName
-    ? `${properties.Namespace} ${properties.MetricName}`
-    : properties.Metrics.find(({ ReturnData }: Json) => ReturnData).Expression,
+  metric: `${properties.Namespace} ${properties.MetricName}`,
+  ...shownLimits(properties),
+});
+
+const shownLimits = (properties: Json) => ({
   Threshold: properties.Threshold,
   EvaluationPeriods: properties.EvaluationPeriods,
   ComparisonOperator: properties.ComparisonOperator,
@@ -190,7 +198,41 @@ const shown = (properties: Json) => ({
 const dimensionsOf = (properties: Json): string[] =>
   properties.Dimensions.map(({ Name }: { Name: string }) => Name);
 
-const cloud = wiringOf(resourcesOf('cloud'));
+/** An alarm of what functions stand on, in the form of the table; each resource that it names is the only one of its type. */
+function shownBacking(resources: readonly Resource[], properties: Json): unknown {
+  const { Metrics = [], ...only } = properties;
+  const parts: Json[] = Metrics.flatMap(({ Id, MetricStat }: Json) =>
+    MetricStat ? [{ ...MetricStat.Metric, ...MetricStat, Id, Statistic: MetricStat.Stat }] : [],
+  );
+  const all: Json[] = parts.length ? parts : [{ ...only, Id: 'only' }];
+  const expressions: Json[] = Metrics.filter(({ MetricStat }: Json) => !MetricStat);
+  const typeOf = (value: Json): string => {
+    const [reference = String(value)] = referencesIn(value);
+    const type = resources.find(({ logicalId }) => logicalId === reference)?.type;
+    if (type) expect(resources.filter((other) => other.type === type)).toHaveLength(1);
+    return type ?? reference;
+  };
+  const metrics = all.map(({ Id, Statistic, Namespace, MetricName, Dimensions }) => {
+    const dimensions = Dimensions.map(({ Name, Value }: Json) => `${Name}=${typeOf(Value)}`);
+    return [Id, [Statistic, Namespace, MetricName, ...dimensions.toSorted()].join(' ')];
+  });
+  return {
+    metrics: Object.fromEntries(metrics),
+    expressions: expressions.map(({ Expression, ReturnData }) => ReturnData && Expression),
+    periods: [...new Set(all.map(({ Period }) => Period))],
+    ...shownLimits(properties),
+  };
+}
+
+const statedBacking = ({ metrics, expression, ...values }: BackingAlarm) => ({
+  metrics,
+  expressions: expression === undefined ? [] : [expression],
+  periods: [backingPeriodSeconds],
+  ...limitsOf(values),
+});
+
+const resourcesOfCloud = resourcesOf('cloud');
+const cloud = wiringOf(resourcesOfCloud);
 const local = wiringOf(resourcesOf('local'));
 
 function expectedAlarms(stage: 'cloud' | 'local'): Record<string, AlarmValues> {
@@ -276,12 +318,10 @@ describe.each([
   });
 });
 
-test('the alarms of what functions stand on have the values of the table', () => {
+test('the alarms of what functions stand on have the metrics, statistics, dimensions and values of the table', () => {
   for (const [name, values] of Object.entries(backingAlarms)) {
-    expect(shown(cloud.alarms[name]), name).toEqual(alarmProperties(values));
-    const { Period, Metrics = [] } = cloud.alarms[name];
-    const periods = Metrics.flatMap(({ MetricStat }: Json) => MetricStat?.Period ?? []);
-    for (const period of Period ? [Period] : periods) expect(period).toBe(values.periodSeconds);
+    const backing = resourcesOfCloud.filter(({ stack }) => stack === 'backing');
+    expect(shownBacking(backing, cloud.alarms[name]), name).toEqual(statedBacking(values));
   }
 });
 

@@ -95,7 +95,7 @@ function partnerAway(error: unknown): PartnerAway {
 
 const rowsMax = 100;
 /** Two exchanges with the payment centre, and what is written after them, must end before the time-out. */
-const endMs = 50_000;
+export const endMs = 50_000;
 
 /**
  * Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. One that fails keeps no

@@ -26,8 +26,8 @@ const rowsMax = 500;
 const asksAtOnce = 4;
 /** The payment centre is away: who asks on only waits. */
 const awaysMax = 3;
-/** An ask and what follows from it must end before the time-out. */
-const endMs = 50_000;
+/** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
+export const endMs = 50_000;
 
 const stepSeconds = { hour: 3_600, day: 86_400 } as const;
 /** So many times hourly, then daily. */

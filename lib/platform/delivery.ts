@@ -8,9 +8,9 @@ import { sendTaken } from './send-taken.ts';
 import type { PlatformSettings } from './settings.ts';
 
 const lookEveryMs = 2_000;
-const leaseSeconds = 10;
+export const leaseSeconds = 10;
 /** A look that takes longer renews its lease in between. */
-const renewAfterMs = 3_000;
+export const renewAfterMs = 3_000;
 /** With less than this left no further look is begun: a look's sending must end before the time-out. */
 const endMs = 5_000;
 /** After this much time the messages have their turn, however many invalidations are due. */

@@ -1,17 +1,37 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
+import {
+  leaseSeconds as comparisonLeaseSeconds,
+  pauseMsMax as comparisonPauseMs,
+} from '../../lib/broker/reconciliation.ts';
+import {
+  leaseSeconds as fullRunLeaseSeconds,
+  pageTimeMs as fullRunPageMs,
+} from '../../lib/broker/walks.ts';
 import { weishop } from '../../lib/broker/weishop.ts';
 import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/in-hand.ts';
+import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/income.ts';
 import { k3, readFromK3 } from '../../lib/call/k3.ts';
 import { listingService, switchTo } from '../../lib/call/listing-service.ts';
 import { payments } from '../../lib/call/payments.ts';
+import { endMs as reversalEndMs } from '../../lib/call/reversals.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
+import { endMs as settlementEndMs } from '../../lib/call/settlement.ts';
 import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/in-hand.ts';
+import {
+  leaseSeconds as readerLeaseSeconds,
+  renewEveryMs as readerRenewMs,
+} from '../../lib/order/lease.ts';
 import { singerAt } from '../../lib/order/singer.ts';
+import {
+  leaseSeconds as deliveryLeaseSeconds,
+  renewAfterMs as deliveryRenewMs,
+} from '../../lib/platform/delivery.ts';
 import { type Exchange, NoAnswer } from '../../lib/platform/exchange.ts';
+import { statementSecondsMax } from '../../lib/platform/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
 import { root } from '../../local/root.ts';
 import { sites } from '../support/sites.ts';
@@ -386,10 +406,46 @@ describe('values that depend on each other', () => {
     for (const id of functions) expect(ms, id).toBeLessThanOrEqual(secondsOf(id) * 500);
   });
 
-  test('a row is leased for longer than its consumer runs, a push for longer than Singer may take', async () => {
+  /** Of what is written before and after the exchanges: one statement that takes as long as one may. */
+  const writingMs = statementSecondsMax * 1000;
+
+  test('a row is leased for longer than its consumer runs, or than the exchanges under one lease take', async () => {
     for (const id of ['call/charge-call', 'call/switch-listings', 'call/post-contract'])
       expect(rowLeaseSeconds, id).toBeGreaterThan(secondsOf(id));
+    const payment = await partners.payment();
+    // A reversal: a refund, and the question about it. A charge in call/settle-unknown-charges: one deduction.
+    for (const id of ['call/reverse-charge', 'call/settle-unknown-charges']) {
+      expect(rowLeaseSeconds * 1000, id).toBeGreaterThan(2 * payment + writingMs);
+      expect(secondsOf(id) * 1000, id).toBeGreaterThan(2 * payment + writingMs);
+    }
     expect(pushLeaseSeconds * 1000).toBeGreaterThan(2 * (await partners.singer()));
+  });
+
+  test('a run begins no row whose exchanges would not end before its time-out', async () => {
+    const longest = 2 * (await partners.payment()) + writingMs;
+    for (const margin of [settlementEndMs, reversalEndMs]) {
+      expect(margin).toBeGreaterThan(longest);
+      expect(margin).toBeLessThan(secondsOf('call/settle-unknown-charges') * 500);
+    }
+  });
+
+  test('a lease outlasts its function, or the time between two renewals three times, or one step', () => {
+    expect(incomeLeaseSeconds).toBeGreaterThan(secondsOf('call/post-income'));
+    expect(deliveryLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * deliveryRenewMs);
+    expect(readerLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * readerRenewMs);
+    expect(comparisonLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * comparisonPauseMs);
+    expect(fullRunLeaseSeconds * 1000).toBeGreaterThan(fullRunPageMs + writingMs);
+  });
+
+  test('every lease of the product is compared here', () => {
+    const files = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
+      /const (?:lease|inHand)Seconds = /.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(files.toSorted()).toEqual([
+      ...['lib/broker/reconciliation.ts', 'lib/broker/walks.ts'],
+      ...['lib/call/in-hand.ts', 'lib/call/income.ts'],
+      ...['lib/order/in-hand.ts', 'lib/order/lease.ts', 'lib/platform/delivery.ts'],
+    ]);
   });
 
   test('a message stays invisible for six time-outs at least', () => {

@@ -54,8 +54,7 @@ export async function settleCharges(
       return otherwise;
     }
   };
-  const filterOff = (await stopped(filterSwitch)) !== undefined;
-  const decided = filterOff ? 0 : await step(() => decideOpen(deps, settings, remaining), 0);
+  const decided = await step(() => decideOpen(deps, settings, remaining), 0);
   if (shadow) {
     const compared = await compareShadow(mysql, stuckAfterMinutes);
     throwFirst(failures);
@@ -92,7 +91,7 @@ async function decideOpen(
   let decided = 0;
   const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, settings, rowsMax)) {
-    if (remaining() < endMs) break;
+    if (remaining() < endMs || (await deps.stopped(filterSwitch))) break;
     try {
       await decideCall(deps, id, settings);
       decided += 1;

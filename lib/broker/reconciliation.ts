@@ -37,12 +37,12 @@ interface Work extends ReconcileDeps {
 }
 
 const killSwitch = 'broker/reconcile-profiles';
-const leaseSeconds = 120;
+export const leaseSeconds = 120;
 /** With less than this left no further step is begun. */
 const endMs = 15_000;
 const rangeRowsMax = 2_000;
 const shownIdsMax = 100;
-const pauseMsMax = 30_000;
+export const pauseMsMax = 30_000;
 
 /**
  * Compares all that the site shows with upstream, by ranges of keys. A row that differs is a suspect: its change may

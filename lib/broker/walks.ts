@@ -9,9 +9,9 @@ import type { Source } from './queues.ts';
 import type { WalkTables } from './tables.ts';
 
 /** Below this many milliseconds no further page is begun. */
-const pageTimeMs = 10_000;
+export const pageTimeMs = 10_000;
 /** A page, its sending, and a good deal of waiting for locks. */
-const leaseSeconds = 20;
+export const leaseSeconds = 20;
 
 export interface WalkDeps {
   readonly mysql: Kysely<WalkTables>;

@@ -32,7 +32,7 @@ interface K3Difference extends Difference {
 /**
  * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
  * which is gone on our side is still compared. A contract about which K3 does not answer, or not in its form, is named,
- * and blocks no other.
+ * and blocks no other: also one whose answer is no JSON, because a page may stand for one address only.
  */
 export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
   const found: Difference[] = [];
@@ -63,7 +63,9 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
         if (inARow >= unansweredMax) return;
       }
     };
-    await Promise.all(Array.from({ length: atOnceMax }, lane));
+    // All lanes end before an error of one is thrown.
+    for (const ended of await Promise.allSettled(Array.from({ length: atOnceMax }, lane)))
+      if (ended.status === 'rejected') throw ended.reason;
     const last = page.at(-1);
     if (!last || page.length < pageRowsMax || inARow >= unansweredMax) break;
     after = last.contract_id;

@@ -5,8 +5,9 @@ import { dateOf } from '../platform/time.ts';
 import type { CallSwitch } from './switches.ts';
 
 /**
- * How long a row is in hand: longer than its function may run, so that nobody takes over from one who is still
- * waiting for a partner.
+ * How long a row is leased: longer than a consumer may run, and in a run over many rows longer than the exchanges with
+ * a partner that are made under one lease, so that nobody takes over from a sender that still waits for an answer. The
+ * epoch is part of each write all the same.
  */
 export const inHandSeconds = 60;
 

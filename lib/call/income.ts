@@ -34,7 +34,7 @@ interface IncomeDeps {
 
 const claimName = 'call/post-income';
 /** Longer than the function may run: nobody takes over from one that is still at it. */
-const leaseSeconds = 120;
+export const leaseSeconds = 120;
 /** With less than this left nothing more is begun. */
 const endMs = 5_000;
 const shownMax = 20;

@@ -1,7 +1,9 @@
 import * as z from 'zod';
 import { cutTo } from '../platform/cut.ts';
+import { PartnerAway } from '../platform/errors.ts';
 import type { Exchange } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
+import { isAddressable } from './contract-numbers.ts';
 import type { CallSettings } from './settings.ts';
 
 /** A contract as K3 has it, or is to have it. The amount is in fen. */
@@ -47,8 +49,13 @@ export async function postToK3(
   });
 }
 
-/** What K3 has under a contract's number; undefined where it has nothing. */
+/**
+ * What K3 has under a contract's number; undefined where it has nothing. Of a number that no address can hold it says
+ * nothing readable.
+ */
 export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
+  if (!isAddressable(number))
+    throw new PartnerAway('K3', 'none', `no address names ${number}`, { answered: true });
   const answer = z.union([Found, Refused]);
   const path = `/contracts/${encodeURIComponent(number)}` as const;
   const found = await k3({ method: 'GET', path, about: { number }, answer });

@@ -1,21 +1,24 @@
 import * as z from 'zod';
 import type { Exchange } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
+import { reportFailure } from '../platform/log.ts';
 import type { CallSettings } from './settings.ts';
 import type { Wanted } from './standing.ts';
 
-const Switched = z.object({ code: z.literal(0), listings: z.int().nonnegative() });
+/** How many there are is for a person to read: that they are switched is known without it. */
+const Count = z.int().nonnegative().optional().catch(undefined);
+const Switched = z.object({ code: z.literal(0), listings: Count });
 
 /**
- * Takes all of an owner's listings offline, or shows them again; answers how many there are. Under the same request id
- * the service does it once, so a lost answer is asked for once more. Throws `PartnerAway`.
+ * Takes all of an owner's listings offline, or shows them again; answers how many there are, if that can be read. Under
+ * the same request id the service does it once, so a lost answer is asked for once more. Throws `PartnerAway`.
  */
 export async function switchTo(
   listings: Partner,
   userId: string,
   { to, requestId }: Wanted,
   reason: string,
-): Promise<number> {
+): Promise<number | undefined> {
   const { listings: count } = await listings({
     method: 'POST',
     path: `/users/${userId}/${to}`,
@@ -24,6 +27,8 @@ export async function switchTo(
     answer: Switched,
     repeatable: true,
   });
+  if (count === undefined)
+    reportFailure('odd answer', { userId, requestId }, 'Listings were switched without a count.');
   return count;
 }
 

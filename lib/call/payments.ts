@@ -31,7 +31,7 @@ interface Refund {
 
 /** What the payment centre says to a trade, in its own form; everything else is `PartnerAway`. */
 export type TradeAnswer =
-  | { readonly is: 'done'; readonly balanceFen: number }
+  | { readonly is: 'done'; readonly balanceFen: number | undefined }
   /** For good: not enough money, account frozen or unknown. */
   | { readonly is: 'refused'; readonly code: number; readonly balanceFen?: number | undefined }
   /** Of a refund: there is nothing to give back. */
@@ -106,7 +106,7 @@ export function payments(
       path,
       json,
       about: { trade_id: tradeId, ...ids },
-      answer: Answer,
+      answer: answers[kind],
     });
   };
   return {
@@ -138,21 +138,25 @@ const TradeId = z
   .union([z.string().min(1), z.number()], 'Expected an id as text or number')
   .transform(String);
 
-const Answer = z.union([
-  z
-    .object({ code: z.literal(0), trade_id: TradeId, balance: Fen })
-    .transform(({ trade_id, balance }) => ({
-      is: 'done' as const,
-      tradeId: trade_id,
-      balanceFen: balance,
-    })),
+const Done = { code: z.literal(0), trade_id: TradeId };
+const done = (answer: { trade_id: string; balance?: number | undefined }) => ({
+  ...{ is: 'done' as const, tradeId: answer.trade_id },
+  balanceFen: answer.balance,
+});
+const notDone = [
   z
     .object({ code: z.literal([4001, 4002, 4003]), balance: KnownFen })
     .transform(({ code, balance }) => ({ is: 'refused' as const, code, balanceFen: balance })),
   z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
   z.object({ code: z.literal(4009) }).transform(() => ({ is: 'conflict' as const })),
   z.object({ code: z.literal(5000) }).transform(() => ({ is: 'later' as const })),
-]);
+] as const;
+
+/** A deduction whose balance cannot be read is asked about later; a refund is made again until it is known as done. */
+const answers = {
+  deduct: z.union([z.object({ ...Done, balance: Fen }).transform(done), ...notDone]),
+  refund: z.union([z.object({ ...Done, balance: KnownFen }).transform(done), ...notDone]),
+};
 
 const StateAnswer = z.union([
   z

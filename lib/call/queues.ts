@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { Id } from '../platform/ids.ts';
 import { queue } from '../platform/queue.ts';
+import { isAddressable } from './contract-numbers.ts';
 import { digitsOf } from './phones.ts';
 
 /** No database takes half a character: it writes another one for it. */
@@ -72,13 +73,10 @@ export type ToppedUp = z.infer<typeof ToppedUp>;
 
 export const listingSwitches = queue('call/switch-listings', z.union([OutOfMoney, ToppedUp]));
 
-/** In an address they name no contract, however they are escaped: K3 could not be asked about it. */
-const pathSteps: ReadonlySet<string> = new Set(['.', '..']);
-
 /** A contract that was signed: from its amount an owner's charges are paid. */
 export const SignedContract = z.object({
   contract_id: Id,
-  contract_no: Text.max(64).refine((number) => !pathSteps.has(number), 'Expected another number'),
+  contract_no: Text.max(64).refine(isAddressable, 'Expected another number'),
   user_id: Id,
   customer: Text.max(128),
   amount_fen: Fen.positive(),

@@ -15,7 +15,7 @@ import { listingSwitches } from './queues.ts';
 
 export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;
-  readonly payments: Pick<Payments, 'refund'>;
+  readonly payments: Pick<Payments, 'refund' | 'tradeOf'>;
   readonly stopped: Stopped;
   /** Without it platform/deliver-due sends what follows, seconds later: a person's reversal needs no queue of its own. */
   readonly deliver?: Deliver;
@@ -52,12 +52,7 @@ export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
   if ('outcome' in begun) return { ...begun, payment_id };
   const { id: tradeId, chargeId: originalTradeId, amountFen } = begun;
   const facts = { payment_id, reversal_id: tradeId };
-  const answer = await payments
-    .refund({ tradeId, originalTradeId, amountFen })
-    .catch((error): TradeAnswer | undefined => {
-      if (error instanceof PartnerAway) return undefined;
-      throw error;
-    });
+  const answer = await refunded(payments, { tradeId, originalTradeId, amountFen });
   const outcome = await commit({ mysql, deliver }, (trx, follow) =>
     note(trx, begun, answer, follow),
   );
@@ -66,13 +61,46 @@ export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
   return { outcome, ...facts };
 }
 
+/** What a refund, or the question about it, was answered; a trade that is asked about says no code. */
+interface Answer {
+  readonly is: TradeAnswer['is'];
+  readonly code?: number;
+  readonly balanceFen?: number | undefined;
+}
+
+/**
+ * Makes a refund; undefined where nothing is known of it. Where the answer or its balance cannot be read, the payment
+ * centre is asked once what has become of the trade, because the same refund would get the same answer each time.
+ */
+async function refunded(
+  { refund, tradeOf }: ReversalDeps['payments'],
+  asked: Parameters<Payments['refund']>[0],
+): Promise<Answer | undefined> {
+  const reversalId = asked.tradeId;
+  const answer: Answer | PartnerAway = await refund(asked).catch(partnerAway);
+  if (answer instanceof PartnerAway && !answer.answered) return undefined;
+  const isRead = !(answer instanceof PartnerAway);
+  if (isRead && (answer.is !== 'done' || answer.balanceFen !== undefined)) return answer;
+  const why = isRead ? 'A refund was answered without a balance.' : answer;
+  reportFailure('odd answer', { reversalId }, why);
+  const trade = await tradeOf(reversalId).catch(partnerAway);
+  const known = trade instanceof PartnerAway || trade.is === 'never seen' ? undefined : trade;
+  return isRead ? { is: 'done', balanceFen: known?.balanceFen } : known;
+}
+
+function partnerAway(error: unknown): PartnerAway {
+  if (error instanceof PartnerAway) return error;
+  throw error;
+}
+
 const rowsMax = 100;
-/** A refund and what follows from it must end before the time-out. */
-const endMs = 30_000;
+/** Two exchanges with the payment centre, and what is written after them, must end before the time-out. */
+export const endMs = 50_000;
 
 /**
  * Goes on with reversals that nobody has in hand: whoever began them got no answer, or died. One that fails keeps no
- * other from it; one that the payment centre knows with other values (`unknown` without `ask_at`) waits for a person.
+ * other from it: the row that was sent longest ago is first. One that the payment centre knows with other values
+ * (`unknown` without `ask_at`) waits for a person.
  */
 export async function resumeReversals(
   deps: ReversalDeps,
@@ -89,6 +117,7 @@ export async function resumeReversals(
     .where(({ eb, or }) =>
       or([eb('in_hand_until', 'is', null), eb('in_hand_until', '<', sql<string>`now(3)`)]),
     )
+    .orderBy(({ fn }) => fn.coalesce('ask_at', 'in_hand_until', 'created_at'))
     .orderBy('id')
     .limit(rowsMax)
     .execute();
@@ -186,11 +215,15 @@ async function insert(
 }
 
 /** The word for the outcome, and what is written with it: the row stays open, or waits for a person, or has ended. */
-function meaningOf(answer: TradeAnswer | undefined) {
+function meaningOf(answer: Answer | undefined) {
   const later = { ask_at: sql<string>`now(3)` };
   const person = { ask_at: null, reason: 'the payment centre says conflict' };
   if (answer?.is === 'done')
-    return { outcome: 'reversed', state: 'charged', balance_fen: answer.balanceFen } as const;
+    return {
+      outcome: 'reversed',
+      state: 'charged',
+      balance_fen: answer.balanceFen ?? null,
+    } as const;
   if (answer?.is === 'refused')
     return { outcome: 'refused', state: 'refused', reason: reasonOf(answer) } as const;
   if (answer?.is === 'never seen')
@@ -211,7 +244,7 @@ function meaningOf(answer: TradeAnswer | undefined) {
 async function note(
   trx: Trx,
   { id, user_id, epoch, by, why, chargeId, amountFen }: InHand,
-  answer: TradeAnswer | undefined,
+  answer: Answer | undefined,
   follow: (...followUps: FollowUp[]) => void,
 ): Promise<string> {
   const { outcome, ...change } = meaningOf(answer);
@@ -226,7 +259,8 @@ async function note(
   if (!numUpdatedRows) return 'overtaken';
   if (change.state === 'charged') {
     await post(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
-    if (change.balance_fen > 0) follow(await toppedUp(trx, user_id, change.balance_fen));
+    if (change.balance_fen !== null && change.balance_fen > 0)
+      follow(await toppedUp(trx, user_id, change.balance_fen));
   }
   const detail = { payment_id: chargeId, reversal_id: id };
   await audit(trx, { who: by, what: `charge/${outcomeVerb[change.state]}`, why, detail });

@@ -26,8 +26,8 @@ const rowsMax = 500;
 const asksAtOnce = 4;
 /** The payment centre is away: who asks on only waits. */
 const awaysMax = 3;
-/** An ask and what follows from it must end before the time-out. */
-const endMs = 50_000;
+/** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
+export const endMs = 50_000;
 
 const stepSeconds = { hour: 3_600, day: 86_400 } as const;
 /** So many times hourly, then daily. */
@@ -54,8 +54,7 @@ export async function settleCharges(
       return otherwise;
     }
   };
-  const filterOff = (await stopped(filterSwitch)) !== undefined;
-  const decided = filterOff ? 0 : await step(() => decideOpen(deps, settings, remaining), 0);
+  const decided = await step(() => decideOpen(deps, settings, remaining), 0);
   if (shadow) {
     const compared = await compareShadow(mysql, stuckAfterMinutes);
     throwFirst(failures);
@@ -92,7 +91,7 @@ async function decideOpen(
   let decided = 0;
   const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, settings, rowsMax)) {
-    if (remaining() < endMs) break;
+    if (remaining() < endMs || (await deps.stopped(filterSwitch))) break;
     try {
       await decideCall(deps, id, settings);
       decided += 1;
@@ -150,7 +149,9 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
       }
     }
   };
-  await Promise.all(Array.from({ length: asksAtOnce }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: asksAtOnce }, lane));
+  // A lane that cannot read the switches asks no more, and the others end before this is thrown.
+  for (const ended of lanes) if (ended.status === 'rejected') failures.push(ended.reason);
   throwFirst(failures);
   return counts;
 }
@@ -193,7 +194,11 @@ async function recordRefusal(
   const { id: tradeId, userId, amountFen } = charge;
   const trade = { is: 'refused', balanceFen } as const;
   if (await deps.stopped(...chargingSwitches)) return (await record(deps, charge, trade)).outcome;
-  const again = await deps.payments.deduct({ tradeId, userId, amountFen });
+  const again = await deps.payments
+    .deduct({ tradeId, userId, amountFen })
+    .catch((error: unknown) => noAnswer(error, charge));
+  if (again === 'no answer') return again;
+  if (again === 'odd answer') return (await record(deps, charge, trade)).outcome;
   if (again.is === 'later') return 'no answer';
   if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
   return (await record(deps, charge, again.is === 'never seen' ? trade : again)).outcome;

@@ -9,7 +9,7 @@ export interface LeaseDeps {
   readonly pause: (ms: number) => Promise<void>;
 }
 
-const leaseSeconds = 10;
+export const leaseSeconds = 10;
 export const renewEveryMs = 3_000;
 const takeOverEveryMs = 100;
 /** With less than this left nothing further is read: what was read must still be written. */

@@ -10,9 +10,9 @@ import { sendTaken } from './send-taken.ts';
 import type { PlatformSettings } from './settings.ts';
 
 const lookEveryMs = 2_000;
-const leaseSeconds = 10;
+export const leaseSeconds = 10;
 /** A look that takes longer renews its lease in between. */
-const renewAfterMs = 3_000;
+export const renewAfterMs = 3_000;
 /** With less than this left neither a look nor a take of invalidations begins: such a take lasts up to 3.5 s. */
 const endMs = 5_000;
 /** With less than this left no messages are taken: their sending would be cut. */

@@ -35,7 +35,7 @@ export class PartnerAway extends Error {
   readonly partner: string;
   /** `none`: the request certainly changed nothing there. `possible`: it may have been carried out. */
   readonly effect: 'none' | 'possible';
-  /** It said something as JSON, though not as it should: it is there, and others may be asked about. */
+  /** It answered with a status below 500, though not as it should: it is there, and others may be asked about. */
   readonly answered: boolean;
 
   constructor(

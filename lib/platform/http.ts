@@ -102,7 +102,7 @@ async function attempted<Result>(
   if (status === tooManyRequests) throw away('none', `it answered ${status}`);
   if (status >= 500) throw away('possible', `it answered ${status}`);
   const value = jsonOf(answer);
-  if (value === undefined) throw away('possible', `it answered ${status} without JSON`);
+  if (value === undefined) throw odd(`it answered ${status} without JSON`);
   const other = otherThan(about, value);
   if (other) throw odd(`it answered ${status} about ${other}`);
   const result = schema.safeParse(value);

@@ -16,7 +16,7 @@ import { secret } from './secret.ts';
 export const lockWaitTimeoutSeconds = 2;
 
 /** A statement of a consumer, a route or a schedule of minutes has its answer within this much time, or none. */
-const statementSecondsMax = 8;
+export const statementSecondsMax = 8;
 /** For functions that run daily or by hand and look at whole tables. */
 export const longStatements = { statementSeconds: 120 } as const;
 /** For what changes whole tables at a deploy. */

@@ -186,13 +186,32 @@ async function expectGoodBeside(source: Source, odd: readonly Message[]): Promis
 /** A reason begins with the field that is wrong, or with what is known otherwise. */
 const namesWhat = /^([a-zA-Z_]+: |(Call|Contract|Payment) )/;
 
-/** A top-up that leaves no money, or is older or younger than what is known, leaves no trace by itself. */
+/**
+ * A top-up that leaves no money leaves no trace, and of one that is later than another of the same owner, or than now,
+ * only the owner is seen; both only if every field of it is in its form.
+ */
 function isKept(source: Source, message: Message, kept: readonly Record<string, unknown>[]) {
-  if (source === topUps && (Number(message['balance']) <= 0 || text(message['topped_up_at']) > at))
-    return true;
+  const { user_id, topped_up_at, balance } = message;
+  if (source === topUps && isTopUp(message)) {
+    if (Number(balance) <= 0) return true;
+    if (text(topped_up_at) > at) return kept.some((row) => row['user_id'] === text(user_id));
+  }
   const expected = source.kept(message);
   return kept.some((row) => Object.entries(row).every(([name, value]) => value === expected[name]));
 }
+
+const isTopUp = ({ user_id, topped_up_at, balance }: Message): boolean =>
+  (typeof user_id === 'string' || Number.isSafeInteger(user_id)) &&
+  isId(text(user_id)) &&
+  Number.isSafeInteger(balance) &&
+  typeof topped_up_at === 'string' &&
+  /^[1-9]\d{3}(-\d\d){2} \d\d(:\d\d){2}$/.test(topped_up_at) &&
+  isTime(topped_up_at.replace(' ', 'T'));
+
+const isTime = (time: string): boolean => {
+  const date = new Date(`${time}Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(time);
+};
 
 /** As SQS carries it: characters that it refuses are written as escapes. */
 const escapedJson = (message: Message): string =>

@@ -448,6 +448,23 @@ test('a switch that is thrown while settlement runs ends its questions', async (
   await throwSwitch('partner/payment', 'on');
 });
 
+test('a switch that is thrown while settlement decides calls ends its decisions', async () => {
+  for (let count = 0; count < 4; count++) await decidedCall(42, { rule: null });
+  await run(`update user_prop_db.sublessor_call_log_201409
+    set created_at = created_at - interval 11 minute`);
+  const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
+  let looks = 0;
+  const deps = {
+    ...{ mysql: db, settings: document, deliver: async () => [], now: () => new Date() },
+    payments: payments(document, async () => paymentAccount),
+    stopped: async (...names: readonly string[]) =>
+      names.find((name) => name === 'call/filter-call' && ++looks > 2),
+  };
+  expect(await settleCharges(deps, { remaining: () => 200_000 })).toMatchObject({ decided: 2 });
+  const left = 'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null';
+  expect(await rowsOf(left)).toHaveLength(2);
+});
+
 /** A charged call, an intent that nothing is under way for, and a reversal that the payment centre knows otherwise. */
 async function conflictingReversal(): Promise<void> {
   await account(42, 100_000);

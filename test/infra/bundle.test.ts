@@ -92,6 +92,12 @@ describe('started with what the template gives, and nothing else', () => {
   const functions = deployedFunctions(app);
   const started = startedAsDeployed();
   const ids = functions.map(({ id }) => id);
+  const drained = functions.flatMap(({ id, variables }) =>
+    Object.keys(variables).some((name) => name.endsWith('_DEAD'))
+      ? [arnOf('sqs', `signalbox-${id.replace('/', '-')}`)]
+      : [],
+  );
+  const sending = (arn: string): [action: string, resource: string] => ['sqs:SendMessage', arn];
 
   test('every function is there', () => {
     expect(Object.keys(started).toSorted()).toEqual(functionIds());
@@ -116,17 +122,22 @@ describe('started with what the template gives, and nothing else', () => {
   );
 
   test.each(ids)(
-    'the role of %s allows what each of its variables is for, and opens no other secret, parameter or bus',
+    'the role of %s allows what each of its variables is for, and opens no other secret, parameter, bus or queue',
     (id) => {
       const { variables = {}, statements = [] } = functions.find((one) => one.id === id) ?? {};
-      const needed = Object.entries(variables).flatMap(([name, value]) => needOf(name, value));
+      const needed = [
+        ...Object.entries(variables).flatMap(([name, value]) => needOf(name, value)),
+        ...(id === 'platform/deliver-due' ? drained.map(sending) : []),
+      ];
       for (const [action, resource] of needed)
         expect(allows(statements, action, resource), `${action} ${resource}`).toBe(true);
       const opened = statements
         .filter(({ actions }) => actions.some((action) => opening.includes(action)))
         .flatMap(({ resources }) => resources.map((arn) => arn.replace('??????', 'AbCdEf')));
       const others = needed.filter(([action]) => opening.includes(action));
-      expect([...new Set(opened)].toSorted()).toEqual(others.map(([, arn]) => arn).toSorted());
+      expect([...new Set(opened)].toSorted()).toEqual(
+        [...new Set(others.map(([, arn]) => arn))].toSorted(),
+      );
     },
   );
 
@@ -146,11 +157,6 @@ describe('started with what the template gives, and nothing else', () => {
 
   test('platform/deliver-due may send to every queue that is drained', () => {
     const { statements = [] } = functions.find(({ id }) => id === 'platform/deliver-due') ?? {};
-    const drained = functions.flatMap(({ id, variables }) =>
-      Object.keys(variables).some((name) => name.endsWith('_DEAD'))
-        ? [arnOf('sqs', `signalbox-${id.replace('/', '-')}`)]
-        : [],
-    );
     for (const arn of drained)
       for (const action of ['sqs:GetQueueUrl', 'sqs:SendMessage'])
         expect(allows(statements, action, arn), arn).toBe(true);
@@ -197,7 +203,10 @@ describe('started with what the template gives, and nothing else', () => {
 
 /** What infra/ gives a function that it does not give to every one. */
 const isOurs = /^(?:SECRET|QUEUE|SETTINGS|OIDC)_|^BUS$|^BINLOG_/;
-const opening = ['secretsmanager:GetSecretValue', 'ssm:GetParameter', 'events:PutEvents'];
+const opening = [
+  ...['secretsmanager:GetSecretValue', 'ssm:GetParameter'],
+  ...['events:PutEvents', 'sqs:SendMessage'],
+];
 
 /** It got as far as its database, or for a person's token as far as the issuer, and says that it is unavailable. */
 function outcomeOf(id: string, variables: Readonly<Record<string, string>>): RegExp {

@@ -1,17 +1,37 @@
-import { readFileSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
+import {
+  leaseSeconds as comparisonLeaseSeconds,
+  pauseMsMax as comparisonPauseMs,
+} from '../../lib/broker/reconciliation.ts';
+import {
+  leaseSeconds as fullRunLeaseSeconds,
+  pageTimeMs as fullRunPageMs,
+} from '../../lib/broker/walks.ts';
 import { weishop } from '../../lib/broker/weishop.ts';
 import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/in-hand.ts';
+import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/income.ts';
 import { k3, readFromK3 } from '../../lib/call/k3.ts';
 import { listingService, switchTo } from '../../lib/call/listing-service.ts';
 import { payments } from '../../lib/call/payments.ts';
+import { endMs as reversalEndMs } from '../../lib/call/reversals.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
+import { endMs as settlementEndMs } from '../../lib/call/settlement.ts';
 import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/in-hand.ts';
+import {
+  leaseSeconds as readerLeaseSeconds,
+  renewEveryMs as readerRenewMs,
+} from '../../lib/order/lease.ts';
 import { singerAt } from '../../lib/order/singer.ts';
+import {
+  leaseSeconds as deliveryLeaseSeconds,
+  renewAfterMs as deliveryRenewMs,
+} from '../../lib/platform/delivery.ts';
 import { type Exchange, NoAnswer } from '../../lib/platform/exchange.ts';
+import { statementSecondsMax } from '../../lib/platform/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
 import { root } from '../../local/root.ts';
 import { sites } from '../support/sites.ts';
@@ -22,7 +42,9 @@ import {
   alarmsOfFunction,
   alarmsOfQueue,
   alarmsOfRelease,
+  type BackingAlarm,
   backingAlarms,
+  backingPeriodSeconds,
   functionValues,
   memoryMb,
   queueValues,
@@ -166,8 +188,12 @@ function wiringOf(resources: readonly Resource[]) {
 }
 
 /** An alarm as CloudFormation is told of it. */
-const alarmProperties = ({ metric, threshold, periods }: Omit<AlarmValues, 'statistic'>) => ({
+const alarmProperties = ({ metric, ...values }: AlarmValues) => ({
   metric,
+  ...limitsOf(values),
+});
+
+const limitsOf = ({ threshold, periods }: Pick<AlarmValues, 'threshold' | 'periods'>) => ({
   Threshold: threshold,
   EvaluationPeriods: periods,
   ComparisonOperator: 'GreaterThanOrEqualToThreshold',
@@ -176,9 +202,11 @@ const alarmProperties = ({ metric, threshold, periods }: Omit<AlarmValues, 'stat
 });
 
 const shown = (properties: Json) => ({
-  metric: properties.MetricName
-    ? `${properties.Namespace} ${properties.MetricName}`
-    : properties.Metrics.find(({ ReturnData }: Json) => ReturnData).Expression,
+  metric: `${properties.Namespace} ${properties.MetricName}`,
+  ...shownLimits(properties),
+});
+
+const shownLimits = (properties: Json) => ({
   Threshold: properties.Threshold,
   EvaluationPeriods: properties.EvaluationPeriods,
   ComparisonOperator: properties.ComparisonOperator,
@@ -190,7 +218,41 @@ const shown = (properties: Json) => ({
 const dimensionsOf = (properties: Json): string[] =>
   properties.Dimensions.map(({ Name }: { Name: string }) => Name);
 
-const cloud = wiringOf(resourcesOf('cloud'));
+/** An alarm of what functions stand on, in the form of the table; each resource that it names is the only one of its type. */
+function shownBacking(resources: readonly Resource[], properties: Json): unknown {
+  const { Metrics = [], ...only } = properties;
+  const parts: Json[] = Metrics.flatMap(({ Id, MetricStat }: Json) =>
+    MetricStat ? [{ ...MetricStat.Metric, ...MetricStat, Id, Statistic: MetricStat.Stat }] : [],
+  );
+  const all: Json[] = parts.length ? parts : [{ ...only, Id: 'only' }];
+  const expressions: Json[] = Metrics.filter(({ MetricStat }: Json) => !MetricStat);
+  const typeOf = (value: Json): string => {
+    const [reference = String(value)] = referencesIn(value);
+    const type = resources.find(({ logicalId }) => logicalId === reference)?.type;
+    if (type) expect(resources.filter((other) => other.type === type)).toHaveLength(1);
+    return type ?? reference;
+  };
+  const metrics = all.map(({ Id, Statistic, Namespace, MetricName, Dimensions }) => {
+    const dimensions = Dimensions.map(({ Name, Value }: Json) => `${Name}=${typeOf(Value)}`);
+    return [Id, [Statistic, Namespace, MetricName, ...dimensions.toSorted()].join(' ')];
+  });
+  return {
+    metrics: Object.fromEntries(metrics),
+    expressions: expressions.map(({ Expression, ReturnData }) => ReturnData && Expression),
+    periods: [...new Set(all.map(({ Period }) => Period))],
+    ...shownLimits(properties),
+  };
+}
+
+const statedBacking = ({ metrics, expression, ...values }: BackingAlarm) => ({
+  metrics,
+  expressions: expression === undefined ? [] : [expression],
+  periods: [backingPeriodSeconds],
+  ...limitsOf(values),
+});
+
+const resourcesOfCloud = resourcesOf('cloud');
+const cloud = wiringOf(resourcesOfCloud);
 const local = wiringOf(resourcesOf('local'));
 
 function expectedAlarms(stage: 'cloud' | 'local'): Record<string, AlarmValues> {
@@ -276,12 +338,10 @@ describe.each([
   });
 });
 
-test('the alarms of what functions stand on have the values of the table', () => {
+test('the alarms of what functions stand on have the metrics, statistics, dimensions and values of the table', () => {
   for (const [name, values] of Object.entries(backingAlarms)) {
-    expect(shown(cloud.alarms[name]), name).toEqual(alarmProperties(values));
-    const { Period, Metrics = [] } = cloud.alarms[name];
-    const periods = Metrics.flatMap(({ MetricStat }: Json) => MetricStat?.Period ?? []);
-    for (const period of Period ? [Period] : periods) expect(period).toBe(values.periodSeconds);
+    const backing = resourcesOfCloud.filter(({ stack }) => stack === 'backing');
+    expect(shownBacking(backing, cloud.alarms[name]), name).toEqual(statedBacking(values));
   }
 });
 
@@ -346,10 +406,46 @@ describe('values that depend on each other', () => {
     for (const id of functions) expect(ms, id).toBeLessThanOrEqual(secondsOf(id) * 500);
   });
 
-  test('a row is leased for longer than its consumer runs, a push for longer than Singer may take', async () => {
+  /** Of what is written before and after the exchanges: one statement that takes as long as one may. */
+  const writingMs = statementSecondsMax * 1000;
+
+  test('a row is leased for longer than its consumer runs, or than the exchanges under one lease take', async () => {
     for (const id of ['call/charge-call', 'call/switch-listings', 'call/post-contract'])
       expect(rowLeaseSeconds, id).toBeGreaterThan(secondsOf(id));
+    const payment = await partners.payment();
+    // A reversal: a refund, and the question about it. A charge in call/settle-unknown-charges: one deduction.
+    for (const id of ['call/reverse-charge', 'call/settle-unknown-charges']) {
+      expect(rowLeaseSeconds * 1000, id).toBeGreaterThan(2 * payment + writingMs);
+      expect(secondsOf(id) * 1000, id).toBeGreaterThan(2 * payment + writingMs);
+    }
     expect(pushLeaseSeconds * 1000).toBeGreaterThan(2 * (await partners.singer()));
+  });
+
+  test('a run begins no row whose exchanges would not end before its time-out', async () => {
+    const longest = 2 * (await partners.payment()) + writingMs;
+    for (const margin of [settlementEndMs, reversalEndMs]) {
+      expect(margin).toBeGreaterThan(longest);
+      expect(margin).toBeLessThan(secondsOf('call/settle-unknown-charges') * 500);
+    }
+  });
+
+  test('a lease outlasts its function, or the time between two renewals three times, or one step', () => {
+    expect(incomeLeaseSeconds).toBeGreaterThan(secondsOf('call/post-income'));
+    expect(deliveryLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * deliveryRenewMs);
+    expect(readerLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * readerRenewMs);
+    expect(comparisonLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * comparisonPauseMs);
+    expect(fullRunLeaseSeconds * 1000).toBeGreaterThan(fullRunPageMs + writingMs);
+  });
+
+  test('every lease of the product is compared here', () => {
+    const files = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
+      /const (?:lease|inHand)Seconds = /.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(files.toSorted()).toEqual([
+      ...['lib/broker/reconciliation.ts', 'lib/broker/walks.ts'],
+      ...['lib/call/in-hand.ts', 'lib/call/income.ts'],
+      ...['lib/order/in-hand.ts', 'lib/order/lease.ts', 'lib/platform/delivery.ts'],
+    ]);
   });
 
   test('a message stays invisible for six time-outs at least', () => {

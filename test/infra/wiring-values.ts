@@ -230,11 +230,46 @@ export const alarmsOfQueue = {
 export const alarmsOfRelease = { 'release-errors': each('AWS/Lambda Errors', 1, 1) };
 export const alarmsOfConsumersRelease = { 'release-given-up': counted('given up') };
 
-/** Alarms of what the functions stand on; of several metrics the expression is named. */
-export const backingAlarms: Readonly<Record<string, Omit<AlarmValues, 'statistic'>>> = {
-  'signalbox-backing-network-nat-ports': each('AWS/NATGateway ErrorPortAllocation', 1, 3),
-  'signalbox-backing-mysql-database-connections': each('100 * connections / 500', 80, 5),
-  'signalbox-backing-mysql-database-capacity': each('AWS/RDS ACUUtilization', 90, 10),
-  'signalbox-backing-search-search-health': each('FILL(red, 0) + FILL(blocked, 0)', 1, 3),
-  'signalbox-backing-search-search-storage': each('100 * (1 - free / 20480)', 75, 3),
+/** An alarm of what functions stand on: each metric with its statistic, and whose it is by the type of the resource. */
+export interface BackingAlarm {
+  readonly metrics: Readonly<Record<string, string>>;
+  /** Of the metrics by their names; without it the alarm looks at the only metric. */
+  readonly expression?: string;
+  readonly threshold: number;
+  readonly periods: number;
+}
+
+const ofDatabase = 'DBClusterIdentifier=AWS::RDS::DBCluster';
+const ofSearch = 'ClientId=AWS::AccountId DomainName=AWS::OpenSearchService::Domain';
+
+export const backingPeriodSeconds = 60;
+export const backingAlarms: Readonly<Record<string, BackingAlarm>> = {
+  'signalbox-backing-network-nat-ports': {
+    metrics: {
+      only: 'Sum AWS/NATGateway ErrorPortAllocation NatGatewayId=AWS::EC2::NatGateway',
+    },
+    ...{ threshold: 1, periods: 3 },
+  },
+  'signalbox-backing-mysql-database-connections': {
+    metrics: { connections: `Maximum AWS/RDS DatabaseConnections ${ofDatabase}` },
+    expression: '100 * connections / 500',
+    ...{ threshold: 80, periods: 5 },
+  },
+  'signalbox-backing-mysql-database-capacity': {
+    metrics: { only: `Maximum AWS/RDS ACUUtilization ${ofDatabase}` },
+    ...{ threshold: 90, periods: 10 },
+  },
+  'signalbox-backing-search-search-health': {
+    metrics: {
+      red: `Maximum AWS/ES ClusterStatus.red ${ofSearch}`,
+      blocked: `Maximum AWS/ES ClusterIndexWritesBlocked ${ofSearch}`,
+    },
+    expression: 'FILL(red, 0) + FILL(blocked, 0)',
+    ...{ threshold: 1, periods: 3 },
+  },
+  'signalbox-backing-search-search-storage': {
+    metrics: { free: `Minimum AWS/ES FreeStorageSpace ${ofSearch}` },
+    expression: '100 * (1 - free / 20480)',
+    ...{ threshold: 75, periods: 3 },
+  },
 };

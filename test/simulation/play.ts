@@ -75,6 +75,8 @@ interface Play {
   readonly turnsMax?: number;
   /** What is wrong at this moment, and may be so at none; asked after each write that others can see. */
   readonly safety: (injected: number) => Promise<string | undefined>;
+  /** What is wrong with what a worker does now; asked at each of its boundaries, before the effect. */
+  readonly passed?: (boundary: Boundary) => string | undefined;
   /** What is not yet as it must be when all is done. */
   readonly unsettled: () => Promise<string | undefined>;
 }
@@ -184,7 +186,7 @@ function wrapClients(queues: Queues): () => void {
 
 async function settle(stage: Stage, acted: Play): Promise<Played> {
   const { script, schedules, consumers, leap, safety, unsettled } = acted;
-  const { turnsMax = usualTurnsMax } = acted;
+  const { turnsMax = usualTurnsMax, passed = () => undefined } = acted;
   const { databases, world, queues, faults } = stage;
   const { admin } = databases;
   const boundaries: Pick<Boundary, 'kind' | 'label'>[] = [];
@@ -250,6 +252,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     if (delayMs) {
       delayed.add(boundary);
       boundary.notBeforeMs = world.nowMs + delayMs;
+      worker.heldUpMs += delayMs;
       // It is the worker that is slow, its timers too.
       for (const timer of world.waiting)
         if (timer.worker === worker && timer.kind === 'timer')
@@ -267,6 +270,8 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       `${worker.name} ${counted ? `#${boundaries.length} ` : ''}${short(label)} ${fault ? `** ${fault} **` : ''}`,
     );
     if (counted) boundaries.push({ kind, label });
+    const forbidden = passed(boundary);
+    if (forbidden) throw new Violation(forbidden);
     if (fault || (kind === 'sql' && (!holdsOn.test(label) || mayWait(label)))) freed = true;
     if (fault === 'crash') return await kill(databases, world, worker);
     if (fault === 'frozen') return freeze(world, worker);
@@ -341,6 +346,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       skewMs: faults.skewMs(),
       endsAtMs: world.nowMs + timeoutSeconds * 1000,
       connections: new Set(),
+      heldUpMs: 0,
       alive: true,
       ended: false,
     };

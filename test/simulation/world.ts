@@ -11,6 +11,8 @@ export interface Worker {
   /** Its time-out by the simulated clock: then it is killed. */
   readonly endsAtMs: number;
   readonly connections: Set<Raw>;
+  /** For how long it was held up, at all of its boundaries. */
+  heldUpMs: number;
   alive: boolean;
   ended: boolean;
 }

@@ -18,7 +18,7 @@ import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { deliverer } from './deliverer.ts';
 import { type SimulatedServer, simulatedServer } from './simulated-binlog.ts';
-import { switching, switchTables } from './switching.ts';
+import { switching, switchTables, writing } from './switching.ts';
 
 const swarmTransactions = 12;
 const swarmSeconds = 70;
@@ -42,7 +42,12 @@ export const binlog: Scenario = {
   begin: (stage) => {
     const { databases, queues, faults } = stage;
     const server = simulatedServer(stage);
-    const kill = switching(stage, orderSwitches, ['order/tail-binlog'], swarmSeconds);
+    const kill = switching(stage, orderSwitches, ['order/tail-binlog'], swarmSeconds, {
+      'order/tail-binlog': writing(
+        /^\s*(insert into|replace into|update) push_db\.(push|binlog_checkpoint)\b/,
+        'tail-binlog',
+      ),
+    });
     queues.open(pushesToSend);
     const nudged = new Set<string>();
     const promises = promisesOf(stage, server);
@@ -60,6 +65,7 @@ export const binlog: Scenario = {
       ],
       schedules: [reader(stage, server.source, kill.off), deliverer(stage)],
       script: faults.exact ? fixedScript(server) : [...chanceScript(stage, server), ...kill.acts],
+      passed: kill.passed,
       safety: promises.broken,
       unsettled: async () => {
         const [rows] = await databases.admin.query(

@@ -6,7 +6,7 @@ import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
-import { switching, switchTables } from './switching.ts';
+import { publishing, switching, switchTables } from './switching.ts';
 import { type Upstream, upstreamOf } from './upstream.ts';
 
 const lateSecondsMax = 300;
@@ -37,12 +37,16 @@ export const broker: Scenario = {
     const queue = queues.open(brokerEvents);
     const dead = queues.dead(brokerEvents);
     const follow = followers(stage);
-    const kill = switching(stage, brokerSwitches, ['broker/publish-base-changes'], swarmSeconds);
+    const producer = 'broker/publish-base-changes';
+    const kill = switching(stage, brokerSwitches, [producer], swarmSeconds, {
+      [producer]: publishing('publish-base-changes'),
+    });
     const send = (body: string) => queues.put(queue, body);
     return {
       consumers: [applier(stage, follow)],
       schedules: [publisher(stage, kill.off), deliverer(stage, follow)],
       script: [...(faults.exact ? fixedScript : chanceScript)(stage, upstream, send), ...kill.acts],
+      passed: kill.passed,
       safety: async (injected) => {
         await follow.look();
         return (

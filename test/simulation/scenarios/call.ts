@@ -19,11 +19,11 @@ import { paymentCentre } from '../../../local/simulators/payment.ts';
 import { mysqlOf } from '../database.ts';
 import { exchangeOf } from '../partners.ts';
 import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
-import { startMs, type Worker } from '../world.ts';
+import { type Boundary, startMs, type Worker } from '../world.ts';
 import { switchesSeen } from './accounting.ts';
 import { booksOf } from './books.ts';
 import { deliverer } from './deliverer.ts';
-import { switching, switchTables } from './switching.ts';
+import { type Forbids, switching, switchTables, writing } from './switching.ts';
 
 /** `perOwnerMax`: charges of one owner in a minute, more of which stop him. */
 export const settingsOf = (perOwnerMax: number): CallSettings => ({
@@ -52,6 +52,14 @@ const swarmSeconds = 400;
 const names = ['call/filter-call', 'charging', 'partner/payment'] as const;
 const daySeconds = 86_400;
 
+const beginning = writing(/^\s*insert into user_prop_db\.sublessor_call_payment_log_201409/);
+/** A call is neither written down nor decided; a charge neither begins nor goes to the payment centre. */
+const stopped = {
+  'call/filter-call': writing(/^\s*(insert into|update) user_prop_db\.sublessor_call_log_201409/),
+  charging: (boundary: Boundary) =>
+    beginning(boundary) || (boundary.kind === 'http' && boundary.label.endsWith('/trade/deduct')),
+} satisfies Partial<Record<(typeof names)[number], Forbids>>;
+
 /** Calls are filtered and charged while everything goes wrong, and at the end all books agree to the fen. */
 export const call: Scenario = {
   name: 'call',
@@ -68,7 +76,7 @@ export const call: Scenario = {
     const centre = paymentCentre(() => new Date(world.nowMs));
     // So few that a swarm stops owners; a person lets them go on.
     const settings = settingsOf(faults.exact ? 20 : 2);
-    const kill = switching(stage, callSwitches, names, swarmSeconds);
+    const kill = switching(stage, callSwitches, names, swarmSeconds, stopped);
     const asked = faults.exact ? centre : misdirecting(centre);
     const depsOf = depsWith(stage, centre, settings, { asked, kill });
     const opened = [finishedCalls, callsToCharge, listingSwitches].map(queues.open);
@@ -80,6 +88,7 @@ export const call: Scenario = {
       consumers: consumersOf(depsOf),
       schedules: [settler(depsOf), resumer(stage, depsOf), deliverer(stage)],
       script: [...(faults.exact ? fixedScript : chanceScript)(stage, centre, send), ...kill.acts],
+      passed: kill.passed,
       safety: async () => kill.broken() ?? (await books.wrong()),
       unsettled: async () => await books.open(),
     };

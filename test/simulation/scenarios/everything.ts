@@ -6,7 +6,7 @@ import { mysqlOf } from '../database.ts';
 import type { Scenario, Scheduled, Stage } from '../play.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
-import { switching, switchTables } from './switching.ts';
+import { publishing, switching, switchTables } from './switching.ts';
 import { upstreamOf } from './upstream.ts';
 
 const brokers = 5;
@@ -30,7 +30,10 @@ export const everything: Scenario = {
     const upstream = upstreamOf(stage);
     const follow = followers(stage);
     const queue = queues.open(brokerEvents);
-    const kill = switching(stage, brokerSwitches, ['broker/publish-all-bases'], swarmSeconds);
+    const producer = 'broker/publish-all-bases';
+    const kill = switching(stage, brokerSwitches, [producer], swarmSeconds, {
+      [producer]: publishing('publish-all-bases'),
+    });
     const person = caller(stage, kill.off);
     for (let id = 1; id <= brokers; id++) await upstream.rename(id);
     for (const id of gone) {
@@ -44,6 +47,7 @@ export const everything: Scenario = {
       consumers: [applier(stage, follow)],
       schedules: [person.calls, deliverer(stage, follow)],
       script: kill.acts,
+      passed: kill.passed,
       safety: async () => {
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;

@@ -10,12 +10,15 @@ import { exchangeWith, startMs } from '../world.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { newHistory } from './history.ts';
-import { switching, switchTables } from './switching.ts';
+import { type Forbids, publishing, switching, switchTables } from './switching.ts';
 
 const brokers = [1, 2, 3] as const;
 const swarmChanges = 8;
 const swarmSeconds = 600;
 const names = ['partner/weishop', 'broker/publish-ext-profiles:star'] as const;
+const stopped = {
+  'broker/publish-ext-profiles:star': publishing('publish-ext-profiles'),
+} satisfies Partial<Record<(typeof names)[number], Forbids>>;
 const day = '2026-03-01';
 
 /**
@@ -42,7 +45,7 @@ export const extensions: Scenario = {
     const sendAll = (source: number) =>
       queues.put(queue, JSON.stringify({ broker_ids: brokers.join(','), flag: 2, source }));
     const outside = outsideOf(stage);
-    const kill = switching(stage, brokerSwitches, names, swarmSeconds);
+    const kill = switching(stage, brokerSwitches, names, swarmSeconds, stopped);
     const follow = followers(stage);
     for (const id of brokers) await outside.broker(id);
     return {
@@ -57,6 +60,7 @@ export const extensions: Scenario = {
       script: faults.exact
         ? fixedScript(outside, send, sendAll)
         : [...chanceScript(stage, outside, send, sendAll), ...kill.acts],
+      passed: kill.passed,
       safety: async () => {
         const broken = kill.broken();
         if (broken) return broken;

@@ -9,12 +9,12 @@ import {
 } from '../../../lib/platform/switches.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Stage } from '../play.ts';
-import type { Worker } from '../world.ts';
+import { type Boundary, current, type Worker } from '../world.ts';
 
 const turnsMax = 3;
 const offSecondsMax = 1_500;
-/** A switch stops what it names within a minute; a worker that is held up may take as long again. */
-const stopsWithinMs = 120_000;
+/** A switch stops what it names within a minute, and a worker that is held up takes as much longer. */
+const stopsWithinMs = 60_000;
 
 /** Emptied before each run of a scenario in which kill switches are thrown. */
 export const switchTables = ['signalbox.switch', 'signalbox.audit'];
@@ -25,9 +25,26 @@ interface Switching {
   readonly acts: readonly Act[];
   /** The way to a partner, looked at: it must not be used while one of these switches is off. */
   readonly watched: (exchange: Exchange, ...names: readonly string[]) => Exchange;
-  /** Says what was done under a switch. */
+  /** Says what a worker does under a switch, of which the rules say what it stops. */
+  readonly passed: (boundary: Boundary) => string | undefined;
+  /** Says which partner was asked under its switch. */
   readonly broken: () => string | undefined;
 }
+
+/** Whether a switch forbids a boundary. */
+export type Forbids = (boundary: Boundary) => boolean;
+
+/** Writes of functions whose workers have these names; the whole statement is one that `sql` matches, without quotes. */
+export const writing =
+  (sql: RegExp, ...functions: readonly string[]): Forbids =>
+  ({ kind, label, worker }) =>
+    kind === 'sql' &&
+    sql.test(label.replaceAll('`', '')) &&
+    (!functions.length || functions.some((name) => worker.name.startsWith(`${name}(`)));
+
+/** A message that these functions publish, or an entry into the outbox of it. */
+export const publishing = (...functions: readonly string[]): Forbids =>
+  writing(/^\s*insert into signalbox\.outbox/, ...functions);
 
 /** In some plays kill switches are thrown and lifted: what they name stops, waits, and is done afterwards. */
 export function switching<Known extends Switches>(
@@ -35,12 +52,16 @@ export function switching<Known extends Switches>(
   known: Known,
   names: readonly NamesOf<Known>[],
   withinSeconds: number,
+  rules?: Readonly<Partial<Record<NamesOf<Known>, Forbids>>>,
 ): Switching {
+  const unseen = names.find((name) => !name.startsWith('partner/') && !rules?.[name]);
+  if (unseen) throw new Error(`No rule says what ${unseen} stops.`);
   if (!random)
     return {
       off: () => async () => undefined,
       acts: [],
       watched: (exchange) => exchange,
+      passed: () => undefined,
       broken: () => undefined,
     };
   const offSinceMs = new Map<string, number>();
@@ -61,7 +82,20 @@ export function switching<Known extends Switches>(
       { atSeconds: onSeconds, act: turn(name, 'on') },
     ];
   }).flat();
+  const sinceMs = (name: string, worker: Worker | undefined): number | undefined => {
+    const offMs = world.nowMs - (offSinceMs.get(name) ?? world.nowMs);
+    return offMs > stopsWithinMs + (worker?.heldUpMs ?? 0) ? offMs : undefined;
+  };
   return {
+    passed: (boundary) => {
+      const { worker, label } = boundary;
+      for (const [name, forbids] of Object.entries<Forbids | undefined>(rules ?? {})) {
+        const offMs = sinceMs(name, worker);
+        if (offMs && forbids?.(boundary))
+          return `${worker.name}, ${offMs / 1000} s after ${name} was switched off: ${label.trim().replaceAll(/\s+/g, ' ').slice(0, 120)}`;
+      }
+      return undefined;
+    },
     off: (worker) =>
       switches(
         { mysql: mysqlOf<PlatformTables>(databases, world, worker) },
@@ -72,8 +106,8 @@ export function switching<Known extends Switches>(
       (exchange, ...watchedNames) =>
       (request) => {
         for (const name of watchedNames) {
-          const offMs = world.nowMs - (offSinceMs.get(name) ?? world.nowMs);
-          if (offMs > stopsWithinMs)
+          const offMs = sinceMs(name, current()?.worker);
+          if (offMs)
             broken ??= `${request.method} ${request.url.pathname} ${offMs / 1000} s after ${name} was switched off.`;
         }
         return exchange(request);

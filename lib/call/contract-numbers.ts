@@ -1,0 +1,4 @@
+/** In an address they name no contract, however they are escaped: K3 cannot be asked about it. */
+const pathSteps: ReadonlySet<string> = new Set(['.', '..']);
+
+export const isAddressable = (number: string): boolean => !pathSteps.has(number);

@@ -1,0 +1,333 @@
+/**
+ * What a partner did is decided by the code of its answer, or by asking once more: a count or a balance that cannot be
+ * read is logged, and leaves no row open. Tables, statements and K3's contracts: odd-books.test.ts.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeEach, expect, test } from 'vitest';
+import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
+import { chargeCall } from '../../lib/call/charges.ts';
+import { listingService } from '../../lib/call/listing-service.ts';
+import { switchListings } from '../../lib/call/listings.ts';
+import { payments } from '../../lib/call/payments.ts';
+import { ReconcileDays, reconcile } from '../../lib/call/reconciliation.ts';
+import { resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { settleCharges } from '../../lib/call/settlement.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { settings } from '../../lib/platform/config.ts';
+import { partner } from '../../lib/platform/http.ts';
+import { mysql } from '../../lib/platform/mysql.ts';
+import { paymentAccount } from '../../local/secrets.ts';
+import { contract, owner, payment } from '../support/accounting.ts';
+import { chargeStates, decidedCall, resetCalls } from '../support/calls.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { logged } from '../support/logged.ts';
+import { everyOddMessage } from '../support/odd-values.ts';
+
+interface Asked {
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+type Reply = Readonly<Record<string, unknown>> | { readonly status: number; readonly html: string };
+
+/** A partner that answers whatever `reply` says, and what it was asked. */
+let reply: (asked: Asked) => Reply;
+let asked: Asked[] = [];
+const server = createServer(async (request, response) => {
+  let text = '';
+  for await (const part of request) text += String(part);
+  const one = { path: request.url ?? '', body: text ? JSON.parse(text) : {} };
+  asked.push(one);
+  const said = reply(one);
+  if (!('html' in said)) response.end(JSON.stringify(said));
+  else response.writeHead(Number(said['status']), { 'content-type': 'text/html' }).end(said.html);
+});
+await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+afterAll(() => server.close());
+
+const [db, calls] = [mysql<AccountingTables>('mysql'), mysql<CallTables>('mysql')];
+const stopped = async () => undefined;
+const remaining = () => 600_000;
+const centre = payments(
+  async () => ({ payment_base_api_url: url, payment_api_timeout: 5_000 }),
+  async () => paymentAccount,
+);
+const reversing = { mysql: db, payments: centre, stopped };
+const table = 'user_prop_db.sublessor_call_payment_log_201409';
+const document = settings('call', CallSettings);
+const unlimited = { chargesPerMinuteMax: 100_000, chargesPerMinutePerOwnerMax: 100_000 };
+const charging = {
+  ...{ mysql: calls, payments: centre, stopped },
+  settings: async () => ({ ...(await document()), ...unlimited }),
+  ...{ deliver: async () => [], now: () => new Date() },
+};
+const settle = () => settleCharges({ ...charging, mysql: db as never }, { remaining });
+
+beforeEach(async () => {
+  await resetCalls();
+  asked = [];
+});
+
+const valuesOf = (good: Readonly<Record<string, unknown>>, field: string) =>
+  everyOddMessage(good)
+    .filter((one) => one.field === field)
+    .map(({ message }) => message);
+const isOdd = (value: unknown) => !Number.isSafeInteger(value);
+const told = async () =>
+  (await rowsOf("select body from signalbox.outbox where destination like '%switch-listings'")).map(
+    ({ body }) => JSON.parse(String(body)) as Record<string, unknown>,
+  );
+const reversal = async () =>
+  (await rowsOf(`select state, balance_fen from ${table} where amount_fen < 0`))[0];
+const failures = async (work: () => Promise<unknown>) =>
+  (await logged(work, process.stderr)).map(({ message }) => message);
+
+const forget = () =>
+  run(`delete from ${table}; delete from signalbox.outbox;
+    delete from user_prop_db.sublessor_accounting_income_201409`);
+
+let charges = 0;
+const reverseOne = async () => {
+  charges += 1;
+  const payment_id = String(810_000_000_000 + charges);
+  await payment({ id: payment_id, callLogId: null });
+  return await reverseCharge(reversing, { payment_id, by: 'lena', why: 'odd' });
+};
+
+const done = { code: 0, state: 'done', balance: 5_000 };
+
+test('a refund whose balance cannot be read is done, with the balance that is asked for', async () => {
+  for (const odd of valuesOf({ code: 0, balance: 5_000 }, 'balance')) {
+    await forget();
+    reply = ({ path, body }) =>
+      path === '/trade/refund' ? { ...odd, trade_id: body['trade_id'] } : done;
+    const balance = isOdd(odd['balance']) ? '5000' : String(odd['balance']);
+    const lines = await failures(async () =>
+      expect(await reverseOne(), JSON.stringify(odd)).toMatchObject({ outcome: 'reversed' }),
+    );
+    expect(await reversal()).toEqual({ state: 'charged', balance_fen: balance });
+    expect(lines).toEqual(isOdd(odd['balance']) ? ['odd answer'] : []);
+    expect((await told()).map((one) => one['balance'])).toEqual(
+      Number(balance) > 0 ? [Number(balance)] : [],
+    );
+  }
+});
+
+test('a refund whose balance nobody can say is done without it, and shows no listings', async () => {
+  for (const odd of valuesOf(done, 'balance').filter(({ balance }) => isOdd(balance))) {
+    await forget();
+    reply = ({ path, body }) =>
+      path === '/trade/refund' ? { ...odd, trade_id: body['trade_id'] } : odd;
+    expect(await reverseOne(), JSON.stringify(odd)).toMatchObject({ outcome: 'reversed' });
+    expect(await reversal()).toEqual({ state: 'charged', balance_fen: null });
+    expect(await told()).toEqual([]);
+    expect(await resumeReversals(reversing, { remaining })).toBe(0);
+  }
+});
+
+test('a refund that is answered in another form is decided by what has become of the trade', async () => {
+  const good = { code: 0, trade_id: 'x', balance: 5_000 };
+  const odd = [...valuesOf(good, 'trade_id'), ...valuesOf({ ...good, trade_id: null }, 'code')];
+  for (const answer of odd) {
+    await forget();
+    reply = ({ path }) => (path === '/trade/refund' ? answer : done);
+    expect(await reverseOne(), JSON.stringify(answer)).toMatchObject({ outcome: 'reversed' });
+    expect(await reversal()).toEqual({ state: 'charged', balance_fen: '5000' });
+  }
+});
+
+test('a refund that is answered in another form is refused or made again as the trade says', async () => {
+  let state: Reply = { code: 0, state: 'refused' };
+  reply = ({ path }) => (path === '/trade/refund' ? { status: 404, html: '<html>' } : state);
+  expect(await reverseOne()).toMatchObject({ outcome: 'refused' });
+  expect(await rowsOf(`select state, reason from ${table} where amount_fen < 0`)).toEqual([
+    { state: 'refused', reason: 'reason unknown' },
+  ]);
+  for (state of [{ code: 4004 }, { code: '0' }, { status: 500, html: '' }]) {
+    await forget();
+    expect(await reverseOne()).toMatchObject({ outcome: 'open: start it again' });
+    expect(await reversal()).toMatchObject({ state: 'unknown' });
+  }
+});
+
+test('reversals that never end keep no later one from being resumed', async () => {
+  const open = 101;
+  for (let n = 0; n < open; n++) {
+    const id = String(810_000_001_000 + n);
+    await payment({ id, callLogId: null });
+    await run(
+      `insert into ${table} (reverses_id, user_id, amount_fen, call_type, state, ask_at, reason)
+       values (?, ?, -4000, 1, 'unknown', '2026-11-20 10:00:00', 'odd')`,
+      [id, owner],
+    );
+  }
+  reply = () => ({ status: 500, html: '' });
+  await resumeReversals(reversing, { remaining });
+  await resumeReversals(reversing, { remaining });
+  const refunds = asked.filter(({ path }) => path === '/trade/refund');
+  expect(new Set(refunds.map(({ body }) => body['trade_id'])).size).toBe(open);
+});
+
+test('a charge whose answer cannot be read is done once it is asked about, with or without a balance', async () => {
+  const good = { code: 0, trade_id: 'x', balance: 5_000 };
+  const odd: Readonly<Record<string, unknown>>[] = [
+    ...valuesOf(good, 'balance').map((one) => ({ ...one, trade_id: null })),
+    ...valuesOf(good, 'trade_id'),
+    ...valuesOf({ ...good, trade_id: null }, 'code'),
+  ];
+  for (const answer of odd) {
+    const { trade_id: _, code: __, ...balance } = answer;
+    reply = ({ path }) =>
+      path === '/trade/deduct' ? answer : { ...balance, code: 0, state: 'done' };
+    await chargeCall(charging, await decidedCall());
+  }
+  expect(await chargeStates()).toEqual(odd.map(() => ['unknown', null]));
+  await run(`update ${table} set ask_at = now(3) - interval 1 minute`);
+  await settle();
+  const states = await chargeStates();
+  expect(states.map(([state]) => state)).toEqual(odd.map(() => 'charged'));
+});
+
+test('a refusal whose reason cannot be read is a refusal all the same', async () => {
+  await chargeLater(3);
+  const odd = [{ code: '4001' }, { status: 404, html: '<html>' }, { code: 0, balance: null }];
+  reply = ({ path, body }) =>
+    path === '/trade/deduct'
+      ? (odd[Number(body['trade_id']) - 820_000_000_000] ?? {})
+      : { code: 0, state: 'refused' };
+  await settle();
+  expect(await chargeStates()).toEqual(odd.map(() => ['refused', null]));
+  expect((await told()).map(({ why }) => why)).toEqual(odd.map(() => 'reason unknown'));
+});
+
+/** Charges whose answers were lost and that are to be asked about now. */
+async function chargeLater(count: number): Promise<void> {
+  reply = () => ({ status: 500, html: '' });
+  for (let n = 0; n < count; n++) await chargeCall(charging, await decidedCall());
+  await run(`update ${table} set ask_at = now(3) - interval 1 minute`);
+}
+
+test('the lane that cannot read the switches ends, and the run ends after all other lanes', async () => {
+  await chargeLater(8);
+  let [reads, underWay] = [0, 0];
+  const leftUnderWay: number[] = [];
+  const firstUnreadable = async (...names: readonly string[]) => {
+    if (names.length > 1) leftUnderWay.push(underWay);
+    if (names.length > 1 || names[0] !== 'partner/payment') return undefined;
+    reads += 1;
+    if (reads === 2) throw new Error('The switches cannot be read.');
+    return undefined;
+  };
+  const tradeOf: typeof centre.tradeOf = async (id) => {
+    underWay += 1;
+    const answer = await centre.tradeOf(id);
+    underWay -= 1;
+    return answer;
+  };
+  reply = () => done;
+  const deps = { ...charging, payments: { ...centre, tradeOf }, stopped: firstUnreadable };
+  await expect(settleCharges({ ...deps, mysql: db as never }, { remaining })).rejects.toThrow(
+    /1 failed: .*switches cannot be read/,
+  );
+  expect(leftUnderWay).toEqual([0]);
+  const states = (await chargeStates()).map(([state]) => state);
+  expect(states.filter((state) => state === 'charged')).toHaveLength(7);
+});
+
+test('listings are switched when the service says so, however it counts them', async () => {
+  const listings = listingService(async () => ({ listing_api_url: url }));
+  const deps = { ...{ mysql: db, listings, stopped }, deliver: async () => [] };
+  const id = '810000000900';
+  await payment({ id, callLogId: null });
+  for (const odd of valuesOf({ code: 0, listings: 3 }, 'listings')) {
+    await run('delete from user_prop_db.sublessor_listings');
+    reply = () => odd;
+    const isCount = Number.isSafeInteger(odd['listings']) && Number(odd['listings']) >= 0;
+    const message = { userId: owner, paymentId: id, why: 'balance is 0' } as const;
+    const lines = await failures(async () =>
+      expect(await switchListings(deps, message), JSON.stringify(odd)).toMatchObject({
+        ...{ outcome: 'offline', userId: owner },
+        listings: isCount ? odd['listings'] : undefined,
+      }),
+    );
+    expect(lines).toEqual(isCount ? [] : ['odd answer']);
+    expect(
+      await rowsOf('select state, request_done from user_prop_db.sublessor_listings'),
+    ).toMatchObject([{ state: 'offline', request_done: 1 }]);
+  }
+});
+
+/** Reconciles a day on which these contracts, beside two good ones, are in K3. */
+async function comparedWith(numbers: readonly string[]) {
+  const day = String((await rowsOf('select current_date d'))[0]?.['d']);
+  for (const [n, number] of ['good-1', ...numbers, 'good-2'].entries()) {
+    await contract(String(n + 1), 9_000);
+    await run('update user_prop_db.sublessor_contract set contract_no = ? where contract_id = ?', [
+      ...[number, n + 1],
+    ]);
+    await run(
+      'update user_prop_db.sublessor_contract_posting set contract_no = ?, created_at = ? where contract_id = ?',
+      [number, `${day} 00:00:00`, n + 1],
+    );
+  }
+  const retry = { attemptsMax: 1, delayMs: 0 };
+  await reconcile(
+    {
+      ...{ mysql: db, payments: centre, stopped },
+      k3: partner({ name: 'K3', baseUrl: url, timeoutMs: 5_000, retry }),
+      settings: async () => ({ shadow: false }),
+    },
+    ReconcileDays.parse({ from: day }),
+    { remaining, progress: () => {} },
+  );
+  const found = await rowsOf(
+    'select kind, subject from user_prop_db.sublessor_difference order by subject',
+  );
+  const [{ missing } = {}] = await rowsOf(
+    'select missing from user_prop_db.sublessor_reconciliation',
+  );
+  return { found: found.map(({ kind, subject }) => `${kind}: ${subject}`), missing };
+}
+
+const known = { success: true, customer: '客户', amount: 9_000, signed_at: '2026-11-01 10:00:00' };
+const numberIn = (path: string) => decodeURIComponent(path.replace('/contracts/', ''));
+
+test('K3: contracts about which it answers no JSON are named, and the others compared, however many in a row', async () => {
+  const odd = Array.from({ length: 12 }, (_, n) => `页/${n}?#`);
+  reply = ({ path }) => {
+    if (path.startsWith('/statement')) return { code: 0, trades: [] };
+    const number = numberIn(path);
+    return number.startsWith('good') ? { ...known, number } : { status: 404, html: '<html>' };
+  };
+  const { found, missing } = await comparedWith(odd);
+  expect(missing).toBeNull();
+  expect(found).toEqual(
+    odd.map((number) => `contract not readable in K3: contract ${number}`).toSorted(),
+  );
+});
+
+test('K3: a contract that no address can name is named, and not asked about', async () => {
+  reply = ({ path }) => {
+    if (path.startsWith('/statement')) return { code: 0, trades: [] };
+    return { ...known, number: numberIn(path) };
+  };
+  const { found, missing } = await comparedWith(['.', '..', '...', '%2e', 'a/../b', '\\', ' .']);
+  expect(missing).toBeNull();
+  expect(found).toEqual([
+    'contract not readable in K3: contract .',
+    'contract not readable in K3: contract ..',
+  ]);
+  expect(asked.filter(({ path }) => !path.startsWith('/statement'))).toHaveLength(7);
+});
+
+test('K3: what it answers with 500 is no answer, and leaves the part missing', async () => {
+  reply = ({ path }) => {
+    if (path.startsWith('/statement')) return { code: 0, trades: [] };
+    const number = numberIn(path);
+    return number.startsWith('good') ? { ...known, number } : { status: 500, html: '<html>' };
+  };
+  const { found, missing } = await comparedWith(['odd']);
+  expect({ found, missing }).toEqual({ found: [], missing: 'k3' });
+});

@@ -123,7 +123,7 @@ function limitText({ end, looked, of }: Walked): string | undefined {
       ? `${part}, the limit: --look ${Math.min(Math.max(of, looked * 2), lookLimit)} looks at more.`
       : `${part}, more than which SQS does not hide: redrive or drop some of these first.`;
   if (end === 'seconds')
-    return `${part} in ${lookSeconds} s, after which others see them again. Run it again: it begins again, and SQS may give others first.`;
+    return `${part} in ${lookSeconds} s, after which others see them again. Run it again: it starts from the beginning, and SQS may give others first.`;
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 interface Permission {
-  /** What an IAM policy must allow: the operations that IAM does not call by the command's name, too. */
+  /** What an IAM policy must allow; IAM names some actions otherwise than the SDK names the command. */
   readonly actions: readonly string[];
   readonly resource: string;
 }

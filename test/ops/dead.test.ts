@@ -537,7 +537,7 @@ test('dead peek and redrive hide letters for a minute at most, show progress, an
     return { now: () => (ms += 12_000) };
   };
   const limit =
-    /Looked at \d+ of about 25 letters in 60 s, after which others see them again\. Run it again: it begins again, and SQS may give others first\./;
+    /Looked at \d+ of about 25 letters in 60 s, after which others see them again\. Run it again: it starts from the beginning, and SQS may give others first\./;
   const peeked = await opsWith(slow(), 'dead', 'peek', id, ...none, '--local', dir);
   expect([peeked.status, peeked.out]).toEqual([0, expect.stringMatching(limit)]);
   expect(peeked.error).toMatch(/^10 of about 25 letters looked at, \d\d s$/m);

@@ -106,8 +106,10 @@ function looks(run: Run): () => Promise<boolean> {
 
   async function isHeld(): Promise<boolean> {
     if (renewedAtMs - remaining() < renewAfterMs) return true;
-    renewedAtMs = remaining();
-    return await claimed.renew();
+    const askedAtMs = remaining();
+    const renewed = await claimed.renew();
+    renewedAtMs = askedAtMs;
+    return renewed;
   }
 
   async function destinationsOf(kind: Kind): Promise<readonly string[]> {
@@ -162,7 +164,8 @@ function looks(run: Run): () => Promise<boolean> {
     if (!(await isHeld())) return false;
     const { deliveriesPerMinuteMax } = await settings();
     if (!(await sendInvalidations())) return false;
-    await reported({}, releaseLifted(mysql));
+    if (remaining() > lastTakeMs)
+      await reported({ rows: 'held by lifted switches' }, releaseLifted(mysql));
     const perLookMax = Math.ceil((deliveriesPerMinuteMax * lookEveryMs) / 60_000);
     await sendMessages(perLookMax, refusedMaxOf(number, perLookMax));
     number += 1;

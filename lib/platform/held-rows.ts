@@ -14,7 +14,7 @@ export async function release(trx: Transaction<PlatformTables>, name: string): P
   return Number(numAffectedRows);
 }
 
-/** The same, unless the switch is off: whoever turns it off waits until this transaction ends. */
+/** The same, unless the switch is off. Turning it off waits until this transaction ends. */
 export async function releaseIfOn(trx: Transaction<PlatformTables>, name: string): Promise<number> {
   const row = await trx
     .selectFrom('signalbox.switch')
@@ -26,8 +26,8 @@ export async function releaseIfOn(trx: Transaction<PlatformTables>, name: string
 }
 
 /**
- * Releases what is still held by switches that were lifted: whoever lifted one may have died before all of its rows
- * were released. Each has one portion released.
+ * Releases what is still held by switches that were lifted, because a crash may have kept a lifting from releasing all
+ * of its rows. One portion of each switch is released.
  */
 export async function releaseLifted(mysql: Kysely<PlatformTables>): Promise<void> {
   for (const { name, state } of await holders(mysql))

@@ -464,7 +464,7 @@ test('more destinations than are sent to side by side all have their turn in one
   expect(most).toBeLessThanOrEqual(8);
 });
 
-test('rows that a lifted switch still holds, after a crash of who lifted it, are released by each look', async () => {
+test('each look releases rows that a lifted switch still holds after a crash', async () => {
   await due(2_500);
   await run("update signalbox.outbox set held_by = 'charging'");
   await run(

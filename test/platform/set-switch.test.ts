@@ -235,7 +235,7 @@ test('a message that a consumer postpones between two portions is not held, and 
   const later = new Postponed(new Date(Date.now() + 3_600_000), 'charging is off', {
     heldBy: 'charging',
   });
-  // A look of the switch that is a moment old still says that it is off, at each portion.
+  // The consumer has read the switch before it was lifted; the rest of its rows is still held.
   await run(
     "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'on', 'a', 'b') on duplicate key update state = 'on'",
   );

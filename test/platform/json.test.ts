@@ -31,6 +31,25 @@ test('what JSON.stringify writes is read as JSON.parse reads it', () => {
   );
 });
 
+test('a field that is made twice anywhere is refused, whatever else the text holds', () => {
+  fc.assert(
+    fc.property(
+      fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 }),
+      fc.jsonValue(),
+      (fields, other) => {
+        const [[name, value] = []] = Object.entries(fields);
+        const twice = `${JSON.stringify(fields).slice(0, -1)},${JSON.stringify(name)}:${JSON.stringify(value)}}`;
+        expect(() => jsonIn(`[${JSON.stringify(other)},${twice}]`)).toThrow(FieldTwice);
+      },
+    ),
+  );
+});
+
+test('a text is read however deeply it is nested', () => {
+  const deep = `${'[{"a":'.repeat(50_000)}1${'}]'.repeat(50_000)}`;
+  expect(() => jsonIn(deep)).not.toThrow();
+});
+
 test('what is no JSON is refused as JSON.parse refuses it', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {

@@ -167,3 +167,17 @@ test('values under secret names, statements and numbers that telephones have do 
     n: 1,
   });
 });
+
+test('a time of a log line stays as it is, and a telephone number beside one does not', () => {
+  fc.assert(
+    fc.property(
+      fc.date({ noInvalidDate: true, min: new Date('1970-01-01'), max: new Date('9999-12-31') }),
+      (date) => {
+        for (const time of [date.toISOString(), date.toISOString().replace('Z', '+08:00')]) {
+          expect(mask(time)).toBe(time);
+          expect(mask(`${time} 02162345678`)).toBe(`${time} 021****5678`);
+        }
+      },
+    ),
+  );
+});

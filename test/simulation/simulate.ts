@@ -41,7 +41,7 @@ const { values } = parseArgs({
 });
 
 let overAtMs = Number(values.until ?? Number.POSITIVE_INFINITY);
-const huntSeeds = 40;
+const huntSeeds = 100;
 const huntEvery = 5;
 
 const plan = (text: string) =>

@@ -8,7 +8,7 @@ import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Site } from './constructs/site.ts';
 
 /** Two runs of the canary: of each period there is something to look at. */
-const tenMinutes = { thresholdSeconds: 600, period: Duration.minutes(10) };
+const tenMinutes = { threshold: 600, period: Duration.minutes(10) };
 const producing = [mysql('mysql'), mysql('mysql-upstream'), settings('broker')];
 const nightly = Schedule.cron({ minute: '0/15', hour: '18-21' });
 

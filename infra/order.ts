@@ -53,13 +53,13 @@ export function order(app: App, site: Site, backing: Backing): Domain {
   });
   watchMeasures(stack, 'order/check-binlog', readerHarm, [
     {
-      ...{ kind: 'binlog-behind', name: 'seconds behind', thresholdSeconds: 120 },
+      ...{ kind: 'binlog-behind', name: 'seconds behind', threshold: 120 },
       period: Duration.minutes(5),
     },
   ]);
   watchMeasures(stack, 'order/check-binlog', harmOfWaiting, [
     {
-      ...{ kind: 'pushes-waiting', name: 'oldest unsent push', thresholdSeconds: 1_800 },
+      ...{ kind: 'pushes-waiting', name: 'oldest unsent push', threshold: 1_800 },
       period: Duration.minutes(5),
     },
   ]);

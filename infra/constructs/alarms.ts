@@ -89,7 +89,7 @@ export interface Measure {
   readonly kind: string;
   readonly name: string;
   /** In seconds, or rows where the name begins with `rows`. */
-  readonly thresholdSeconds: number;
+  readonly threshold: number;
   /** Long enough to hold a measurement: the alarm takes none for good. */
   readonly period: Duration;
 }
@@ -100,13 +100,13 @@ export function watchMeasures(
   harm: string,
   measures: readonly Measure[],
 ): void {
-  const watches = measures.map(({ kind, name, thresholdSeconds, period: every }) => ({
+  const watches = measures.map(({ kind, name, threshold, period: every }) => ({
     kind,
     metric: new Metric({
       ...{ namespace: 'signalbox', metricName: name, dimensionsMap: { service: id } },
       ...{ statistic: 'max', period: every },
     }),
-    threshold: thresholdSeconds,
+    threshold,
   }));
   watch(stack, id, harm, watches);
 }

@@ -22,7 +22,7 @@ interface PaymentIdDeps {
 
 /** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
 const idsPassedOver = 1_000_000n;
-/** Trades whose ids none of ours can be, as many as are named. */
+/** Trades with ids that ours cannot have, as many as are named. */
 const namedMax = 20;
 /** With less than this left no further statement is read. */
 const statementMs = 30_000;

@@ -38,8 +38,8 @@ interface InHand {
 
 /**
  * Takes a wrong charge back, by new entries: the payment log's row, which fixes id and amount before the payment centre
- * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. Whoever
- * starts it again goes on with the same row; a reversal that was made is not made again. One that the payment centre
+ * is asked, its refund there, and, with the refund's answer in one transaction, income and contract balances. A
+ * repetition resumes the same row; a reversal that was made is not made again. One that the payment centre
  * refused can be made again, as a new row with a new id: the payment centre answers the old id as it did. One that a
  * person has ended as refused cannot.
  */

@@ -16,6 +16,8 @@ export type Kind = 'invalidation' | 'message' | 'refused';
  * unavailable. An invalidation must have been made within ten seconds of the cache's return.
  */
 const takenSeconds = { invalidation: 4, message: 30, refused: 30 } as const;
+/** A row that was taken is due again within this time. */
+export const takenSecondsMax = Math.max(...Object.values(takenSeconds));
 /** The pause after a refusal doubles from the first to the second of these. */
 const shortestPauseSeconds = 30;
 const longestPauseSeconds = 1_200;

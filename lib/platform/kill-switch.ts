@@ -27,7 +27,7 @@ const portionsMax = 200;
  * outbox under its name: due now, in a new version, so that a delivery which took the row before
  * does not delete it.
  *
- * The switch's row stays locked until the first portion of that is committed with it; whoever locks it (`for share`)
+ * The switch's row stays locked until the first portion of that is committed with it; a consumer that locks it (`for share`)
  * while it writes an outbox row held by it either is let go here or sees that the switch is lifted. So no row is added
  * to those that are left, which are released portion by portion; what a crash leaves held `platform/deliver-due`
  * releases (docs/decisions/0070-fates-of-outbox-rows.md).

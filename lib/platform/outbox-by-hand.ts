@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { audit } from './audit.ts';
 import { cutTo } from './cut.ts';
+import { takenSecondsMax } from './due-rows.ts';
 import type { ChangeOutbox, ListOutbox } from './inputs.ts';
 import { mask, maskedValue } from './mask.ts';
 import { inTransaction } from './mysql.ts';
@@ -16,8 +17,6 @@ const lateSeconds = 60;
 const shownBytesMax = 65_536;
 const shownCharactersMax = 200;
 
-/** A row that is taken is due again within this time: lib/platform/due-rows.ts takes it for no longer. */
-const takenSecondsMax = 30;
 /** Groups of rows that are looked at: there are as many destinations as queues and events, under a few switches. */
 const groupsMax = 500;
 

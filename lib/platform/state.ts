@@ -33,7 +33,7 @@ export async function reportState({ mysql, known }: StateDeps, { allSwitches }: 
 }
 
 /**
- * `postponed` is what a consumer put off; `waiting` what was written a moment ago and goes at once;
+ * `postponed` is what a consumer postponed; `waiting` what was written a moment ago and goes at once;
  * `refused`, where there is any, what was refused for a reason of its own, due or not. Where `more` is true a count of
  * ten thousand means at least as many; `postponed` and `waiting` are those of the next ten thousand rows.
  */

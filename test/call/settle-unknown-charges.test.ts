@@ -332,7 +332,7 @@ test('where no charge may be sent a refusal is final without its reason, which n
   ]);
 });
 
-/** settleCharges with the real kill switches, read anew at each question. */
+/** settleCharges with the real kill switches, read again at each question. */
 function settlement(client = payments(settings('call', CallSettings), async () => paymentAccount)) {
   const db = mysql<AccountingTables>('mysql');
   let readings = 0;

@@ -1,6 +1,6 @@
 /**
  * What infra/ says of each function in stage `cloud`, written a second time by hand: a value that changes in one place
- * only fails test/infra/wiring-values.test.ts. Whoever changes both has looked at both.
+ * only fails test/infra/wiring-values.test.ts. A change of both has been looked at twice.
  */
 export interface FunctionValues {
   /** Its time-out. */

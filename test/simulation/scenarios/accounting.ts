@@ -103,7 +103,7 @@ export const accounting: Scenario = {
         (await wrongIncome(stage)) ??
         failed[0] ??
         wrongRefunds(partners.centre.state()) ??
-        (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
+        (dead.sent[0] && `Dead-lettered: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
         (await missingIncome(stage)) ??
         (await notReversed(stage, wanted)) ??

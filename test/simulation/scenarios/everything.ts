@@ -51,7 +51,7 @@ export const everything: Scenario = {
       safety: async () => {
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;
-        if (dead) return `Set aside: ${dead.body} because ${dead.reason}`;
+        if (dead) return `Dead-lettered: ${dead.body} because ${dead.reason}`;
         const [rows] = await databases.admin.query('select * from signalbox.broker_walk');
         for (const { run, published } of rows as { run: number; published: string }[])
           if (Number(published) > brokers + gone.length)

@@ -66,7 +66,7 @@ export const extensions: Scenario = {
         if (broken) return broken;
         await follow.look();
         const [dead] = queues.dead(brokerEvents).sent;
-        if (dead) return `Set aside: ${dead.body} because ${dead.reason}`;
+        if (dead) return `Dead-lettered: ${dead.body} because ${dead.reason}`;
         return await outside.wrongOnSite();
       },
       unsettled: async () => (await outside.missingOnSite()) ?? follow.missing(),

@@ -90,7 +90,7 @@ export const jobsDone: Scenario = {
           written.set(id, answer);
         }
         const [dead] = queues.dead(jobs).sent;
-        return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+        return dead && `Dead-lettered: ${dead.body} because ${dead.reason}`;
       },
       unsettled: async () => {
         const open = (await rows()).find(({ state }) => state !== 'done');

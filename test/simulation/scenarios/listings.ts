@@ -68,7 +68,7 @@ export const listings: Scenario = {
       ],
       safety: async () =>
         kill.broken() ??
-        (dead.sent[0] && `Set aside: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
+        (dead.sent[0] && `Dead-lettered: ${dead.sent[0].body} because ${dead.sent[0].reason}`),
       unsettled: async () =>
         wrongAtService(partner.state(), told) ?? (await unannounced(stage, partner.state())),
     };

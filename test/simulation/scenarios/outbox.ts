@@ -84,7 +84,7 @@ function stepsTaken(
               return `Nothing has followed the commit of ${id} for ${sinceMs} ms.`;
           }
           const [dead] = [...queues.dead(steps).sent, ...queues.dead(followers).sent];
-          return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+          return dead && `Dead-lettered: ${dead.body} because ${dead.reason}`;
         },
         unsettled: async () => {
           const marked = new Map((await rows()).map((row) => [row.id, row.followed]));

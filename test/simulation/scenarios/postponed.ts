@@ -60,7 +60,7 @@ export const postponed: Scenario = {
       settleByMs: untilMs + 2 * dayMs,
       safety: async () => {
         const [dead] = queues.dead(waiters).sent;
-        return dead && `Set aside: ${dead.body} because ${dead.reason}`;
+        return dead && `Dead-lettered: ${dead.body} because ${dead.reason}`;
       },
       unsettled: async () => {
         const waiting = queued.sent.find(({ body }) => !done.has(JSON.parse(body).id));

@@ -105,7 +105,7 @@ export function promisesOf(
         if (wrong) return wrong;
       }
       const [dead] = queues.dead(pushesToSend).sent;
-      if (dead) return `Set aside: ${dead.body} because ${dead.reason}`;
+      if (dead) return `Dead-lettered: ${dead.body} because ${dead.reason}`;
       return wronglyShown() ?? (await wronglyLogged(all));
     },
     unsettled: async (): Promise<string | undefined> => {

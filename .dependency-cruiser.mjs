@@ -42,7 +42,7 @@ export default {
       to: {
         path: '^(lib|functions|infra|local|test|bench)/',
         pathNot:
-          '^lib/platform/(names|queue|mask)\\.ts$|^lib/[^/]+/inputs\\.ts$|^local/progress\\.ts$',
+          '^lib/platform/(names|messaging/queue|lambda/mask|operations/inputs)\\.ts$|^lib/[^/]+/inputs\\.ts$|^local/progress\\.ts$',
       },
     },
     {
@@ -60,7 +60,7 @@ export default {
       to: {
         path: '^lib/',
         pathNot:
-          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(queue|names|event|route|routes|settings)\\.ts$',
+          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(names|settings|messaging/(queue|event)|http/(route|routes))\\.ts$',
       },
     },
     {

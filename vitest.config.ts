@@ -34,10 +34,10 @@ const withoutServers = [
   'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/queues.test.ts',
-  'test/call/{allocation,filter,k3,standing}.test.ts',
+  'test/call/{allocation,desired-state,filter-rules,k3}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
-  'test/order/{changes,lateness,scenarios,singer,statements,transactions}.test.ts',
-  'test/platform/{by-hand,cut,http,json,mask,schedule,time,tls}.test.ts',
+  'test/order/{new-push,push-expiry,scenarios,singer,statements,transactions}.test.ts',
+  'test/platform/{by-hand,cut,json,mask,partner,schedule,time,tls}.test.ts',
 ];
 
 /** A project that names set-up files does not get those of the whole run: each names this one. */

@@ -1,7 +1,7 @@
 import { createPool, type Pool, type PoolConnection } from 'mysql2';
-import { session } from '../lib/platform/mysql.ts';
+import { session } from '../lib/platform/mysql/mysql.ts';
+import { typesOfValues } from '../lib/platform/mysql/mysql-pool.ts';
 import { connectionsPerInstanceMax } from '../lib/platform/names.ts';
-import { typesOfValues } from '../lib/platform/pool.ts';
 import { users } from '../local/users.ts';
 
 /** A pool as the product has it, without anything of ours around it. */

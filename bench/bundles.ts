@@ -3,7 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { buildSync, type Metafile } from 'esbuild';
 import { bundle, functionIds, options } from '../infra/constructs/bundle.ts';
-import { ceilingOf } from '../infra/constructs/ceilings.ts';
+import { ceilingOf } from '../infra/constructs/bundle-limits.ts';
+import { deadLetterOf } from '../lib/platform/messaging/queue.ts';
 import {
   busVariable,
   queueVariable,
@@ -11,10 +12,9 @@ import {
   secretVariable,
   settingsVariable,
 } from '../lib/platform/names.ts';
-import { deadLetterOf } from '../lib/platform/queue.ts';
 import { table } from '../local/progress.ts';
 import { root } from '../local/root.ts';
-import { median } from './turns.ts';
+import { median } from './paired-timing.ts';
 
 const rounds = 25;
 const sizeRatioMax = 1.15;

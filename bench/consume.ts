@@ -1,10 +1,10 @@
 import { Logger } from '@aws-lambda-powertools/logger';
 import type { Context, SQSEvent } from 'aws-lambda';
 import * as z from 'zod';
+import { deadLetterOf, queue } from '../lib/platform/messaging/queue.ts';
 import { queueVariable } from '../lib/platform/names.ts';
-import { deadLetterOf, queue } from '../lib/platform/queue.ts';
 import { table } from '../local/progress.ts';
-import { mediansInTurns } from './turns.ts';
+import { mediansInTurns } from './paired-timing.ts';
 
 const rounds = 40;
 const batchesPerRound = 50;
@@ -36,7 +36,7 @@ export async function benchConsume(): Promise<string> {
   process.env['POWERTOOLS_SERVICE_NAME'] = 'bench';
   process.env[queueVariable(deadLetterOf(numbers).id)] = 'http://127.0.0.1:9/bench';
   const logger = new Logger();
-  const { consume } = await import('../lib/platform/consume.ts');
+  const { consume } = await import('../lib/platform/messaging/consume.ts');
   const sums = { ours: 0, peer: 0 };
   const handler = consume(numbers, async ({ number }) => {
     sums.ours += number;

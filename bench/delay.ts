@@ -1,8 +1,8 @@
 import { Kysely, MysqlDialect } from 'kysely';
-import { binlogOf } from '../lib/order/source.ts';
+import { binlogOf } from '../lib/order/binlog/binlog-source.ts';
+import { rowsPerWriteMax, tailBinlog } from '../lib/order/binlog/tail-binlog.ts';
 import type { OrderTables, PushTables } from '../lib/order/tables.ts';
-import { rowsPerWriteMax, tailBinlog } from '../lib/order/tail.ts';
-import { renewedPool } from '../lib/platform/pool.ts';
+import { renewedPool } from '../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../lib/platform/time.ts';
 import { connect } from '../local/mysql.ts';
 import { table } from '../local/progress.ts';

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { Kysely, MysqlDialect } from 'kysely';
 import type { PoolConnection, RowDataPacket } from 'mysql2';
-import { profileKey } from '../lib/broker/keys.ts';
-import { applyEvent } from '../lib/broker/profiles.ts';
+import { applyEvent } from '../lib/broker/apply/apply-event.ts';
+import { profileKey } from '../lib/broker/cache-keys.ts';
 import { sources } from '../lib/broker/queues.ts';
 import { connectionsPerInstanceMax } from '../lib/platform/names.ts';
 import { connect } from '../local/mysql.ts';

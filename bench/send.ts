@@ -7,14 +7,14 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
+import { queue } from '../lib/platform/messaging/queue.ts';
+import { sender } from '../lib/platform/messaging/send.ts';
 import { queueVariable } from '../lib/platform/names.ts';
-import { queue } from '../lib/platform/queue.ts';
-import { sender } from '../lib/platform/send.ts';
 import { startEmulator } from '../local/emulator.ts';
 import { freePort } from '../local/ports.ts';
 import { Processes } from '../local/processes.ts';
 import { table } from '../local/progress.ts';
-import { mediansInTurns } from './turns.ts';
+import { mediansInTurns } from './paired-timing.ts';
 
 const rounds = 41;
 const count = 400;

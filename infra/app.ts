@@ -3,7 +3,7 @@ import { backing } from './backing.ts';
 import { broker } from './broker.ts';
 import { call } from './call.ts';
 import { dashboard } from './constructs/dashboards.ts';
-import { Site } from './constructs/site.ts';
+import { Site } from './constructs/synthesis.ts';
 import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 

@@ -9,7 +9,7 @@ import { search } from './backing/search.ts';
 import { settings } from './backing/settings.ts';
 import { busName } from './constructs/names.ts';
 import { secretId } from './constructs/secrets.ts';
-import type { Backing, Site } from './constructs/site.ts';
+import type { Backing, Site } from './constructs/synthesis.ts';
 
 /** What lies under the domains. On one machine local/ runs the servers, and only the rest is made. */
 export function backing(app: App, site: Site): Backing {

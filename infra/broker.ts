@@ -5,7 +5,7 @@ import { acceptEvent, readProfile } from '../lib/broker/routes.ts';
 import { byHand, drain, every, everyAndByHand, everyOf } from './constructs/functions.ts';
 import { bus, mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
-import { type Backing, Domain, type Site } from './constructs/site.ts';
+import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
 
 /** Two runs of the canary: of each period there is something to look at. */
 const tenMinutes = { threshold: 600, period: Duration.minutes(10) };

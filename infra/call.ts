@@ -1,7 +1,7 @@
 import type { App } from 'aws-cdk-lib';
 import { accounting } from './call/accounting.ts';
 import { charging } from './call/charging.ts';
-import { type Backing, Domain, type Site } from './constructs/site.ts';
+import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
 
 /** Calls are charged to the owners who get them. */
 export function call(app: App, site: Site, backing: Backing): Domain {

@@ -4,7 +4,7 @@ import { pushesToSend } from '../lib/order/queues.ts';
 import { watchMeasures, watchOutcome } from './constructs/alarms.ts';
 import { byHand, drain, every } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
-import { type Backing, Domain, type Site } from './constructs/site.ts';
+import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
 
 /** Patients and nurses hear of changes of their orders. */
 export function order(app: App, site: Site, backing: Backing): Domain {

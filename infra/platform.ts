@@ -3,13 +3,13 @@ import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
+import { serveDocs, serveOpenapi } from '../lib/platform/http/routes.ts';
 import { binlogHoursVariable } from '../lib/platform/names.ts';
-import { serveDocs, serveOpenapi } from '../lib/platform/routes.ts';
 import { watchMeasures } from './constructs/alarms.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
 import { allQueues, bus, mysql, redis, settings, value } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
-import { type Backing, Domain, type Site } from './constructs/site.ts';
+import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
 
 /** What all domains rely on; deployed before them. */
 export function platform(app: App, site: Site, backing: Backing): Domain {

@@ -1,6 +1,6 @@
 import type { RowDataPacket } from 'mysql2';
 import * as z from 'zod';
-import { type Scenario, scenarioOf, scenarios } from '../lib/order/scenarios.ts';
+import { type Scenario, scenarioOf, scenarios } from '../lib/order/pushes/scenarios.ts';
 import { connect } from './mysql.ts';
 import { until } from './processes.ts';
 import { type Progress, table } from './progress.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { signedHeaders } from '../lib/platform/signature.ts';
+import { signedHeaders } from '../lib/platform/http/signature.ts';
 import type { Stack } from './stack.ts';
 
 type Reached = Pick<Stack, 'endpoints'>;

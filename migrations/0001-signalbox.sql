@@ -1,7 +1,7 @@
 -- What the platform keeps for itself. Every statement may run twice; a statement ends with a semicolon at its line's end.
 create schema if not exists signalbox default character set utf8mb4;
 
--- Where an incremental scan stands (lib/platform/scan.ts).
+-- Where an incremental scan stands (lib/platform/messaging/scan.ts).
 create table if not exists signalbox.scan_cursor (
   name varchar(100) not null primary key,
   complete_to datetime not null comment 'all rows with an earlier stamp are published',

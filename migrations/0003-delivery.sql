@@ -1,4 +1,4 @@
--- What must follow a commit: a message, an event or a cache invalidation, written in the same transaction (lib/platform/outbox.ts).
+-- What must follow a commit: a message, an event or a cache invalidation, written in the same transaction (lib/platform/messaging/outbox.ts).
 create table if not exists signalbox.outbox (
   id bigint not null auto_increment primary key,
   destination varchar(150) not null comment 'queue:<id>, event:<name> or invalidate',
@@ -12,7 +12,7 @@ create table if not exists signalbox.outbox (
   key by_due (held_by, due_at)
 );
 
--- Work that only one may do at a time; its epoch is part of every write it protects (lib/platform/claim.ts).
+-- Work that only one may do at a time; its epoch is part of every write it protects (lib/platform/mysql/lease.ts).
 create table if not exists signalbox.claim (
   name varchar(100) not null primary key,
   epoch bigint unsigned not null,

@@ -32,7 +32,7 @@ create table if not exists user_prop_db.broker_store (
   key by_company (company_id)
 );
 
--- How far a producer has come that publishes everything there is (lib/broker/walks.ts).
+-- How far a producer has come that publishes everything there is (lib/broker/publish/full-run.ts).
 create table if not exists signalbox.broker_walk (
   name varchar(100) not null primary key,
   run int unsigned not null comment 'the how-manieth walk of this name',

@@ -41,7 +41,7 @@ create table if not exists user_prop_db.sublessor_call_payment_log_201409 (
   user_id bigint not null,
   amount_fen bigint not null,
   call_type tinyint not null default 1,
-  state varchar(10) not null comment 'intent, sent, unknown, charged or refused: lib/call/states.ts',
+  state varchar(10) not null comment 'intent, sent, unknown, charged or refused: lib/call/charge-states.ts',
   balance_fen bigint null comment 'of the owner after it, as the payment centre said',
   reason varchar(500) null,
   created_at datetime(3) not null default current_timestamp(3),

@@ -33,7 +33,7 @@ create table if not exists user_prop_db.sublessor_account (
   user_id bigint not null primary key
 );
 
--- Up to where every charge is final and, if it was made, posted (lib/call/income.ts). A row per log of charges.
+-- Up to where every charge is final and, if it was made, posted (lib/call/accounting/post-income.ts). A row per log of charges.
 create table if not exists user_prop_db.sublessor_income_cursor (
   log varchar(64) not null primary key,
   posted_to bigint not null
@@ -55,7 +55,7 @@ create table if not exists user_prop_db.sublessor_contract_posting (
   unique key by_contract_no (contract_no)
 );
 
--- Why an owner's listings are where they are (lib/call/listings.ts).
+-- Why an owner's listings are where they are (lib/call/listings/switch-listings.ts).
 create table if not exists user_prop_db.sublessor_listings (
   user_id bigint not null primary key,
   cause_at datetime(3) null comment 'of the latest charge that took them offline',

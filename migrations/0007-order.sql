@@ -15,7 +15,7 @@ create table if not exists push_db.push (
   status_after varchar(32) character set ascii not null comment 'what the order became',
   changed_at datetime(3) not null comment 'when it became that',
   late_from datetime(3) not null comment 'what its age is counted from: changed_at, or when a person had it sent again',
-  state varchar(12) character set ascii not null comment 'lib/order/states.ts',
+  state varchar(12) character set ascii not null comment 'lib/order/push-states.ts',
   reason varchar(500) null comment 'why it was not sent',
   epoch int unsigned not null default 0 comment 'of who has it in hand; part of each write of an answer',
   in_hand_until datetime(3) null,

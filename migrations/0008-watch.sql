@@ -1,4 +1,4 @@
--- Rounds in which all of upstream is compared with the site (lib/broker/reconciliation.ts).
+-- Rounds in which all of upstream is compared with the site (lib/broker/reconcile/reconcile-profiles.ts).
 create table if not exists user_prop_db.broker_round (
   round bigint not null auto_increment primary key,
   started_at datetime(3) not null default current_timestamp(3),
@@ -19,7 +19,7 @@ create table if not exists user_prop_db.broker_drift (
   key by_state (state, found_at)
 );
 
--- The last broker of which a change was sent through everything, to see how long that takes (lib/broker/canary.ts).
+-- The last broker of which a change was sent through everything, to see how long that takes (lib/broker/read/send-canary.ts).
 create table if not exists user_prop_db.broker_canary (
   broker_id bigint not null primary key,
   stamp datetime not null comment 'what the site must show again',

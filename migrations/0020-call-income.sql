@@ -1,4 +1,4 @@
--- Payments that the cursor of call/post-income has passed and that have no income yet (lib/call/income.ts).
+-- Payments that the cursor of call/post-income has passed and that have no income yet (lib/call/accounting/post-income.ts).
 create table if not exists user_prop_db.sublessor_income_open (
   payment_id bigint not null primary key,
   why varchar(500) null comment 'why it could not be posted; null: it was not final',

@@ -60,7 +60,7 @@ alter table user_prop_db.call_pair
   modify caller_digits varchar(32) character set utf8mb4 collate utf8mb4_0900_bin not null;
 
 alter table user_prop_db.sublessor_call_payment_log_201409
-  modify state varchar(10) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'intent, sent, unknown, charged or refused: lib/call/states.ts';
+  modify state varchar(10) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'intent, sent, unknown, charged or refused: lib/call/charge-states.ts';
 
 alter table user_prop_db.charge_stop
   modify scope varchar(40) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'all, or owner:<user_id>';
@@ -93,7 +93,7 @@ alter table push_db.push
   modify receiver_type varchar(20) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'patient, nurse or nurse_group',
   modify channel varchar(10) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'wechat or app',
   modify status_after varchar(32) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'what the order became',
-  modify state varchar(12) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'lib/order/states.ts',
+  modify state varchar(12) character set utf8mb4 collate utf8mb4_0900_bin not null comment 'lib/order/push-states.ts',
   modify message_id varchar(100) character set utf8mb4 collate utf8mb4_0900_bin null comment 'the push service''s';
 
 alter table push_db.order_seen

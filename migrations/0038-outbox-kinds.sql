@@ -1,4 +1,4 @@
--- How often the sending of a row was refused for a reason of its own, and the last reason (lib/platform/delivery.ts).
+-- How often the sending of a row was refused for a reason of its own, and the last reason (lib/platform/messaging/deliver-due.ts).
 alter table signalbox.outbox
   add column attempts int unsigned not null default 0 comment 'refusals for a reason of its own; 0 while its queue, bus or cache is unavailable' after version,
   add column reason varchar(500) character set utf8mb4 collate utf8mb4_0900_bin null comment 'of the last refusal' after attempts;

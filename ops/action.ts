@@ -1,9 +1,9 @@
 import { userInfo } from 'node:os';
+import { type Letter, remove, send } from './dead-letters.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { type Letter, remove, send } from './letters.ts';
+import { type WalkDeps, type Walked, walk } from './look-through.ts';
 import type { Drained, Target } from './target.ts';
-import { type WalkDeps, type Walked, walk } from './walk.ts';
 
 export interface Move {
   readonly what: 'redrive' | 'drop';

@@ -3,7 +3,7 @@ import { table } from '../local/progress.ts';
 import type { Command } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { Mistake } from './mistake.ts';
+import { Mistake } from './usage-error.ts';
 
 const id = 'platform/list-audit';
 

@@ -2,9 +2,9 @@ import { audit } from './audit.ts';
 import { type Command, type Here, leadingOptions, read, type Said } from './command.ts';
 import { dead } from './dead.ts';
 import { run, state, switches } from './functions.ts';
-import { Mistake } from './mistake.ts';
 import { outbox } from './outbox.ts';
 import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
+import { Mistake } from './usage-error.ts';
 
 /** What a process gives to the CLI; tests give their own and call the CLI without a process. */
 export interface CliDeps extends TargetDeps, Omit<Here, 'target' | 'signal'> {

@@ -1,6 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { Mistake } from './mistake.ts';
 import type { Target } from './target.ts';
+import { Mistake } from './usage-error.ts';
 
 const known = {
   cloud: { type: 'boolean', default: false },

@@ -1,12 +1,9 @@
-import { mask, maskedValue } from '../lib/platform/mask.ts';
+import { mask, maskedValue } from '../lib/platform/lambda/mask.ts';
 import { table } from '../local/progress.ts';
 import { checkAction, type Move, type Moved, move } from './action.ts';
 import { type Command, type Here, oneWord, type Said, sayTarget } from './command.ts';
+import { type Letter, sizeOf } from './dead-letters.ts';
 import { heldText } from './holders.ts';
-import { type Letter, sizeOf } from './letters.ts';
-import { Mistake } from './mistake.ts';
-import { type Drained, queueOf } from './target.ts';
-import { timeOf } from './times.ts';
 import {
   inWords,
   lookLimit,
@@ -15,7 +12,10 @@ import {
   type Walked,
   waitUntilFree,
   walk,
-} from './walk.ts';
+} from './look-through.ts';
+import { type Drained, queueOf } from './target.ts';
+import { timeOf } from './times.ts';
+import { Mistake } from './usage-error.ts';
 
 /** Letters that `peek` shows unless --max says otherwise. */
 const shownMax = 10;

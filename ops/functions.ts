@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { table } from '../local/progress.ts';
-import { agesOf } from './ages.ts';
-import { tablesOf } from './answers.ts';
 import { type Command, type Here, oneWord, sayTarget } from './command.ts';
+import { sizeOf } from './dead-letters.ts';
+import { tablesOf } from './format-answer.ts';
 import { checkInput, checkOptions, explainInput } from './inputs.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
-import { sizeOf } from './letters.ts';
-import { Mistake } from './mistake.ts';
 import { permissions } from './permissions.ts';
+import { agesOf } from './queue-ages.ts';
+import { Mistake } from './usage-error.ts';
 
 /** Invocations of one `run`; at 15 minutes each that is more than a week. */
 const invocationsMax = 1000;

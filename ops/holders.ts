@@ -1,10 +1,10 @@
 import * as z from 'zod';
-import { mask } from '../lib/platform/mask.ts';
+import { mask } from '../lib/platform/lambda/mask.ts';
 import type { Here } from './command.ts';
 import { invoke } from './invoke.ts';
+import { holdSeconds, inWords } from './look-through.ts';
 import type { Drained } from './target.ts';
 import { timeOf } from './times.ts';
-import { holdSeconds, inWords } from './walk.ts';
 
 const Entries = z.object({
   entries: z.array(

@@ -2,8 +2,8 @@ import * as z from 'zod';
 import { brokerInputs } from '../lib/broker/inputs.ts';
 import { callInputs } from '../lib/call/inputs.ts';
 import { orderInputs } from '../lib/order/inputs.ts';
-import { platformInputs } from '../lib/platform/inputs.ts';
-import { Mistake } from './mistake.ts';
+import { platformInputs } from '../lib/platform/operations/inputs.ts';
+import { Mistake } from './usage-error.ts';
 
 /** What the functions that a person starts take, by their ids; as it is in this copy of the code. */
 export const inputs: Readonly<Record<string, z.ZodType>> = {

@@ -5,9 +5,9 @@ import {
 } from '@aws-sdk/client-lambda';
 import * as z from 'zod';
 import { startedByHand, startedTag } from '../lib/platform/names.ts';
-import { Mistake } from './mistake.ts';
 import { permissions } from './permissions.ts';
 import type { Target } from './target.ts';
+import { Mistake } from './usage-error.ts';
 
 const Answer = z.looseObject({ outcome: z.string(), resume: z.unknown().optional() });
 export type Answer = z.infer<typeof Answer>;

@@ -4,7 +4,7 @@
  */
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { runCli } from './cli.ts';
-import { longPollSeconds } from './letters.ts';
+import { longPollSeconds } from './dead-letters.ts';
 
 /** npm may pass on a Ctrl-C that the terminal has sent to this process already. */
 const sameWishMs = 1000;

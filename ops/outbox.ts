@@ -4,7 +4,7 @@ import { table } from '../local/progress.ts';
 import { type Command, oneWord, sayTarget } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { Mistake } from './mistake.ts';
+import { Mistake } from './usage-error.ts';
 
 const Listed = z.object({
   rows: z.array(

@@ -4,9 +4,9 @@ import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
 import { LambdaClient, type LambdaClientConfig } from '@aws-sdk/client-lambda';
 import { ListQueuesCommand, type SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs';
 import * as z from 'zod';
+import { deadLetterOf } from '../lib/platform/messaging/queue.ts';
 import { resourceName } from '../lib/platform/names.ts';
-import { deadLetterOf } from '../lib/platform/queue.ts';
-import { Mistake } from './mistake.ts';
+import { Mistake } from './usage-error.ts';
 
 /** A queue and its dead-letter queue, by the id of the function that drains it. */
 export interface Drained {

@@ -5,7 +5,7 @@ import { functionIds } from '../infra/constructs/bundle.ts';
 import { brokerSwitches } from '../lib/broker/switches.ts';
 import { callSwitches } from '../lib/call/switches.ts';
 import { orderSwitches } from '../lib/order/switches.ts';
-import { isSwitch } from '../lib/platform/switches.ts';
+import { isSwitch } from '../lib/platform/operations/switches.ts';
 import { root } from '../local/root.ts';
 import { commandOf } from '../ops/cli.ts';
 import { read, type Said } from '../ops/command.ts';

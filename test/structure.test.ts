@@ -46,6 +46,69 @@ test('events, tests and functions mirror each other: nothing is left over', () =
   for (const domain of domains) expect(existsSync(join(root, `infra/${domain}.ts`))).toBe(true);
 });
 
+/** Use cases that share a file with others of their kind, and are found there. */
+const sharedFiles: Readonly<Record<string, string>> = {
+  'broker/publish-all-bases': 'publish-all',
+  'broker/publish-all-companies': 'publish-all',
+  'broker/publish-all-stores': 'publish-all',
+  'broker/publish-base-changes': 'publish-changes',
+  'broker/publish-company-changes': 'publish-changes',
+  'broker/publish-store-changes': 'publish-changes',
+};
+
+const camelCase = (verb: string) => verb.replaceAll(/-(.)/g, (_, letter) => letter.toUpperCase());
+
+test.each(ids.filter((id) => !id.startsWith('platform/')))(
+  '%s finds its use case under its own name, in a file of that name',
+  (id) => {
+    const verb = id.slice(id.indexOf('/') + 1);
+    const imports = [...text(`functions/${id}.ts`).matchAll(/import {([^}]+)} from '(.+)';/g)];
+    const logic = imports.filter(([, , path]) => path?.endsWith(`/${sharedFiles[id] ?? verb}.ts`));
+    expect(logic.map(([, names]) => names?.split(',').map((name) => name.trim()))).toEqual([
+      expect.arrayContaining([camelCase(verb)]),
+    ]);
+  },
+);
+
+const filesInFolderMax = 14;
+const folders = globSync('lib/*/**/', { cwd: root }).map((path) => path.replace(/\/$/, ''));
+
+test.each(folders)('%s has few enough files to be read at a glance', (folder) => {
+  const files = globSync('*.ts', { cwd: join(root, folder) });
+  expect(files.length).toBeLessThanOrEqual(filesInFolderMax);
+});
+
+/** The folders below `lib/` that the files of each of them import from. */
+function importedFolders(): Map<string, Set<string>> {
+  const arrows = new Map<string, Set<string>>();
+  for (const file of globSync('lib/**/*.ts', { cwd: root })) {
+    const from = dirname(file);
+    for (const [, path = ''] of text(file).matchAll(/ from '(\.[^']+)';/g)) {
+      const to = dirname(join(from, path));
+      if (to !== from) arrows.set(from, (arrows.get(from) ?? new Set()).add(to));
+    }
+  }
+  return arrows;
+}
+
+test('folders below lib/ import each other one way only, and a domain\u2019s root none of its inner folders', () => {
+  const arrows = importedFolders();
+  const reached = (from: string, seen = new Set<string>()): Set<string> => {
+    for (const to of arrows.get(from) ?? [])
+      if (!seen.has(to)) {
+        seen.add(to);
+        reached(to, seen);
+      }
+    return seen;
+  };
+  expect(arrows.size).toBeGreaterThan(20);
+  expect([...arrows.keys()].filter((folder) => reached(folder).has(folder))).toEqual([]);
+  const isInner = (folder: string, of: string) => folder.startsWith(`${of}/`);
+  expect(
+    [...arrows].filter(([from, all]) => [...all].some((to) => isInner(to, from))).map(([f]) => f),
+  ).toEqual([]);
+});
+
 test('ARCHITECTURE says of every table how long its rows are kept', () => {
   const migrations = globSync('migrations/*.sql', { cwd: root }).map(text).join('');
   const made = Array.from(
@@ -113,8 +176,8 @@ test('each broken arrow is seen', () => {
       "import '../broker/queues.ts';\nimport '../../functions/broker/apply-event.ts';\nimport '../../local/ports.ts';\n",
     'lib/planted/planted.ts': "import '../broker/queues.ts';\nimport '@middy/core';\n",
     'functions/broker/planted.ts': "import 'mysql2';\n",
-    'infra/planted.ts': "import '../lib/broker/bases.ts';\n",
-    'ops/planted.ts': "import '../lib/platform/mysql.ts';\n",
+    'infra/planted.ts': "import '../lib/broker/apply/bases.ts';\n",
+    'ops/planted.ts': "import '../lib/platform/mysql/mysql.ts';\n",
     'local/planted.ts': "import '../ops/planted.ts';\n",
     'lib/broker/circle.ts': "import './ring.ts';\n",
     'lib/broker/ring.ts': "import './circle.ts';\n",

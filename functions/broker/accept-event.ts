@@ -1,12 +1,12 @@
 /** Takes what upstream systems say has changed, for those that reach us by HTTP and not by the queue. */
-import { publishEvent } from '../../lib/broker/publications.ts';
+import { publishEvent } from '../../lib/broker/publish/accept-event.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { acceptEvent } from '../../lib/broker/routes.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { respond } from '../../lib/platform/respond.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { respond } from '../../lib/platform/http/respond.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 
 const ours = mysql<PlatformTables>('mysql');
 const deps = {

@@ -1,16 +1,16 @@
 /** Makes the user-facing profiles of changed brokers equal to upstream, for everyone who looks at the site. */
-import { applyEvent } from '../../lib/broker/profiles.ts';
+import { applyEvent } from '../../lib/broker/apply/apply-event.ts';
+import { weishop } from '../../lib/broker/apply/micro-shop-client.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { ProfileTables, UpstreamTables } from '../../lib/broker/tables.ts';
-import { weishop } from '../../lib/broker/weishop.ts';
-import { bus } from '../../lib/platform/bus.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { consume } from '../../lib/platform/consume.ts';
-import { invalidation } from '../../lib/platform/invalidation.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { invalidation } from '../../lib/platform/cache/invalidation.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const ours = mysql<ProfileTables>('mysql');
 const deps = {

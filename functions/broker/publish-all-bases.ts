@@ -1,14 +1,15 @@
 /** Publishes all brokers once, when a person asks for it, so that the site equals upstream whatever was missed. */
-import { publishAllBases } from '../../lib/broker/everything.ts';
+
 import { PublishAll } from '../../lib/broker/inputs.ts';
+import { publishAllBases } from '../../lib/broker/publish/publish-all.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const ours = mysql<WalkTables>('mysql', longStatements);

@@ -1,13 +1,13 @@
 /** Synchronises extended profiles (micro-shops, WeChat talents, star agents), in the mode that its schedule names. */
-import { Input, publishExtProfiles } from '../../lib/broker/extensions.ts';
+import { Input, publishExtProfiles } from '../../lib/broker/publish/publish-ext-profiles.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { scheduleOf } from '../../lib/platform/schedule.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { scheduleOf } from '../../lib/platform/lambda/schedule.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const ours = mysql<WalkTables>('mysql', longStatements);
 const deps = {

@@ -1,14 +1,14 @@
 /** Notices, every minute, which stores changed upstream, and publishes them to be applied. */
-import { publishStoreChanges } from '../../lib/broker/changes.ts';
+import { publishStoreChanges } from '../../lib/broker/publish/publish-changes.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),

@@ -1,15 +1,15 @@
 /** Finds, every day, where the site differs from upstream though nothing is on its way, and has it made equal. */
 import { Reconcile } from '../../lib/broker/inputs.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { reconcileProfiles } from '../../lib/broker/reconciliation.ts';
+import { reconcileProfiles } from '../../lib/broker/reconcile/reconcile-profiles.ts';
+import type { RoundTables } from '../../lib/broker/reconcile/suspects.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
-import type { RoundTables } from '../../lib/broker/suspects.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const ours = mysql<RoundTables>('mysql', longStatements);

@@ -1,13 +1,13 @@
 /** Publishes once more what changed upstream since a time, for who has to make up for a loss. */
 import { Rewind } from '../../lib/broker/inputs.ts';
+import { rewindProducers } from '../../lib/broker/publish/rewind-producers.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { rewindProducers } from '../../lib/broker/rewind.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 
 const ours = mysql<PlatformTables>('mysql', longStatements);
 const deps = {

@@ -1,14 +1,15 @@
 /** Measures, every five minutes, how long a change of a broker takes to reach who reads the site. */
-import { type CanaryTables, sendCanary } from '../../lib/broker/canary.ts';
+
 import { brokerEvents } from '../../lib/broker/queues.ts';
+import { type CanaryTables, sendCanary } from '../../lib/broker/read/send-canary.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { invalidation } from '../../lib/platform/invalidation.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { cache } from '../../lib/platform/redis.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { invalidation } from '../../lib/platform/cache/invalidation.ts';
+import { cache } from '../../lib/platform/cache/redis.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const ours = mysql<CanaryTables>('mysql');

@@ -1,14 +1,14 @@
 /** Keeps an id from being given twice after a database was restored, for who runs `npm run ops -- run`. */
 import { AdvancePaymentIds } from '../../lib/call/inputs.ts';
-import { advancePaymentIds } from '../../lib/call/payment-ids.ts';
-import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { advancePaymentIds } from '../../lib/call/migration/advance-payment-ids.ts';
+import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { secret } from '../../lib/platform/secret.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const db = mysql<CallTables>('mysql');
 const deps = {

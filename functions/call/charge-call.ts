@@ -1,15 +1,15 @@
 /** Charges each valid call to the owner who got it, once, whatever happens on the way. */
-import { chargeCall } from '../../lib/call/charges.ts';
-import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { chargeCall } from '../../lib/call/charging/charge-call.ts';
+import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { consume } from '../../lib/platform/consume.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { secret } from '../../lib/platform/secret.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSettings)];
 const deps = {

@@ -1,9 +1,9 @@
 /** Tells people of support why a call was charged or not, and what followed from it. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { explain } from '../../lib/call/explanation.ts';
+import { explain } from '../../lib/call/filtering/explain-call.ts';
 import { explainCall } from '../../lib/call/routes.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { respond } from '../../lib/platform/respond.ts';
+import { respond } from '../../lib/platform/http/respond.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = { mysql: mysql<AccountingTables>('mysql') };
 

@@ -1,15 +1,15 @@
 /** Writes down each finished call of the 400 service, and decides whether the owner who got it pays for it. */
-import { brokersKnown } from '../../lib/call/broker-phone-runs.ts';
-import { filterCallUnlessOff } from '../../lib/call/calls.ts';
+import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
+import { filterCallUnlessOff } from '../../lib/call/filtering/filter-call.ts';
+import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import type { UpstreamPhones } from '../../lib/call/upstream-phones.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { consume } from '../../lib/platform/consume.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSettings)];
 const upstream = mysql<UpstreamPhones>('mysql-upstream');

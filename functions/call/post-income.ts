@@ -1,10 +1,11 @@
 /** Takes every charge out of the owner's contracts, oldest first, for those who keep the books. */
+
+import { postIncome } from '../../lib/call/accounting/post-income.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { postIncome } from '../../lib/call/income.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = {
   mysql: mysql<AccountingTables>('mysql'),

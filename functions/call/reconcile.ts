@@ -1,14 +1,14 @@
 /** Holds all books against each other, daily or for days that a person names, and names every difference. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { k3 } from '../../lib/call/k3.ts';
-import { PaymentAccount, payments } from '../../lib/call/payments.ts';
-import { ReconcileDays, reconcile } from '../../lib/call/reconciliation.ts';
+import { k3 } from '../../lib/call/partners/k3.ts';
+import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
+import { ReconcileDays, reconcile } from '../../lib/call/reconciliation/reconcile.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { secret } from '../../lib/platform/secret.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const callSettings = settings('call', CallSettings);
 const db = mysql<AccountingTables>('mysql', longStatements);

@@ -1,11 +1,12 @@
 /** Lets charges go on that a stop holds, for who has looked at why it was set. */
+
+import { resumeCharging } from '../../lib/call/charging/resume-charging.ts';
 import { ResumeCharging } from '../../lib/call/inputs.ts';
 import { callsToCharge } from '../../lib/call/queues.ts';
-import { resumeCharging } from '../../lib/call/stops.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { longStatements, mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = {
   mysql: mysql<CallTables>('mysql', longStatements),

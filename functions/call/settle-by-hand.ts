@@ -1,16 +1,16 @@
 /** Ends a charge or a reversal that nothing else can end, for who runs `npm run ops -- run call/settle-by-hand`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { settleByHand } from '../../lib/call/hand-settlement.ts';
 import { SettleByHand } from '../../lib/call/inputs.ts';
-import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { secret } from '../../lib/platform/secret.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settleByHand } from '../../lib/call/settlement/settle-by-hand.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
 const deps = {

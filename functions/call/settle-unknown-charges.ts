@@ -1,16 +1,16 @@
 /** Finds out, every five minutes, what became of charges whose answer was lost, and ends what was left open. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { PaymentAccount, payments } from '../../lib/call/payments.ts';
+import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settleCharges } from '../../lib/call/settlement.ts';
-import { bus } from '../../lib/platform/bus.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import { secret } from '../../lib/platform/secret.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
 const deps = {

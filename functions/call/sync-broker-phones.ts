@@ -1,12 +1,12 @@
 /** Notices, every five minutes, which brokers' telephone numbers changed, so that owners do not pay for their calls. */
-import { syncBrokerPhones } from '../../lib/call/broker-phones.ts';
+import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
+import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import type { UpstreamPhones } from '../../lib/call/upstream-phones.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy } from '../../lib/platform/outbox.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = {
   mysql: mysql<CallTables>('mysql'),

@@ -1,15 +1,16 @@
 /** Says what keeps the order database's binlog from being read in full, before anybody misses a push. */
-import { checkBinlog } from '../../lib/order/check.ts';
-import { isServer } from '../../lib/order/endpoint.ts';
+
+import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
+import { checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
+import { isServer } from '../../lib/order/binlog/proxy-check.ts';
+import { unreadableIn } from '../../lib/order/binlog/trial-read.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
-import { binlogOf } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { unreadableIn } from '../../lib/order/trial.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { Credentials } from '../../lib/platform/pool.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import { secret } from '../../lib/platform/secret.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { Credentials } from '../../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const credentials = secret('mysql-order', Credentials);

@@ -1,15 +1,15 @@
 /** Tells patients and nurses of changes of their orders, in the order in which these came about. */
-import { pushChange } from '../../lib/order/pushes.ts';
+import { pushChange } from '../../lib/order/pushes/push-change.ts';
+import { singerAt } from '../../lib/order/pushes/singer.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
-import { singerAt } from '../../lib/order/singer.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { bus } from '../../lib/platform/bus.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { consume } from '../../lib/platform/consume.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 
 const ours = mysql<PushTables>('mysql');
 const deps = {

@@ -1,11 +1,11 @@
 /** Sends again what the push service refused, once a person has mended why. */
 import { Resend } from '../../lib/order/inputs.ts';
+import { resendPush } from '../../lib/order/pushes/resend-push.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { resendPush } from '../../lib/order/resends.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = { mysql: mysql<PushTables>('mysql'), deliver: deliverBy(queues(pushesToSend)) };
 

@@ -1,14 +1,15 @@
 /** Reads from the order database's binlog what happens to orders, so that patients and nurses hear of it. */
+
+import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
+import { rowsPerWriteMax, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
-import { binlogOf } from '../../lib/order/source.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { rowsPerWriteMax, tailBinlog } from '../../lib/order/tail.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const own = mysql<PushTables>('mysql');

@@ -1,14 +1,15 @@
 /** Sends what writers could not send and what was postponed, so that all that follows a commit does follow. */
-import { bus } from '../../lib/platform/bus.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { deliverDue } from '../../lib/platform/delivery.ts';
-import { invalidation } from '../../lib/platform/invalidation.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { anyQueue, deliverBy } from '../../lib/platform/outbox.ts';
-import { cache } from '../../lib/platform/redis.ts';
-import { schedule } from '../../lib/platform/schedule.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+
+import { invalidation } from '../../lib/platform/cache/invalidation.ts';
+import { cache } from '../../lib/platform/cache/redis.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
+import { anyQueue, deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 /** It asks each time and waits long: what the cache does not confirm stays due. */

@@ -1,9 +1,10 @@
 /** Lists who did what by hand, when and why, for who runs `npm run ops -- audit`. */
-import { listAudit } from '../../lib/platform/audit-trail.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { ListAudit } from '../../lib/platform/inputs.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { ListAudit } from '../../lib/platform/operations/inputs.ts';
+import { listAudit } from '../../lib/platform/operations/list-audit.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 
 const deps = { mysql: mysql<PlatformTables>('mysql') };
 

@@ -2,11 +2,11 @@
 import { brokerSwitches } from '../../lib/broker/switches.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';
-import { byHand } from '../../lib/platform/by-hand.ts';
-import { ReportState } from '../../lib/platform/inputs.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { reportState } from '../../lib/platform/state.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { ReportState } from '../../lib/platform/operations/inputs.ts';
+import { reportState } from '../../lib/platform/operations/report-state.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),

@@ -1,10 +1,10 @@
 /** Tells people what the API offers: every route, who may call it, what it takes and answers. */
 import * as broker from '../../lib/broker/routes.ts';
 import * as call from '../../lib/call/routes.ts';
-import { answer, anyone } from '../../lib/platform/answer.ts';
-import { docsPage } from '../../lib/platform/docs.ts';
-import { openApi, routesIn } from '../../lib/platform/openapi.ts';
-import * as platform from '../../lib/platform/routes.ts';
+import { answer, anyone } from '../../lib/platform/http/answer.ts';
+import { openApi, routesIn } from '../../lib/platform/http/openapi.ts';
+import { docsPage } from '../../lib/platform/http/openapi-page.ts';
+import * as platform from '../../lib/platform/http/routes.ts';
 
 /** Made when it is first asked for: the start has enough to do. */
 let described: ReturnType<typeof describe> | undefined;

@@ -1,9 +1,9 @@
 /** Tells callers' programs what the API offers, from the same values that routes and checks are made of. */
 import * as broker from '../../lib/broker/routes.ts';
 import * as call from '../../lib/call/routes.ts';
-import { answer, anyone } from '../../lib/platform/answer.ts';
-import { openApi, routesIn } from '../../lib/platform/openapi.ts';
-import * as platform from '../../lib/platform/routes.ts';
+import { answer, anyone } from '../../lib/platform/http/answer.ts';
+import { openApi, routesIn } from '../../lib/platform/http/openapi.ts';
+import * as platform from '../../lib/platform/http/routes.ts';
 
 /** Made when it is first asked for: the start has enough to do. */
 let described: ReturnType<typeof describe> | undefined;

@@ -15,7 +15,7 @@ import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { alarm } from '../constructs/alarms.ts';
 import type { Context } from '../constructs/context.ts';
-import type { Network } from '../constructs/site.ts';
+import type { Network } from '../constructs/synthesis.ts';
 
 /** A network, and the address that partners see when we call them, if we made it. */
 export interface Inside extends Network {

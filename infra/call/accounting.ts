@@ -6,7 +6,7 @@ import { watchOutcome } from '../constructs/alarms.ts';
 import { byHand, drain, every } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
 import { route } from '../constructs/routes.ts';
-import type { Domain } from '../constructs/site.ts';
+import type { Domain } from '../constructs/synthesis.ts';
 
 /** What follows a charge: listings, income, contracts, and the proof that all books agree. */
 export function accounting(stack: Domain): void {

@@ -4,7 +4,7 @@ import { callsToCharge, finishedCalls, listingSwitches } from '../../lib/call/qu
 import { watchOutcome } from '../constructs/alarms.ts';
 import { byHand, drain, every } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
-import type { Domain } from '../constructs/site.ts';
+import type { Domain } from '../constructs/synthesis.ts';
 
 /** Which calls owners pay for, and that they pay for each once. */
 export function charging(stack: Domain): void {

@@ -12,7 +12,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { resourceName } from '../../lib/platform/names.ts';
-import type { Domain } from './site.ts';
+import type { Domain } from './synthesis.ts';
 
 export interface Watch {
   /** Each kind of alarm is explained in docs/runbooks/<kind>.md. */

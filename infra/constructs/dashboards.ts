@@ -8,8 +8,8 @@ import {
   MathExpression,
   PeriodOverride,
 } from 'aws-cdk-lib/aws-cloudwatch';
-import type { Domain } from './site.ts';
-import type { Watched } from './watched.ts';
+import type { Domain } from './synthesis.ts';
+import type { Watched } from './watched-resources.ts';
 
 const period = Duration.minutes(1);
 const width = 6;

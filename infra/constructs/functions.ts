@@ -6,7 +6,8 @@ import { Architecture, Code, Function as Lambda, Runtime, Tracing } from 'aws-cd
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { CfnQueue, Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
-import { type EventName, eventSource } from '../../lib/platform/event.ts';
+import { type EventName, eventSource } from '../../lib/platform/messaging/event.ts';
+import { deadLetterOf, type QueueName } from '../../lib/platform/messaging/queue.ts';
 import {
   type Id,
   queueVariable,
@@ -14,13 +15,12 @@ import {
   startedByHand,
   startedTag,
 } from '../../lib/platform/names.ts';
-import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { type Measure, watchFunction, watchMeasures, watchQueue } from './alarms.ts';
-import { live } from './live.ts';
+import { acknowledge, networkCalls, traceCalls, unscopedStatement } from './iam-wildcards.ts';
+import { live } from './live-alias.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
 import type { Use } from './resources.ts';
-import type { Domain } from './site.ts';
-import { acknowledge, networkCalls, traceCalls, unscopedStatement } from './unscoped.ts';
+import type { Domain } from './synthesis.ts';
 
 export interface Common {
   /** What it reads and writes: gives the variable and the permission. */

@@ -1,14 +1,14 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
+import { deadLetterOf, type QueueName } from '../../lib/platform/messaging/queue.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
-import type { Domain } from './site.ts';
+import type { Domain } from './synthesis.ts';
 
 const retention = Duration.days(14);
 const deadRetention = Duration.days(14);
 /**
  * Only the net for crashes and time-outs: consumers dead-letter messages themselves, with a reason, long before. With
- * the pauses of lib/platform/visibility.ts so many deliveries last as long as the retention.
+ * the pauses of lib/platform/messaging/visibility.ts so many deliveries last as long as the retention.
  */
 const receivesMax = 1_000;
 

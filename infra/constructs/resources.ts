@@ -12,7 +12,7 @@ import {
 } from '../../lib/platform/names.ts';
 import { settingsName } from './names.ts';
 import { secretId } from './secrets.ts';
-import type { Domain } from './site.ts';
+import type { Domain } from './synthesis.ts';
 
 /** Something a function uses: the variable it is told by and the permission it needs, in one word of its wiring. */
 export interface Resource {

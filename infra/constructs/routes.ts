@@ -1,12 +1,12 @@
 import { Validations } from 'aws-cdk-lib';
 import { type HttpMethod, HttpRoute, HttpRouteKey } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type { RouteName } from '../../lib/platform/http/route.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import type { RouteName } from '../../lib/platform/route.ts';
 import { type Common, functionIn } from './functions.ts';
-import { live } from './live.ts';
+import { live } from './live-alias.ts';
 import { identity, mysql, secret } from './resources.ts';
-import type { Domain } from './site.ts';
+import type { Domain } from './synthesis.ts';
 
 interface Answering extends Common {
   /** Requests that are answered at the same time; API Gateway refuses more. */
@@ -37,6 +37,6 @@ export function route(
   Validations.of(httpRoute).acknowledge({
     id: 'AwsSolutions-APIG4',
     reason:
-      'The function checks the caller itself (lib/platform/respond.ts): an authorizer cannot read a body, which is signed.',
+      'The function checks the caller itself (lib/platform/http/respond.ts): an authorizer cannot read a body, which is signed.',
   });
 }

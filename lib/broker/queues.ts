@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { idMax, isId } from '../platform/ids.ts';
-import { queue } from '../platform/queue.ts';
+import { queue } from '../platform/messaging/queue.ts';
 
 /** What a change is about (`source`): which of our tables, and which upstream rows it is read from. */
 export const sources = {

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { Refused } from '../platform/refusal.ts';
-import { route } from '../platform/route.ts';
-import { PublishedForm, publishedIn } from './forms.ts';
+import { Refused } from '../platform/http/refusal.ts';
+import { route } from '../platform/http/route.ts';
+import { PublishedForm, publishedIn } from './form-body.ts';
 import { BrokerEvent, idPattern } from './queues.ts';
 
 /** The one channel of upstream systems' middleware that ends here. */

@@ -1,4 +1,4 @@
-import type { PlatformTables } from '../platform/schema.ts';
+import type { PlatformTables } from '../platform/tables.ts';
 
 /** Upstream tables (schema `anjuke_db`), as far as we read them. They are another system's. */
 export interface UpstreamTables {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { event } from '../platform/event.ts';
+import { event } from '../platform/messaging/event.ts';
 
 /** An owner paid for a call. */
 const Charged = z.object({

@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import { Id } from '../platform/ids.ts';
-import { queue } from '../platform/queue.ts';
+import { queue } from '../platform/messaging/queue.ts';
 import { isAddressable } from './contract-numbers.ts';
-import { digitsOf } from './phones.ts';
+import { digitsOf } from './phone-numbers.ts';
 
 /** No database takes half a character: it writes another one for it. */
 const Text = z

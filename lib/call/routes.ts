@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { route } from '../platform/route.ts';
+import { route } from '../platform/http/route.ts';
 
 const Id = z.string();
 const Time = z.string().meta({ description: 'Shanghai wall time' });

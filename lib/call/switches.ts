@@ -1,4 +1,4 @@
-import type { NamesOf } from '../platform/switches.ts';
+import type { NamesOf } from '../platform/operations/switches.ts';
 
 /** The kill switches of this domain, and what each stops. */
 export const callSwitches = {

@@ -1,6 +1,6 @@
 import type { ColumnType, Generated } from 'kysely';
-import type { PlatformTables } from '../platform/schema.ts';
-import type { ChargeState } from './states.ts';
+import type { PlatformTables } from '../platform/tables.ts';
+import type { ChargeState } from './charge-states.ts';
 
 /**
  * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql, 0009-charging.sql and

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Claim, underClaim } from '../platform/claim.ts';
-import type { PlatformTables } from '../platform/schema.ts';
+import { type Claim, underClaim } from '../platform/mysql/lease.ts';
+import type { PlatformTables } from '../platform/tables.ts';
 import { dateOf, wallTimeMs } from '../platform/time.ts';
 import type { PushTables } from './tables.ts';
 

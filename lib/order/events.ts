@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { event } from '../platform/event.ts';
+import { event } from '../platform/messaging/event.ts';
 
 /** The push service has taken a push. */
 const OrderPushed = z.object({

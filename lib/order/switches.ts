@@ -1,4 +1,4 @@
-import { members, type NamesOf } from '../platform/switches.ts';
+import { members, type NamesOf } from '../platform/operations/switches.ts';
 
 /** The kill switches of this domain, and what each stops. */
 export const orderSwitches = {

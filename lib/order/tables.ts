@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely';
-import type { PlatformTables } from '../platform/schema.ts';
-import type { PushState } from './states.ts';
+import type { PlatformTables } from '../platform/tables.ts';
+import type { PushState } from './push-states.ts';
 
 /** Schema `push_db`; migrations/0007-order.sql explains the columns. */
 export interface PushTables extends PlatformTables {

@@ -1,7 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { publishedIn } from '../../lib/broker/forms.ts';
+import { publishedIn } from '../../lib/broker/form-body.ts';
 import { BrokerEvent, brokerEvents, flags } from '../../lib/broker/queues.ts';
 import { resetDatabases, rowsOf, turn } from '../support/databases.ts';
 import { ask, httpEvent, signed } from '../support/http.ts';

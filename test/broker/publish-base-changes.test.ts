@@ -1,12 +1,12 @@
 import { beforeEach, expect, test, vi } from 'vitest';
-import { publishBaseChanges } from '../../lib/broker/changes.ts';
+import { publishBaseChanges } from '../../lib/broker/publish/publish-changes.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy, queues } from '../../lib/platform/outbox.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 import { take, testQueue } from '../support/queues.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { allocated, shareOut } from '../../lib/call/allocation.ts';
+import { allocated, shareOut } from '../../lib/call/accounting/allocation.ts';
 
 const sum = (amounts: readonly bigint[]) => amounts.reduce((total, one) => total + one, 0n);
 const funds = fc

@@ -1,11 +1,11 @@
 import type { SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
-import { payments } from '../../lib/call/payments.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import {
   account,
@@ -210,7 +210,7 @@ test.each([
   [10_000, '1000000'],
 ])('a price of %s yuan is charged as %s fen, exactly', async (yuan, fen) => {
   await account(42, 2_000_000);
-  const { chargeCall } = await import('../../lib/call/charges.ts');
+  const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
   const document = settings('call', CallSettings);
   const deps = {
     mysql: mysql<CallTables>('mysql'),
@@ -230,7 +230,7 @@ test('switched off, charges wait under the switch and leave no row', async () =>
   );
   const call = await decidedCall();
   // The switches were read by the tests before.
-  const { chargeCall } = await import('../../lib/call/charges.ts');
+  const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
   const stopped = async () => 'charging';
   await expect(
     chargeCall({ stopped, now: () => new Date(0) } as never, call),

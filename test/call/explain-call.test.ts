@@ -1,6 +1,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
-import { judge } from '../../lib/call/filter.ts';
+import { judge } from '../../lib/call/filtering/filter-rules.ts';
 import { callLog, contract, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, refused } from '../support/http.ts';

@@ -1,7 +1,7 @@
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { filterCallUnlessOff, filterSwitch } from '../../lib/call/calls.ts';
+import { filterCallUnlessOff, filterSwitch } from '../../lib/call/filtering/filter-call.ts';
 import { callsToCharge, FinishedCall, finishedCalls } from '../../lib/call/queues.ts';
 import { resetCalls } from '../support/calls.ts';
 import { rowsOf, run, upstreamBroker } from '../support/databases.ts';

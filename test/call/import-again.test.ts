@@ -7,13 +7,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { differencesOfContracts, differencesOfIncome } from '../../lib/call/differences.ts';
-import { importHistory } from '../../lib/call/history.ts';
 import { AdvancePaymentIds, ImportHistory } from '../../lib/call/inputs.ts';
-import { advancePaymentIds } from '../../lib/call/payment-ids.ts';
-import { payments } from '../../lib/call/payments.ts';
+import { advancePaymentIds } from '../../lib/call/migration/advance-payment-ids.ts';
+import { importHistory } from '../../lib/call/migration/import-history.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { signedContracts } from '../../lib/call/queues.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import {
+  differencesOfContracts,
+  differencesOfIncome,
+} from '../../lib/call/reconciliation/book-differences.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { root } from '../../local/root.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { balances, callLog, contract, income, payment } from '../support/accounting.ts';

@@ -1,9 +1,9 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { importHistory } from '../../lib/call/history.ts';
 import type { ImportHistory } from '../../lib/call/inputs.ts';
+import { importHistory } from '../../lib/call/migration/import-history.ts';
 import { signedContracts } from '../../lib/call/queues.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { balances, income, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { createHistory, oldCall, oldContract, oldIncome, oldPayment } from '../support/history.ts';

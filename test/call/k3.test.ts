@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { postToK3 } from '../../lib/call/k3.ts';
-import { partner } from '../../lib/platform/http.ts';
+import { postToK3 } from '../../lib/call/partners/k3.ts';
+import { partner } from '../../lib/platform/partners/partner.ts';
 import { startSimulator } from '../../local/simulators/controls.ts';
 
 const contract = { number: 'C-1', customer: 'x', amount: 1, signed_at: '2026-01-01 00:00:00' };

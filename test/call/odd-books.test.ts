@@ -6,13 +6,16 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { importHistory } from '../../lib/call/history.ts';
-import { postToK3 } from '../../lib/call/k3.ts';
-import { payments } from '../../lib/call/payments.ts';
+import { importHistory } from '../../lib/call/migration/import-history.ts';
+import { postToK3 } from '../../lib/call/partners/k3.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
-import { ReconcileDays, reconcile as reconcileDays } from '../../lib/call/reconciliation.ts';
-import { partner } from '../../lib/platform/http.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import {
+  ReconcileDays,
+  reconcile as reconcileDays,
+} from '../../lib/call/reconciliation/reconcile.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { partner } from '../../lib/platform/partners/partner.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { startSimulator } from '../../local/simulators/controls.ts';
 import { accountSet } from '../../local/simulators/k3.ts';

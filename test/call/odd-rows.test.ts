@@ -6,8 +6,9 @@
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
-import { syncBrokerPhones } from '../../lib/call/broker-phones.ts';
-import { digitsOf } from '../../lib/call/phones.ts';
+import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
+import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
+import { digitsOf } from '../../lib/call/phone-numbers.ts';
 import {
   callsToCharge,
   finishedCalls,
@@ -15,10 +16,9 @@ import {
   signedContracts,
 } from '../../lib/call/queues.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import type { UpstreamPhones } from '../../lib/call/upstream-phones.ts';
 import { isId } from '../../lib/platform/ids.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy } from '../../lib/platform/outbox.ts';
+import { deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { payment } from '../support/accounting.ts';
 import { resetCalls } from '../support/calls.ts';
 import { rowsOf, run } from '../support/databases.ts';

@@ -1,10 +1,10 @@
 import type { SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
+import { postContract } from '../../lib/call/accounting/post-contract.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { postContract } from '../../lib/call/contracts.ts';
-import { k3 as k3Client } from '../../lib/call/k3.ts';
+import { k3 as k3Client } from '../../lib/call/partners/k3.ts';
 import { SignedContract, signedContracts } from '../../lib/call/queues.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
 import { balances, income, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';

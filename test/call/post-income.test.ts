@@ -1,9 +1,9 @@
 import type { ScheduledEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
+import { rememberFailure, writePlace } from '../../lib/call/accounting/income-cursor.ts';
+import { postIncome } from '../../lib/call/accounting/post-income.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { postIncome } from '../../lib/call/income.ts';
-import { rememberFailure, writePlace } from '../../lib/call/income-place.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { connect } from '../../local/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';

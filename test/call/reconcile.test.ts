@@ -1,12 +1,15 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { k3 as k3Client } from '../../lib/call/k3.ts';
-import { payments } from '../../lib/call/payments.ts';
-import { ReconcileDays, reconcile as reconcileDays } from '../../lib/call/reconciliation.ts';
+import { k3 as k3Client } from '../../lib/call/partners/k3.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
+import {
+  ReconcileDays,
+  reconcile as reconcileDays,
+} from '../../lib/call/reconciliation/reconcile.ts';
 import { PartnerAway } from '../../lib/platform/errors.ts';
-import type { Call } from '../../lib/platform/http.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
+import type { Call } from '../../lib/platform/partners/partner.ts';
 import { accountSet } from '../../local/simulators/k3.ts';
 import { callLog, contract, day, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';

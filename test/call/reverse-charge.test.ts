@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { ReverseCharge } from '../../lib/call/inputs.ts';
-import { payments } from '../../lib/call/payments.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
-import { resumeReversals, reverseCharge } from '../../lib/call/reversals.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { resumeReversals, reverseCharge } from '../../lib/call/settlement/reverse-charge.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { balances, contract, income, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';

@@ -1,13 +1,13 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { settleByHand } from '../../lib/call/hand-settlement.ts';
 import { SettleByHand } from '../../lib/call/inputs.ts';
-import { payments, signatureOf } from '../../lib/call/payments.ts';
+import { payments, signatureOf } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
+import { settleByHand } from '../../lib/call/settlement/settle-by-hand.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
-import { setSwitch } from '../../lib/platform/kill-switch.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { setSwitch } from '../../lib/platform/operations/set-switch.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { balances, contract, income } from '../support/accounting.ts';
 import {

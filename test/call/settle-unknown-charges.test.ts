@@ -1,16 +1,16 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { payments } from '../../lib/call/payments.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settleCharges } from '../../lib/call/settlement.ts';
+import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import { settings } from '../../lib/platform/config.ts';
-import { setSwitch } from '../../lib/platform/kill-switch.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { OutboxRow } from '../../lib/platform/outbox.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import type { OutboxRow } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { setSwitch } from '../../lib/platform/operations/set-switch.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import {
   account,

@@ -1,10 +1,10 @@
 import type { SQSEvent } from 'aws-lambda';
 import { beforeEach, expect, test, vi } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { type ListingDeps, switchListings } from '../../lib/call/listings.ts';
+import { type ListingDeps, switchListings } from '../../lib/call/listings/switch-listings.ts';
 import { listingSwitches } from '../../lib/call/queues.ts';
-import { partner as partnerClient } from '../../lib/platform/http.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { partner as partnerClient } from '../../lib/platform/partners/partner.ts';
 import { owner, payment } from '../support/accounting.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf, redelivered, sqsEvent } from '../support/lambda.ts';

@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from 'vitest';
-import { brokersKnown } from '../../lib/call/broker-phone-runs.ts';
-import { syncBrokerPhones } from '../../lib/call/broker-phones.ts';
+import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
+import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
+import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
-import type { UpstreamPhones } from '../../lib/call/upstream-phones.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { deliverBy } from '../../lib/platform/outbox.ts';
+import { deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { resetCalls } from '../support/calls.ts';
 import { rowsOf, run, upstreamBroker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';

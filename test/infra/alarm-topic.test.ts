@@ -1,8 +1,8 @@
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
-import { sites } from '../support/sites.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import { sites } from '../support/synthesis-contexts.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a template has no type.
 type Json = any;

@@ -8,14 +8,14 @@ import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { describe, expect, inject, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { bundle, functionIds } from '../../infra/constructs/bundle.ts';
-import { ceilingOf } from '../../infra/constructs/ceilings.ts';
+import { ceilingOf } from '../../infra/constructs/bundle-limits.ts';
 import { root } from '../../local/root.ts';
 import { upstream } from '../../local/secrets.ts';
 import { signed } from '../support/http.ts';
 import { eventOf } from '../support/lambda.ts';
-import { sites } from '../support/sites.ts';
 import type { Given, Started } from '../support/start-bundles.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import { sites } from '../support/synthesis-contexts.ts';
 import { allows, arnOf, deployedFunctions } from '../support/template-values.ts';
 
 const outdir = join(inject('dir'), 'bundles');

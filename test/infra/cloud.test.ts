@@ -11,9 +11,9 @@ import { contextKeys, contextOf } from '../../infra/constructs/context.ts';
 import { secretId, secrets } from '../../infra/constructs/secrets.ts';
 import { resourceName, startedTag } from '../../lib/platform/names.ts';
 import { root } from '../../local/root.ts';
-import { findingsIn } from '../support/findings.ts';
-import { sites } from '../support/sites.ts';
+import { findingsIn } from '../support/cdk-nag-findings.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import { sites } from '../support/synthesis-contexts.ts';
 
 interface Resource {
   readonly Type: string;

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { every } from '../../infra/constructs/functions.ts';
 import { redis } from '../../infra/constructs/resources.ts';
-import { Domain, Site } from '../../infra/constructs/site.ts';
+import { Domain, Site } from '../../infra/constructs/synthesis.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 test('a function that uses the cache is told its secret and may read that one', () => {

@@ -3,8 +3,8 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { route } from '../../infra/constructs/routes.ts';
-import { Domain, Site } from '../../infra/constructs/site.ts';
-import { serveDocs } from '../../lib/platform/routes.ts';
+import { Domain, Site } from '../../infra/constructs/synthesis.ts';
+import { serveDocs } from '../../lib/platform/http/routes.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 function templateWith(who: readonly ('signed' | 'operator')[], context = {}) {

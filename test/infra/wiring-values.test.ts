@@ -3,39 +3,39 @@ import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
-import {
-  leaseSeconds as comparisonLeaseSeconds,
-  pauseMsMax as comparisonPauseMs,
-} from '../../lib/broker/reconciliation.ts';
+import { weishop } from '../../lib/broker/apply/micro-shop-client.ts';
 import {
   leaseSeconds as fullRunLeaseSeconds,
   pageTimeMs as fullRunPageMs,
-} from '../../lib/broker/walks.ts';
-import { weishop } from '../../lib/broker/weishop.ts';
-import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/in-hand.ts';
-import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/income.ts';
-import { k3, readFromK3 } from '../../lib/call/k3.ts';
-import { listingService, switchTo } from '../../lib/call/listing-service.ts';
-import { payments } from '../../lib/call/payments.ts';
-import { endMs as reversalEndMs } from '../../lib/call/reversals.ts';
+} from '../../lib/broker/publish/full-run.ts';
+import {
+  leaseSeconds as comparisonLeaseSeconds,
+  pauseMsMax as comparisonPauseMs,
+} from '../../lib/broker/reconcile/reconcile-profiles.ts';
+import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/accounting/post-income.ts';
+import { listingService, switchTo } from '../../lib/call/listings/listing-service.ts';
+import { k3, readFromK3 } from '../../lib/call/partners/k3.ts';
+import { payments } from '../../lib/call/partners/payment-centre.ts';
+import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/row-lease.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { endMs as settlementEndMs } from '../../lib/call/settlement.ts';
-import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/in-hand.ts';
+import { endMs as reversalEndMs } from '../../lib/call/settlement/reverse-charge.ts';
+import { endMs as settlementEndMs } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import {
   leaseSeconds as readerLeaseSeconds,
   renewEveryMs as readerRenewMs,
-} from '../../lib/order/lease.ts';
-import { singerAt } from '../../lib/order/singer.ts';
+} from '../../lib/order/binlog/reader-lease.ts';
+import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/pushes/push-lease.ts';
+import { singerAt } from '../../lib/order/pushes/singer.ts';
 import {
   leaseSeconds as deliveryLeaseSeconds,
   renewAfterMs as deliveryRenewMs,
-} from '../../lib/platform/delivery.ts';
-import { type Exchange, NoAnswer } from '../../lib/platform/exchange.ts';
-import { statementSecondsMax } from '../../lib/platform/mysql.ts';
+} from '../../lib/platform/messaging/deliver-due.ts';
+import { statementSecondsMax } from '../../lib/platform/mysql/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
+import { type Exchange, NoAnswer } from '../../lib/platform/partners/http-exchange.ts';
 import { root } from '../../local/root.ts';
-import { sites } from '../support/sites.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import { sites } from '../support/synthesis-contexts.ts';
 import {
   type AlarmValues,
   alarmsOfConsumersRelease,
@@ -442,9 +442,13 @@ describe('values that depend on each other', () => {
       /const (?:lease|inHand)Seconds = /.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(files.toSorted()).toEqual([
-      ...['lib/broker/reconciliation.ts', 'lib/broker/walks.ts'],
-      ...['lib/call/in-hand.ts', 'lib/call/income.ts'],
-      ...['lib/order/in-hand.ts', 'lib/order/lease.ts', 'lib/platform/delivery.ts'],
+      ...['lib/broker/reconcile/reconcile-profiles.ts', 'lib/broker/publish/full-run.ts'],
+      ...['lib/call/row-lease.ts', 'lib/call/accounting/post-income.ts'],
+      ...[
+        'lib/order/pushes/push-lease.ts',
+        'lib/order/binlog/reader-lease.ts',
+        'lib/platform/messaging/deliver-due.ts',
+      ],
     ]);
   });
 

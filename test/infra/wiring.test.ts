@@ -6,11 +6,11 @@ import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
 import { connectionsMax } from '../../infra/constructs/connections.ts';
-import { Site } from '../../infra/constructs/site.ts';
+import { Site } from '../../infra/constructs/synthesis.ts';
 import { connectionsPerInstanceMax, resourceName } from '../../lib/platform/names.ts';
 import { root } from '../../local/root.ts';
-import { sites } from '../support/sites.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
+import { sites } from '../support/synthesis-contexts.ts';
 
 interface Resource {
   readonly Type: string;

@@ -8,8 +8,8 @@ import type { Figures } from '../support/tally.ts';
 
 /** Modules without I/O whose tests are all that stands between a slip in them and production. */
 const modules = [
-  'lib/call/{allocation,filter,phones,standing}.ts',
-  'lib/order/{changes,lateness,scenarios}.ts',
+  'lib/call/{accounting/allocation,filtering/filter-rules,listings/desired-state,phone-numbers}.ts',
+  'lib/order/pushes/{new-push,push-expiry,scenarios}.ts',
   'lib/platform/{cut,time}.ts',
 ];
 /** Of the mutations of all modules together. */

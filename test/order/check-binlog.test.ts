@@ -1,15 +1,15 @@
 import { createServer, connect as dial, type Server } from 'node:net';
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { type CheckDeps, checkBinlog } from '../../lib/order/check.ts';
-import { isServer } from '../../lib/order/endpoint.ts';
+import { type CheckDeps, checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
+import { isServer } from '../../lib/order/binlog/proxy-check.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { users } from '../../local/users.ts';
+import { logged } from '../support/captured-logs.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
-import { logged } from '../support/logged.ts';
 import {
   binlogAt,
   checkpoint,

@@ -1,8 +1,8 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { checkBinlog } from '../../lib/order/check.ts';
-import { repairGap } from '../../lib/order/gap.ts';
+import { checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
+import { repairGap } from '../../lib/order/binlog/repair-gap.ts';
+import { unreadableIn } from '../../lib/order/binlog/trial-read.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { unreadableIn } from '../../lib/order/trial.ts';
 import { users } from '../../local/users.ts';
 import { resetDatabases, run, serverOfWorker } from '../support/databases.ts';
 import {

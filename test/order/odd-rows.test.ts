@@ -1,11 +1,11 @@
 import { createServer } from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { repairGap } from '../../lib/order/gap.ts';
-import { pushChange } from '../../lib/order/pushes.ts';
+import { repairGap } from '../../lib/order/binlog/repair-gap.ts';
+import { pushChange } from '../../lib/order/pushes/push-change.ts';
+import { scenarioOf } from '../../lib/order/pushes/scenarios.ts';
+import { singerAt } from '../../lib/order/pushes/singer.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { scenarioOf } from '../../lib/order/scenarios.ts';
-import { singerAt } from '../../lib/order/singer.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, sqsEvent } from '../support/lambda.ts';
 import {

@@ -1,13 +1,13 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 import { CompiledQuery, Kysely, MysqlDialect } from 'kysely';
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { checkBinlog } from '../../lib/order/check.ts';
-import { repairGap } from '../../lib/order/gap.ts';
+import { checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
+import { repairGap } from '../../lib/order/binlog/repair-gap.ts';
+import { tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { tailBinlog } from '../../lib/order/tail.ts';
-import { session } from '../../lib/platform/mysql.ts';
-import { renewedPool } from '../../lib/platform/pool.ts';
+import { session } from '../../lib/platform/mysql/mysql.ts';
+import { renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
 import { dateOf, pause } from '../../lib/platform/time.ts';
 import { until } from '../../local/processes.ts';
 import { users } from '../../local/users.ts';

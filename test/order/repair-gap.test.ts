@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { repairGap } from '../../lib/order/gap.ts';
-import { verdictOf } from '../../lib/order/lateness.ts';
+import { repairGap } from '../../lib/order/binlog/repair-gap.ts';
+import { verdictOf } from '../../lib/order/pushes/push-expiry.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';

@@ -5,9 +5,9 @@ import {
   scenarioNumbered,
   scenarioOf,
   scenarios,
-} from '../../lib/order/scenarios.ts';
+} from '../../lib/order/pushes/scenarios.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';
-import { isSwitch } from '../../lib/platform/switches.ts';
+import { isSwitch } from '../../lib/platform/operations/switches.ts';
 
 const statuses = Object.keys(orderStatuses) as OrderStatus[];
 const actors = ['patient', 'nurse', 'system', 'support'] as const;

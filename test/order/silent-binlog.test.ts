@@ -1,5 +1,5 @@
 import { beforeEach, test, vi } from 'vitest';
-import { tailBinlog } from '../../lib/order/tail.ts';
+import { tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import { resetDatabases, serverOfWorker } from '../support/databases.ts';
 import { became, binlogAt, checkpoint, placed, pushed, readerOf } from '../support/orders.ts';
 import { silentProxy } from '../support/silent-proxy.ts';

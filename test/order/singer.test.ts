@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
-import { type SingerPush, singerAt } from '../../lib/order/singer.ts';
+import { type SingerPush, singerAt } from '../../lib/order/pushes/singer.ts';
 import { PartnerAway } from '../../lib/platform/errors.ts';
 import { startSimulator } from '../../local/simulators/controls.ts';
 import { singerPartner } from '../../local/simulators/singer.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { effectOf, noRoutes } from '../../lib/order/indirect-writes.ts';
-import { targetsOf, tokensOf } from '../../lib/order/statements.ts';
+import { effectOf, noRoutes } from '../../lib/order/decoding/indirect-writes.ts';
+import { targetsOf, tokensOf } from '../../lib/order/decoding/statements.ts';
 
 const targets = (sql: string) => {
   const found = targetsOf(tokensOf(sql));

@@ -1,12 +1,12 @@
 import { Kysely, MysqlDialect } from 'kysely';
 import { afterAll, beforeEach, expect, test } from 'vitest';
+import { binlogOf, type Source } from '../../lib/order/binlog/binlog-source.ts';
+import { tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
+import { orderStatuses, scenarioOf } from '../../lib/order/pushes/scenarios.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
-import { orderStatuses, scenarioOf } from '../../lib/order/scenarios.ts';
-import { binlogOf, type Source } from '../../lib/order/source.ts';
 import type { OrderTables } from '../../lib/order/tables.ts';
-import { tailBinlog } from '../../lib/order/tail.ts';
-import { type Credentials, renewedPool } from '../../lib/platform/pool.ts';
-import type { ReadSecret } from '../../lib/platform/secret.ts';
+import type { ReadSecret } from '../../lib/platform/lambda/secret.ts';
+import { type Credentials, renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
 import { until } from '../../local/processes.ts';
 import { users } from '../../local/users.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';

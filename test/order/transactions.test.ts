@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Checkpoint } from '../../lib/order/checkpoints.ts';
-import { type Batch, readingFrom } from '../../lib/order/transactions.ts';
+import { type Batch, readingFrom } from '../../lib/order/decoding/transactions.ts';
 import {
   beginning,
   recordedOf,

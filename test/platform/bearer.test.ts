@@ -1,10 +1,10 @@
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { respond } from '../../lib/platform/respond.ts';
-import { route } from '../../lib/platform/route.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { callsPerMinuteMax } from '../../lib/platform/throttle.ts';
+import { respond } from '../../lib/platform/http/respond.ts';
+import { route } from '../../lib/platform/http/route.ts';
+import { callsPerMinuteMax } from '../../lib/platform/http/throttle.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import type { Simulator } from '../../local/simulators/controls.ts';
 import { type Asked, startIdentity, tokenFrom } from '../../local/simulators/identity.ts';
 import { audience } from '../../local/users.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { byHand } from '../../lib/platform/by-hand.ts';
+import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { contextOf } from '../support/lambda.ts';
 
 const Range = z.strictObject({ from: z.int(), to: z.int() });

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
-import { takeDue } from '../../lib/platform/due-rows.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { takeDue } from '../../lib/platform/messaging/due-rows.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 

@@ -9,7 +9,7 @@ import { workerServers } from '../support/started.ts';
 const { emulator } = await workerServers();
 
 vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'WARN');
-const { settings } = await import('../../lib/platform/config.ts');
+const { settings } = await import('../../lib/platform/lambda/config.ts');
 const { Unavailable } = await import('../../lib/platform/errors.ts');
 
 const client = new SSMClient(clientOptions(emulator));

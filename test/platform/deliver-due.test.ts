@@ -1,22 +1,22 @@
 import { beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { deliverDue } from '../../lib/platform/delivery.ts';
 import { Postponed, Unavailable } from '../../lib/platform/errors.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { resourceName } from '../../lib/platform/names.ts';
+import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
 import {
   anyQueue,
   type Deliver,
   deliverBy,
   type OutboxRow,
   postpone,
-} from '../../lib/platform/outbox.ts';
-import { queue } from '../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+} from '../../lib/platform/messaging/outbox.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { resourceName } from '../../lib/platform/names.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
+import { logged } from '../support/captured-logs.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { deliver, flood } from '../support/deliveries.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
-import { logged } from '../support/logged.ts';
 import { namedQueue, take } from '../support/queues.ts';
 
 const { handler } = await import('../../functions/platform/deliver-due.ts');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { mask, maskedValue } from '../../lib/platform/mask.ts';
+import { mask, maskedValue } from '../../lib/platform/lambda/mask.ts';
 
 const jsonWebToken = 'eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJvcGVyYXRvciJ9.c2lnbmVk';
 

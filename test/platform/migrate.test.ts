@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import { afterAll, beforeEach, expect, inject, onTestFinished, test, vi } from 'vitest';
 import * as z from 'zod';
-import { customResource } from '../../lib/platform/custom-resource.ts';
+import { customResource } from '../../lib/platform/lambda/custom-resource.ts';
 import { rowsOf, run } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
 

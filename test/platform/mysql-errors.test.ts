@@ -4,12 +4,12 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { type Kysely, sql } from 'kysely';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { consume } from '../../lib/platform/consume.ts';
 import { isAway, PartnerAway } from '../../lib/platform/errors.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { mysqlFaultOf, mysqlFaults } from '../../lib/platform/mysql-errors.ts';
-import { queue } from '../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { root } from '../../local/root.ts';
 import { rowsOf, run, serverOfWorker } from '../support/databases.ts';

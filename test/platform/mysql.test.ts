@@ -6,10 +6,10 @@ import {
 import { type Kysely, sql } from 'kysely';
 import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { consume } from '../../lib/platform/consume.ts';
 import { isAway } from '../../lib/platform/errors.ts';
-import { lockWaitTimeoutSeconds, mysql } from '../../lib/platform/mysql.ts';
-import { queue } from '../../lib/platform/queue.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { lockWaitTimeoutSeconds, mysql } from '../../lib/platform/mysql/mysql.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { connect } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';

@@ -5,11 +5,11 @@ import * as z from 'zod';
 import { handler } from '../../functions/platform/serve-openapi.ts';
 import { signalbox } from '../../infra/app.ts';
 import { BrokerEvent } from '../../lib/broker/queues.ts';
-import { docsPage } from '../../lib/platform/docs.ts';
+import { type OpenApi, openApi } from '../../lib/platform/http/openapi.ts';
+import { docsPage } from '../../lib/platform/http/openapi-page.ts';
+import { route } from '../../lib/platform/http/route.ts';
+import { signedHeaders } from '../../lib/platform/http/signature.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { type OpenApi, openApi } from '../../lib/platform/openapi.ts';
-import { route } from '../../lib/platform/route.ts';
-import { signedHeaders } from '../../lib/platform/signature.ts';
 import { ask, httpEvent } from '../support/http.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 

@@ -1,9 +1,8 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { deliverDue } from '../../lib/platform/delivery.ts';
 import { Postponed } from '../../lib/platform/errors.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
 import {
   commit,
   type Deliver,
@@ -14,12 +13,13 @@ import {
   postpone,
   queues,
   toQueue,
-} from '../../lib/platform/outbox.ts';
-import { queue } from '../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { sender } from '../../lib/platform/send.ts';
+} from '../../lib/platform/messaging/outbox.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { sender } from '../../lib/platform/messaging/send.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
+import { logged } from '../support/captured-logs.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
-import { logged } from '../support/logged.ts';
 import { take, testQueue } from '../support/queues.ts';
 
 const db = mysql<PlatformTables>('mysql');

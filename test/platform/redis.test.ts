@@ -6,7 +6,12 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
-import { cache, callTimeoutMs, failuresInARowMax, pauseMs } from '../../lib/platform/redis.ts';
+import {
+  cache,
+  callTimeoutMs,
+  failuresInARowMax,
+  pauseMs,
+} from '../../lib/platform/cache/redis.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { freePort } from '../../local/ports.ts';
 import { workerServers } from '../support/started.ts';

@@ -1,15 +1,22 @@
 /** What SQS and EventBridge refuse, throttle or answer to nobody: the real emulator behind a faulty line. */
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { bus } from '../../lib/platform/bus.ts';
 import { isAway } from '../../lib/platform/errors.ts';
-import { event } from '../../lib/platform/event.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { event } from '../../lib/platform/messaging/event.ts';
+import {
+  anyQueue,
+  commit,
+  deliverBy,
+  queues,
+  toBus,
+  toQueue,
+} from '../../lib/platform/messaging/outbox.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { sendEntries } from '../../lib/platform/messaging/send.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { anyQueue, commit, deliverBy, queues, toBus, toQueue } from '../../lib/platform/outbox.ts';
-import { queue } from '../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { sendEntries } from '../../lib/platform/send.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { deliver } from '../support/deliveries.ts';
 import { faultyAws } from '../support/faulty-aws.ts';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeEach, expect, test } from 'vitest';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { Deliver } from '../../lib/platform/outbox.ts';
-import { type Page, type Scanned, type Stamped, scan } from '../../lib/platform/scan.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import type { Deliver } from '../../lib/platform/messaging/outbox.ts';
+import { type Page, type Scanned, type Stamped, scan } from '../../lib/platform/messaging/scan.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { plusSeconds, type WallTime } from '../../lib/platform/time.ts';
 import { resetDatabases } from '../support/databases.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { schedule } from '../../lib/platform/schedule.ts';
+import { schedule } from '../../lib/platform/lambda/schedule.ts';
 import { contextOf } from '../support/lambda.ts';
 
 test('work is told the time that was meant and the time that is left', async () => {

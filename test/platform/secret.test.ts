@@ -5,7 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { newestFirst, secret } from '../../lib/platform/secret.ts';
+import { newestFirst, secret } from '../../lib/platform/lambda/secret.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { workerServers } from '../support/started.ts';
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { queue } from '../../lib/platform/queue.ts';
-import { batchesOf, sender } from '../../lib/platform/send.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { batchesOf, sender } from '../../lib/platform/messaging/send.ts';
 import { take, testQueue } from '../support/queues.ts';
 
 const texts = queue('test/say-text', z.object({ text: z.string() }));

@@ -2,12 +2,12 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { respond } from '../../lib/platform/respond.ts';
-import { route } from '../../lib/platform/route.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { signedHeaders } from '../../lib/platform/signature.ts';
-import { windowSeconds } from '../../lib/platform/signature-formats.ts';
+import { respond } from '../../lib/platform/http/respond.ts';
+import { route } from '../../lib/platform/http/route.ts';
+import { signedHeaders } from '../../lib/platform/http/signature.ts';
+import { windowSeconds } from '../../lib/platform/http/signature-formats.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { ask, httpEvent, refused, signed } from '../support/http.ts';

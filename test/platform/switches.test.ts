@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
-import { switches } from '../../lib/platform/switches.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { switches } from '../../lib/platform/operations/switches.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 
 const db = mysql<PlatformTables>('mysql');

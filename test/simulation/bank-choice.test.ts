@@ -14,7 +14,7 @@ const chosen = (...changed: string[]) => choosePatches(bank, changed, 'commit 1'
 test('choosePatches takes every patch of the touched domains and a third of the others', () => {
   const broker = ['h', 'i', 'j', 'k'];
   for (const path of [
-    'lib/broker/walks.ts',
+    'lib/broker/publish/full-run.ts',
     'functions/broker/apply-event.ts',
     'events/broker/apply-event/one.json',
     'test/broker/apply-event.test.ts',
@@ -26,7 +26,7 @@ test('choosePatches takes every patch of the touched domains and a third of the 
 });
 
 test('choosePatches takes only the patches of lib/platform when lib/platform is touched', () => {
-  const platform = chosen('lib/platform/consume.ts');
+  const platform = chosen('lib/platform/messaging/consume.ts');
   expect(platform).toEqual(expect.arrayContaining(['l', 'm']));
   expect(platform).toHaveLength(2 + 4);
 });
@@ -43,7 +43,7 @@ test('choosePatches takes a changed patch itself', () => {
 });
 
 test('choosePatches takes all when the harness, a table or a package changed, or the base is unknown', () => {
-  expect(chosen('test/simulation/play.ts')).toEqual(all);
+  expect(chosen('test/simulation/run-scenario.ts')).toEqual(all);
   expect(chosen('test/simulation/scenarios/call.ts')).toEqual(all);
   expect(chosen('test/support/log-events.ts')).toEqual(all);
   expect(chosen('local/mysql.ts')).toEqual(all);

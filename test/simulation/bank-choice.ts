@@ -9,7 +9,7 @@ export interface Patch {
 /** What no patch of the bank survives unseen: the harness and what it starts, the tables, the versions of the packages. */
 const concernsAll = [
   /^test\/simulation\/(?!bugs\/|.*\.test\.ts$)/,
-  /^test\/support\/(databases|http|lambda|log-events|ours)\.ts$/,
+  /^test\/support\/(databases|http|lambda|log-events|own-tables)\.ts$/,
   /^local\/(mysql|processes|secrets|upstream|users)\.ts$/,
   /^migrations\//,
   /^package-lock\.json$/,

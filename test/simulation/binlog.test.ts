@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { binlog } from './scenarios/binlog.ts';
 import { playShareOf } from './share-of-npm-test.ts';

@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { expect } from 'vitest';
 import { burstOf } from './scenarios/burst.ts';

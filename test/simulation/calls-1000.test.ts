@@ -1,8 +1,8 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { expect, test } from 'vitest';
 import { swarm } from './faults.ts';
-import { play } from './play.ts';
+import { play } from './run-scenario.ts';
 import { callsOf } from './scenarios/calls.ts';
 import { databasesOfFile } from './share-of-npm-test.ts';
 import { shares } from './shares.ts';

@@ -1,6 +1,6 @@
 import type { Databases } from './database.ts';
 import { type Fault, faultsAt, type Planned, planned, swarm } from './faults.ts';
-import { type Played, play, type Scenario } from './play.ts';
+import { type Played, play, type Scenario } from './run-scenario.ts';
 import type { Boundary } from './world.ts';
 
 /** How many runs were made; a run that breaks a promise throws. */

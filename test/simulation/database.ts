@@ -1,20 +1,20 @@
 import { Kysely, MysqlDialect, type MysqlPool } from 'kysely';
 import { type Connection, createConnection } from 'mysql2';
-import { bounded } from '../../lib/platform/bounded.ts';
+import { bounded } from '../../lib/platform/mysql/bounded.ts';
 import {
   idleSecondsMax,
   lockWaitTimeoutSeconds,
   repeating,
   session,
-} from '../../lib/platform/mysql.ts';
+} from '../../lib/platform/mysql/mysql.ts';
+import { typesOfValues } from '../../lib/platform/mysql/mysql-pool.ts';
 import { connectionsPerInstanceMax } from '../../lib/platform/names.ts';
-import { typesOfValues } from '../../lib/platform/pool.ts';
 import { connect, startMysql } from '../../local/mysql.ts';
 import { freePort } from '../../local/ports.ts';
 import type { Processes } from '../../local/processes.ts';
 import { createUpstream } from '../../local/upstream.ts';
 import { users } from '../../local/users.ts';
-import { createOurs } from '../support/ours.ts';
+import { createOurs } from '../support/own-tables.ts';
 import type { Fault } from './faults.ts';
 import {
   cross,
@@ -140,7 +140,7 @@ export function mysqlOf<Tables>(
   return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: repeating(pool) }) });
 }
 
-/** As in lib/platform/mysql.ts. */
+/** As in lib/platform/mysql/mysql.ts. */
 const answerMsMax = 8_000;
 
 type Got = Parameters<MysqlPool['getConnection']>[0];

@@ -1,11 +1,11 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { hunt } from './bug-bank.ts';
 import { planned, swarm } from './faults.ts';
-import { type Played, play } from './play.ts';
+import { type Played, play } from './run-scenario.ts';
 import { accounting } from './scenarios/accounting.ts';
 import { broker } from './scenarios/broker.ts';
 import { call } from './scenarios/call.ts';

@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { everything } from './scenarios/everything.ts';
 import { playShareOf } from './share-of-npm-test.ts';

@@ -1,4 +1,4 @@
-import type { Answer, Exchange, Request } from '../../lib/platform/exchange.ts';
+import type { Answer, Exchange, Request } from '../../lib/platform/partners/http-exchange.ts';
 import type { Partner } from '../../local/simulators/controls.ts';
 import { exchangeWith } from './world.ts';
 

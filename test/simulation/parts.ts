@@ -1,6 +1,6 @@
 import type { Databases } from './database.ts';
 import { type Outcome, outcomeIn, simulated } from './lanes.ts';
-import type { Scenario } from './play.ts';
+import type { Scenario } from './run-scenario.ts';
 import { scenarios } from './scenarios/all.ts';
 import { shares } from './shares.ts';
 

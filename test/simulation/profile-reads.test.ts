@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { profileReads } from './scenarios/profile-reads.ts';
 import { playShareOf } from './share-of-npm-test.ts';

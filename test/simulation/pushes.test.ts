@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { pushes } from './scenarios/pushes.ts';
 import { playShareOf } from './share-of-npm-test.ts';

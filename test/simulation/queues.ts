@@ -6,8 +6,8 @@ import {
   type SendMessageBatchResult,
 } from '@aws-sdk/client-sqs';
 import type { SQSRecord } from 'aws-lambda';
+import { deadLetterOf, type QueueName } from '../../lib/platform/messaging/queue.ts';
 import { queueVariable, resourceName } from '../../lib/platform/names.ts';
-import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { cross, lostConnection, type World } from './world.ts';
 
 export interface Letter {

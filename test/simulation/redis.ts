@@ -1,5 +1,5 @@
-import { fillScript } from '../../lib/platform/cached.ts';
-import type { Cache } from '../../lib/platform/redis.ts';
+import { fillScript } from '../../lib/platform/cache/read-through-cache.ts';
+import type { Cache } from '../../lib/platform/cache/redis.ts';
 import { cross, lostConnection, type World } from './world.ts';
 
 /** What the model tells of what it does; keys are whole, values what JSON says. */
@@ -28,7 +28,7 @@ interface Entry {
 
 /** A replica is behind by so much. */
 const replicaLagMs = 1_000;
-/** lib/platform/redis.ts. */
+/** lib/platform/cache/redis.ts. */
 const failuresInARowMax = 2;
 const pauseMsByDefault = 30_000;
 

@@ -3,7 +3,7 @@ import { started, worker } from '../support/started.ts';
 import { crashInPairs, crashSingly, newRuns, swarms } from './campaigns.ts';
 import { type Databases, openDatabases } from './database.ts';
 import { planned, silencesAt } from './faults.ts';
-import { type Played, play, type Scenario } from './play.ts';
+import { type Played, play, type Scenario } from './run-scenario.ts';
 import { type Share, shares } from './shares.ts';
 
 /** Nothing here waits for real time: only a machine with much else to do takes so long. */

@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { globSync } from 'node:fs';
 import { expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { silence } from './scenarios/outage.ts';
 import { playShareOf } from './share-of-npm-test.ts';

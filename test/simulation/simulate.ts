@@ -9,7 +9,7 @@
  * With `--until MS` no run starts after that time (milliseconds since 1970), with `--pair-seconds N` no pair after N
  * seconds of pairs; `--thin N` leaves one in N of the single faults. What was not played is said.
  */
-import './quiet.ts';
+import './silence-logs.ts';
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ import { endWithParents, Processes } from '../../local/processes.ts';
 import { crashInPairs, crashSingly, newRuns, type Runs, swarms } from './campaigns.ts';
 import { type Databases, openDatabases, startDatabase } from './database.ts';
 import { type Fault, planned, silencesAt, swarm } from './faults.ts';
-import { play, type Scenario, Violation } from './play.ts';
+import { play, type Scenario, Violation } from './run-scenario.ts';
 import { scenarios } from './scenarios/all.ts';
 
 const { values } = parseArgs({

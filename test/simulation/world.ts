@@ -1,5 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Answer, type Exchange, NoAnswer, type Request } from '../../lib/platform/exchange.ts';
+import {
+  type Answer,
+  type Exchange,
+  NoAnswer,
+  type Request,
+} from '../../lib/platform/partners/http-exchange.ts';
 import type { Raw } from './database.ts';
 import type { Fault } from './faults.ts';
 
@@ -181,7 +186,7 @@ export async function calm(world: World): Promise<void> {
   }
 }
 
-/** What `partner(…)` of lib/platform/http.ts gets as its line to the world: each request is a boundary. */
+/** What `partner(…)` of lib/platform/partners/partner.ts gets as its line to the world: each request is a boundary. */
 export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exchange {
   return (request) =>
     cross('http', `${request.method} ${request.url}`, {

@@ -1,7 +1,7 @@
-import { deliverDue } from '../../lib/platform/delivery.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import type { Deliver, OutboxRow } from '../../lib/platform/outbox.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
+import type { Deliver, OutboxRow } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { run } from './databases.ts';
 
 const db = mysql<PlatformTables>('mysql');

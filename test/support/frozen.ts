@@ -3,10 +3,10 @@
  * It writes a line when it holds the row, and one with what its handler answered.
  */
 import * as z from 'zod';
-import { consume } from '../../lib/platform/consume.ts';
-import { mysql } from '../../lib/platform/mysql.ts';
-import { queue } from '../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../lib/platform/schema.ts';
+import { consume } from '../../lib/platform/messaging/consume.ts';
+import { queue } from '../../lib/platform/messaging/queue.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { contextOf, sqsEvent } from './lambda.ts';
 
 const holders = queue('test/hold-row', z.object({ name: z.string() }));

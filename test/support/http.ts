@@ -1,7 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import type { answer } from '../../lib/platform/answer.ts';
-import { type RawRequest, rawRequestOf } from '../../lib/platform/request.ts';
-import { signedHeaders } from '../../lib/platform/signature.ts';
+import type { answer } from '../../lib/platform/http/answer.ts';
+import { type RawRequest, rawRequestOf } from '../../lib/platform/http/request.ts';
+import { signedHeaders } from '../../lib/platform/http/signature.ts';
 import { upstream } from '../../local/secrets.ts';
 import { contextOf } from './lambda.ts';
 

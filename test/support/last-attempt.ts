@@ -1,5 +1,5 @@
 import type { SQSRecord } from 'aws-lambda';
-import { attemptsMax } from '../../lib/platform/consume.ts';
+import { attemptsMax } from '../../lib/platform/messaging/consume.ts';
 import { run } from './databases.ts';
 import { sqsRecord } from './lambda.ts';
 

@@ -1,6 +1,6 @@
 import { GtidSet } from '@vlasky/zongji';
 import type { Checkpoint } from '../../lib/order/checkpoints.ts';
-import type { LogEvent, OrderImage, RowChange } from '../../lib/order/log-events.ts';
+import type { LogEvent, OrderImage, RowChange } from '../../lib/order/decoding/log-events.ts';
 
 /** A transaction of the order system, as it is to stand in a binlog. */
 export interface Written {

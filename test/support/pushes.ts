@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { pushRowsOf } from '../../lib/order/changes.ts';
-import { scenarioNumbered } from '../../lib/order/scenarios.ts';
+import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
+import { scenarioNumbered } from '../../lib/order/pushes/scenarios.ts';
 import { run } from './databases.ts';
 import { workerServers } from './started.ts';
 

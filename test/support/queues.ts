@@ -8,8 +8,8 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import { deadLetterOf, type QueueName } from '../../lib/platform/messaging/queue.ts';
 import { queueVariable, resourceName } from '../../lib/platform/names.ts';
-import { deadLetterOf, type QueueName } from '../../lib/platform/queue.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { started } from './started.ts';
 

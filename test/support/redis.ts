@@ -1,5 +1,5 @@
 import { vi } from 'vitest';
-import { type Cache, cache } from '../../lib/platform/redis.ts';
+import { type Cache, cache } from '../../lib/platform/cache/redis.ts';
 
 /** The real cache, asked with patience: a machine that has much to do may be slower than a call is allowed to be. */
 export async function patientCache(): Promise<Cache> {

@@ -34,7 +34,7 @@ import { type Tokens, tokensFrom } from '../../local/simulators/identity.ts';
 import { deployAmong, type Endpoints, type RedisGateway, startRedis } from '../../local/stack.ts';
 import { createUpstream } from '../../local/upstream.ts';
 import { audience, mysqlUsers } from '../../local/users.ts';
-import { createOurs } from './ours.ts';
+import { createOurs } from './own-tables.ts';
 import { runVariables } from './run-variables.ts';
 
 declare module 'vitest' {

@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { GetQueueUrlCommand } from '@aws-sdk/client-sqs';
 import { afterAll, expect, inject, test, vi } from 'vitest';
 import * as z from 'zod';
-import { bus } from '../../lib/platform/bus.ts';
-import { event } from '../../lib/platform/event.ts';
+import { bus } from '../../lib/platform/messaging/bus.ts';
+import { event } from '../../lib/platform/messaging/event.ts';
+import { deliverBy, toBus } from '../../lib/platform/messaging/outbox.ts';
 import { busVariable, resourceName } from '../../lib/platform/names.ts';
-import { deliverBy, toBus } from '../../lib/platform/outbox.ts';
 import { Processes, until } from '../../local/processes.ts';
 import { root } from '../../local/root.ts';
 import { deploy } from '../../local/stack.ts';
-import { hearing, somethingHappened } from '../support/hearing.ts';
+import { hearing, somethingHappened } from '../support/event-listener-app.ts';
 import { sqs, take } from '../support/queues.ts';
 import { started } from '../support/started.ts';
 
@@ -24,7 +24,7 @@ test('an event on the bus reaches the queue of everyone who hears of it, as its 
   Object.assign(process.env, emulator.env);
   await deploy(
     { dir: inject('dir'), emulator, processes },
-    { app: join(root, 'test/support/hearing.ts'), output: join(dir, 'cdk.out') },
+    { app: join(root, 'test/support/event-listener-app.ts'), output: join(dir, 'cdk.out') },
   );
   vi.stubEnv(busVariable, 'signalbox');
   const deliver = deliverBy(bus());

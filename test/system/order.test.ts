@@ -1,7 +1,7 @@
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { pushRowsOf } from '../../lib/order/changes.ts';
+import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { pushIdOf } from '../support/pushes.ts';

@@ -1,7 +1,7 @@
 /** The signed routes on the deployed stack, whose roles hold no more than infra/ says. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { signedHeaders } from '../../lib/platform/signature.ts';
+import { signedHeaders } from '../../lib/platform/http/signature.ts';
 import { pause } from '../../lib/platform/time.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';

@@ -1,7 +1,7 @@
 /** Lives of orders by chance, in the order system's own MySQL, which may go away at any moment. */
 import type { RowDataPacket } from 'mysql2';
-import { pushRowsOf } from '../../lib/order/changes.ts';
-import { orderStatuses, scenarios } from '../../lib/order/scenarios.ts';
+import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
+import { orderStatuses, scenarios } from '../../lib/order/pushes/scenarios.ts';
 import { jsonId } from '../../lib/platform/ids.ts';
 import { connect, type Mysql } from '../../local/mysql.ts';
 import type { Random } from '../simulation/random.ts';

@@ -1,9 +1,9 @@
 /** One run of the binlog's reader in a process of its own: prints what it did, and the memory it took for it. */
 import { Kysely, MysqlDialect } from 'kysely';
-import { binlogOf } from '../../lib/order/source.ts';
+import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
+import { rowsPerWriteMax, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { rowsPerWriteMax, tailBinlog } from '../../lib/order/tail.ts';
-import { renewedPool } from '../../lib/platform/pool.ts';
+import { renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../../lib/platform/time.ts';
 import { users } from '../../local/users.ts';
 

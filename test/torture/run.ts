@@ -4,7 +4,7 @@
  * bug bank, and of each scenario what `npm run test:full` plays and two minutes of pairs of faults. Ends with
  * `N passed, N failed`.
  */
-import '../simulation/quiet.ts';
+import '../simulation/silence-logs.ts';
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { openDatabases, startDatabase } from '../simulation/database.ts';
 import { planned } from '../simulation/faults.ts';
 import { inLanes, outcomeIn, simulated } from '../simulation/lanes.ts';
 import { everySingleFault, playPart, swarmHalves } from '../simulation/parts.ts';
-import { play } from '../simulation/play.ts';
+import { play } from '../simulation/run-scenario.ts';
 import { burstOf } from '../simulation/scenarios/burst.ts';
 import { callsOf } from '../simulation/scenarios/calls.ts';
 import { newTally } from '../support/tally.ts';

@@ -1,4 +1,4 @@
-import type { Scenario } from '../play.ts';
+import type { Scenario } from '../run-scenario.ts';
 import { accounting } from './accounting.ts';
 import { binlog } from './binlog.ts';
 import { broker, brokerUpstreamAway } from './broker.ts';

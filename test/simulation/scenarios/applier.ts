@@ -1,17 +1,17 @@
+import { applyEvent } from '../../../lib/broker/apply/apply-event.ts';
+import { weishop } from '../../../lib/broker/apply/micro-shop-client.ts';
 import { brokerApplied } from '../../../lib/broker/events.ts';
-import { applyEvent } from '../../../lib/broker/profiles.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import type { BrokerSettings } from '../../../lib/broker/settings.ts';
 import type { ProfileTables, UpstreamTables } from '../../../lib/broker/tables.ts';
-import { weishop } from '../../../lib/broker/weishop.ts';
-import { bus } from '../../../lib/platform/bus.ts';
-import { consume } from '../../../lib/platform/consume.ts';
-import type { Exchange } from '../../../lib/platform/exchange.ts';
+import { bus } from '../../../lib/platform/messaging/bus.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { type Channel, deliverBy } from '../../../lib/platform/messaging/outbox.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
-import { type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
-import type { FirstSwitchOff } from '../../../lib/platform/switches.ts';
+import type { FirstSwitchOff } from '../../../lib/platform/operations/switches.ts';
+import type { Exchange } from '../../../lib/platform/partners/http-exchange.ts';
 import { mysqlOf } from '../database.ts';
-import type { Consumer, Stage } from '../play.ts';
+import type { Consumer, Stage } from '../run-scenario.ts';
 import { cross, lostConnection, type Worker } from '../world.ts';
 
 const broker_weidian_api = 'http://weishop.simulated';

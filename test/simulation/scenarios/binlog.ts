@@ -1,12 +1,12 @@
+import type { Source } from '../../../lib/order/binlog/binlog-source.ts';
+import { tailBinlog } from '../../../lib/order/binlog/tail-binlog.ts';
+import { scenarioOf } from '../../../lib/order/pushes/scenarios.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
-import { scenarioOf } from '../../../lib/order/scenarios.ts';
-import type { Source } from '../../../lib/order/source.ts';
 import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
-import { tailBinlog } from '../../../lib/order/tail.ts';
-import { consume } from '../../../lib/platform/consume.ts';
 import { isId } from '../../../lib/platform/ids.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import {
   countingIn,
   oddOrders,
@@ -15,7 +15,7 @@ import {
   type Written,
 } from '../../support/log-events.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import type { Act, Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { deliverer } from './deliverer.ts';
 import { type SimulatedServer, simulatedServer } from './simulated-binlog.ts';
 import { switching, switchTables, writing } from './switching.ts';

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { callsToCharge, finishedCalls, listingSwitches } from '../../../lib/call/queues.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
 import type { paymentCentre } from '../../../local/simulators/payment.ts';
-import type { Stage } from '../play.ts';
+import type { Stage } from '../run-scenario.ts';
 
 const State = z.object({
   trades: z.array(

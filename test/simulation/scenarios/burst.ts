@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import { consume } from '../../../lib/platform/consume.ts';
-import { queue } from '../../../lib/platform/queue.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { wallTime } from '../../../lib/platform/time.ts';
-import type { Scenario } from '../play.ts';
+import type { Scenario } from '../run-scenario.ts';
 import { deliverer } from './deliverer.ts';
 
 const due = queue('simulation/come-back', z.object({ id: z.int() }));

@@ -8,7 +8,7 @@ import { busVariable } from '../../../lib/platform/names.ts';
 import { k3 } from '../../../local/simulators/k3.ts';
 import { paymentCentre } from '../../../local/simulators/payment.ts';
 import { exchangeOf } from '../partners.ts';
-import type { Act, Scenario, Stage } from '../play.ts';
+import type { Act, Scenario, Stage } from '../run-scenario.ts';
 import { contractPoster, notInK3, poster, type Signed } from './accounting.ts';
 import { booksOf } from './books.ts';
 import {

@@ -1,8 +1,8 @@
-import { type Claim, ClaimLost, claim, underClaim } from '../../../lib/platform/claim.ts';
-import { inTransaction } from '../../../lib/platform/mysql.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { type Claim, ClaimLost, claim, underClaim } from '../../../lib/platform/mysql/lease.ts';
+import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
-import type { Scenario, Scheduled, Stage } from '../play.ts';
+import type { Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { startMs } from '../world.ts';
 
 interface Tables extends PlatformTables {

@@ -1,9 +1,9 @@
-import { bus } from '../../../lib/platform/bus.ts';
-import { deliverDue } from '../../../lib/platform/delivery.ts';
+import { bus } from '../../../lib/platform/messaging/bus.ts';
+import { deliverDue } from '../../../lib/platform/messaging/deliver-due.ts';
+import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/messaging/outbox.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
-import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/outbox.ts';
 import { mysqlOf } from '../database.ts';
-import type { Scheduled, Stage } from '../play.ts';
+import type { Scheduled, Stage } from '../run-scenario.ts';
 
 process.env[busVariable] ??= 'simulated';
 

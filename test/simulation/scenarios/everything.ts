@@ -1,9 +1,9 @@
-import { publishAllBases } from '../../../lib/broker/everything.ts';
+import { publishAllBases } from '../../../lib/broker/publish/publish-all.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import { brokerSwitches } from '../../../lib/broker/switches.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import { mysqlOf } from '../database.ts';
-import type { Scenario, Scheduled, Stage } from '../play.ts';
+import type { Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';
 import { publishing, switching, switchTables } from './switching.ts';

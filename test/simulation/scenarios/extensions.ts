@@ -1,11 +1,11 @@
-import { publishExtProfiles } from '../../../lib/broker/extensions.ts';
+import { publishExtProfiles } from '../../../lib/broker/publish/publish-ext-profiles.ts';
 import { brokerEvents, sources } from '../../../lib/broker/queues.ts';
 import { brokerSwitches } from '../../../lib/broker/switches.ts';
-import type { Exchange } from '../../../lib/platform/exchange.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/outbox.ts';
+import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import type { Exchange } from '../../../lib/platform/partners/http-exchange.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Scenario, Scheduled, Stage } from '../play.ts';
+import type { Act, Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { exchangeWith, startMs } from '../world.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
 import { deliverer } from './deliverer.ts';

@@ -1,4 +1,4 @@
-import type { Stage } from '../play.ts';
+import type { Stage } from '../run-scenario.ts';
 
 const [log, income, contracts] = [
   'user_prop_db.sublessor_call_payment_log_201409',

@@ -1,14 +1,14 @@
 import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
-import { consume } from '../../../lib/platform/consume.ts';
 import { PartnerAway, Postponed } from '../../../lib/platform/errors.ts';
-import { type Partner, partner, postponed } from '../../../lib/platform/http.ts';
-import { inTransaction } from '../../../lib/platform/mysql.ts';
-import { queue } from '../../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
+import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import { type Partner, partner, postponed } from '../../../lib/platform/partners/partner.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
 import { mysqlOf } from '../database.ts';
-import type { Scenario } from '../play.ts';
+import type { Scenario } from '../run-scenario.ts';
 import { exchangeWith } from '../world.ts';
 import { deliverer } from './deliverer.ts';
 

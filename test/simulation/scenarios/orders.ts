@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { pushRowsOf } from '../../../lib/order/changes.ts';
-import { type Scenario, scenarioNumbered, scenarios } from '../../../lib/order/scenarios.ts';
-import type { Stage } from '../play.ts';
+import { pushRowsOf } from '../../../lib/order/pushes/new-push.ts';
+import { type Scenario, scenarioNumbered, scenarios } from '../../../lib/order/pushes/scenarios.ts';
+import type { Stage } from '../run-scenario.ts';
 
 /** A push as it was caused. */
 export interface Caused {

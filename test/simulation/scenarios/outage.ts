@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
-import { consume } from '../../../lib/platform/consume.ts';
-import { inTransaction } from '../../../lib/platform/mysql.ts';
-import { queue } from '../../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
+import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Consumer, Scenario, Stage } from '../play.ts';
+import type { Act, Consumer, Scenario, Stage } from '../run-scenario.ts';
 import { startMs } from '../world.ts';
 
 const steps = queue('simulation/survive', z.object({ id: z.int(), total: z.int() }));

@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
-import { consume } from '../../../lib/platform/consume.ts';
+import { respond } from '../../../lib/platform/http/respond.ts';
+import { route } from '../../../lib/platform/http/route.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
 import {
   commit,
   type Deliver,
@@ -8,16 +10,14 @@ import {
   type FollowUp,
   queues as queuesOf,
   toQueue,
-} from '../../../lib/platform/outbox.ts';
-import { queue } from '../../../lib/platform/queue.ts';
-import { respond } from '../../../lib/platform/respond.ts';
-import { route } from '../../../lib/platform/route.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+} from '../../../lib/platform/messaging/outbox.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { upstream } from '../../../local/secrets.ts';
 import { httpEvent, signed } from '../../support/http.ts';
 import { contextOf } from '../../support/lambda.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
+import type { Act, Consumer, Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { deliverer } from './deliverer.ts';
 
 const Note = z.object({ id: z.int() });

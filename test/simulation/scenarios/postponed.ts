@@ -1,10 +1,10 @@
 import * as z from 'zod';
-import { consume } from '../../../lib/platform/consume.ts';
 import { Postponed } from '../../../lib/platform/errors.ts';
-import { queue } from '../../../lib/platform/queue.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
-import type { Scenario } from '../play.ts';
+import type { Scenario } from '../run-scenario.ts';
 import { startMs } from '../world.ts';
 import { deliverer } from './deliverer.ts';
 

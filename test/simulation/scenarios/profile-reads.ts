@@ -1,16 +1,16 @@
 import { sql } from 'kysely';
 import * as z from 'zod';
-import { invalidations } from '../../../lib/broker/invalidations.ts';
-import { profileKey } from '../../../lib/broker/keys.ts';
-import { profileOf } from '../../../lib/broker/readings.ts';
+import { invalidations } from '../../../lib/broker/apply/invalidations.ts';
+import { profileKey } from '../../../lib/broker/cache-keys.ts';
+import { profileOf } from '../../../lib/broker/read/read-profile.ts';
 import type { ProfileTables } from '../../../lib/broker/tables.ts';
-import { consume } from '../../../lib/platform/consume.ts';
-import { invalidation } from '../../../lib/platform/invalidation.ts';
-import { commit, deliverBy } from '../../../lib/platform/outbox.ts';
-import { queue } from '../../../lib/platform/queue.ts';
+import { invalidation } from '../../../lib/platform/cache/invalidation.ts';
+import { consume } from '../../../lib/platform/messaging/consume.ts';
+import { commit, deliverBy } from '../../../lib/platform/messaging/outbox.ts';
+import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Consumer, Scenario, Scheduled, Stage } from '../play.ts';
 import { newRedis, type SimulatedRedis } from '../redis.ts';
+import type { Act, Consumer, Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { startMs } from '../world.ts';
 import { deliverer } from './deliverer.ts';
 

@@ -1,6 +1,6 @@
+import type { PushState } from '../../../lib/order/push-states.ts';
 import { pushesToSend } from '../../../lib/order/queues.ts';
-import type { PushState } from '../../../lib/order/states.ts';
-import type { Stage } from '../play.ts';
+import type { Stage } from '../run-scenario.ts';
 import type { Caused, Orders } from './orders.ts';
 import type { SimulatedSinger } from './simulated-singer.ts';
 

@@ -1,6 +1,6 @@
-import type { LogEvent } from '../../../lib/order/log-events.ts';
-import type { LogState } from '../../../lib/order/server.ts';
-import type { Source } from '../../../lib/order/source.ts';
+import type { LogState } from '../../../lib/order/binlog/binlog-position.ts';
+import type { Source } from '../../../lib/order/binlog/binlog-source.ts';
+import type { LogEvent } from '../../../lib/order/decoding/log-events.ts';
 import {
   beginning,
   recordedOf,
@@ -11,7 +11,7 @@ import {
   type Writer,
   type Written,
 } from '../../support/log-events.ts';
-import type { Stage } from '../play.ts';
+import type { Stage } from '../run-scenario.ts';
 import { cross, lostConnection } from '../world.ts';
 
 export interface SimulatedServer {

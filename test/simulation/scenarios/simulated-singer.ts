@@ -1,6 +1,6 @@
-import { type Exchange, NoAnswer } from '../../../lib/platform/exchange.ts';
+import { type Exchange, NoAnswer } from '../../../lib/platform/partners/http-exchange.ts';
 import { singerPartner } from '../../../local/simulators/singer.ts';
-import type { Stage } from '../play.ts';
+import type { Stage } from '../run-scenario.ts';
 import { exchangeWith, startMs } from '../world.ts';
 
 const hourMs = 3_600_000;

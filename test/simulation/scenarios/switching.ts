@@ -1,14 +1,14 @@
-import type { Exchange } from '../../../lib/platform/exchange.ts';
-import { setSwitch } from '../../../lib/platform/kill-switch.ts';
-import type { PlatformTables } from '../../../lib/platform/schema.ts';
+import { setSwitch } from '../../../lib/platform/operations/set-switch.ts';
 import {
   type FirstSwitchOff,
   type NamesOf,
   type Switches,
   switches,
-} from '../../../lib/platform/switches.ts';
+} from '../../../lib/platform/operations/switches.ts';
+import type { Exchange } from '../../../lib/platform/partners/http-exchange.ts';
+import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
-import type { Act, Stage } from '../play.ts';
+import type { Act, Stage } from '../run-scenario.ts';
 import { type Boundary, current, type Worker } from '../world.ts';
 
 const turnsMax = 3;

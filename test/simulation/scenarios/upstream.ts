@@ -1,6 +1,6 @@
 import { plusSeconds, wallTime } from '../../../lib/platform/time.ts';
-import type { Stage } from '../play.ts';
 import type { Letter } from '../queues.ts';
+import type { Stage } from '../run-scenario.ts';
 import { newHistory } from './history.ts';
 
 export type Upstream = ReturnType<typeof upstreamOf>;

@@ -1,0 +1,136 @@
+import { join } from 'node:path';
+import { type App, Stack } from 'aws-cdk-lib';
+import type { IHttpApi } from 'aws-cdk-lib/aws-apigatewayv2';
+import type { ISecurityGroup, IVpc } from 'aws-cdk-lib/aws-ec2';
+import type { IEventBus } from 'aws-cdk-lib/aws-events';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
+import {
+  connectionsPerInstanceMax,
+  type Id,
+  type MysqlName,
+  type SecretName,
+} from '../../lib/platform/names.ts';
+import { bundle, functionIds } from './bundle.ts';
+import { connectionsMax } from './connections.ts';
+import { type Context, contextOf } from './context.ts';
+import type { Watched } from './watched-resources.ts';
+
+/** What `backing` makes, or finds, for all domains. */
+export interface Backing {
+  readonly alarms: ITopic;
+  /** What domains tell each other passes here. */
+  readonly bus: IEventBus;
+  /** The product's one HTTP API; routes are added by the domains. */
+  readonly api: IHttpApi;
+  /** Files of ours: private, encrypted, kept in versions. */
+  readonly bucket: Bucket;
+  /** Where functions that open connections to databases run; none on one machine. */
+  readonly network?: Network;
+  /** The address of OpenSearch; its user stands in the secret `opensearch`. */
+  readonly searchUrl?: string;
+}
+
+/** The network and the security group of the functions in it. */
+export interface Network {
+  readonly vpc: IVpc;
+  readonly securityGroup: ISecurityGroup;
+}
+
+/** One synthesis: its context, its bundles, and a record of what was wired, which is checked at its end. */
+export class Site {
+  readonly context: Context;
+  readonly #bundles: string;
+  readonly #wired: Id[] = [];
+  readonly #drained: string[] = [];
+  readonly #fed = new Set<string>();
+  readonly #connections = new Map<MysqlName, number>();
+  readonly #secrets = new Set<SecretName>();
+
+  /** `bundles` is a folder with one for each function that is there already; without it they are made. */
+  constructor(app: App, bundles?: string) {
+    this.context = contextOf(app);
+    this.#bundles = bundles ?? join(app.outdir, 'bundles');
+    if (!bundles) bundle(this.#bundles, { release: this.context.release });
+  }
+
+  get local(): boolean {
+    return this.context.stage === 'local';
+  }
+
+  /** Whether the server of our own schemas is a cluster that `backing` makes. */
+  get ownsMysql(): boolean {
+    return !this.local && !this.context.mysqlSecurityGroup;
+  }
+
+  /** The folder that becomes the function's code. */
+  wire(id: Id): string {
+    if (!functionIds().includes(id))
+      throw new Error(`infra/ wires ${id}, but functions/${id}.ts is not there.`);
+    this.#wired.push(id);
+    return join(this.#bundles, id);
+  }
+
+  feeds(queueId: string): void {
+    this.#fed.add(queueId);
+  }
+
+  drains(queueId: string): void {
+    this.#drained.push(queueId);
+  }
+
+  /** The ids of all queues of the product, once all domains are wired. */
+  get queueIds(): readonly string[] {
+    return this.#drained;
+  }
+
+  connects(server: MysqlName, instances: number): void {
+    const before = this.#connections.get(server) ?? 0;
+    this.#connections.set(server, before + instances * connectionsPerInstanceMax);
+  }
+
+  reads(secret: SecretName): void {
+    this.#secrets.add(secret);
+  }
+
+  /** The secrets that some function reads. */
+  get secrets(): SecretName[] {
+    return [...this.#secrets].toSorted();
+  }
+
+  /** Everything that is wrong with the wiring, a sentence each. */
+  mistakes(): string[] {
+    const twice = (ids: readonly string[]) => ids.filter((id, index) => ids.indexOf(id) !== index);
+    const unwired = functionIds().filter((id) => !this.#wired.includes(id));
+    const undrained = [...this.#fed].filter((id) => !this.#drained.includes(id));
+    const unfed = this.#drained.filter((id) => !this.#fed.has(id));
+    const crowded = [...this.#connections].filter(([, sum]) => sum > connectionsMax);
+    return [
+      ...unwired.map(
+        (id) => `functions/${id}.ts is not wired: add it to infra/${id.split('/')[0]}.ts.`,
+      ),
+      ...twice(this.#wired).map((id) => `${id} is wired twice.`),
+      ...twice(this.#drained).map((id) => `The queue ${id} is drained twice.`),
+      ...undrained.map((id) => `The queue ${id} is sent to, but nobody drains it.`),
+      ...unfed.map((id) => `Nobody sends to the queue ${id}; if others do, say \`external\`.`),
+      ...crowded.map(
+        ([server, sum]) =>
+          `${sum} connections to ${server} are possible; it takes ${connectionsMax}. Lower atOnce.`,
+      ),
+    ];
+  }
+}
+
+/** The stack of one domain: what its page of `every`, `drain` … calls is written on. */
+export class Domain extends Stack {
+  readonly site: Site;
+  readonly backing: Backing;
+  /** What its dashboard shows. */
+  readonly watched: Watched = { functions: [], queues: [], alarms: [] };
+
+  constructor(app: App, name: string, site: Site, backing: Backing) {
+    super(app, name, { stackName: `signalbox-${name}`, description: `Signalbox: ${name}` });
+    this.site = site;
+    this.backing = backing;
+  }
+}

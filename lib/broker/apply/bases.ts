@@ -1,0 +1,36 @@
+import { sql } from 'kysely';
+import { profileKey } from '../cache-keys.ts';
+import { sources } from '../queues.ts';
+import type { ProfileTables } from '../tables.ts';
+import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+
+const table = 'user_prop_db.broker_base';
+
+interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
+  readonly status: number | null;
+}
+
+/** Base profiles. Row and telephone number each have a stamp of their own. */
+export const bases: Kind<typeof table> = {
+  source: sources.base,
+  mirror: {
+    table,
+    key: 'broker_id',
+    copies: [
+      ...(['true_name', 'city_id', 'company_id', 'store_id', 'photo', 'is_deleted'] as const),
+      ...(['source_updated_at', 'mobile', 'mobile_updated_at'] as const),
+    ],
+    forgets: ['source_updated_at', 'mobile_updated_at'],
+  },
+  read: async (upstream, ids) => {
+    const { rows } = await sql<Row>`
+      select broker.BrokerId broker_id, TrueName true_name, CityId city_id, CompanyId company_id, StoreId store_id,
+        Photo photo, Status status, ${dateIn('broker.updated_datetime')} source_updated_at,
+        UserMobile mobile, ${dateIn('extend.updated_datetime')} mobile_updated_at
+      from anjuke_db.ajk_broker broker
+        left join anjuke_db.ajk_brokerextend extend on extend.BrokerId = broker.BrokerId
+      where broker.BrokerId in (${ids}) order by broker.BrokerId`.execute(upstream);
+    return rows.map(withDeletion);
+  },
+  cacheKey: profileKey,
+};

@@ -1,0 +1,30 @@
+import { sql } from 'kysely';
+import { companyKey } from '../cache-keys.ts';
+import { sources } from '../queues.ts';
+import type { ProfileTables } from '../tables.ts';
+import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+
+const table = 'user_prop_db.broker_company';
+
+interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
+  readonly status: number | null;
+}
+
+/** Companies; the name that the site shows is the short one. */
+export const companies: Kind<typeof table> = {
+  source: sources.company,
+  mirror: {
+    table,
+    key: 'company_id',
+    copies: ['name', 'is_deleted', 'source_updated_at'],
+    forgets: ['source_updated_at'],
+  },
+  read: async (upstream, ids) => {
+    const { rows } = await sql<Row>`
+      select CompanyId company_id, ShortName name, Status status,
+        ${dateIn('updated_datetime')} source_updated_at
+      from anjuke_db.ajk_company where CompanyId in (${ids}) order by CompanyId`.execute(upstream);
+    return rows.map(withDeletion);
+  },
+  cacheKey: companyKey,
+};

@@ -1,0 +1,145 @@
+import { type Kysely, sql } from 'kysely';
+import { type PartnerAway, Postponed } from '../../platform/errors.ts';
+import { commit, toBus } from '../../platform/messaging/outbox.ts';
+import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
+import { postponed } from '../../platform/partners/partner.ts';
+import { dateOf } from '../../platform/time.ts';
+import { profileKey } from '../cache-keys.ts';
+import { brokerApplied } from '../events.ts';
+import { sources } from '../queues.ts';
+import type { BrokerSwitch } from '../switches.ts';
+import type { ProfileTables, UpstreamTables } from '../tables.ts';
+import { invalidations } from './invalidations.ts';
+import type { Weishop } from './micro-shop-client.ts';
+import { type Done, type Failure, inParts } from './portions.ts';
+import { type Asked, askAll } from './shop-questions.ts';
+import { type Copy, inOrder, type Mirror, mirror } from './sync-rows.ts';
+import { type ApplyDeps, withDeletion } from './synced-entity.ts';
+
+const table = 'user_prop_db.broker_ext_profile';
+
+export interface ShopDeps extends ApplyDeps {
+  readonly weishop: Weishop;
+  /** The first of these kill switches that is off. */
+  readonly off: FirstSwitchOff<BrokerSwitch>;
+}
+
+const shops: Mirror<typeof table> = {
+  table,
+  key: 'broker_id',
+  copies: ['weidian_failures', 'is_deleted'],
+  readBefore: {
+    columns: ['weidian_name', 'wechat_name', 'weidian_qrcode'],
+    at: 'weidian_asked_at',
+  },
+  // The stamp is a time of ours, which goes on whatever becomes of the broker.
+  forgets: [],
+};
+
+/** Ids whose shop could not be asked for, and until when they wait. */
+export interface Waiting {
+  readonly ids: readonly string[];
+  readonly postponed: Postponed;
+}
+
+export interface ShopsDone extends Done {
+  readonly waiting: readonly Waiting[];
+}
+
+/**
+ * Makes the micro-shop fields equal to what the service says. It is asked while nothing is locked, so a row is guarded
+ * by the time of the question, by our database's clock: of two answers the one that was asked for later stays. What
+ * it did not answer for changes nothing and waits, each time for longer; what it did answer for is applied.
+ */
+export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promise<ShopsDone> {
+  const ordered = inOrder(ids);
+  const heldBy = await deps.off('partner/weishop');
+  if (heldBy) {
+    const until = dateOf(await clock(deps.mysql));
+    const held = new Postponed(until, 'It is switched off.', { heldBy });
+    return { ...nothing, waiting: [{ ids: ordered, postponed: held }] };
+  }
+  const asked = await askAll({ weishop: deps.weishop, now: () => clock(deps.mysql) }, ordered);
+  const wrong = Array.from(asked.wrong, ([id, error]): Failure => ({ id, error }));
+  const done = await applyTold(deps, asked.told);
+  return {
+    ...done,
+    failures: [...wrong, ...done.failures],
+    waiting: await waitingOf(deps, asked),
+  };
+}
+
+const nothing = { present: 0, deleted: 0, failures: [] };
+
+async function applyTold(deps: ShopDeps, told: Asked['told']): Promise<Done> {
+  if (!told.size) return nothing;
+  return await inParts(inOrder([...told.keys()]), (part) =>
+    commit(deps, async (trx, follow) => {
+      const applied = await mirror(trx, shops, part, (some) => read(deps.upstream, some, told));
+      const event = toBus(brokerApplied, { source: sources.weidian, ids: [...part] });
+      follow(...invalidations(part.map(profileKey)), event);
+      return applied;
+    }),
+  );
+}
+
+/** Ids that were not asked for wait for a minute, however often the others failed. */
+async function waitingOf(
+  { mysql }: ShopDeps,
+  { failed, unasked, cause }: Asked,
+): Promise<readonly Waiting[]> {
+  if (!cause) return [];
+  const waiting: Waiting[] = [];
+  if (failed.length) waiting.push({ ids: failed, postponed: await putOff(mysql, failed, cause) });
+  if (unasked.length) {
+    const now = dateOf(await clock(mysql));
+    waiting.push({ ids: unasked, postponed: postponed(cause, 1, now) });
+  }
+  return waiting;
+}
+
+/** The brokers that are there, with what their shop said. */
+async function read(
+  upstream: Kysely<UpstreamTables>,
+  ids: readonly string[],
+  told: Asked['told'],
+): Promise<Copy<typeof table>[]> {
+  const { rows } = await sql<{ broker_id: string; status: number | null }>`
+    select BrokerId broker_id, Status status from anjuke_db.ajk_broker
+    where BrokerId in (${ids}) order by BrokerId`.execute(upstream);
+  return rows.map((row) => ({
+    ...withDeletion(row),
+    ...told.get(row.broker_id),
+    weidian_failures: 0,
+  }));
+}
+
+/** Our database's clock. */
+export async function clock(mysql: Kysely<ProfileTables>): Promise<string> {
+  const { rows } = await sql<{ now: string }>`select now(6) now`.execute(mysql);
+  const [row] = rows;
+  if (!row) throw new Error('select now(6) gave no row');
+  return row.now;
+}
+
+/**
+ * How often in a row the service was away is kept with the first broker of the message: the message itself, and its
+ * number of deliveries, begin anew each time it is put off.
+ */
+async function putOff(
+  mysql: Kysely<ProfileTables>,
+  [first = '']: readonly string[],
+  cause: PartnerAway,
+): Promise<Postponed> {
+  await mysql
+    .insertInto(table)
+    .values({ broker_id: first, is_deleted: 1, weidian_failures: 1 } as never)
+    .onDuplicateKeyUpdate({ weidian_failures: sql`weidian_failures + 1` })
+    .execute();
+  const { weidian_failures, now } = await mysql
+    .selectFrom(table)
+    .select(['weidian_failures', sql<string>`now()`.as('now')])
+    .where('broker_id', '=', first)
+    .executeTakeFirstOrThrow();
+  return postponed(cause, weidian_failures, dateOf(now));
+}

@@ -1,0 +1,37 @@
+import { isAway } from '../../platform/errors.ts';
+import type { Applied } from './sync-rows.ts';
+
+/** An id that could not be applied, and why. */
+export interface Failure {
+  readonly id: string;
+  readonly error: Error;
+}
+
+export interface Done extends Applied {
+  readonly failures: readonly Failure[];
+}
+
+/**
+ * Applies ids together. Where that fails, each half is applied for itself, and so on: an id whose row cannot be read
+ * or written keeps no other from being applied. A database that is unavailable fails all of them.
+ */
+export async function inParts(
+  ids: readonly string[],
+  apply: (ids: readonly string[]) => Promise<Applied>,
+): Promise<Done> {
+  try {
+    return { ...(await apply(ids)), failures: [] };
+  } catch (error) {
+    if (!(error instanceof Error) || isAway(error)) throw error;
+    const [id = ''] = ids;
+    if (ids.length === 1) return { present: 0, deleted: 0, failures: [{ id, error }] };
+    const middle = Math.ceil(ids.length / 2);
+    const first = await inParts(ids.slice(0, middle), apply);
+    const second = await inParts(ids.slice(middle), apply);
+    return {
+      present: first.present + second.present,
+      deleted: first.deleted + second.deleted,
+      failures: [...first.failures, ...second.failures],
+    };
+  }
+}

@@ -1,0 +1,59 @@
+import type { Kysely } from 'kysely';
+import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { listingSwitches, type OutOfMoney } from '../queues.ts';
+import type { CallTables } from '../tables.ts';
+import { type Charge, finish } from './payment-log.ts';
+
+interface AnswerDeps {
+  readonly mysql: Kysely<CallTables>;
+  readonly deliver: Deliver;
+}
+
+/** A final answer: to a trade, with the code that says why it was refused; without it the reason is not known. */
+interface Final {
+  readonly is: 'done' | 'refused';
+  readonly code?: number;
+  readonly balanceFen?: number | undefined;
+}
+
+/** Why listings go offline, by the code with which a charge was refused. */
+const whys: Readonly<Record<number, OutOfMoney['why']>> = {
+  4001: 'not enough money',
+  4002: 'account frozen',
+  4003: 'unknown account',
+};
+
+/**
+ * Writes down a final answer. Where the owner cannot or could not pay for another call, the message that takes his
+ * listings offline goes in the same transaction; any other answer is one statement.
+ */
+export async function record({ mysql, deliver }: AnswerDeps, charge: Charge, answer: Final) {
+  const { id, userId } = charge;
+  const state = answer.is === 'done' ? 'charged' : 'refused';
+  const { balanceFen } = answer;
+  const why = offlineBecause(answer);
+  const reason = answer.is === 'refused' ? reasonOf(answer) : null;
+  const written = why
+    ? await commit({ mysql, deliver }, async (trx, follow) => {
+        const first = await finish(trx, charge, state, { balanceFen, reason });
+        if (first) follow(toQueue(listingSwitches, { userId, paymentId: id, why }));
+        return first;
+      })
+    : await finish(mysql, charge, state, { balanceFen, reason });
+  return {
+    outcome: written ? state : 'settled before',
+    paymentId: id,
+    ...(why && { offline: why }),
+  };
+}
+
+/** Why an owner's listings go offline after a final answer; undefined where they stay as they are. */
+export function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
+  if (answer.is === 'refused') return reasonOf(answer);
+  // Below 0, too: the payment centre may let an owner owe it something.
+  return answer.balanceFen !== undefined && answer.balanceFen <= 0 ? 'balance is 0' : undefined;
+}
+
+/** The word for a refusal; no top-up ends one whose reason is not known. */
+export const reasonOf = ({ code }: Pick<Final, 'code'>): OutOfMoney['why'] =>
+  whys[code ?? 0] ?? 'reason unknown';

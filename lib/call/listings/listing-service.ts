@@ -1,0 +1,51 @@
+import * as z from 'zod';
+import { reportFailure } from '../../platform/lambda/log.ts';
+import type { Exchange } from '../../platform/partners/http-exchange.ts';
+import { type Partner, partner } from '../../platform/partners/partner.ts';
+import type { CallSettings } from '../settings.ts';
+import type { Wanted } from './desired-state.ts';
+
+/** How many there are is for a person to read: that they are switched is known without it. */
+const Count = z.int().nonnegative().optional().catch(undefined);
+const Switched = z.object({ code: z.literal(0), listings: Count });
+
+/**
+ * Takes all of an owner's listings offline, or shows them again; answers how many there are, if that can be read. Under
+ * the same request id the service does it once, so a lost answer is asked for once more. Throws `PartnerAway`.
+ */
+export async function switchTo(
+  listings: Partner,
+  userId: string,
+  { to, requestId }: Wanted,
+  reason: string,
+): Promise<number | undefined> {
+  const { listings: count } = await listings({
+    method: 'POST',
+    path: `/users/${userId}/${to}`,
+    json: { request_id: requestId, reason },
+    about: { user_id: userId, request_id: requestId },
+    answer: Switched,
+    repeatable: true,
+  });
+  if (count === undefined)
+    reportFailure('odd answer', { userId, requestId }, 'Listings were switched without a count.');
+  return count;
+}
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** The listing service, at the address of the configuration document. */
+export const listingService = (
+  settings: () => Promise<Pick<CallSettings, 'listing_api_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    {
+      name: 'the listing service',
+      baseUrl: async () => (await settings()).listing_api_url,
+      timeoutMs,
+      retry,
+    },
+    exchange,
+  );

@@ -1,0 +1,112 @@
+import { sql } from 'kysely';
+import { digitsOf } from '../phone-numbers.ts';
+import { copyContracts } from './history-contracts.ts';
+import { copyPayments } from './history-payments.ts';
+import { OldCall, OldIncome } from './history-rows.ts';
+import {
+  type Copy,
+  otherThan,
+  ours,
+  type Part,
+  readRows,
+  type Trx,
+  type Unusable,
+} from './history-tables.ts';
+
+/**
+ * What the old system decided stands, also where we have decided the call ourselves, and otherwise. A call
+ * keeps its id unless one of ours has it. Where several rows have one name, the first decides.
+ */
+const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
+  const { usable, odd } = readRows(OldCall, rows);
+  if (!usable.length) return { copied: 0, unusable: odd };
+  const unusable = [...odd];
+  const page = firstOnly(usable, firstOfName, unusable);
+  if (!page.length) return { copied: 0, unusable };
+  const known = await trx
+    .selectFrom(ours.calls)
+    .select(['id', 'call_id', 'user_id'])
+    .where(({ eb, or }) =>
+      or([
+        eb(
+          'id',
+          'in',
+          page.map(({ key }) => key),
+        ),
+        eb(
+          'call_id',
+          'in',
+          page.map(({ call_id }) => call_id),
+        ),
+      ]),
+    )
+    .execute();
+  const taken = new Set(known.map(({ id }) => id));
+  const here = new Map(known.map((row) => [row.call_id, row]));
+  let copied = 0;
+  for (const row of page) {
+    const same = here.get(row.call_id);
+    if (!same) continue;
+    const why = otherThan(row, same, ['user_id']);
+    if (why) unusable.push({ id: row.key, why });
+    else copied += await decideAsOld(trx, row);
+  }
+  const absent = page.filter(({ call_id }) => !here.has(call_id));
+  const free = absent
+    .filter(({ key }) => !taken.has(key))
+    .map((row) => ({ id: row.key, ...callOf(row) }));
+  // After those that keep their ids: else a new one could be an id that is still to come.
+  const others = absent.filter(({ key }) => taken.has(key)).map(callOf);
+  if (free.length) await trx.insertInto(ours.calls).values(free).execute();
+  if (others.length) await trx.insertInto(ours.calls).values(others).execute();
+  return { copied: copied + absent.length, unusable };
+};
+
+/** The rows that are the first of their name in the copy; the others are named. */
+function firstOnly(
+  rows: readonly OldCall[],
+  firstOfName: ReadonlyMap<string, string>,
+  unusable: Unusable[],
+): OldCall[] {
+  const seen = new Set<string>();
+  return rows.filter(({ key, call_id }) => {
+    const first = firstOfName.get(call_id);
+    const isFirst = (first ?? key) === key && !seen.has(call_id);
+    if (isFirst) seen.add(call_id);
+    else unusable.push({ id: key, why: `call_id: that of row ${first ?? key}` });
+    return isFirst;
+  });
+}
+
+async function decideAsOld(trx: Trx, row: OldCall): Promise<number> {
+  const { filter_rule, decided_at, decision } = callOf(row);
+  const { numUpdatedRows } = await trx
+    .updateTable(ours.calls)
+    .set({ filter_rule, decided_at, decision })
+    .where('call_id', '=', row.call_id)
+    .where(sql<boolean>`not filter_rule <=> ${filter_rule}`)
+    .executeTakeFirst();
+  return Number(numUpdatedRows);
+}
+
+const callOf = ({ key: _, ...row }: OldCall) => ({
+  ...row,
+  caller_digits: digitsOf(row.caller),
+  decided_at: row.created_at,
+  decision: JSON.stringify({ imported: true }),
+});
+
+/** Names income that no payment of the copy has: the other income is copied with its payment. */
+const nameIncome: Copy = async (_, page) => {
+  const { usable, odd } = readRows(OldIncome, page);
+  const why = 'payment_id: the payment is not in the copy';
+  return { copied: 0, unusable: [...odd, ...usable.map(({ key: id }) => ({ id, why }))] };
+};
+
+/** Copies a page, ids and all; a row that is here is passed over, one that cannot be here is named. */
+export const copies: Readonly<Record<Part, Copy>> = {
+  calls: copyCalls,
+  contracts: copyContracts,
+  income: nameIncome,
+  payments: copyPayments,
+};

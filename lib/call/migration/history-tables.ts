@@ -1,0 +1,83 @@
+import { sql, type Transaction } from 'kysely';
+import type * as z from 'zod';
+import { issuesOf } from '../../platform/lambda/config.ts';
+import type { AccountingTables } from '../accounting-tables.ts';
+import type { historyParts } from '../inputs.ts';
+import type { OldRow } from './history-rows.ts';
+
+export type Part = (typeof historyParts)[number];
+
+export type Trx = Transaction<AccountingTables>;
+
+/** A row that is left out, and why. */
+export interface Unusable {
+  readonly id: string;
+  readonly why: string;
+  /** Where it is a row of another table than that of the page. */
+  readonly part?: Part;
+}
+
+interface Copied {
+  /** Rows that are new or changed. */
+  readonly copied: number;
+  readonly unusable: readonly Unusable[];
+}
+
+/** What a copy must know besides the page. */
+export interface History {
+  readonly schema: string;
+  /** The first row of each name that several calls have. */
+  readonly firstOfName: ReadonlyMap<string, string>;
+  /** Contracts that are here and are not as in the copy: nothing more is booked on them. */
+  readonly otherContracts: ReadonlySet<string>;
+}
+
+export type Copy = (trx: Trx, page: readonly OldRow[], history: History) => Promise<Copied>;
+
+/** Where each part of the history is stored here. */
+export const ours = {
+  calls: 'user_prop_db.sublessor_call_log_201409',
+  contracts: 'user_prop_db.sublessor_contract',
+  income: 'user_prop_db.sublessor_accounting_income_201409',
+  payments: 'user_prop_db.sublessor_call_payment_log_201409',
+} as const;
+
+export const oldTables: Readonly<Record<Part, { readonly name: string; readonly key: string }>> = {
+  calls: { name: 'sublessor_call_log_201409', key: 'id' },
+  contracts: { name: 'sublessor_contract', key: 'contract_id' },
+  income: { name: 'sublessor_accounting_income_201409', key: 'id' },
+  payments: { name: 'sublessor_call_payment_log_201409', key: 'id' },
+};
+
+export const oldTable = (schema: string, part: Part) =>
+  sql.table(`${schema}.${oldTables[part].name}`);
+
+/** The copy may have any character set; ours compares byte for byte. */
+export const asOurs = (column: string) =>
+  sql.raw(`convert(${column} using utf8mb4) collate utf8mb4_0900_bin`);
+
+/** Reads rows by their schema; gives those that do not fit with the reason. */
+export function readRows<Row>(schema: z.ZodType<Row>, page: readonly OldRow[]) {
+  const usable: Row[] = [];
+  const odd: Unusable[] = [];
+  for (const row of page) {
+    const read = schema.safeParse(row);
+    if (read.success) usable.push(read.data);
+    else odd.push({ id: row.key, why: issuesOf(read.error) });
+  }
+  return { usable, odd };
+}
+
+/** Why a row is left out in whose place another one is stored here; undefined where it is the same row. */
+export function otherThan<Field extends string>(
+  row: Readonly<Record<Field, unknown>>,
+  here: Readonly<Record<Field, unknown>>,
+  fields: readonly Field[],
+): string | undefined {
+  const differing = fields.filter((field) => textOf(row[field]) !== textOf(here[field]));
+  return differing.length ? `${inItsPlace}: ${differing.join(', ')}` : undefined;
+}
+
+export const inItsPlace = 'another row is here in its place';
+
+const textOf = (value: unknown) => (value === null ? null : String(value));

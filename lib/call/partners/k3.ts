@@ -1,0 +1,76 @@
+import * as z from 'zod';
+import { cutTo } from '../../platform/cut.ts';
+import { PartnerAway } from '../../platform/errors.ts';
+import type { Exchange } from '../../platform/partners/http-exchange.ts';
+import { type Partner, partner } from '../../platform/partners/partner.ts';
+import { isAddressable } from '../contract-numbers.ts';
+import type { CallSettings } from '../settings.ts';
+
+/** A contract as K3 has it, or is to have it. The amount is in fen. */
+export const K3Contract = z.object({
+  number: z.string(),
+  customer: z.string(),
+  amount: z.int(),
+  signed_at: z.string(),
+});
+export type K3Contract = z.infer<typeof K3Contract>;
+
+/** Why it was refused is for a person to read: without it a refusal is one all the same. */
+const Message = z.string().catch('no reason');
+const Refused = z.object({ success: z.literal(false), message: Message });
+/** As long as the column: a bill with a longer number, or with none, is posted all the same. */
+const billNoLengthMax = 64;
+const Posted = z.object({
+  success: z.literal(true),
+  bill_no: z
+    .union([z.string().min(1), z.number()])
+    .transform((number) => cutTo(String(number), billNoLengthMax))
+    .nullable()
+    .catch(null),
+});
+const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
+
+/**
+ * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
+ * more. Throws `PartnerAway`; a refusal is an answer.
+ */
+export async function postToK3(
+  k3: Partner,
+  KDAccount: string,
+  contract: K3Contract,
+): Promise<z.infer<typeof Posted> | z.infer<typeof Refused>> {
+  return await k3({
+    method: 'POST',
+    path: '/contracts',
+    json: { KDAccount, ...contract },
+    about: { number: contract.number },
+    answer: z.union([Posted, Refused]),
+    repeatable: true,
+  });
+}
+
+/**
+ * What K3 has under a contract's number; undefined where it has nothing. Of a number that no address can hold it says
+ * nothing readable.
+ */
+export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
+  if (!isAddressable(number))
+    throw new PartnerAway('K3', 'none', `no address names ${number}`, { answered: true });
+  const answer = z.union([Found, Refused]);
+  const path = `/contracts/${encodeURIComponent(number)}` as const;
+  const found = await k3({ method: 'GET', path, about: { number }, answer });
+  return found.success ? K3Contract.parse(found) : undefined;
+}
+
+const timeoutMs = 5_000;
+const retry = { attemptsMax: 2, delayMs: 200 };
+
+/** K3, at the address of the configuration document. */
+export const k3 = (
+  settings: () => Promise<Pick<CallSettings, 'k3_url'>>,
+  exchange?: Exchange,
+): Partner =>
+  partner(
+    { name: 'K3', baseUrl: async () => (await settings()).k3_url, timeoutMs, retry },
+    exchange,
+  );

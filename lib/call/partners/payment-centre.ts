@@ -1,0 +1,182 @@
+import { createHmac } from 'node:crypto';
+import * as z from 'zod';
+import { jsonId } from '../../platform/ids.ts';
+import { issuesOf } from '../../platform/lambda/config.ts';
+import type { ReadSecret } from '../../platform/lambda/secret.ts';
+import { type Exchange, overPool } from '../../platform/partners/http-exchange.ts';
+import { type Partner, partner } from '../../platform/partners/partner.ts';
+
+/** `account_key` of the old configuration: our application at the payment centre, and what it signs with. */
+export const PaymentAccount = z.object({ app: z.string().min(1), key: z.string().min(1) });
+export type PaymentAccount = z.infer<typeof PaymentAccount>;
+
+/** The fields of config/call.json that say where the payment centre is. */
+interface PaymentSettings {
+  readonly payment_base_api_url: string;
+  readonly payment_api_timeout: number;
+}
+
+/** A trade is what its id says, for ever: the same id is asked with the same values, however often. */
+interface Deduction {
+  readonly tradeId: string;
+  readonly userId: string;
+  readonly amountFen: number;
+}
+
+interface Refund {
+  readonly tradeId: string;
+  readonly originalTradeId: string;
+  readonly amountFen: number;
+}
+
+/** What the payment centre says to a trade, in its own form; everything else is `PartnerAway`. */
+export type TradeAnswer =
+  | { readonly is: 'done'; readonly balanceFen: number | undefined }
+  /** For good: not enough money, account frozen or unknown. */
+  | { readonly is: 'refused'; readonly code: number; readonly balanceFen?: number | undefined }
+  /** Of a refund: there is nothing to give back. */
+  | { readonly is: 'never seen' }
+  /** The id stands for other values: a mistake of our own. */
+  | { readonly is: 'conflict' }
+  | { readonly is: 'later' };
+
+/** What has become of a trade. */
+type TradeState =
+  | { readonly is: 'done' | 'refused'; readonly balanceFen: number | undefined }
+  | { readonly is: 'never seen' };
+
+/** An entry of a statement that is not in the form of one; its position counts from 1. */
+export interface OddEntry {
+  readonly tradeId: string | undefined;
+  readonly position: number;
+  readonly odd: string;
+}
+
+export interface StatementTrade {
+  readonly tradeId: string;
+  readonly userId: string;
+  /** Of a refund negative. */
+  readonly amountFen: number;
+}
+
+export interface Payments {
+  readonly deduct: (deduction: Deduction) => Promise<TradeAnswer>;
+  readonly refund: (refund: Refund) => Promise<TradeAnswer>;
+  readonly tradeOf: (tradeId: string) => Promise<TradeState>;
+  /** All that was done on a day, `YYYY-MM-DD` in Shanghai; an odd entry keeps no other from being read. */
+  readonly statementOf: (day: string) => Promise<readonly (StatementTrade | OddEntry)[]>;
+}
+
+const name = 'the payment centre';
+
+/** Part of what a trade's id stands for: with another text the same id would be refused. */
+const reasons = { deduct: 'sublessor 400 call', refund: 'sublessor 400 call reversed' } as const;
+
+/** A day's statement with some 500,000 trades. */
+const statementBytesMax = 64 << 20;
+
+/** The payment centre. A request is made once: whoever gets no answer asks what has become of the trade. */
+export function payments(
+  settings: () => Promise<PaymentSettings>,
+  account: ReadSecret<PaymentAccount>,
+  exchange: Exchange = overPool(),
+): Payments {
+  const ask = partner(
+    {
+      name,
+      baseUrl: async () => (await settings()).payment_base_api_url,
+      timeoutMs: async () => (await settings()).payment_api_timeout,
+      retry: { attemptsMax: 1, delayMs: 0 },
+      answerBytesMax: statementBytesMax,
+    },
+    exchange,
+  );
+  const trade = async (
+    kind: 'deduct' | 'refund',
+    tradeId: string,
+    ids: Readonly<Record<string, string | number>>,
+    amount: number,
+  ) => {
+    const { app, key } = await account();
+    const body = { app, trade_id: tradeId, ...ids, amount, reason: reasons[kind] };
+    const json = { ...body, sign: signatureOf(body, key) };
+    const path = `/trade/${kind}`;
+    return await ask({
+      method: 'POST',
+      path,
+      json,
+      about: { trade_id: tradeId, ...ids },
+      answer: answers[kind],
+    });
+  };
+  return {
+    deduct: ({ tradeId, userId, amountFen }) =>
+      trade('deduct', tradeId, { user_id: jsonId(userId) }, amountFen),
+    refund: ({ tradeId, originalTradeId, amountFen }) =>
+      trade('refund', tradeId, { original_trade_id: originalTradeId }, amountFen),
+    tradeOf: (tradeId) =>
+      ask({
+        ...{ method: 'GET', path: `/trade/${tradeId}`, answer: StateAnswer },
+        about: { trade_id: tradeId },
+      }),
+    statementOf: (day) => statementOf(ask, day),
+  };
+}
+
+/** HMAC-SHA256 of the compact JSON of the body without `sign`, its keys sorted. */
+export function signatureOf(body: Readonly<Record<string, unknown>>, key: string): string {
+  const sorted = Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHmac('sha256', key)
+    .update(JSON.stringify(Object.fromEntries(sorted)))
+    .digest('hex');
+}
+
+const Fen = z.int();
+/** What became of a trade is known without the balance after it. */
+const KnownFen = Fen.optional().catch(undefined);
+const TradeId = z
+  .union([z.string().min(1), z.number()], 'Expected an id as text or number')
+  .transform(String);
+
+const Done = { code: z.literal(0), trade_id: TradeId };
+const done = (answer: { trade_id: string; balance?: number | undefined }) => ({
+  ...{ is: 'done' as const, tradeId: answer.trade_id },
+  balanceFen: answer.balance,
+});
+const notDone = [
+  z
+    .object({ code: z.literal([4001, 4002, 4003]), balance: KnownFen })
+    .transform(({ code, balance }) => ({ is: 'refused' as const, code, balanceFen: balance })),
+  z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
+  z.object({ code: z.literal(4009) }).transform(() => ({ is: 'conflict' as const })),
+  z.object({ code: z.literal(5000) }).transform(() => ({ is: 'later' as const })),
+] as const;
+
+/** A deduction whose balance cannot be read is asked about later; a refund is made again until it is known as done. */
+const answers = {
+  deduct: z.union([z.object({ ...Done, balance: Fen }).transform(done), ...notDone]),
+  refund: z.union([z.object({ ...Done, balance: KnownFen }).transform(done), ...notDone]),
+};
+
+const StateAnswer = z.union([
+  z
+    .object({ code: z.literal(0), state: z.literal(['done', 'refused']), balance: KnownFen })
+    .transform(({ state, balance }) => ({ is: state, balanceFen: balance })),
+  z.object({ code: z.literal(4004) }).transform(() => ({ is: 'never seen' as const })),
+]);
+
+const Statement = z.object({ code: z.literal(0), trades: z.array(z.unknown()) });
+const Entry = z.object({ trade_id: TradeId, user_id: TradeId, amount: Fen });
+
+async function statementOf(ask: Partner, day: string) {
+  const path = '/statement';
+  const call = { method: 'GET', path, query: { day }, about: { day }, answer: Statement } as const;
+  return (await ask(call)).trades.map((entry, index) => entryOf(entry, index + 1));
+}
+
+function entryOf(entry: unknown, position: number): StatementTrade | OddEntry {
+  const { data, error } = Entry.safeParse(entry);
+  if (data) return { tradeId: data.trade_id, userId: data.user_id, amountFen: data.amount };
+  const tradeId = Entry.pick({ trade_id: true }).safeParse(entry).data?.trade_id;
+  return { tradeId, position, odd: issuesOf(error) };
+}

@@ -1,0 +1,294 @@
+import { type Kysely, sql } from 'kysely';
+import { PartnerAway, Postponed, Rejected, textOf } from '../../platform/errors.ts';
+import { reportFailure } from '../../platform/lambda/log.ts';
+import type { Tick } from '../../platform/lambda/schedule.ts';
+import { commit, toBus, toQueue } from '../../platform/messaging/outbox.ts';
+import { type ChargeDeps, chargingSwitches, send } from '../charging/charge-call.ts';
+import { record } from '../charging/charge-results.ts';
+import {
+  type Charge,
+  charges,
+  messageOf,
+  notStopped,
+  payments,
+  read,
+  takeToSend,
+} from '../charging/payment-log.ts';
+import { charged } from '../events.ts';
+import { decideCall, filterSwitch, minutesAgo, undecidedCalls } from '../filtering/filter-call.ts';
+import { compareShadow } from '../filtering/shadow-comparison.ts';
+import { callsToCharge } from '../queues.ts';
+import type { CallSettings } from '../settings.ts';
+import type { CallTables } from '../tables.ts';
+import { type ReversalDeps, resumeReversals } from './reverse-charge.ts';
+
+const rowsMax = 500;
+const asksAtOnce = 4;
+/** The payment centre is away: who asks on only waits. */
+const awaysMax = 3;
+/** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
+export const endMs = 50_000;
+
+const stepSeconds = { hour: 3_600, day: 86_400 } as const;
+/** So many times hourly, then daily. */
+const hourlyAsks = 24;
+
+/**
+ * Brings to an end what nobody has in hand: calls that were written down and not decided, charges whose sender died,
+ * charges whose answer was lost, and intents that no message is under way for. Announces what was charged.
+ * `charging stopped` as long as a stop is set.
+ */
+export async function settleCharges(
+  deps: ChargeDeps & ReversalDeps,
+  { remaining }: Pick<Tick, 'remaining'>,
+) {
+  const { mysql, stopped } = deps;
+  const settings = await deps.settings();
+  const { stuckAfterMinutes, shadow } = settings;
+  const failures: unknown[] = [];
+  const step = async <Result>(work: () => Promise<Result>, otherwise: Result): Promise<Result> => {
+    try {
+      return await work();
+    } catch (error) {
+      failures.push(error);
+      return otherwise;
+    }
+  };
+  const decided = await step(() => decideOpen(deps, settings, remaining), 0);
+  if (shadow) {
+    const compared = await compareShadow(mysql, stuckAfterMinutes);
+    throwFirst(failures);
+    return { ...compared, decided };
+  }
+  await step(() => doubtStuck(mysql, stuckAfterMinutes), undefined);
+  const partnerOff = (await stopped('partner/payment')) !== undefined;
+  const settled = partnerOff ? {} : await step(() => askDue(deps, remaining), {});
+  const resume = () => resumeReversals(deps, { remaining });
+  const reversals = partnerOff ? 0 : await step(resume, 0);
+  const trigger = () => nudgeIntents(deps, stuckAfterMinutes);
+  const nudged = (await stopped(...chargingSwitches)) ? 0 : await step(trigger, 0);
+  const announced = await step(() => announce(deps, remaining), 0);
+  throwFirst(failures);
+  const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
+  return {
+    outcome: stops.length ? 'charging stopped' : 'settled',
+    ...{ decided, settled, reversals, nudged, announced, stops: stops.length },
+  };
+}
+
+/** Steps, and the rows of one step, do not wait for each other: what failed is thrown when all have been tried. */
+function throwFirst(failures: readonly unknown[]): void {
+  const [first] = failures;
+  if (first === undefined) return;
+  throw new Error(`${failures.length} failed: ${textOf(first)}`, { cause: first });
+}
+
+async function decideOpen(
+  deps: ChargeDeps,
+  settings: CallSettings,
+  remaining: () => number,
+): Promise<number> {
+  let decided = 0;
+  const failures: unknown[] = [];
+  for (const id of await undecidedCalls(deps, settings, rowsMax)) {
+    if (remaining() < endMs || (await deps.stopped(filterSwitch))) break;
+    try {
+      await decideCall(deps, id, settings);
+      decided += 1;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throwFirst(failures);
+  return decided;
+}
+
+/** Whoever sent these has died: whether they were carried out is to be asked, from now on. */
+async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number): Promise<void> {
+  await mysql
+    .updateTable(payments)
+    .set({
+      state: 'unknown',
+      epoch: sql<number>`epoch + 1`,
+      in_hand_until: null,
+      ask_at: sql<string>`now(3)`,
+    })
+    .where('state', '=', 'sent')
+    .where('call_log_id', 'is not', null)
+    .where('updated_at', '<', minutesAgo(stuckAfterMinutes))
+    .limit(rowsMax)
+    .execute();
+}
+
+/**
+ * Asks about what is due, several at once; gives how many ended how. The kill switch is asked before each: a run may
+ * last for minutes, and a switch stops within one.
+ */
+async function askDue(deps: ChargeDeps, remaining: () => number) {
+  const { mysql, stopped } = deps;
+  const rows = await charges(mysql)
+    .where('state', '=', 'unknown')
+    .where('ask_at', '<=', sql<string>`now(3)`)
+    .orderBy('ask_at')
+    .limit(rowsMax)
+    .execute();
+  const due = read(rows).values();
+  const counts: Record<string, number> = {};
+  const failures: unknown[] = [];
+  let aways = 0;
+  const lane = async () => {
+    for (const charge of due) {
+      if (remaining() < endMs || aways >= awaysMax) return;
+      if (await stopped('partner/payment')) return;
+      try {
+        const word = await settle(deps, charge).catch((error: unknown) => noAnswer(error, charge));
+        if (word === 'no answer') aways += 1;
+        counts[word] = (counts[word] ?? 0) + 1;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: asksAtOnce }, lane));
+  // A lane that cannot read the switches asks no more, and the others end before this is thrown.
+  for (const ended of lanes) if (ended.status === 'rejected') failures.push(ended.reason);
+  throwFirst(failures);
+  return counts;
+}
+
+/** An answer that cannot be read is about one charge, which is named: the others are asked about all the same. */
+function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
+  if (!(error instanceof PartnerAway)) throw error;
+  if (!error.answered) return 'no answer';
+  reportFailure('odd answer', { paymentId: id }, error);
+  return 'odd answer';
+}
+
+/** Asks what became of a charge. One that the payment centre has never seen goes out again, the same as before. */
+async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
+  if (!(await takeToAsk(deps.mysql, charge))) return 'asked by another';
+  try {
+    const trade = await deps.payments.tradeOf(charge.id);
+    if (trade.is === 'refused') return await recordRefusal(deps, charge, trade.balanceFen);
+    if (trade.is !== 'never seen') return (await record(deps, charge, trade)).outcome;
+    if (await deps.stopped(...chargingSwitches)) return 'waits';
+    const taken = await takeToSend(deps.mysql, charge);
+    return taken ? (await send(deps, taken)).outcome : 'waits';
+  } catch (error) {
+    if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
+    if (error instanceof Rejected) return conflict(error);
+    throw error;
+  }
+}
+
+/**
+ * The state of a trade says that it was refused, and not why. Asked for once more it gets the answer that it had, so
+ * that is done to learn the reason; the id stays the same, so nothing can be charged twice. Where no charge may be sent
+ * the reason stays unknown.
+ */
+async function recordRefusal(
+  deps: ChargeDeps,
+  charge: Charge,
+  balanceFen: number | undefined,
+): Promise<string> {
+  const { id: tradeId, userId, amountFen } = charge;
+  const trade = { is: 'refused', balanceFen } as const;
+  if (await deps.stopped(...chargingSwitches)) return (await record(deps, charge, trade)).outcome;
+  const again = await deps.payments
+    .deduct({ tradeId, userId, amountFen })
+    .catch((error: unknown) => noAnswer(error, charge));
+  if (again === 'no answer') return again;
+  if (again === 'odd answer') return (await record(deps, charge, trade)).outcome;
+  if (again.is === 'later') return 'no answer';
+  if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
+  return (await record(deps, charge, again.is === 'never seen' ? trade : again)).outcome;
+}
+
+/** What the payment centre says about this id is about another charge: it is asked no more. */
+async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): Promise<string> {
+  const reason = 'the payment centre says conflict';
+  await mysql
+    .updateTable(payments)
+    .set({ ask_at: null, reason })
+    .where('id', '=', id)
+    .where('state', '=', 'unknown')
+    .where('epoch', '=', epoch)
+    .execute();
+  return conflict(new Error(`payment ${id}: ${reason}`));
+}
+
+/** A person has to look at it; docs/runbooks/charge-conflict.md. */
+function conflict(error: Error): string {
+  reportFailure('conflict', {}, error);
+  return 'conflict';
+}
+
+/** The next ask is set before this one is made: two runs do not ask about one charge. */
+async function takeToAsk(
+  mysql: Kysely<CallTables>,
+  { id, epoch, asked }: Charge,
+): Promise<boolean> {
+  const seconds = asked < hourlyAsks ? stepSeconds.hour : stepSeconds.day;
+  const { numUpdatedRows } = await mysql
+    .updateTable(payments)
+    .set({ asked: asked + 1, ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second` })
+    .where('id', '=', id)
+    .where('state', '=', 'unknown')
+    .where('epoch', '=', epoch)
+    .where('asked', '=', asked)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}
+
+/** Messages for intents that wait for nothing: no stop, no "try later" whose time has not come. */
+async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
+  const long = minutesAgo(stuckAfterMinutes);
+  return await commit(deps, async (trx, follow) => {
+    const rows = await charges(trx)
+      .where('state', '=', 'intent')
+      .where('updated_at', '<', long)
+      .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', long)]))
+      .where(notStopped('user_id'))
+      .limit(rowsMax)
+      .forUpdate()
+      .skipLocked()
+      .execute();
+    const waiting = read(rows);
+    if (!waiting.length) return 0;
+    follow(...waiting.map((charge) => toQueue(callsToCharge, messageOf(charge))));
+    const ids = waiting.map(({ id }) => id);
+    // Nudged now: not again by the next run.
+    const nudged = { ask_at: sql<string>`now(3)` };
+    await trx.updateTable(payments).set(nudged).where('id', 'in', ids).execute();
+    return waiting.length;
+  });
+}
+
+/** Tells the other domains, once a page is written; its rows say so in the same transaction. */
+async function announce(deps: ChargeDeps, remaining: () => number): Promise<number> {
+  let announced = 0;
+  while (remaining() > endMs) {
+    const page = await commit(deps, async (trx, follow) => {
+      const rows = await charges(trx)
+        .where('announced', '=', 0)
+        .where('state', '=', 'charged')
+        .limit(rowsMax)
+        .forUpdate()
+        .skipLocked()
+        .execute();
+      const paid = read(rows);
+      if (!paid.length) return 0;
+      const ids = paid.map(({ id }) => id);
+      await trx.updateTable(payments).set({ announced: 1 }).where('id', 'in', ids).execute();
+      follow(
+        ...paid.map(({ id: paymentId, callLogId, userId, amountFen }) =>
+          toBus(charged, { paymentId, callLogId, userId, amountFen }),
+        ),
+      );
+      return paid.length;
+    });
+    announced += page;
+    if (page < rowsMax) break;
+  }
+  return announced;
+}

@@ -1,0 +1,118 @@
+import { type Kysely, sql } from 'kysely';
+import { grantsOf, isGranted } from '../grants.ts';
+import type { OrderTables } from '../tables.ts';
+import {
+  madeBy,
+  names,
+  namesSchema,
+  type TableName,
+  type Token,
+  targetsOf,
+  tokensOf,
+} from './statements.ts';
+
+/** The one table whose rows are looked at. */
+export const orderTable = { schema: 'order_db', table: 'order' } as const;
+
+/** A statement as the binlog has it. */
+export interface Statement {
+  readonly sql: string;
+  /** The session's schema. */
+  readonly schema: string;
+  /** The schemas of all tables that it read or wrote; undefined where the binlog does not say. */
+  readonly databases: readonly string[] | undefined;
+}
+
+/**
+ * Tables and views by which a statement may write to the order table without naming it: views of
+ * it, and tables with a trigger that names it.
+ */
+export interface Routes {
+  readonly names: Set<string>;
+  /** Whether triggers of the order database's tables can be seen; TRIGGER must be granted for that. */
+  readonly triggersSeen: boolean;
+}
+
+export const noRoutes = (): Routes => ({ names: new Set(), triggersSeen: false });
+
+const keyOf = (schema: string, table: string): string => `${schema}.${table}`.toLowerCase();
+
+/** The routes that our user can see now. */
+export async function routesOf(order: Kysely<OrderTables>): Promise<Routes> {
+  const { rows } = await sql<Made>`
+    select table_schema \`schema\`, table_name \`name\`, view_definition \`text\` from information_schema.views
+    where table_schema not in ('sys', 'mysql', 'information_schema', 'performance_schema')
+    union all
+    select event_object_schema, event_object_table, action_statement from information_schema.triggers
+    where event_object_schema <> 'sys'`.execute(order);
+  const { schema } = orderTable;
+  const triggersSeen = isGranted(await grantsOf(order), 'TRIGGER', [`${schema}.*`]);
+  return { names: leadingIn(rows), triggersSeen };
+}
+
+interface Made {
+  readonly schema: string;
+  readonly name: string;
+  /** Empty where it may not be seen. */
+  readonly text: string | null;
+}
+
+/** The ones that lead to the order table, also by others. One whose text cannot be seen may do so. */
+function leadingIn(made: readonly Made[]): Set<string> {
+  const leading = new Set<string>();
+  let left = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
+  for (let before = -1; before !== leading.size; ) {
+    before = leading.size;
+    const found = left.filter(({ tokens }) => !tokens.length || leadsOn(tokens, leading));
+    for (const { schema, name } of found) leading.add(keyOf(schema, name));
+    left = left.filter((one) => !found.includes(one));
+  }
+  return leading;
+}
+
+const leadsOn = (tokens: readonly Token[], leading: ReadonlySet<string>): boolean =>
+  names(tokens, orderTable.table) ||
+  [...leading].some((name) => names(tokens, name.slice(name.indexOf('.') + 1)));
+
+/**
+ * What a statement that stands in the binlog as text may have done to orders. `unclear`: a trigger
+ * that cannot be seen may have changed one. Views and triggers that it makes are noted in `routes`.
+ */
+export function effectOf(
+  { sql: text, schema, databases }: Statement,
+  routes: Routes,
+): 'none' | 'unclear' | 'changes orders' {
+  const isOurs = (name: string) => name.toLowerCase() === orderTable.schema;
+  if (databases && !databases.some(isOurs)) return 'none';
+  const tokens = tokensOf(text);
+  const targets = targetsOf(tokens);
+  if (targets === 'nothing') {
+    note(tokens, schema, routes);
+    return 'none';
+  }
+  if (targets === 'unknown')
+    return databases || names(tokens, orderTable.table) ? 'changes orders' : 'none';
+  const written = targets.map((target) => ({ ...target, schema: target.schema ?? schema }));
+  const order = keyOf(orderTable.schema, orderTable.table);
+  if (written.some((one) => keyOf(one.schema, one.table) === order)) return 'changes orders';
+  if (written.some((one) => routes.names.has(keyOf(one.schema, one.table))))
+    return 'changes orders';
+  // A table of the order database was used that the text does not name: by a view or a trigger.
+  if (databases && !isNamed(tokens, targets, schema)) return 'changes orders';
+  const mayFire = !databases || written.some((one) => isOurs(one.schema));
+  return mayFire && !routes.triggersSeen ? 'unclear' : 'none';
+}
+
+/** Whether the text names a table of the order database. */
+function isNamed(tokens: readonly Token[], targets: readonly TableName[], schema: string): boolean {
+  if (namesSchema(tokens, orderTable.schema)) return true;
+  if (schema.toLowerCase() !== orderTable.schema) return false;
+  const reads = tokens.some(({ kind, value }) => kind === 'name' && /^(from|join)$/.test(value));
+  return reads || targets.some((target) => target.schema === undefined);
+}
+
+function note(tokens: readonly Token[], schema: string, routes: Routes): void {
+  const made = madeBy(tokens);
+  if (!made || !leadsOn(made.text, routes.names)) return;
+  routes.names.add(keyOf(made.name.schema ?? schema, made.name.table));
+}

@@ -1,0 +1,24 @@
+import { sql, type Transaction } from 'kysely';
+import { toQueue } from '../../platform/messaging/outbox.ts';
+import { pushesToSend } from '../queues.ts';
+import type { PushTables } from '../tables.ts';
+import type { NewPush } from './new-push.ts';
+
+/** A push that is there already stays as it is, sent or not. */
+export async function insertPushes(
+  trx: Transaction<PushTables>,
+  pushes: readonly NewPush[],
+): Promise<void> {
+  if (!pushes.length) return;
+  await trx
+    .insertInto('push_db.push')
+    .values(pushes)
+    .onDuplicateKeyUpdate({ push_id: sql`push.push_id` })
+    .execute();
+}
+
+/** One message for each order that has an unsent push among these. */
+export const pushMessagesFor = (pushes: readonly Pick<NewPush, 'order_id' | 'state'>[]) =>
+  [...new Set(pushes.flatMap(({ order_id, state }) => (state === 'unsent' ? [order_id] : [])))].map(
+    (order_id) => toQueue(pushesToSend, { order_id }),
+  );

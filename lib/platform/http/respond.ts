@@ -1,0 +1,58 @@
+import type { Kysely } from 'kysely';
+import { secret } from '../lambda/secret.ts';
+import type { PlatformTables } from '../tables.ts';
+import { answer } from './answer.ts';
+import { bearer } from './bearer.ts';
+import { Refused } from './refusal.ts';
+import type { RawRequest } from './request.ts';
+import type { AnyHandle, Caller, Entitlement, Route } from './route.ts';
+import { signatureIn, UpstreamKeys, useNonce } from './signature.ts';
+import { throttle } from './throttle.ts';
+
+interface Options {
+  /** Where nonces and the counts of calls are kept. */
+  readonly mysql: Kysely<PlatformTables>;
+  /** Of upstream systems; the secret's where it is not given. */
+  readonly keys?: () => Promise<UpstreamKeys>;
+}
+
+/**
+ * Makes the handler of a route that is not open to all: it knows who calls by a signature or a token, holds that
+ * against the route's `who`, and counts the call. Routes for anyone are made by `answer`, without all this.
+ */
+export function respond<Handle extends AnyHandle>(
+  route: Route<Handle>,
+  handle: NoInfer<Handle>,
+  { mysql, keys: given }: Options,
+) {
+  const signedToo = route.who.includes('signed');
+  const keys = signedToo ? (given ?? secret('upstream-keys', UpstreamKeys)) : undefined;
+  const personOf = route.who.some((one) => one !== 'signed') ? bearer() : undefined;
+  if (!keys && !personOf)
+    throw new Error(`${route.id} is open to anyone: make it with \`answer\`.`);
+
+  return answer(route, identify, handle);
+
+  async function identify(request: RawRequest): Promise<Caller> {
+    const token = /^Bearer +(\S+)$/i.exec(request.headers['authorization'] ?? '')?.[1];
+    if (personOf && token) return await admitted(await personOf(token));
+    if (!keys || request.headers['x-signalbox-signature'] === undefined)
+      throw new Refused('unauthenticated', `This needs ${needed(route.who)}.`);
+    const signature = signatureIn(request, await keys());
+    const caller = await admitted({ name: `upstream:${signature.key}`, may: ['signed'] });
+    await useNonce({ mysql }, signature);
+    return caller;
+  }
+
+  async function admitted(caller: Caller): Promise<Caller> {
+    await throttle({ mysql }, caller);
+    if (caller.may.some((one) => route.who.includes(one))) return caller;
+    throw new Refused('forbidden', `This needs ${needed(route.who)}.`);
+  }
+}
+
+function needed(who: readonly Entitlement[]): string {
+  const named = who.filter((one) => one !== 'signed');
+  const token = named.length ? [`a bearer token with the role ${named.join(' or ')}`] : [];
+  return [...(who.includes('signed') ? ['a signature'] : []), ...token].join(' or ');
+}

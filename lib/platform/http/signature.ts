@@ -1,0 +1,105 @@
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { type Kysely, sql } from 'kysely';
+import * as z from 'zod';
+import type { PlatformTables } from '../tables.ts';
+import { wallTime } from '../time.ts';
+import { Refused } from './refusal.ts';
+import type { RawRequest } from './request.ts';
+import { signatureFormats, windowSeconds } from './signature-formats.ts';
+
+/** `{"<key>": ["secret", "older secret"]}`: while a secret is rotated both are valid. */
+export const UpstreamKeys = z.record(
+  z.string().min(1).max(100),
+  z.array(z.string().min(16)).min(1).max(2),
+);
+export type UpstreamKeys = z.infer<typeof UpstreamKeys>;
+
+/** Our clock and the database's may differ by this much before a nonce is forgotten too early. */
+const skewSeconds = 60;
+const expiredAtOnceMax = 20;
+
+const Headers = z.object({
+  'x-signalbox-key': z.string().regex(signatureFormats.key),
+  'x-signalbox-timestamp': z.string().regex(signatureFormats.timestamp),
+  'x-signalbox-nonce': z.string().regex(signatureFormats.nonce),
+  'x-signalbox-signature': z.string().regex(signatureFormats.signature),
+});
+
+type Signed = Pick<RawRequest, 'method' | 'target' | 'body'>;
+
+interface Stamp {
+  /** Unix seconds. */
+  readonly timestamp: string;
+  readonly nonce: string;
+}
+
+/** The signature of `timestamp.nonce.METHOD.path?query.sha256hex(body)`. */
+function signatureOf(secret: string, { timestamp, nonce }: Stamp, request: Signed): Buffer {
+  const { method, target, body } = request;
+  const hash = createHash('sha256').update(body).digest('hex');
+  const text = [timestamp, nonce, method, target, hash].join('.');
+  return createHmac('sha256', secret).update(text).digest();
+}
+
+/** The headers that an upstream system sends with a request; `target` is the path with its query string. */
+export function signedHeaders(
+  { key, secret }: { key: string; secret: string },
+  { method, target, body = '' }: { method: string; target: string; body?: string | Buffer },
+  { timestamp, nonce }: { timestamp: number; nonce: string },
+): Record<string, string> {
+  const stamp = { timestamp: String(timestamp), nonce };
+  const signature = signatureOf(secret, stamp, { method, target, body: Buffer.from(body) });
+  return {
+    'x-signalbox-key': key,
+    'x-signalbox-timestamp': stamp.timestamp,
+    'x-signalbox-nonce': nonce,
+    'x-signalbox-signature': signature.toString('hex'),
+  };
+}
+
+/** Who signed a request, and the stamp that must not come again. */
+export interface Signature extends Stamp {
+  readonly key: string;
+}
+
+/** Checks a signature. Throws `unauthenticated`, with a text that does not say which keys there are. */
+export function signatureIn(request: RawRequest, keys: UpstreamKeys, now = Date.now()): Signature {
+  const { data } = Headers.safeParse(request.headers);
+  if (!data) throw new Refused('unauthenticated', 'The headers of the signature are not complete.');
+  const key = data['x-signalbox-key'];
+  const timestamp = data['x-signalbox-timestamp'];
+  const stamp = { timestamp, nonce: data['x-signalbox-nonce'] };
+  if (Math.abs(now / 1000 - Number(timestamp)) > windowSeconds)
+    throw new Refused('unauthenticated', 'The timestamp is not within five minutes of our clock.');
+  const given = Buffer.from(data['x-signalbox-signature'], 'hex');
+  const secrets = Object.hasOwn(keys, key) ? (keys[key] ?? []) : [];
+  const right = secrets.filter((secret) =>
+    timingSafeEqual(given, signatureOf(secret, stamp, request)),
+  );
+  if (!right.length) throw new Refused('unauthenticated', 'The signature is not right.');
+  return { key, ...stamp };
+}
+
+/**
+ * Remembers a nonce for as long as its request could be sent again. Throws `unauthenticated` the second time.
+ * Each call forgets a few that have expired.
+ */
+export async function useNonce(
+  { mysql }: { mysql: Kysely<PlatformTables> },
+  { key, nonce, timestamp }: Signature,
+): Promise<void> {
+  const kept = Number(timestamp) + windowSeconds + skewSeconds;
+  const row = { key_id: key, nonce, expires_at: wallTime(new Date(kept * 1000)) };
+  try {
+    await mysql.insertInto('signalbox.nonce').values(row).execute();
+  } catch (error) {
+    if (!(error instanceof Error && 'errno' in error && error.errno === 1062)) throw error;
+    throw new Refused('unauthenticated', 'The nonce was used before.');
+  }
+  await mysql
+    .deleteFrom('signalbox.nonce')
+    .where('expires_at', '<', sql<string>`now()`)
+    .orderBy('expires_at')
+    .limit(expiredAtOnceMax)
+    .execute();
+}

@@ -1,0 +1,267 @@
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import { cutTo } from '../cut.ts';
+import { mask, maskedValue } from '../lambda/mask.ts';
+import { takenSecondsMax } from '../messaging/due-rows.ts';
+import { inTransaction } from '../mysql/mysql.ts';
+import type { PlatformTables } from '../tables.ts';
+import { audit } from './audit.ts';
+import type { ChangeOutbox, ListOutbox } from './inputs.ts';
+
+interface Deps {
+  readonly mysql: Kysely<PlatformTables>;
+}
+
+/** What is due is sent within seconds; after this long something keeps it from being sent. */
+const lateSeconds = 60;
+/** Longer bodies are not shown. */
+const shownBytesMax = 65_536;
+const shownCharactersMax = 200;
+
+/** Groups of rows that are looked at: there are as many destinations as queues and events, under a few switches. */
+const groupsMax = 500;
+
+const late = sql`now(3) - interval ${lateSeconds} second`;
+const taken = sql`due_at > ${late} and due_at <= now(3) + interval ${takenSecondsMax} second
+  and due_at = taken_until and created_at <= ${late}`;
+
+type Kind = 'refused' | 'message' | 'invalidation';
+const fresh: readonly Kind[] = ['message', 'invalidation'];
+
+/**
+ * - `refused`: for a reason of its own; it is tried again after growing pauses
+ * - `late`: due for more than a minute, and not sent
+ * - `taken`: being sent at this moment, or its destination is unavailable
+ * - `waiting`: its time is to come, or came a moment ago
+ * - `held`: under a kill switch
+ *
+ * A state has rows of these kinds, under a switch or not.
+ */
+const states = {
+  refused: { kinds: ['refused'], held: false, where: sql`true` },
+  late: { kinds: fresh, held: false, where: sql`due_at <= ${late}` },
+  taken: { kinds: fresh, held: false, where: taken },
+  waiting: {
+    kinds: fresh,
+    held: false,
+    where: sql`due_at > ${late} and not coalesce(${taken}, false)`,
+  },
+  held: { kinds: ['refused', ...fresh], held: true, where: sql`true` },
+} as const satisfies Readonly<
+  Record<string, { kinds: readonly Kind[]; held: boolean; where: RawBuilder<unknown> }>
+>;
+type State = keyof typeof states;
+const troubled: readonly State[] = ['refused', 'late', 'taken'];
+
+interface Found {
+  readonly id: string;
+  readonly due: string;
+  readonly state: State;
+}
+
+interface Listed {
+  readonly id: string;
+  readonly destination: string;
+  readonly due: string;
+  readonly attempts: number;
+  readonly reason: string | null;
+  readonly switch: string | null;
+  readonly created: string;
+  readonly bytes: number;
+  readonly body: string | null;
+}
+
+/** Lists rows that cannot be sent or are late, with `all` every row, the earliest due first; personal data masked. */
+export async function listOutbox({ mysql }: Deps, { to, all, max }: ListOutbox) {
+  const wanted = all ? (Object.keys(states) as State[]) : troubled;
+  const found: Found[] = [];
+  let isCut = false;
+  for (const state of wanted) {
+    const groups = await groupsOf(mysql, state, to);
+    isCut ||= groups.length >= groupsMax;
+    for (const group of groups) found.push(...(await rowsIn(mysql, state, group, max + 1)));
+  }
+  const first = found
+    .toSorted((a, b) => a.due.localeCompare(b.due) || Number(a.id) - Number(b.id))
+    .slice(0, max);
+  return {
+    outcome: 'listed',
+    rows: await shownRows(mysql, first),
+    more: isCut || found.length > max,
+  };
+}
+
+/** Rows that are next to each other in the index by_kind, in the order in which they are due. */
+interface Group {
+  readonly kind: Kind;
+  readonly heldBy: string | null;
+  readonly destination: string;
+}
+
+/** The groups that have rows, of one destination or of all: each costs one step in the index, however many rows it has. */
+async function groupsOf(
+  mysql: Kysely<PlatformTables>,
+  state: State,
+  to: string | undefined,
+): Promise<readonly Group[]> {
+  const { kinds, held } = states[state];
+  const groups: Group[] = [];
+  for (const kind of kinds) {
+    const switches = held ? await steps(mysql, 'held_by', sql`kind = ${kind}`) : [null];
+    for (const heldBy of switches) {
+      const under = sql`kind = ${kind} and held_by <=> ${heldBy}`;
+      const destinations = to === undefined ? await steps(mysql, 'destination', under) : [to];
+      groups.push(...destinations.map((destination) => ({ kind, heldBy, destination })));
+    }
+  }
+  return groups.slice(0, groupsMax);
+}
+
+/** The different values of a column of by_kind after those that `where` names. */
+async function steps(
+  mysql: Kysely<PlatformTables>,
+  column: 'held_by' | 'destination',
+  where: RawBuilder<unknown>,
+): Promise<readonly string[]> {
+  const values: string[] = [];
+  while (values.length < groupsMax) {
+    const { rows } = await sql<{ value: string }>`
+      select ${sql.ref(column)} value from signalbox.outbox force index (by_kind)
+      where ${where} and ${sql.ref(column)} > ${values.at(-1) ?? ''}
+      order by ${sql.ref(column)} limit 1`.execute(mysql);
+    const [first] = rows;
+    if (!first) break;
+    values.push(first.value);
+  }
+  return values;
+}
+
+async function rowsIn(
+  mysql: Kysely<PlatformTables>,
+  state: State,
+  { kind, heldBy, destination }: Group,
+  limit: number,
+): Promise<readonly Found[]> {
+  const { rows } = await sql<Omit<Found, 'state'>>`
+    select id, due_at due from signalbox.outbox force index (by_kind)
+    where kind = ${kind} and held_by <=> ${heldBy} and destination = ${destination}
+      and ${states[state].where}
+    order by due_at limit ${limit}`.execute(mysql);
+  return rows.map((row) => ({ ...row, state }));
+}
+
+/** Without those that were sent or dropped since they were found. */
+async function shownRows(mysql: Kysely<PlatformTables>, found: readonly Found[]) {
+  if (!found.length) return [];
+  const { rows } = await sql<Listed>`
+    select id, destination, due_at due, attempts, reason, held_by \`switch\`, created_at created,
+      octet_length(body) bytes, if(octet_length(body) <= ${shownBytesMax}, body, null) body
+    from signalbox.outbox where id in (${sql.join(found.map(({ id }) => id))})`.execute(mysql);
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return found.flatMap(({ id, state }) => {
+    const row = byId.get(id);
+    return row ? [shown(row, state)] : [];
+  });
+}
+
+function shown({ body, bytes, reason, attempts, ...row }: Listed, state: State) {
+  return {
+    ...row,
+    state,
+    attempts: Number(attempts),
+    reason: reason === null ? null : mask(reason),
+    body: body === null ? `${bytes} bytes` : cutTo(masked(body), shownCharactersMax),
+  };
+}
+
+function masked(body: string): string {
+  try {
+    return JSON.stringify(JSON.parse(body), maskedValue);
+  } catch {
+    return mask(body); // It may be refused because it is no JSON.
+  }
+}
+
+/** A row that may be under way: it was taken, or refused after it was taken, and is due again within half a minute. */
+const mayBeSent = sql<
+  number | string
+>`coalesce(due_at = taken_until and due_at > now(3) and due_at <= now(3) + interval ${takenSecondsMax} second, false)`;
+
+/** What is not due within half a minute: the rest is being sent, or is sent without a person. */
+const notSoon = sql`due_at > now(3) + interval ${takenSecondsMax} second`;
+
+/**
+ * Makes rows due now, in a new version, or deletes them, and notes in the same transaction who did it and why: one row,
+ * or those of a destination that were refused. A row under a kill switch is not made due: the switch decides; nor is one
+ * that is due within half a minute, because a new version of a row that is being sent is sent twice. What was under way
+ * when it was deleted may be sent all the same: `mayBeSent` counts such rows.
+ */
+export async function changeOutbox({ mysql }: Deps, input: ChangeOutbox) {
+  return await inTransaction(mysql, async (trx) => {
+    const chosen = await lockRows(trx, input);
+    const [row] = chosen;
+    if (input.id !== undefined && !row) return { outcome: 'no such row', rows: 0 };
+    if (input.do === 'retry' && input.id !== undefined && row?.held_by)
+      return { outcome: 'held', rows: 0, switch: row.held_by };
+    if (input.do === 'retry' && input.id !== undefined && !Number(row?.not_soon))
+      return { outcome: 'due already', rows: 0 };
+    const ids = chosen.map(({ id }) => id);
+    const sent = chosen.filter((row) => Number(row.may_be_sent)).length;
+    const underWay = input.do === 'drop' && sent ? { mayBeSent: sent } : {};
+    if (!input.dryRun && ids.length) await change(trx, input, ids, underWay);
+    const more = input.to !== undefined && (await hasMore(trx, input, ids));
+    const outcome = { retry: 'due now', drop: 'dropped' }[input.do];
+    return {
+      outcome: input.dryRun ? 'dry run' : outcome,
+      rows: ids.length,
+      ...underWay,
+      more,
+    };
+  });
+}
+
+const refusedTo = ({ do: verb, to }: ChangeOutbox) =>
+  sql`kind = 'refused' and held_by is null and destination = ${to}
+    and ${verb === 'retry' ? notSoon : sql`true`}`;
+
+async function lockRows(trx: Transaction<PlatformTables>, input: ChangeOutbox) {
+  const { id, max } = input;
+  const { rows } = await sql<{
+    id: string;
+    held_by: string | null;
+    not_soon: number | string;
+    may_be_sent: number | string;
+  }>`
+    select id, held_by, ${notSoon} not_soon, ${mayBeSent} may_be_sent from signalbox.outbox
+    where ${id === undefined ? refusedTo(input) : sql`id = ${id}`}
+    order by due_at limit ${max} for update`.execute(trx);
+  return rows;
+}
+
+async function change(
+  trx: Transaction<PlatformTables>,
+  { do: verb, to, by, why }: ChangeOutbox,
+  ids: readonly string[],
+  underWay: Readonly<Record<string, number>>,
+): Promise<void> {
+  if (verb === 'drop') await trx.deleteFrom('signalbox.outbox').where('id', 'in', ids).execute();
+  else
+    await trx
+      .updateTable('signalbox.outbox')
+      .set({ due_at: sql<string>`now(3)`, taken_until: null, version: sql<number>`version + 1` })
+      .where('id', 'in', ids)
+      .execute();
+  const detail = { ...(to !== undefined && { to }), rows: ids.length, ...underWay, ids };
+  await audit(trx, { who: by, what: `outbox/${verb}`, why, detail });
+}
+
+/** Whether more rows would be chosen than those that were. */
+async function hasMore(
+  trx: Transaction<PlatformTables>,
+  input: ChangeOutbox,
+  ids: readonly string[],
+): Promise<boolean> {
+  const others = ids.length ? sql`and id not in (${sql.join(ids)})` : sql``;
+  const { rows } = await sql`
+    select 1 from signalbox.outbox where ${refusedTo(input)} ${others} limit 1`.execute(trx);
+  return rows.length > 0;
+}

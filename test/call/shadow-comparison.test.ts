@@ -1,0 +1,149 @@
+import { beforeEach, expect, test } from 'vitest';
+import { chargeCall } from '../../lib/call/charging/charge-call.ts';
+import { filterCall } from '../../lib/call/filtering/filter-call.ts';
+import { callsToCharge, FinishedCall } from '../../lib/call/queues.ts';
+import { CallSettings } from '../../lib/call/settings.ts';
+import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import type { CallTables } from '../../lib/call/tables.ts';
+import { settings } from '../../lib/platform/lambda/config.ts';
+import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { mysql } from '../../lib/platform/mysql/mysql.ts';
+import { chargeRows, decidedCall, ledger, resetCalls } from '../support/calls.ts';
+import { rowsOf, run } from '../support/databases.ts';
+import { take, testQueue } from '../support/queues.ts';
+
+const valid = await testQueue(callsToCharge);
+const document = settings('call', CallSettings);
+const deps = {
+  mysql: mysql<CallTables>('mysql'),
+  settings: async () => ({ ...(await document()), shadow: true }),
+  deliver: deliverBy(queues(callsToCharge)),
+  stopped: async () => undefined,
+  payments: undefined as never,
+  now: () => new Date('2026-11-20T10:00:00+08:00'),
+};
+
+let calls = 0;
+const call = (changed: Record<string, unknown> = {}) => {
+  calls += 1;
+  return FinishedCall.parse({
+    ...{ call_id: `s${calls}`, routing_key: 'postcallinfo_dyz' },
+    ...{ caller: '13812345678', callee: '4008208820', user_id: 42 },
+    ...{ status: 1, started_at: '2026-11-20 10:00:00', duration: 61, ...changed },
+  });
+};
+const old = (call_id: string, rule: number | null) =>
+  run(
+    `insert into user_prop_db.sublessor_call_log_201409
+      (call_id, user_id, caller, callee, status, started_at, duration, filter_rule, caller_digits)
+     values (?, 42, '13812345678', '4008208820', 1, now(), 61, ?, '13812345678')`,
+    [call_id, rule],
+  );
+const settle = () => settleCharges(deps, { remaining: () => 200_000 });
+const pass = (minutes: number) =>
+  run('update user_prop_db.call_shadow_log set created_at = created_at - interval ? minute', [
+    minutes,
+  ]);
+
+beforeEach(async () => {
+  await resetCalls();
+  await take(valid);
+});
+
+test('in shadow mode calls are decided by each other, apart from the old system’s rows, and nobody pays', async () => {
+  await old('their own', null);
+  expect(await filterCall(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 1 });
+  expect(await filterCall(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 4 });
+  expect(await take(valid)).toEqual([]);
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 1 hour',
+  );
+  await settle();
+  expect(
+    await rowsOf('select call_id, filter_rule from user_prop_db.sublessor_call_log_201409'),
+  ).toEqual([{ call_id: 'their own', filter_rule: null }]);
+});
+
+test('a charge that was under way waits while the mode is on', async () => {
+  const one = await decidedCall();
+  await expect(chargeCall(deps, one)).rejects.toMatchObject({ name: 'Postponed' });
+  expect(await chargeRows()).toEqual([]);
+  expect((await ledger()).trades).toEqual([]);
+});
+
+test('what was decided is compared with the old system’s rows: valid or not, or never seen there', async () => {
+  const ones = [call(), call({ status: 0 }), call({ user_id: 43 }), call({ user_id: 44 })];
+  for (const one of ones) await filterCall(deps, one);
+  const [first, second, third] = ones.map(({ call_id }) => call_id);
+  await old(String(first), 1);
+  await old(String(second), 7);
+  await old(String(third), 3);
+  expect(await settle()).toMatchObject({ agree: 0, differ: 0, missing: 0 });
+  await pass(11);
+  expect(await settle()).toMatchObject({
+    outcome: 'shadow differs',
+    agree: 2,
+    differ: 1,
+    missing: 0,
+  });
+  await pass(60);
+  expect(await settle()).toMatchObject({ outcome: 'shadow differs', agree: 0, missing: 1 });
+  expect(await settle()).toMatchObject({ outcome: 'shadow agrees', agree: 0, differ: 0 });
+  expect(
+    (await rowsOf('select compared from user_prop_db.call_shadow_log order by id')).map(
+      ({ compared }) => compared,
+    ),
+  ).toEqual(['agrees', 'agrees', 'differs', 'missing']);
+});
+
+test('a call that only the old system has is named until it is found here', async () => {
+  const one = call();
+  await old(one.call_id, 1);
+  await old('undecided there', null);
+  await old('long ago', 1);
+  await old('just now', 1);
+  await run(`update user_prop_db.sublessor_call_log_201409 set created_at = now(3) - interval
+    if(call_id = 'long ago', 3 * 24 * 60, if(call_id = 'just now', 30, 61)) minute`);
+  expect(await settle()).toMatchObject({
+    ...{ outcome: 'shadow differs', agree: 0, differ: 0, missing: 0, unseen: 2 },
+    first: [one.call_id, 'undecided there'],
+  });
+  await filterCall(deps, one);
+  expect(await settle()).toMatchObject({ outcome: 'shadow differs', unseen: 1 });
+  await filterCall(deps, { ...one, call_id: 'undecided there' });
+  expect(await settle()).toMatchObject({ outcome: 'shadow agrees', unseen: 0 });
+});
+
+test.each([
+  ['shadow', 'real', [true, false], 'call_shadow_log', 'shadowed'],
+  ['real', 'shadow', [false, true], 'sublessor_call_log_201409', 'valid'],
+])(
+  'a call is written and decided in one mode when it changes from %s to %s meanwhile',
+  async (_, __, modes, log, outcome) => {
+    const readings = [...modes];
+    const changing = {
+      ...deps,
+      settings: async () => ({ ...(await document()), shadow: readings.shift() ?? false }),
+    };
+    expect(await filterCall(changing, call())).toMatchObject({ outcome });
+    const rows = await rowsOf(`select filter_rule from user_prop_db.${log}`);
+    expect(rows).toEqual([{ filter_rule: 1 }]);
+    expect(await take(valid)).toHaveLength(outcome === 'valid' ? 1 : 0);
+  },
+);
+
+test('an undecided call is decided in the log in which it was found when the mode changes meanwhile', async () => {
+  await old('their own', null);
+  await run(
+    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 1 hour',
+  );
+  const readings = [false];
+  const changing = {
+    ...deps,
+    settings: async () => ({ ...(await document()), shadow: readings.shift() ?? true }),
+  };
+  await settleCharges(changing, { remaining: () => 200_000 });
+  expect(
+    await rowsOf('select call_id, filter_rule from user_prop_db.sublessor_call_log_201409'),
+  ).toEqual([{ call_id: 'their own', filter_rule: 1 }]);
+});

@@ -7,7 +7,7 @@ import type { PlatformTables } from '../tables.ts';
 import { countRefused, dueDestinations, type Kind, takeDue } from './due-rows.ts';
 import { releaseLifted } from './held-rows.ts';
 import type { Deliver } from './outbox.ts';
-import { sendTaken } from './send-taken.ts';
+import { sendTaken } from './send-leased.ts';
 
 const lookEveryMs = 2_000;
 export const leaseSeconds = 10;

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import ZongJi from '@vlasky/zongji';
-import { isAt } from '../lib/order/binlog/binlog-position.ts';
+import { isAtOrAfter } from '../lib/order/binlog/binlog-position.ts';
 import type { Checkpoint } from '../lib/order/checkpoints.ts';
 import { orderTable } from '../lib/order/decoding/indirect-writes.ts';
 import { openBinlog } from '../lib/order/decoding/stream.ts';
-import { readingFrom } from '../lib/order/decoding/transactions.ts';
+import { transactionAssembler } from '../lib/order/decoding/transactions.ts';
 import { connect, startMysql } from '../local/mysql.ts';
 import { freePort } from '../local/ports.ts';
 import { Processes } from '../local/processes.ts';
@@ -150,11 +150,11 @@ const ours =
     const began = performance.now();
     const credentials = { ...server, username: user, password, ssl: false };
     const stream = openBinlog(credentials, 778, checkpoint, 'position');
-    const reading = readingFrom(checkpoint);
+    const reading = transactionAssembler(checkpoint);
     let seen = 0;
-    while (!isAt(reading.place(), to)) {
+    while (!isAtOrAfter(reading.place(), to)) {
       for (const event of await stream.take(1_000))
-        if (!isAt(reading.place(), to)) reading.take(event);
+        if (!isAtOrAfter(reading.place(), to)) reading.take(event);
       for (const { before, after } of reading.whole()?.changes ?? [])
         seen += (before ? 1 : 0) + (after ? 1 : 0);
     }

@@ -132,7 +132,7 @@ async function charged(server: Server, url: string, atOnce: number): Promise<(st
       async () => paymentAccount,
     ),
     deliver: async () => [],
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
     now: () => new Date(),
   };
   const one = async () => {

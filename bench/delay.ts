@@ -31,7 +31,7 @@ export async function benchDelay(server: Server): Promise<string> {
   const deps = {
     ...{ mysql: own, settings, pause, rowsPerWriteMax },
     binlog: binlogOf({ order, credentials, settings }),
-    off: async () => undefined,
+    firstSwitchOff: async () => undefined,
     deliver: async () => [],
   };
   const admin = await connect(server);

@@ -99,7 +99,7 @@ function oursOn(server: Server): Apply {
     upstream: kysely('upstream') as never,
     deliver: async (rows: readonly unknown[]) => [...rows] as never,
     weishop: () => Promise.reject(new Error('nobody asks')),
-    off: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   return async (ids) => {
     const { present } = await applyEvent(deps, { ids, flag: 2, source: sources.base });

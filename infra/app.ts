@@ -3,13 +3,13 @@ import { backing } from './backing.ts';
 import { broker } from './broker.ts';
 import { call } from './call.ts';
 import { dashboard } from './constructs/dashboards.ts';
-import { Site } from './constructs/synthesis.ts';
+import { Synthesis } from './constructs/synthesis.ts';
 import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 
 /** The whole product. Stage `local` and `cloud` are made from the same pages. `bundles`: see `Site`. */
 export function signalbox(app: App, bundles?: string): App {
-  const site = new Site(app, bundles);
+  const site = new Synthesis(app, bundles);
   const base = backing(app, site);
   const first = platform(app, site, base);
   const domains = [broker, call, order].map((domain) => domain(app, site, base));

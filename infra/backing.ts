@@ -9,10 +9,10 @@ import { search } from './backing/search.ts';
 import { settings } from './backing/settings.ts';
 import { busName } from './constructs/names.ts';
 import { secretId } from './constructs/secrets.ts';
-import type { Backing, Site } from './constructs/synthesis.ts';
+import type { Backing, Synthesis } from './constructs/synthesis.ts';
 
 /** What lies under the domains. On one machine local/ runs the servers, and only the rest is made. */
-export function backing(app: App, site: Site): Backing {
+export function backing(app: App, site: Synthesis): Backing {
   const { context } = site;
   const stack = new Stack(app, 'backing', {
     stackName: 'signalbox-backing',

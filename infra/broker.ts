@@ -1,11 +1,11 @@
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { brokerEvents } from '../lib/broker/queues.ts';
-import { acceptEvent, readProfile } from '../lib/broker/routes.ts';
+import { acceptEventRoute, readProfileRoute } from '../lib/broker/routes.ts';
 import { byHand, drain, every, everyAndByHand, everyOf } from './constructs/functions.ts';
 import { bus, mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
-import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
+import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
 /** Two runs of the canary: of each period there is something to look at. */
 const tenMinutes = { threshold: 600, period: Duration.minutes(10) };
@@ -13,7 +13,7 @@ const producing = [mysql('mysql'), mysql('mysql-upstream'), settings('broker')];
 const nightly = Schedule.cron({ minute: '0/15', hour: '18-21' });
 
 /** Profile changes reach the user-facing site. */
-export function broker(app: App, site: Site, backing: Backing): Domain {
+export function broker(app: App, site: Synthesis, backing: Backing): Domain {
   const stack = new Domain(app, 'broker', site, backing);
 
   every(stack, 'broker/publish-base-changes', {
@@ -61,7 +61,7 @@ export function broker(app: App, site: Site, backing: Backing): Domain {
       timeout: Duration.minutes(14),
       harm: `The ${what} on the site cannot be made equal to upstream by hand.`,
     });
-  route(stack, acceptEvent, {
+  route(stack, acceptEventRoute, {
     atOnce: 10,
     sends: [brokerEvents],
     timeout: Duration.seconds(10),
@@ -75,7 +75,7 @@ export function broker(app: App, site: Site, backing: Backing): Domain {
     timeout: Duration.seconds(20),
     harm: 'The site shows old profiles of brokers.',
   });
-  route(stack, readProfile, {
+  route(stack, readProfileRoute, {
     atOnce: 20,
     uses: [mysql('mysql'), redis],
     timeout: Duration.seconds(5),

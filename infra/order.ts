@@ -4,10 +4,10 @@ import { pushesToSend } from '../lib/order/queues.ts';
 import { watchMeasures, watchOutcome } from './constructs/alarms.ts';
 import { byHand, drain, every } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
-import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
+import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
 /** Patients and nurses hear of changes of their orders. */
-export function order(app: App, site: Site, backing: Backing): Domain {
+export function order(app: App, site: Synthesis, backing: Backing): Domain {
   const stack = new Domain(app, 'order', site, backing);
 
   every(stack, 'order/tail-binlog', {

@@ -3,16 +3,16 @@ import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
-import { serveDocs, serveOpenapi } from '../lib/platform/http/routes.ts';
+import { serveDocsRoute, serveOpenapiRoute } from '../lib/platform/http/routes.ts';
 import { binlogHoursVariable } from '../lib/platform/names.ts';
 import { watchMeasures } from './constructs/alarms.ts';
 import { atDeploy, byHand, every } from './constructs/functions.ts';
 import { allQueues, bus, mysql, redis, settings, value } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
-import { type Backing, Domain, type Site } from './constructs/synthesis.ts';
+import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
 /** What all domains rely on; deployed before them. */
-export function platform(app: App, site: Site, backing: Backing): Domain {
+export function platform(app: App, site: Synthesis, backing: Backing): Domain {
   const stack = new Domain(app, 'platform', site, backing);
 
   atDeploy(stack, 'platform/migrate', {
@@ -24,12 +24,12 @@ export function platform(app: App, site: Site, backing: Backing): Domain {
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
   });
-  route(stack, serveOpenapi, {
+  route(stack, serveOpenapiRoute, {
     atOnce: 5,
     timeout: Duration.seconds(5),
     harm: 'Callers cannot read what the API offers.',
   });
-  route(stack, serveDocs, {
+  route(stack, serveDocsRoute, {
     atOnce: 5,
     timeout: Duration.seconds(5),
     harm: 'People cannot read what the API offers.',

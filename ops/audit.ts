@@ -3,7 +3,7 @@ import { table } from '../local/progress.ts';
 import type { Command } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 const id = 'platform/list-audit';
 
@@ -31,7 +31,7 @@ export const audit: Command = {
   --before N             the next page, as the one before says`,
   takes: ['since', 'until', 'by', 'what', 'about', 'max', 'before'],
   run: async ({ words, since, until, by, what, about, max, before }, { target, print }) => {
-    if (words.length) throw new Mistake('audit takes options only: --by, --what, --about.');
+    if (words.length) throw new UsageError('audit takes options only: --by, --what, --about.');
     const given = { since, until, by, what, about, max, before };
     const input = Object.fromEntries(
       Object.entries(given).filter(([, value]) => value !== undefined),

@@ -1,13 +1,19 @@
 import { audit } from './audit.ts';
-import { type Command, type Here, leadingOptions, read, type Said } from './command.ts';
+import {
+  type Command,
+  type CommandContext,
+  leadingOptions,
+  type ParsedArgs,
+  read,
+} from './command.ts';
 import { dead } from './dead.ts';
 import { run, state, switches } from './functions.ts';
 import { outbox } from './outbox.ts';
 import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 /** What a process gives to the CLI; tests give their own and call the CLI without a process. */
-export interface CliDeps extends TargetDeps, Omit<Here, 'target' | 'signal'> {
+export interface CliDeps extends TargetDeps, Omit<CommandContext, 'target' | 'signal'> {
   /** Called once, when the command starts: until then a signal ends the process at once. */
   readonly endSignal: () => AbortSignal;
 }
@@ -51,7 +57,7 @@ export async function runCli(args: readonly string[], deps: CliDeps): Promise<St
     return 0;
   } catch (error) {
     deps.printError(error instanceof Error ? error.message : String(error));
-    if (!(error instanceof Mistake)) return 1;
+    if (!(error instanceof UsageError)) return 1;
     deps.printError('`npm run ops -- --help` shows what there is.');
     return 2;
   }
@@ -83,7 +89,7 @@ export function commandOf(
   if (name === undefined) return { help: help() };
   if (name === 'help') return args.length ? commandOf([...args, '--help']) : { help: help() };
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!found) throw new Mistake(`There is no command ${name}.`);
+  if (!found) throw new UsageError(`There is no command ${name}.`);
   return isCommand(found)
     ? { command: found, args: [...options, ...args] }
     : verbOf(name, found, [...options, ...args]);
@@ -97,10 +103,12 @@ function verbOf(name: string, verbs: Readonly<Record<string, Command>>, words: r
   if (verb === undefined) return { help: helpFor(verbs) };
   const command = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
   if (command) return { command, args: [...options, ...args] };
-  throw new Mistake(`There is no command ${name} ${verb}, only ${Object.keys(verbs).join(', ')}.`);
+  throw new UsageError(
+    `There is no command ${name} ${verb}, only ${Object.keys(verbs).join(', ')}.`,
+  );
 }
 
-async function targetOf({ cloud, local }: Said, deps: TargetDeps): Promise<Target> {
-  if (cloud && local !== undefined) throw new Mistake('Either --cloud or --local.');
+async function targetOf({ cloud, local }: ParsedArgs, deps: TargetDeps): Promise<Target> {
+  if (cloud && local !== undefined) throw new UsageError('Either --cloud or --local.');
   return cloud ? await cloudTarget(deps) : await localTarget(deps, local);
 }

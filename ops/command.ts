@@ -1,6 +1,6 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Target } from './target.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 const known = {
   cloud: { type: 'boolean', default: false },
@@ -27,7 +27,7 @@ type Option = keyof typeof known;
 const always: readonly Option[] = ['cloud', 'local', 'help'];
 
 /** What was said after a command's name; what was not said is undefined or false. */
-export interface Said {
+export interface ParsedArgs {
   readonly words: readonly string[];
   readonly cloud: boolean;
   readonly local: string | undefined;
@@ -56,11 +56,11 @@ export interface Command {
   readonly takes: readonly Option[];
   /** What `--help` adds for the words that were said. Throws `Mistake` for words that name nothing. */
   readonly explain?: (words: readonly string[]) => string;
-  readonly run: (said: Said, here: Here) => Promise<void>;
+  readonly run: (said: ParsedArgs, here: CommandContext) => Promise<void>;
 }
 
 /** What a command works with. */
-export interface Here {
+export interface CommandContext {
   readonly target: Target;
   readonly print: (text: string) => void;
   /** For progress and warnings, which are no part of the answer. */
@@ -87,7 +87,7 @@ export function leadingOptions(args: readonly string[]): {
   for (let arg = args[at]; arg?.startsWith('-'); arg = args[at]) {
     const name = always.find((one) => namesOption(arg, one));
     if (!name)
-      throw new Mistake(
+      throw new UsageError(
         `${arg} is no option before a command: --cloud, --local DIR and --help are.`,
       );
     at += known[name].type === 'string' && !arg.includes('=') ? 2 : 1;
@@ -105,7 +105,7 @@ function namesOption(arg: string, name: Option): boolean {
 }
 
 /** Reads a command's words and options. Throws `Mistake` for an option that it does not take. */
-export function read(args: readonly string[], takes: readonly Option[]): Said {
+export function read(args: readonly string[], takes: readonly Option[]): ParsedArgs {
   const { values, positionals } = parsed(args, [...always, ...takes]);
   const text = (name: Option) => {
     const value = values[name];
@@ -141,23 +141,23 @@ function parsed(args: readonly string[], names: readonly Option[]) {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    throw new Mistake(error instanceof Error ? error.message : String(error));
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
 function countOf(name: Option, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
-  throw new Mistake(`--${name} ${text}: expected a positive number.`);
+  throw new UsageError(`--${name} ${text}: expected a positive number.`);
 }
 
 /** Says on what a command acts that changes something: it calls this before its first change. */
-export const sayTarget = ({ target, printError }: Here): void =>
+export const sayTarget = ({ target, printError }: CommandContext): void =>
   printError(`This acts on ${target.place}.`);
 
 /** The one word after the command. */
-export function oneWord({ words }: Said, what: string): string {
+export function oneWord({ words }: ParsedArgs, what: string): string {
   const [word, ...others] = words;
   if (word && !others.length) return word;
-  throw new Mistake(word ? `One ${what} at a time: ${words.join(' ')}` : `Which ${what}?`);
+  throw new UsageError(word ? `One ${what} at a time: ${words.join(' ')}` : `Which ${what}?`);
 }

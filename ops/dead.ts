@@ -1,7 +1,13 @@
 import { mask, maskedValue } from '../lib/platform/lambda/mask.ts';
 import { table } from '../local/progress.ts';
 import { checkAction, type Move, type Moved, move } from './action.ts';
-import { type Command, type Here, oneWord, type Said, sayTarget } from './command.ts';
+import {
+  type Command,
+  type CommandContext,
+  oneWord,
+  type ParsedArgs,
+  sayTarget,
+} from './command.ts';
 import { type Letter, sizeOf } from './dead-letters.ts';
 import { heldText } from './holders.ts';
 import {
@@ -15,7 +21,7 @@ import {
 } from './look-through.ts';
 import { type Drained, queueOf } from './target.ts';
 import { timeOf } from './times.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 /** Letters that `peek` shows unless --max says otherwise. */
 const shownMax = 10;
@@ -29,7 +35,7 @@ const list: Command = {
   How many letters lie on which dead-letter queue, and why; reasons are counted over at most ${countedMax} of each.`,
   takes: ['max'],
   run: async ({ words, max = countedMax }, here) => {
-    if (words.length) throw new Mistake('dead list shows all queues.');
+    if (words.length) throw new UsageError('dead list shows all queues.');
     const { target, print } = here;
     const rows: (string | number)[][] = [];
     const inFlightOf: string[] = [];
@@ -78,9 +84,9 @@ const matches = ({ reason }: Letter, wanted: string | undefined): boolean =>
 const lookHelp = `  --look N       looks at N letters at most that it leaves, ${inWords(lookMax)} without it; and for ${lookSeconds} s
   --wait         waits until no other command has letters of the queue in flight`;
 
-function lookOf({ look = lookMax }: Said): number {
+function lookOf({ look = lookMax }: ParsedArgs): number {
   if (look <= lookLimit) return look;
-  throw new Mistake(`--look ${look}: ${lookLimit} at most, for SQS hides only so many.`);
+  throw new UsageError(`--look ${look}: ${lookLimit} at most, for SQS hides only so many.`);
 }
 
 const endedEarly = 'Ended before all letters were looked at.';
@@ -168,12 +174,12 @@ ${choice}`,
 async function moveAll(
   what: Move['what'],
   queues: readonly Drained[],
-  said: Said,
-  here: Here,
+  said: ParsedArgs,
+  here: CommandContext,
 ): Promise<void> {
   const { reason, max, dryRun, why, by, wait } = said;
   const { target, print, signal } = here;
-  if (!dryRun && !why) throw new Mistake(`dead ${what} needs --why, for the audit trail.`);
+  if (!dryRun && !why) throw new UsageError(`dead ${what} needs --why, for the audit trail.`);
   if (!dryRun) checkAction({ what, why, by });
   const wish = { what, reason, max, dryRun, look: lookOf(said), why, by };
   const wants = (letter: Letter) => matches(letter, reason);

@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { table } from '../local/progress.ts';
-import { type Command, type Here, oneWord, sayTarget } from './command.ts';
+import { type Command, type CommandContext, oneWord, sayTarget } from './command.ts';
 import { sizeOf } from './dead-letters.ts';
 import { tablesOf } from './format-answer.ts';
 import { checkInput, checkOptions, explainInput } from './inputs.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
 import { permissions } from './permissions.ts';
 import { agesOf } from './queue-ages.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 /** Invocations of one `run`; at 15 minutes each that is more than a week. */
 const invocationsMax = 1000;
@@ -35,7 +35,7 @@ function inputOf(typedIn: string, said = '{}'): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Mistake(`--input is not JSON: ${error instanceof Error ? error.message : error}`);
+    throw new UsageError(`--input is not JSON: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -43,14 +43,14 @@ function contentOf(typedIn: string, file: string): string {
   try {
     return readFileSync(resolve(typedIn, file), 'utf8');
   } catch {
-    throw new Mistake(`--input @${file}: there is no such file.`);
+    throw new UsageError(`--input @${file}: there is no such file.`);
   }
 }
 
 async function untilDone(
   id: string,
   first: unknown,
-  { target, print, signal }: Here,
+  { target, print, signal }: CommandContext,
 ): Promise<void> {
   let input = first;
   const goOn = () => `npm run ops -- run ${id} --input '${JSON.stringify(input)}'${target.option}`;
@@ -77,15 +77,17 @@ const set = (state: 'off' | 'on', meaning: string): Command => ({
     const { target, print } = here;
     const name = oneWord(said, 'switch');
     const { why, by = userInfo().username } = said;
-    if (!why) throw new Mistake(`switch ${state} needs --why, for the audit trail.`);
+    if (!why) throw new UsageError(`switch ${state} needs --why, for the audit trail.`);
     const input = { name, state, by, why };
     checkOptions('platform/set-switch', input, { name: '<name>' });
     sayTarget(here);
     const answer = await invoke(target, 'platform/set-switch', input);
     if (answer.outcome === 'no such switch')
-      throw new Mistake(`There is no switch ${name}: \`switch list --all\` shows those there are.`);
+      throw new UsageError(
+        `There is no switch ${name}: \`switch list --all\` shows those there are.`,
+      );
     if (answer.outcome === 'never set')
-      throw new Mistake(`${name} was never off: \`switch list\` shows those that were.`);
+      throw new UsageError(`${name} was never off: \`switch list\` shows those that were.`);
     print(tablesOf(name, answer));
   },
 });
@@ -96,7 +98,7 @@ const list: Command = {
   such as order/scenario-<n>, n is a number that its text names.`,
   takes: ['all'],
   run: async ({ words, all }, { target, print }) => {
-    if (words.length) throw new Mistake('switch list shows all switches.');
+    if (words.length) throw new UsageError('switch list shows all switches.');
     const input = all ? { allSwitches: true } : {};
     const { switches } = await invoke(target, 'platform/report-state', input);
     print(tablesOf('switches', { switches }).split('\n').slice(3).join('\n'));
@@ -114,7 +116,7 @@ export const state: Command = {
   How far behind everything is: scans, outbox, claims, switches, and how full each queue is.`,
   takes: [],
   run: async ({ words }, { target, print, now }) => {
-    if (words.length) throw new Mistake('state shows everything.');
+    if (words.length) throw new UsageError('state shows everything.');
     const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
     print(tablesOf('state', facts));
     const nameOf = (url: string) => url.slice(url.lastIndexOf('/') + 1);

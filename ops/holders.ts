@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { mask } from '../lib/platform/lambda/mask.ts';
-import type { Here } from './command.ts';
+import type { CommandContext } from './command.ts';
 import { invoke } from './invoke.ts';
 import { holdSeconds, inWords } from './look-through.ts';
 import type { Drained } from './target.ts';
@@ -25,7 +25,11 @@ const Detail = z.object({ id: z.string(), phase: z.enum(['begun', 'ended']) });
 const lookBackMs = 3_600_000;
 
 /** Says that letters of a queue are in flight for another command: whose, until when, and what to do. */
-export async function heldText(here: Here, queue: Drained, held: number): Promise<string> {
+export async function heldText(
+  here: CommandContext,
+  queue: Drained,
+  held: number,
+): Promise<string> {
   const until = timeOf(new Date(here.now() + holdSeconds * 1000));
   return [
     `${inWords(held)} letters of ${queue.id} are in flight: another command holds them, or was killed while it held them.`,
@@ -39,7 +43,7 @@ export async function heldText(here: Here, queue: Drained, held: number): Promis
  * The audit trail knows who redrives or drops. A command that has not ended is not named when the same command of the
  * same person has ended on that queue since: it was killed, and what it held is visible.
  */
-async function holderOf(here: Here, queue: Drained): Promise<string> {
+async function holderOf(here: CommandContext, queue: Drained): Promise<string> {
   const entries = await entriesOf(here, queue).catch((error) =>
     error instanceof Error ? error : new Error(String(error)),
   );
@@ -57,7 +61,7 @@ async function holderOf(here: Here, queue: Drained): Promise<string> {
 }
 
 /** The newest first. */
-async function entriesOf({ target, now }: Here, { id }: Drained) {
+async function entriesOf({ target, now }: CommandContext, { id }: Drained) {
   const since = timeOf(new Date(now() - lookBackMs));
   const asked = { what: 'dead/', about: `"id": "${id}"`, since, max: 100 };
   return Entries.parse(await invoke(target, 'platform/list-audit', asked)).entries;

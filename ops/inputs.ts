@@ -3,7 +3,7 @@ import { brokerInputs } from '../lib/broker/inputs.ts';
 import { callInputs } from '../lib/call/inputs.ts';
 import { orderInputs } from '../lib/order/inputs.ts';
 import { platformInputs } from '../lib/platform/operations/inputs.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 /** What the functions that a person starts take, by their ids; as it is in this copy of the code. */
 export const inputs: Readonly<Record<string, z.ZodType>> = {
@@ -19,7 +19,7 @@ const schemaOf = (id: string) => (Object.hasOwn(inputs, id) ? inputs[id] : undef
 export function checkInput(id: string, input: unknown): void {
   const result = schemaOf(id)?.safeParse(input);
   if (!result || result.success) return;
-  throw new Mistake(
+  throw new UsageError(
     [
       `${id} does not take that input, and was not started:`,
       ...linesOf(result.error),
@@ -36,7 +36,7 @@ export function checkOptions(
 ): void {
   const result = schemaOf(id)?.safeParse(input);
   if (!result || result.success) return;
-  throw new Mistake(linesOf(result.error, (field) => words[field] ?? `--${field}`).join('\n'));
+  throw new UsageError(linesOf(result.error, (field) => words[field] ?? `--${field}`).join('\n'));
 }
 
 const linesOf = (
@@ -62,7 +62,7 @@ interface Field {
 export function explainInput(id: string): string {
   const schema = schemaOf(id);
   if (!schema)
-    throw new Mistake(
+    throw new UsageError(
       `There is no function ${id} that a person starts. There are: ${Object.keys(inputs).join(', ')}.`,
     );
   const { properties = {}, required = [] } = z.toJSONSchema(schema, {

@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { startedByHand, startedTag } from '../lib/platform/names.ts';
 import { permissions } from './permissions.ts';
 import type { Target } from './target.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 const Answer = z.looseObject({ outcome: z.string(), resume: z.unknown().optional() });
 export type Answer = z.infer<typeof Answer>;
@@ -55,13 +55,15 @@ export async function checkStartedByHand(target: Target, id: string): Promise<vo
       `Whether ${id} is started by hand is not known, because Lambda shows no tags of it (it needs ${actions.join(', ')} on ${resource})${said}`,
     );
   }
-  throw new Mistake(`${id} is not started by hand: a queue, a schedule or a deploy starts it.`);
+  throw new UsageError(`${id} is not started by hand: a queue, a schedule or a deploy starts it.`);
 }
 
 function nameOf({ functions }: Target, id: string): string {
   const name = functions.get(id);
   if (name) return name;
-  throw new Mistake(`There is no function ${id}. There are: ${[...functions.keys()].join(', ')}.`);
+  throw new UsageError(
+    `There is no function ${id}. There are: ${[...functions.keys()].join(', ')}.`,
+  );
 }
 
-const notDeployed = (id: string) => new Mistake(`${id} is not deployed there: deploy first.`);
+const notDeployed = (id: string) => new UsageError(`${id} is not deployed there: deploy first.`);

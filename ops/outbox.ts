@@ -4,7 +4,7 @@ import { table } from '../local/progress.ts';
 import { type Command, oneWord, sayTarget } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 const Listed = z.object({
   rows: z.array(
@@ -41,7 +41,7 @@ const list: Command = {
   --all             also rows that wait for their time, or under a kill switch (held)`,
   takes: ['to', 'all', 'max'],
   run: async ({ words, to, all, max }, { target, print }) => {
-    if (words.length) throw new Mistake('outbox list takes options only: --to, --all, --max.');
+    if (words.length) throw new UsageError('outbox list takes options only: --to, --all, --max.');
     const input = { ...(to !== undefined && { to }), all, ...(max !== undefined && { max }) };
     checkOptions(listing, input);
     const { rows, more } = Listed.parse(await invoke(target, listing, input));
@@ -78,18 +78,20 @@ const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
     const { target, print } = here;
     const word = oneWord(said, 'row');
     const { to, max, dryRun, why, by = userInfo().username } = said;
-    if (!why) throw new Mistake(`outbox ${verb} needs --why, for the audit trail.`);
+    if (!why) throw new UsageError(`outbox ${verb} needs --why, for the audit trail.`);
     if (word !== 'all' && !/^[1-9]\d{0,18}$/.test(word))
-      throw new Mistake(`${word} is no id of a row: \`outbox list\` shows them.`);
+      throw new UsageError(`${word} is no id of a row: \`outbox list\` shows them.`);
     if ((word === 'all') !== (to !== undefined))
-      throw new Mistake(`outbox ${verb} all needs --to DESTINATION, and a single row does not.`);
+      throw new UsageError(`outbox ${verb} all needs --to DESTINATION, and a single row does not.`);
     const rows = word === 'all' ? { to } : { id: word };
     const input = { do: verb, ...rows, dryRun, by, why, ...(max !== undefined && { max }) };
     checkOptions(change, input, { id: '<id>' });
     sayTarget(here);
     const answer = Changed.parse(await invoke(target, change, input));
     if (answer.outcome === 'no such row')
-      throw new Mistake(`There is no row ${word} in the outbox: it was sent or dropped meanwhile.`);
+      throw new UsageError(
+        `There is no row ${word} in the outbox: it was sent or dropped meanwhile.`,
+      );
     if (answer.outcome === 'held')
       throw new Error(
         `Row ${word} waits under the kill switch ${answer.switch}: \`switch on ${answer.switch}\` lets it go.`,

@@ -6,7 +6,7 @@ import { ListQueuesCommand, type SQSClient, type SQSClientConfig } from '@aws-sd
 import * as z from 'zod';
 import { deadLetterOf } from '../lib/platform/messaging/queue.ts';
 import { resourceName } from '../lib/platform/names.ts';
-import { Mistake } from './usage-error.ts';
+import { UsageError } from './usage-error.ts';
 
 /** A queue and its dead-letter queue, by the id of the function that drains it. */
 export interface Drained {
@@ -63,7 +63,8 @@ export async function localTarget(
   const dir = given === undefined ? join(root, '.local') : resolve(typedIn, given);
   const { aws, region, ...found } = endpointsIn(dir);
   const answers = await fetch(aws).catch(() => undefined);
-  if (!answers) throw new Mistake(`The stack of ${dir} does not answer at ${aws}: start it again.`);
+  if (!answers)
+    throw new UsageError(`The stack of ${dir} does not answer at ${aws}: start it again.`);
   const options = {
     endpoint: aws,
     region,
@@ -90,11 +91,11 @@ function endpointsIn(dir: string): z.infer<typeof Endpoints> {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new Mistake(`No stack runs here: ${file} is missing. \`npm start\`, or say --cloud.`);
+    throw new UsageError(`No stack runs here: ${file} is missing. \`npm start\`, or say --cloud.`);
   }
   const endpoints = Endpoints.safeParse(JSON.parse(text));
   if (endpoints.success) return endpoints.data;
-  throw new Mistake(`${file} is not that of a stack: ${endpoints.error.message}`);
+  throw new UsageError(`${file} is not that of a stack: ${endpoints.error.message}`);
 }
 
 /** What is deployed in the AWS account and region of the caller's own configuration. */
@@ -151,5 +152,5 @@ export function queueOf({ queues }: Target, id: string): Drained {
   const found = queues.find((queue) => queue.id === id);
   if (found) return found;
   const ids = queues.map((queue) => queue.id).join(', ');
-  throw new Mistake(`No function ${id} drains a queue here. These do: ${ids || 'none'}.`);
+  throw new UsageError(`No function ${id} drains a queue here. These do: ${ids || 'none'}.`);
 }

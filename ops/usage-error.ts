@@ -1,4 +1,4 @@
 /** What the person said is wrong: shown as it is, with the way to the help. */
-export class Mistake extends Error {
+export class UsageError extends Error {
   override readonly name = 'Mistake';
 }

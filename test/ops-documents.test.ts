@@ -8,7 +8,7 @@ import { orderSwitches } from '../lib/order/switches.ts';
 import { isSwitch } from '../lib/platform/operations/switches.ts';
 import { root } from '../local/root.ts';
 import { commandOf } from '../ops/cli.ts';
-import { read, type Said } from '../ops/command.ts';
+import { type ParsedArgs, read } from '../ops/command.ts';
 import { checkInput, explainInput } from '../ops/inputs.ts';
 
 const switches = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
@@ -61,7 +61,7 @@ function checkCommand(command: string): void {
 }
 
 /** The fields of an input are those of the function; values of a page are placeholders. */
-function checkFields({ words: [id = ''], input = '{}' }: Said): void {
+function checkFields({ words: [id = ''], input = '{}' }: ParsedArgs): void {
   if (isPlaceholder(id)) return;
   const given = JSON.parse(input);
   if (!JSON.stringify(given).includes('…')) {
@@ -75,7 +75,7 @@ function checkFields({ words: [id = ''], input = '{}' }: Said): void {
     expect(explained).toMatch(new RegExp(`^ {2}${field} `, 'm'));
 }
 
-function checkName(firstLine: string, { words: [name] }: Said): void {
+function checkName(firstLine: string, { words: [name] }: ParsedArgs): void {
   if (name === undefined || isPlaceholder(name)) return;
   if (name === 'all' && firstLine.includes('|all>')) return;
   if (firstLine.startsWith('switch ')) expect(isSwitch(switches, name), name).toBe(true);

@@ -1,9 +1,9 @@
 /** Takes what upstream systems say has changed, for those that reach us by HTTP and not by the queue. */
-import { publishEvent } from '../../lib/broker/publish/accept-event.ts';
+import { acceptEvent } from '../../lib/broker/publish/accept-event.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
-import { acceptEvent } from '../../lib/broker/routes.ts';
+import { acceptEventRoute } from '../../lib/broker/routes.ts';
 import { respond } from '../../lib/platform/http/respond.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
@@ -11,8 +11,8 @@ import type { PlatformTables } from '../../lib/platform/tables.ts';
 const ours = mysql<PlatformTables>('mysql');
 const deps = {
   mysql: ours,
-  deliver: deliverBy(queues(brokerEvents)),
-  off: switches({ mysql: ours }),
+  deliver: deliverBy(queueChannel(brokerEvents)),
+  firstSwitchOff: switches({ mysql: ours }),
 };
 
-export const handler = respond(acceptEvent, ({ body }) => publishEvent(deps, body), deps);
+export const handler = respond(acceptEventRoute, ({ body }) => acceptEvent(deps, body), deps);

@@ -1,6 +1,6 @@
 /** Makes the user-facing profiles of changed brokers equal to upstream, for everyone who looks at the site. */
 import { applyEvent } from '../../lib/broker/apply/apply-event.ts';
-import { weishop } from '../../lib/broker/apply/micro-shop-client.ts';
+import { microShopClient } from '../../lib/broker/apply/micro-shop-client.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { ProfileTables, UpstreamTables } from '../../lib/broker/tables.ts';
@@ -16,9 +16,9 @@ const ours = mysql<ProfileTables>('mysql');
 const deps = {
   mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream'),
-  weishop: weishop(settings('broker', BrokerSettings)),
+  weishop: microShopClient(settings('broker', BrokerSettings)),
   deliver: deliverBy(bus(), invalidation()),
-  off: switches({ mysql: ours }),
+  firstSwitchOff: switches({ mysql: ours }),
 };
 
 export const handler = consume(brokerEvents, (event) => applyEvent(deps, event), deps);

@@ -4,21 +4,21 @@ import { PublishAll } from '../../lib/broker/inputs.ts';
 import { publishAllStores } from '../../lib/broker/publish/publish-all.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
-import type { UpstreamTables, WalkTables } from '../../lib/broker/tables.ts';
+import type { FullRunTables, UpstreamTables } from '../../lib/broker/tables.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
-const ours = mysql<WalkTables>('mysql', longStatements);
+const ours = mysql<FullRunTables>('mysql', longStatements);
 const deps = {
   mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream', longStatements),
   settings: settings('broker', BrokerSettings),
-  deliver: deliverBy(queues(brokerEvents)),
-  off: switches({ mysql: ours }),
+  deliver: deliverBy(queueChannel(brokerEvents)),
+  firstSwitchOff: switches({ mysql: ours }),
   pause,
 };
 

@@ -5,7 +5,7 @@ import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { schedule } from '../../lib/platform/lambda/schedule.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
@@ -14,8 +14,10 @@ const deps = {
   mysql: mysql<PlatformTables>('mysql'),
   upstream: mysql<UpstreamTables>('mysql-upstream'),
   settings: settings('broker', BrokerSettings),
-  deliver: deliverBy(queues(brokerEvents)),
+  deliver: deliverBy(queueChannel(brokerEvents)),
 };
 const off = switches(deps);
 
-export const handler = schedule((tick) => publishStoreChanges({ ...deps, off }, tick));
+export const handler = schedule((tick) =>
+  publishStoreChanges({ ...deps, firstSwitchOff: off }, tick),
+);

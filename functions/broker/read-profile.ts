@@ -1,6 +1,6 @@
 /** Shows the site a broker's profile, from the cache where it can. */
-import { showProfile } from '../../lib/broker/read/read-profile.ts';
-import { readProfile } from '../../lib/broker/routes.ts';
+import { readProfile } from '../../lib/broker/read/read-profile.ts';
+import { readProfileRoute } from '../../lib/broker/routes.ts';
 import type { ProfileTables } from '../../lib/broker/tables.ts';
 import { cache } from '../../lib/platform/cache/redis.ts';
 import { respond } from '../../lib/platform/http/respond.ts';
@@ -10,7 +10,7 @@ import type { PlatformTables } from '../../lib/platform/tables.ts';
 const deps = { mysql: mysql<ProfileTables & PlatformTables>('mysql'), cache: cache() };
 
 export const handler = respond(
-  readProfile,
-  ({ parameters: { id } }) => showProfile(deps, id),
+  readProfileRoute,
+  ({ parameters: { id } }) => readProfile(deps, id),
   deps,
 );

@@ -7,7 +7,7 @@ import { invalidation } from '../../lib/platform/cache/invalidation.ts';
 import { cache } from '../../lib/platform/cache/redis.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { schedule } from '../../lib/platform/lambda/schedule.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
@@ -16,9 +16,9 @@ const ours = mysql<CanaryTables>('mysql');
 const deps = {
   mysql: ours,
   cache: cache(),
-  deliver: deliverBy(queues(brokerEvents), invalidation()),
+  deliver: deliverBy(queueChannel(brokerEvents), invalidation()),
   settings: settings('broker', BrokerSettings),
-  off: switches({ mysql: ours }),
+  firstSwitchOff: switches({ mysql: ours }),
   pause,
 };
 

@@ -14,7 +14,7 @@ const db = mysql<CallTables>('mysql');
 const deps = {
   mysql: db,
   payments: payments(settings('call', CallSettings), secret('payment', PaymentAccount)),
-  stopped: switches({ mysql: db }),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = byHand(AdvancePaymentIds, (input, hand) =>

@@ -7,7 +7,7 @@ import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { secret } from '../../lib/platform/lambda/secret.ts';
 import { consume } from '../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 
@@ -16,8 +16,8 @@ const deps = {
   mysql: db,
   settings: document,
   payments: payments(document, secret('payment', PaymentAccount)),
-  deliver: deliverBy(queues(listingSwitches)),
-  stopped: switches({ mysql: db }),
+  deliver: deliverBy(queueChannel(listingSwitches)),
+  firstSwitchOff: switches({ mysql: db }),
   now: () => new Date(),
 };
 export const handler = consume(callsToCharge, (call) => chargeCall(deps, call), { mysql: db });

@@ -1,14 +1,14 @@
 /** Tells people of support why a call was charged or not, and what followed from it. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
-import { explain } from '../../lib/call/filtering/explain-call.ts';
-import { explainCall } from '../../lib/call/routes.ts';
+import { explainCall } from '../../lib/call/filtering/explain-call.ts';
+import { explainCallRoute } from '../../lib/call/routes.ts';
 import { respond } from '../../lib/platform/http/respond.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = { mysql: mysql<AccountingTables>('mysql') };
 
 export const handler = respond(
-  explainCall,
-  ({ parameters: { call_id } }) => explain(deps, call_id),
+  explainCallRoute,
+  ({ parameters: { call_id } }) => explainCall(deps, call_id),
   deps,
 );

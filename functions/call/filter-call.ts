@@ -1,13 +1,13 @@
 /** Writes down each finished call of the 400 service, and decides whether the owner who got it pays for it. */
 import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
-import { filterCallUnlessOff } from '../../lib/call/filtering/filter-call.ts';
+import { filterCall } from '../../lib/call/filtering/filter-call.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { consume } from '../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 
@@ -15,10 +15,10 @@ const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSetting
 const upstream = mysql<UpstreamPhones>('mysql-upstream');
 const now = () => new Date();
 const deps = {
-  ...{ mysql: db, settings: document, deliver: deliverBy(queues(callsToCharge)) },
-  stopped: switches({ mysql: db }),
+  ...{ mysql: db, settings: document, deliver: deliverBy(queueChannel(callsToCharge)) },
+  firstSwitchOff: switches({ mysql: db }),
   brokersKnown: brokersKnown({ mysql: db, upstream, settings: document, now }),
 };
-export const handler = consume(finishedCalls, (call) => filterCallUnlessOff(deps, call), {
+export const handler = consume(finishedCalls, (call) => filterCall(deps, call), {
   mysql: db,
 });

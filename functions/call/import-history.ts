@@ -12,7 +12,7 @@ const db = mysql<AccountingTables>('mysql', longStatements);
 const deps = {
   mysql: db,
   settings: settings('call', CallSettings),
-  stopped: switches({ mysql: db }),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = byHand(ImportHistory, (input, hand) => importHistory(deps, input, hand));

@@ -16,7 +16,7 @@ const deps = {
   mysql: db,
   k3: k3(callSettings),
   settings: callSettings,
-  stopped: switches({ mysql: db }),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = consume(signedContracts, (one) => postContract(deps, one), { mysql: db });

@@ -17,7 +17,7 @@ const deps = {
   payments: payments(callSettings, secret('payment', PaymentAccount)),
   k3: k3(callSettings),
   settings: callSettings,
-  stopped: switches({ mysql: db }),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = byHand(ReconcileDays, (days, hand) => reconcile(deps, days, hand));

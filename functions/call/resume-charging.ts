@@ -5,12 +5,12 @@ import { ResumeCharging } from '../../lib/call/inputs.ts';
 import { callsToCharge } from '../../lib/call/queues.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
 
 const deps = {
   mysql: mysql<CallTables>('mysql', longStatements),
-  deliver: deliverBy(queues(callsToCharge)),
+  deliver: deliverBy(queueChannel(callsToCharge)),
 };
 
 export const handler = byHand(ResumeCharging, (input, hand) => resumeCharging(deps, input, hand));

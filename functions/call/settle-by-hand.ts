@@ -8,7 +8,7 @@ import { settleByHand } from '../../lib/call/settlement/settle-by-hand.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { secret } from '../../lib/platform/lambda/secret.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 
@@ -17,8 +17,8 @@ const deps = {
   mysql: db,
   settings: document,
   payments: payments(document, secret('payment', PaymentAccount)),
-  deliver: deliverBy(queues(callsToCharge, listingSwitches)),
-  stopped: switches({ mysql: db }),
+  deliver: deliverBy(queueChannel(callsToCharge, listingSwitches)),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = byHand(SettleByHand, (asked) => settleByHand(deps, asked));

@@ -3,12 +3,12 @@ import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { settleUnknownCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { schedule } from '../../lib/platform/lambda/schedule.ts';
 import { secret } from '../../lib/platform/lambda/secret.ts';
 import { bus } from '../../lib/platform/messaging/bus.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 
@@ -17,8 +17,8 @@ const deps = {
   mysql: db,
   settings: document,
   payments: payments(document, secret('payment', PaymentAccount)),
-  deliver: deliverBy(queues(callsToCharge, listingSwitches), bus()),
-  stopped: switches({ mysql: db }),
+  deliver: deliverBy(queueChannel(callsToCharge, listingSwitches), bus()),
+  firstSwitchOff: switches({ mysql: db }),
   now: () => new Date(),
 };
-export const handler = schedule((tick) => settleCharges(deps, tick));
+export const handler = schedule((tick) => settleUnknownCharges(deps, tick));

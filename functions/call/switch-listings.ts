@@ -16,7 +16,7 @@ const deps = {
   mysql: db,
   listings: listingService(settings('call', CallSettings)),
   deliver: deliverBy(bus()),
-  stopped: switches({ mysql: db }),
+  firstSwitchOff: switches({ mysql: db }),
 };
 
 export const handler = consume(listingSwitches, (one) => switchListings(deps, one), { mysql: db });

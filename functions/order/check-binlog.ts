@@ -2,7 +2,7 @@
 
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
 import { checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
-import { isServer } from '../../lib/order/binlog/proxy-check.ts';
+import { isDirectConnection } from '../../lib/order/binlog/proxy-check.ts';
 import { unreadableIn } from '../../lib/order/binlog/trial-read.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
@@ -19,7 +19,7 @@ const read = settings('order', OrderSettings);
 const deps = {
   ...{ mysql: mysql<PushTables>('mysql'), order, settings: read },
   unreadable: unreadableIn(binlogOf({ order, credentials, settings: read })),
-  direct: async () => await isServer(await credentials()),
+  direct: async () => await isDirectConnection(await credentials()),
   pause,
 };
 

@@ -7,7 +7,7 @@ import type { PushTables } from '../../lib/order/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { bus } from '../../lib/platform/messaging/bus.ts';
 import { consume } from '../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 
@@ -16,8 +16,8 @@ const deps = {
   mysql: ours,
   settings: settings('order', OrderSettings),
   singerAt: singerAt(),
-  deliver: deliverBy(queues(pushesToSend), bus()),
-  stopped: switches({ mysql: ours as never }),
+  deliver: deliverBy(queueChannel(pushesToSend), bus()),
+  firstSwitchOff: switches({ mysql: ours as never }),
 };
 
 export const handler = consume(pushesToSend, (message) => pushChange(deps, message), {

@@ -9,7 +9,7 @@ import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { secret } from '../../lib/platform/lambda/secret.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
 import { Credentials } from '../../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../../lib/platform/time.ts';
@@ -17,7 +17,7 @@ import { pause } from '../../lib/platform/time.ts';
 const order = mysql<OrderTables>('mysql-order', longStatements);
 const credentials = secret('mysql-order', Credentials);
 const binlog = binlogOf({ order, credentials, settings: settings('order', OrderSettings) });
-const deliver = deliverBy(queues(pushesToSend));
+const deliver = deliverBy(queueChannel(pushesToSend));
 const deps = { mysql: mysql<PushTables>('mysql', longStatements), order, binlog, deliver, pause };
 
 export const handler = byHand(RepairGap, (input, hand) => repairGap(deps, input, hand));

@@ -4,9 +4,9 @@ import { resendPush } from '../../lib/order/pushes/resend-push.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 
-const deps = { mysql: mysql<PushTables>('mysql'), deliver: deliverBy(queues(pushesToSend)) };
+const deps = { mysql: mysql<PushTables>('mysql'), deliver: deliverBy(queueChannel(pushesToSend)) };
 
 export const handler = byHand(Resend, (input) => resendPush(deps, input));

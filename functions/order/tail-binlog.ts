@@ -7,7 +7,7 @@ import { OrderSettings } from '../../lib/order/settings.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { schedule } from '../../lib/platform/lambda/schedule.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
@@ -18,8 +18,8 @@ const read = settings('order', OrderSettings);
 const deps = {
   ...{ mysql: own, settings: read, pause, rowsPerWriteMax },
   binlog: binlogOf({ order, settings: read }),
-  off: switches({ mysql: own as never }),
-  deliver: deliverBy(queues(pushesToSend)),
+  firstSwitchOff: switches({ mysql: own as never }),
+  deliver: deliverBy(queueChannel(pushesToSend)),
 };
 
 export const handler = schedule((tick) => tailBinlog(deps, tick));

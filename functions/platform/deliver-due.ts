@@ -6,7 +6,7 @@ import { settings } from '../../lib/platform/lambda/config.ts';
 import { schedule } from '../../lib/platform/lambda/schedule.ts';
 import { bus } from '../../lib/platform/messaging/bus.ts';
 import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
-import { anyQueue, deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queuesByName } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
@@ -17,7 +17,7 @@ const patient = cache({ timeoutMs: 3_000, pauseMs: 0 });
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),
-  deliver: deliverBy(anyQueue(), bus(), invalidation(patient)),
+  deliver: deliverBy(queuesByName(), bus(), invalidation(patient)),
   settings: settings('platform', PlatformSettings),
   pause,
 };

@@ -15,4 +15,4 @@ const describe = () =>
     body: docsPage(openApi(routesIn(platform, broker, call))),
   }) as const;
 
-export const handler = answer(platform.serveDocs, anyone, () => (described ??= describe()));
+export const handler = answer(platform.serveDocsRoute, anyone, () => (described ??= describe()));

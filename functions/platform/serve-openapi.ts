@@ -14,4 +14,4 @@ const describe = () =>
     body: openApi(routesIn(platform, broker, call)),
   }) as const;
 
-export const handler = answer(platform.serveOpenapi, anyone, () => (described ??= describe()));
+export const handler = answer(platform.serveOpenapiRoute, anyone, () => (described ??= describe()));

@@ -1,7 +1,7 @@
 import { Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
-import { explainCall } from '../../lib/call/routes.ts';
+import { explainCallRoute } from '../../lib/call/routes.ts';
 import { watchOutcome } from '../constructs/alarms.ts';
 import { byHand, drain, every } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
@@ -69,7 +69,7 @@ export function accounting(stack: Domain): void {
     timeout: Duration.minutes(10),
     harm: 'The old system cannot be replaced.',
   });
-  route(stack, explainCall, {
+  route(stack, explainCallRoute, {
     atOnce: 5,
     timeout: Duration.seconds(10),
     harm: 'Support cannot tell an owner why a call was charged.',

@@ -17,7 +17,7 @@ import {
 } from '../../lib/platform/names.ts';
 import { type Measure, watchFunction, watchMeasures, watchQueue } from './alarms.ts';
 import { acknowledge, networkCalls, traceCalls, unscopedStatement } from './iam-wildcards.ts';
-import { live } from './live-alias.ts';
+import { liveAlias } from './live-alias.ts';
 import { deadQueueIn, queueIn } from './queues.ts';
 import type { Use } from './resources.ts';
 import type { Domain } from './synthesis.ts';
@@ -53,7 +53,7 @@ export function every(stack: Domain, id: Id, { schedule, byHandToo, ...common }:
   new Rule(stack, `${id}/schedule`, {
     ruleName: resourceName(id),
     schedule,
-    targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2 })],
+    targets: [new LambdaFunction(liveAlias(stack, id, made), { retryAttempts: 2 })],
   });
 }
 
@@ -73,7 +73,7 @@ export function everyAndByHand(
   new Rule(stack, `${id}/schedule`, {
     ruleName: resourceName(id),
     schedule,
-    targets: [new LambdaFunction(live(stack, id, made), { retryAttempts: 2, event })],
+    targets: [new LambdaFunction(liveAlias(stack, id, made), { retryAttempts: 2, event })],
   });
 }
 
@@ -85,7 +85,7 @@ export function everyOf(
 ): void {
   const names = Object.keys(schedules);
   const made = functionIn(stack, id, common, scheduleInstances * names.length);
-  const target = live(stack, id, made);
+  const target = liveAlias(stack, id, made);
   for (const [name, { schedule, input }] of Object.entries(schedules)) {
     const event = RuleTargetInput.fromObject({ time: EventField.time, input });
     new Rule(stack, `${id}/schedule/${name}`, {
@@ -126,7 +126,7 @@ export function drain(
   (source.node.defaultChild as CfnQueue).visibilityTimeout = site.local ? seconds + 2 : seconds * 6;
   const made = functionIn(stack, queue.id, common, atOnce);
   sendsTo(made, deadLetterOf(queue), dead);
-  live(stack, queue.id, made, { consumes: true }).addEventSource(
+  liveAlias(stack, queue.id, made, { consumes: true }).addEventSource(
     new SqsEventSource(source, {
       batchSize: batch,
       maxConcurrency: atOnce,
@@ -137,7 +137,7 @@ export function drain(
 }
 
 /** Lets a queue hear of an event: its messages are the event's body. */
-export function hear(stack: Domain, { event }: EventName, queue: QueueName): void {
+export function subscribe(stack: Domain, { event }: EventName, queue: QueueName): void {
   stack.site.feeds(queue.id);
   new Rule(stack, `${queue.id}/hears/${event}`, {
     eventBus: stack.backing.bus,

@@ -28,7 +28,7 @@ const rollouts = {
  * minute each, and gives all of it back when one of its alarms goes off (docs/decisions/0010-rollout.md). On one
  * machine the function itself.
  */
-export function live(
+export function liveAlias(
   stack: Domain,
   id: string,
   made: Lambda,

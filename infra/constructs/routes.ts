@@ -4,7 +4,7 @@ import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations
 import type { RouteName } from '../../lib/platform/http/route.ts';
 import { resourceName } from '../../lib/platform/names.ts';
 import { type Common, functionIn } from './functions.ts';
-import { live } from './live-alias.ts';
+import { liveAlias } from './live-alias.ts';
 import { identity, mysql, secret } from './resources.ts';
 import type { Domain } from './synthesis.ts';
 
@@ -30,7 +30,7 @@ export function route(
   const httpRoute = new HttpRoute(stack, `${id}/route`, {
     httpApi: stack.backing.api,
     routeKey: HttpRouteKey.with(path, method as HttpMethod),
-    integration: new HttpLambdaIntegration(resourceName(id), live(stack, id, made), {
+    integration: new HttpLambdaIntegration(resourceName(id), liveAlias(stack, id, made), {
       timeout: common.timeout,
     }),
   });

@@ -38,7 +38,7 @@ export interface Network {
 }
 
 /** One synthesis: its context, its bundles, and a record of what was wired, which is checked at its end. */
-export class Site {
+export class Synthesis {
   readonly context: Context;
   readonly #bundles: string;
   readonly #wired: Id[] = [];
@@ -123,12 +123,12 @@ export class Site {
 
 /** The stack of one domain: what its page of `every`, `drain` … calls is written on. */
 export class Domain extends Stack {
-  readonly site: Site;
+  readonly site: Synthesis;
   readonly backing: Backing;
   /** What its dashboard shows. */
   readonly watched: Watched = { functions: [], queues: [], alarms: [] };
 
-  constructor(app: App, name: string, site: Site, backing: Backing) {
+  constructor(app: App, name: string, site: Synthesis, backing: Backing) {
     super(app, name, { stackName: `signalbox-${name}`, description: `Signalbox: ${name}` });
     this.site = site;
     this.backing = backing;

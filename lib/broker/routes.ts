@@ -15,7 +15,7 @@ const Tunnel = z
   })
   .meta({ const: tunnel });
 
-export const acceptEvent = route({
+export const acceptEventRoute = route({
   id: 'broker/accept-event',
   method: 'POST',
   path: '/publish',
@@ -54,7 +54,7 @@ export const Profile = z.object({
 });
 export type Profile = z.infer<typeof Profile>;
 
-export const readProfile = route({
+export const readProfileRoute = route({
   id: 'broker/read-profile',
   method: 'GET',
   path: '/brokers/{id}',

@@ -95,7 +95,7 @@ export interface ProfileTables extends PlatformTables {
 }
 
 /** How far producers have come that publish everything there is. */
-export interface WalkTables extends ProfileTables {
+export interface FullRunTables extends ProfileTables {
   'signalbox.broker_walk': {
     name: string;
     run: number;

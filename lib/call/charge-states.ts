@@ -16,5 +16,5 @@ export const transitions: Readonly<Record<ChargeState, readonly ChargeState[]>> 
 };
 
 /** The states from which a row may go to `state`: the condition of every write. */
-export const before = (state: ChargeState): ChargeState[] =>
+export const statesLeadingTo = (state: ChargeState): ChargeState[] =>
   (Object.keys(transitions) as ChargeState[]).filter((from) => transitions[from].includes(state));

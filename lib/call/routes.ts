@@ -72,7 +72,7 @@ const Explanation = z.object({
   shadow: Shadow.nullable(),
 });
 
-export const explainCall = route({
+export const explainCallRoute = route({
   id: 'call/explain-call',
   method: 'GET',
   path: '/calls/{call_id}',

@@ -9,16 +9,16 @@ import type { CallSwitch } from './switches.ts';
  * a partner that are made under one lease, so that nobody takes over from a sender that still waits for an answer. The
  * epoch is part of each write all the same.
  */
-export const inHandSeconds = 60;
+export const leaseSeconds = 60;
 
-export const heldFromNow = sql<string>`now(3) + interval ${sql.lit(inHandSeconds)} second`;
+export const leaseExpiry = sql<string>`now(3) + interval ${sql.lit(leaseSeconds)} second`;
 
 /** Whether another has the row in hand: 1 or 0. */
-export const isHeld = (column: string) =>
+export const isLeased = (column: string) =>
   sql<number | string>`coalesce(${sql.ref(column)} > now(3), 0)`;
 
 /** Puts off what needs a row that another has in hand. */
-export function unlessHeld(
+export function unlessLeased(
   { held, held_until }: { readonly held: number | string; readonly held_until: string | null },
   what: string,
 ): void {
@@ -26,10 +26,10 @@ export function unlessHeld(
     throw new Postponed(dateOf(held_until), `${what} in hand until ${held_until}`);
 }
 
-export type Stopped = FirstSwitchOff<CallSwitch>;
+export type CallSwitchOff = FirstSwitchOff<CallSwitch>;
 
 /** Puts off, until it is lifted, what a kill switch stops. */
-export async function unlessOff(stopped: Stopped, name: CallSwitch): Promise<void> {
-  const heldBy = await stopped(name);
+export async function unlessOff(firstSwitchOff: CallSwitchOff, name: CallSwitch): Promise<void> {
+  const heldBy = await firstSwitchOff(name);
   if (heldBy) throw new Postponed(new Date(0), `${heldBy} is off`, { heldBy });
 }

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { type Claim, underClaim } from '../platform/mysql/lease.ts';
+import { assertLeaseHeld, type Lease } from '../platform/mysql/lease.ts';
 import type { PlatformTables } from '../platform/tables.ts';
 import { dateOf, wallTimeMs } from '../platform/time.ts';
 import type { PushTables } from './tables.ts';
@@ -42,15 +42,15 @@ export async function readCheckpoint(mysql: Kysely<PushTables>): Promise<Checkpo
  * Makes the transaction fail unless the lease is still held: the first statement of each that
  * writes what was read, or one who overslept would set the checkpoint back.
  */
-export const underLease = (
+export const assertReaderLease = (
   trx: Transaction<PushTables>,
-  claimed: Pick<Claim, 'name' | 'epoch'>,
-): Promise<void> => underClaim(trx as unknown as Transaction<PlatformTables>, claimed);
+  claimed: Pick<Lease, 'name' | 'fencingToken'>,
+): Promise<void> => assertLeaseHeld(trx as unknown as Transaction<PlatformTables>, claimed);
 
 /** Written in the transaction that writes what was read up to there; under the lease. */
 export async function writeCheckpoint(
   trx: Transaction<PushTables>,
-  { epoch }: Pick<Claim, 'epoch'>,
+  { fencingToken: epoch }: Pick<Lease, 'fencingToken'>,
   { serverUuid, gtidSet, file, position, open, atMs }: Checkpoint,
 ): Promise<void> {
   const row = {

@@ -30,8 +30,8 @@ export class Postponed extends Error {
  * A partner did not answer, or not as it should: it is away for us. What it says in its own form, a refusal among it,
  * is an answer. It never counts as a database of ours being away, whatever its cause.
  */
-export class PartnerAway extends Error {
-  override readonly name = 'PartnerAway';
+export class PartnerUnavailable extends Error {
+  override readonly name = 'PartnerUnavailable';
   readonly partner: string;
   /** `none`: the request certainly changed nothing there. `possible`: it may have been carried out. */
   readonly effect: 'none' | 'possible';
@@ -63,13 +63,13 @@ export class Unavailable extends Error {
 const lostBefore = 'connection is in closed state';
 
 /** Whether an error, or what caused it, is our own or the upstream database being away. */
-export function isAway(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof PartnerAway) return false;
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error) || error instanceof PartnerUnavailable) return false;
   if (error instanceof Unavailable) return true;
   // A conflict was retried in place before: others hold its rows for long, which is no fault of the message.
   if (mysqlFaultOf(error) || isConnectionLost(error)) return true;
   if (error.message.includes(lostBefore)) return true;
-  return isAway(error.cause);
+  return isUnavailable(error.cause);
 }
 
 /** Whether a connection on which this was answered is of no more use: lost, or of a server that can do nothing now. */

@@ -4,7 +4,7 @@ import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
 import type { UpstreamTables } from '../../lib/broker/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run, upstreamBroker } from '../support/databases.ts';
@@ -136,10 +136,10 @@ test('what changes while the kill switch is off before the first run is publishe
     mysql: mysql<PlatformTables>('mysql'),
     upstream: mysql<UpstreamTables>('mysql-upstream'),
     settings: settings('broker', BrokerSettings),
-    deliver: deliverBy(queues(brokerEvents)),
+    deliver: deliverBy(queueChannel(brokerEvents)),
   };
   const tickUnder = (off: 'broker/publish-base-changes' | undefined) =>
-    publishBaseChanges({ ...deps, off: async () => off }, { remaining: () => 60_000 });
+    publishBaseChanges({ ...deps, firstSwitchOff: async () => off }, { remaining: () => 60_000 });
   expect(await tickUnder('broker/publish-base-changes')).toMatchObject({ outcome: 'switched off' });
   await run(
     'update signalbox.scan_cursor set complete_to = complete_to - interval 2 hour, at_time = at_time - interval 2 hour',

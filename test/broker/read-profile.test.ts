@@ -4,9 +4,9 @@ import { companyKey, profileKey, storeKey } from '../../lib/broker/cache-keys.ts
 import { profileOf } from '../../lib/broker/read/read-profile.ts';
 import type { ProfileTables } from '../../lib/broker/tables.ts';
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
-import { leaseOf } from '../../lib/platform/cache/read-through-cache.ts';
+import { leaseKeyOf } from '../../lib/platform/cache/read-through-cache.ts';
 import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
-import { commit, deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, transactionWithOutbox } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { pause } from '../../lib/platform/time.ts';
 import { resetDatabases, run } from '../support/databases.ts';
@@ -25,7 +25,7 @@ const kept = (name: string) => cache((redis) => redis.get(name));
 
 beforeEach(async () => {
   await resetDatabases();
-  await cache((redis) => Promise.all(keys.map((key) => redis.del(key, leaseOf(key)))));
+  await cache((redis) => Promise.all(keys.map((key) => redis.del(key, leaseKeyOf(key)))));
   await run(`
     insert into user_prop_db.broker_base (broker_id, true_name, city_id, company_id, store_id, photo, mobile, is_deleted, source_updated_at)
       values (7, '王芳', 11, 101, 1001, 'photo.jpg', '13800000001', 0, '2026-11-20 10:00:00'), (8, '李', 11, null, null, null, null, 1, null);
@@ -165,7 +165,7 @@ test('two hundred profiles, read all the time while they change: nothing older t
       await vi.waitUntil(() => seen.reads > version * polled.length, { timeout: 60_000 });
       for (let start = 0; start < polled.length; start += 50) {
         const some = polled.slice(start, start + 50);
-        await commit({ mysql: db, deliver }, async (trx, follow) => {
+        await transactionWithOutbox({ mysql: db, deliver }, async (trx, follow) => {
           await trx
             .updateTable('user_prop_db.broker_base')
             .set({ city_id: version })

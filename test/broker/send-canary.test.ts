@@ -5,9 +5,9 @@ import { brokerEvents } from '../../lib/broker/queues.ts';
 import { profileOf } from '../../lib/broker/read/read-profile.ts';
 import { type CanaryTables, sendCanary } from '../../lib/broker/read/send-canary.ts';
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
-import { leaseOf } from '../../lib/platform/cache/read-through-cache.ts';
+import { leaseKeyOf } from '../../lib/platform/cache/read-through-cache.ts';
 import type { Cache } from '../../lib/platform/cache/redis.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { settingsVariable } from '../../lib/platform/names.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
@@ -33,10 +33,10 @@ const key = profileKey(String(canaryBrokerId));
 const deps = {
   mysql: mysql<CanaryTables>('mysql'),
   cache,
-  deliver: deliverBy(queues(brokerEvents), invalidation(cache)),
+  deliver: deliverBy(queueChannel(brokerEvents), invalidation(cache)),
   settings: async () => ({ canaryBrokerId }),
   pause: (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
-  off: async (): Promise<string | undefined> => undefined,
+  firstSwitchOff: async (): Promise<string | undefined> => undefined,
 };
 const send = (ms: number, with_ = deps) => {
   const end = Date.now() + 5_000 + ms;
@@ -59,7 +59,7 @@ const stamp = async () =>
 beforeEach(async () => {
   await resetDatabases();
   await take(queue);
-  await cache((redis) => redis.del(key, leaseOf(key)));
+  await cache((redis) => redis.del(key, leaseKeyOf(key)));
   await upstreamBroker(canaryBrokerId, { name: '金丝雀', stamp: '2026-11-20 10:00:00' });
   await apply(sqsEvent({ broker_ids: String(canaryBrokerId), flag: 2, source: 1 }), contextOf());
   await take(queue);
@@ -163,7 +163,7 @@ test('as it is deployed there is none; with one in the document it is sent', asy
 test('switched off it publishes nothing, and measures how far scans and outbox lag all the same', async () => {
   await turn(id, 'off');
   const off = switches({ mysql: mysql<CanaryTables>('mysql') });
-  const { outcome, measured } = await send(1_000, { ...deps, off });
+  const { outcome, measured } = await send(1_000, { ...deps, firstSwitchOff: off });
   expect(outcome).toBe('switched off');
   expect(Object.keys(measured)).toEqual(['scan lag', 'unapplied age']);
   expect(await take(queue)).toEqual([]);

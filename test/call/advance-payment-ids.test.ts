@@ -33,7 +33,7 @@ const hand = { remaining: () => 200_000, progress: () => {} };
 /** With switches of its own: a function that was warm would know them for ten seconds. */
 const advance = (changed: Record<string, unknown> = {}) =>
   advancePaymentIds(
-    { mysql: db as never, payments: client, stopped: switches({ mysql: db }) },
+    { mysql: db as never, payments: client, firstSwitchOff: switches({ mysql: db }) },
     AdvancePaymentIds.parse({ ...input, ...changed }),
     hand,
   );
@@ -117,7 +117,7 @@ test('the ids of payments stay where they are while partner/payment is off: the 
   const deps = { mysql: db as never, payments: { statementOf: asked, tradeOf: asked } };
   const parsed = AdvancePaymentIds.parse(input);
   expect(
-    await advancePaymentIds({ ...deps, stopped: switches({ mysql: db }) }, parsed, hand),
+    await advancePaymentIds({ ...deps, firstSwitchOff: switches({ mysql: db }) }, parsed, hand),
   ).toEqual({ outcome: 'partner/payment is off' });
   expect(await rowsOf('select what from signalbox.audit')).toEqual([]);
 });
@@ -137,7 +137,7 @@ test('the statements that are left are read by the next invocation when time run
     "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'off', 'a', 'b')",
   );
   const [row] = await rowsOf('select date(now() - interval 3 day) day');
-  const deps = { mysql: db as never, payments: client, stopped: switches({ mysql: db }) };
+  const deps = { mysql: db as never, payments: client, firstSwitchOff: switches({ mysql: db }) };
   let parsed = AdvancePaymentIds.parse({ ...input, from: row?.['day'] });
   let invocations = 0;
   for (;;) {
@@ -158,7 +158,7 @@ test('advance-payment-ids names trades of earlier invocations that it passed ove
     advancePaymentIds(
       {
         mysql: db as never,
-        stopped: async (name) => (name === 'charging' ? name : undefined),
+        firstSwitchOff: async (name) => (name === 'charging' ? name : undefined),
         payments: {
           ...client,
           statementOf: async (day) =>

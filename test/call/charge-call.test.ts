@@ -216,7 +216,7 @@ test.each([
     mysql: mysql<CallTables>('mysql'),
     settings: async () => ({ ...(await document()), payment_price_per_call: yuan }),
     payments: payments(document, async () => paymentAccount),
-    ...{ deliver: async () => [], stopped: async () => undefined, now: () => new Date() },
+    ...{ deliver: async () => [], firstSwitchOff: async () => undefined, now: () => new Date() },
   };
   await chargeCall(deps, await decidedCall());
   expect((await chargeRows()).map(({ amount_fen }) => amount_fen)).toEqual([fen]);
@@ -231,9 +231,9 @@ test('switched off, charges wait under the switch and leave no row', async () =>
   const call = await decidedCall();
   // The switches were read by the tests before.
   const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
-  const stopped = async () => 'charging';
+  const firstSwitchOff = async () => 'charging';
   await expect(
-    chargeCall({ stopped, now: () => new Date(0) } as never, call),
+    chargeCall({ firstSwitchOff, now: () => new Date(0) } as never, call),
   ).rejects.toMatchObject({ name: 'Postponed', heldBy: 'charging' });
   expect(await chargeStates()).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { postIncome } from '../../lib/call/accounting/post-income.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { chargeCall } from '../../lib/call/charging/charge-call.ts';
-import { filterCallUnlessOff, filterSwitch } from '../../lib/call/filtering/filter-call.ts';
+import { filterCall, filterSwitch } from '../../lib/call/filtering/filter-call.ts';
 import { importHistory } from '../../lib/call/migration/import-history.ts';
 import { k3 as k3Client } from '../../lib/call/partners/k3.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
@@ -54,7 +54,7 @@ const deps = {
     return [...rows] as never;
   },
   // A minute has passed between any two steps: nobody still has an old reading.
-  stopped: (...names: readonly string[]) => switches({ mysql })(...names),
+  firstSwitchOff: (...names: readonly string[]) => switches({ mysql })(...names),
   brokersKnown: async () => {},
   now: () => new Date(),
 };
@@ -86,7 +86,7 @@ async function filter(): Promise<string[]> {
   const outcomes: string[] = [];
   for (const message of messages)
     try {
-      outcomes.push((await filterCallUnlessOff(deps, message)).outcome);
+      outcomes.push((await filterCall(deps, message)).outcome);
     } catch (error) {
       if (!(error instanceof Postponed)) throw error;
       incoming.push(message);

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   type Cause,
+  desiredState,
   laterOf,
   type Standing,
-  wanted,
 } from '../../lib/call/listings/desired-state.ts';
 
 const at = (second: number) => `2026-11-20 10:00:${String(second).padStart(2, '0')}.000`;
@@ -17,7 +17,7 @@ const frozen = (second: number, paymentId: string): Cause => ({
 
 test('a top-up counts unless it is older than the cause, and only where money was missing', () => {
   const to = (latest: Cause, second?: number) =>
-    wanted({ latest, toppedUpAt: second === undefined ? undefined : at(second) });
+    desiredState({ latest, toppedUpAt: second === undefined ? undefined : at(second) });
   expect(to(broke(5, '1'))).toEqual({ to: 'offline', requestId: 'offline-1' });
   expect(to(broke(5, '1'), 4)).toEqual({ to: 'offline', requestId: 'offline-1' });
   // Top-ups have whole seconds: within the same one they are taken for the later of the two.
@@ -27,7 +27,7 @@ test('a top-up counts unless it is older than the cause, and only where money wa
   expect(to(late, 4)).toEqual({ to: 'offline', requestId: 'offline-1' });
   expect(to(broke(5, '1'), 6)).toEqual({ to: 'online', requestId: 'online-1' });
   expect(to(frozen(5, '1'), 6)).toEqual({ to: 'offline', requestId: 'offline-1' });
-  expect(wanted({ latest: undefined, toppedUpAt: at(6) })).toBeUndefined();
+  expect(desiredState({ latest: undefined, toppedUpAt: at(6) })).toBeUndefined();
 });
 
 const cause = fc
@@ -64,7 +64,7 @@ test('in any order, and twice, causes leave the same standing', () => {
       ([all, shuffled], second) => {
         const toppedUpAt = second === undefined ? undefined : at(second);
         const standing = (latest: Cause | undefined): Standing => ({ latest, toppedUpAt });
-        expect(wanted(standing(last(shuffled)))).toEqual(wanted(standing(last(all))));
+        expect(desiredState(standing(last(shuffled)))).toEqual(desiredState(standing(last(all))));
       },
     ),
   );

@@ -1,7 +1,7 @@
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { filterCallUnlessOff, filterSwitch } from '../../lib/call/filtering/filter-call.ts';
+import { filterCall, filterSwitch } from '../../lib/call/filtering/filter-call.ts';
 import { callsToCharge, FinishedCall, finishedCalls } from '../../lib/call/queues.ts';
 import { resetCalls } from '../support/calls.ts';
 import { rowsOf, run, upstreamBroker } from '../support/databases.ts';
@@ -323,11 +323,12 @@ test('on the real tables a call is charged if it must be and only then, whatever
 test('a call waits while the filter is switched off, and is not written down', async () => {
   const deps = {
     ...{ mysql: undefined, settings: undefined, deliver: undefined },
-    stopped: async (...names: readonly string[]) => names.find((name) => name === filterSwitch),
+    firstSwitchOff: async (...names: readonly string[]) =>
+      names.find((name) => name === filterSwitch),
     brokersKnown: async () => {},
   } as never;
   const one = FinishedCall.parse(call());
-  await expect(filterCallUnlessOff(deps, one)).rejects.toMatchObject({
+  await expect(filterCall(deps, one)).rejects.toMatchObject({
     ...{ name: 'Postponed', heldBy: 'call/filter-call' },
   });
   expect(await logged()).toEqual([]);

@@ -50,7 +50,7 @@ const start = async (
 ) =>
   (await importHistory(
     {
-      ...{ mysql: db, stopped: async () => undefined },
+      ...{ mysql: db, firstSwitchOff: async () => undefined },
       settings: async () => ({ history_schema: 'sublessor_history', shadow: true }),
     },
     ImportHistory.parse({ by: 'lena', why: 'cut-over', ...input }),
@@ -404,7 +404,7 @@ test('a row stamped in the future hides no statement, and an id without room abo
     advancePaymentIds(
       {
         mysql: db as never,
-        stopped: async (name) => (name === 'charging' ? name : undefined),
+        firstSwitchOff: async (name) => (name === 'charging' ? name : undefined),
         payments: {
           ...client,
           statementOf: async (day) => {

@@ -21,7 +21,7 @@ const [calls, money] = ['calls', 'money'].map((name) =>
 const deps = {
   mysql: mysql<AccountingTables>('mysql'),
   settings: async () => ({ history_schema: 'sublessor_history', shadow: true }),
-  stopped: async () => undefined,
+  firstSwitchOff: async () => undefined,
 };
 const start = (input: ImportHistory, remaining = () => 60_000) =>
   importHistory(deps, input, { remaining, progress: () => {} });

@@ -13,7 +13,7 @@ import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { ReconcileDays, reconcile } from '../../lib/call/reconciliation/reconcile.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { resumeReversals, reverseCharge } from '../../lib/call/settlement/reverse-charge.ts';
-import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { settleUnknownCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -48,22 +48,22 @@ const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 afterAll(() => server.close());
 
 const [db, calls] = [mysql<AccountingTables>('mysql'), mysql<CallTables>('mysql')];
-const stopped = async () => undefined;
+const firstSwitchOff = async () => undefined;
 const remaining = () => 600_000;
 const centre = payments(
   async () => ({ payment_base_api_url: url, payment_api_timeout: 5_000 }),
   async () => paymentAccount,
 );
-const reversing = { mysql: db, payments: centre, stopped };
+const reversing = { mysql: db, payments: centre, firstSwitchOff };
 const table = 'user_prop_db.sublessor_call_payment_log_201409';
 const document = settings('call', CallSettings);
 const unlimited = { chargesPerMinuteMax: 100_000, chargesPerMinutePerOwnerMax: 100_000 };
 const charging = {
-  ...{ mysql: calls, payments: centre, stopped },
+  ...{ mysql: calls, payments: centre, firstSwitchOff },
   settings: async () => ({ ...(await document()), ...unlimited }),
   ...{ deliver: async () => [], now: () => new Date() },
 };
-const settle = () => settleCharges({ ...charging, mysql: db as never }, { remaining });
+const settle = () => settleUnknownCharges({ ...charging, mysql: db as never }, { remaining });
 
 beforeEach(async () => {
   await resetCalls();
@@ -227,10 +227,10 @@ test('the lane that cannot read the switches ends, and the run ends after all ot
     return answer;
   };
   reply = () => done;
-  const deps = { ...charging, payments: { ...centre, tradeOf }, stopped: firstUnreadable };
-  await expect(settleCharges({ ...deps, mysql: db as never }, { remaining })).rejects.toThrow(
-    /1 failed: .*switches cannot be read/,
-  );
+  const deps = { ...charging, payments: { ...centre, tradeOf }, firstSwitchOff: firstUnreadable };
+  await expect(
+    settleUnknownCharges({ ...deps, mysql: db as never }, { remaining }),
+  ).rejects.toThrow(/1 failed: .*switches cannot be read/);
   expect(leftUnderWay).toEqual([0]);
   const states = (await chargeStates()).map(([state]) => state);
   expect(states.filter((state) => state === 'charged')).toHaveLength(7);
@@ -238,7 +238,7 @@ test('the lane that cannot read the switches ends, and the run ends after all ot
 
 test('listings are switched when the service says so, however it counts them', async () => {
   const listings = listingService(async () => ({ listing_api_url: url }));
-  const deps = { ...{ mysql: db, listings, stopped }, deliver: async () => [] };
+  const deps = { ...{ mysql: db, listings, firstSwitchOff }, deliver: async () => [] };
   const id = '810000000900';
   await payment({ id, callLogId: null });
   for (const odd of valuesOf({ code: 0, listings: 3 }, 'listings')) {
@@ -275,7 +275,7 @@ async function comparedWith(numbers: readonly string[]) {
   const retry = { attemptsMax: 1, delayMs: 0 };
   await reconcile(
     {
-      ...{ mysql: db, payments: centre, stopped },
+      ...{ mysql: db, payments: centre, firstSwitchOff },
       k3: partner({ name: 'K3', baseUrl: url, timeoutMs: 5_000, retry }),
       settings: async () => ({ shadow: false }),
     },

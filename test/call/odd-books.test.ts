@@ -142,7 +142,7 @@ interface Named {
 const imported = async (what: 'calls' | 'money') =>
   (await importHistory(
     {
-      ...{ mysql: db, stopped: async () => undefined },
+      ...{ mysql: db, firstSwitchOff: async () => undefined },
       settings: async () => ({ history_schema: schema, shadow: true }),
     },
     { what, by: 'a', why: 'b' },
@@ -428,7 +428,7 @@ test('a charge whose entry in the statement is odd is named as that, and not as 
 const reconcileWithK3 = () =>
   reconcileDays(
     {
-      ...{ mysql: db, payments: client, stopped: async () => undefined },
+      ...{ mysql: db, payments: client, firstSwitchOff: async () => undefined },
       k3: partner({
         ...{ name: 'K3', baseUrl: k3.url, timeoutMs: 2_000 },
         retry: { attemptsMax: 1, delayMs: 0 },

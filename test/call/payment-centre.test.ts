@@ -89,7 +89,7 @@ test('a refund gives back once, and no more than was paid; the statement shows b
 test('an answer that is lost, or comes too late, may have had its effect; one never asked for had none', async () => {
   await account(42, 10_000);
   await fault('lose_answer');
-  await expect(deduct(one)).rejects.toMatchObject({ name: 'PartnerAway', effect: 'possible' });
+  await expect(deduct(one)).rejects.toMatchObject({ name: 'PartnerUnavailable', effect: 'possible' });
   await fault('slow', { ms: 400 });
   const impatient = clientOf(url, 150);
   const two = { ...one, tradeId: '820000000002' };
@@ -150,7 +150,7 @@ test.each([
 test('a signature by another key does nothing', async () => {
   await account(42, 10_000);
   const forger = clientOf(url, 2_000, { ...paymentAccount, key: 'another' } as never);
-  await expect(forger.deduct(one)).rejects.toMatchObject({ name: 'PartnerAway' });
+  await expect(forger.deduct(one)).rejects.toMatchObject({ name: 'PartnerUnavailable' });
   expect((await ledger()).trades).toEqual([]);
 });
 

@@ -136,7 +136,7 @@ test('a wrong account set is refused, byte for byte', async () => {
   const deps = { mysql: mysql<AccountingTables>('mysql'), k3: k3Client(url) };
   const outcomeOf = async (KDAccount: string) =>
     await postContract(
-      { ...deps, settings: async () => ({ KDAccount }), stopped: async () => undefined },
+      { ...deps, settings: async () => ({ KDAccount }), firstSwitchOff: async () => undefined },
       SignedContract.parse(body),
     );
   expect(await outcomeOf('瑞庭(上海)1117 aaa')).toMatchObject({ outcome: 'refused' });
@@ -151,7 +151,7 @@ test('a refusal of K3 is cut to the column, a character of four bytes whole', as
   };
   const KDAccount = `${'x'.repeat(493)}😀😀`;
   await postContract(
-    { ...deps, settings: async () => ({ KDAccount }), stopped: async () => undefined },
+    { ...deps, settings: async () => ({ KDAccount }), firstSwitchOff: async () => undefined },
     SignedContract.parse(body),
   );
   expect(await ours()).toMatchObject({ message: `账套不存在：${'x'.repeat(493)}😀` });

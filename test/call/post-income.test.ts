@@ -1,6 +1,6 @@
 import type { ScheduledEvent } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
-import { rememberFailure, writePlace } from '../../lib/call/accounting/income-cursor.ts';
+import { rememberFailure, writeIncomeCursor } from '../../lib/call/accounting/income-cursor.ts';
 import { postIncome } from '../../lib/call/accounting/post-income.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -195,7 +195,7 @@ test('why a payment could not be posted is cut to the column, a character of fou
   const db = mysql<AccountingTables>('mysql');
   const why = `${'x'.repeat(499)}😀😀`;
   const passed = new Map([['101', why]]);
-  await db.transaction().execute((trx) => writePlace(trx, { cursor: '101', passed }));
+  await db.transaction().execute((trx) => writeIncomeCursor(trx, { cursor: '101', passed }));
   expect(await remembered()).toEqual([['101', `${'x'.repeat(499)}😀`]]);
   await run('update user_prop_db.sublessor_income_open set why = null');
   await rememberFailure(db, '101', why);

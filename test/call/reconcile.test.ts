@@ -6,7 +6,7 @@ import {
   ReconcileDays,
   reconcile as reconcileDays,
 } from '../../lib/call/reconciliation/reconcile.ts';
-import { PartnerAway } from '../../lib/platform/errors.ts';
+import { PartnerUnavailable } from '../../lib/platform/errors.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { switches } from '../../lib/platform/operations/switches.ts';
 import type { Call } from '../../lib/platform/partners/partner.ts';
@@ -248,7 +248,7 @@ test('in shadow mode the schedule compares nothing: the charges are the old syst
     payments: payments(async () => settings, account),
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: true }),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   const hand = { remaining: () => 600_000, progress: () => {} };
   await run(`delete from ${income}`);
@@ -313,7 +313,7 @@ test.each([
         return await theirs(call);
       },
       settings: async () => ({ shadow: false }),
-      stopped: switches({ mysql: db as never }),
+      firstSwitchOff: switches({ mysql: db as never }),
     };
     const hand = { remaining: () => 600_000, progress: () => {} };
     const answer = await reconcileDays(deps, ReconcileDays.parse({ from: today }), hand);
@@ -352,7 +352,8 @@ test('days that cannot be made up for are named, and block no other', async () =
   const first = dayBefore(dayBefore(dayBefore(good)));
   expect(await scheduled(first)).toMatchObject({ outcome: 'balanced' });
   const statementOf = async (of: string) => {
-    if (of < good && of > first) throw new PartnerAway('the payment centre', 'none', 'no such day');
+    if (of < good && of > first)
+      throw new PartnerUnavailable('the payment centre', 'none', 'no such day');
     return await payments(async () => settings, account).statementOf(of);
   };
   const deps = {
@@ -360,7 +361,7 @@ test('days that cannot be made up for are named, and block no other', async () =
     payments: { statementOf },
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: false }),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   const daily = ReconcileDays.parse({
     ...{ source: 'aws.events', time: `${dayAfter(today)}T03:30:00+08:00` },
@@ -438,7 +439,7 @@ test('a trade that the statement lists twice is seen, on one day or on two', asy
     mysql: mysql<AccountingTables>('mysql'),
     k3: k3Client(async () => ({ k3_url: k3.url })),
     settings: async () => ({ shadow: false }),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   const reconcileWith = (of: (asked: string) => typeof listed) =>
     reconcileDays(

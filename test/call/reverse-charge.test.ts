@@ -169,7 +169,7 @@ test('a reversal that nobody goes on with is gone on with by itself', async () =
   const deps = {
     mysql: mysql<AccountingTables>('mysql'),
     payments: payments(async () => settings, account),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(1);
   expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(0);
@@ -191,7 +191,7 @@ test('a kill switch keeps it from the payment centre', async () => {
   const deps = {
     mysql: mysql<AccountingTables>('mysql'),
     payments: payments(async () => settings, account),
-    stopped: async () => 'partner/payment',
+    firstSwitchOff: async () => 'partner/payment',
   };
   const outcome = 'partner/payment is off';
   expect(await reverseCharge(deps, ReverseCharge.parse(wrong))).toMatchObject({ outcome });
@@ -300,7 +300,7 @@ test('a reversal that the payment centre knows otherwise is said, and waits for 
   const deps = {
     mysql: mysql<AccountingTables>('mysql'),
     payments: payments(async () => settings, account),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
   };
   expect(await resumeReversals(deps, { remaining: () => 60_000 })).toBe(0);
 });

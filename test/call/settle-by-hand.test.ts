@@ -346,7 +346,7 @@ test('while the payment centre is switched off nothing is settled by hand and it
     mysql: db,
     settings: async () => ({ stuckAfterMinutes: 10 }),
     deliver: async () => [],
-    stopped: switches({ mysql: db as never }, () => (readings += 11_000)),
+    firstSwitchOff: switches({ mysql: db as never }, () => (readings += 11_000)),
     payments: {
       ...client,
       tradeOf: async (id: string) => {
@@ -371,7 +371,7 @@ test('while the payment centre is switched off nothing is settled by hand and it
 });
 
 test('what has ended, or is no payment, is left as it is; a kill switch of the payment centre stops it', async () => {
-  const off = { mysql: undefined, stopped: async () => 'partner/payment' } as never;
+  const off = { mysql: undefined, firstSwitchOff: async () => 'partner/payment' } as never;
   expect(await settleByHand(off, SettleByHand.parse(neverSeen))).toMatchObject({
     outcome: 'partner/payment is off',
   });

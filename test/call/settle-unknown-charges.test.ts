@@ -3,7 +3,7 @@ import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { settleUnknownCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
@@ -234,13 +234,13 @@ test('what was charged is announced once, in one transaction with its row', asyn
   const deps = {
     mysql: mysql<CallTables>('mysql'),
     settings: settings('call', CallSettings),
-    stopped: async () => undefined,
+    firstSwitchOff: async () => undefined,
     deliver: async (rows: readonly OutboxRow[]) => {
       announced.push(...rows);
       return [...rows];
     },
   };
-  const settleHere = () => settleCharges(deps as never, { remaining: () => 200_000 });
+  const settleHere = () => settleUnknownCharges(deps as never, { remaining: () => 200_000 });
   await run('rename table signalbox.outbox to signalbox.outbox_away');
   await expect(settleHere()).rejects.toThrow(/outbox/);
   await run('rename table signalbox.outbox_away to signalbox.outbox');
@@ -321,10 +321,11 @@ test('where no charge may be sent a refusal is final without its reason, which n
   const deps = {
     ...{ mysql: mysql<AccountingTables>('mysql'), settings: settings('call', CallSettings) },
     payments: payments(settings('call', CallSettings), async () => paymentAccount),
-    stopped: async (...names: readonly string[]) => names.find((name) => name === 'charging'),
+    firstSwitchOff: async (...names: readonly string[]) =>
+      names.find((name) => name === 'charging'),
     ...{ deliver: async () => [], now: () => new Date() },
   };
-  await settleCharges(deps, { remaining: () => 200_000 });
+  await settleUnknownCharges(deps, { remaining: () => 200_000 });
   expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'reason unknown' }]);
   const rows = await rowsOf('select body from signalbox.outbox');
   expect(rows.map(({ body }) => JSON.parse(String(body)))).toEqual([
@@ -336,10 +337,15 @@ test('where no charge may be sent a refusal is final without its reason, which n
 function settlement(client = payments(settings('call', CallSettings), async () => paymentAccount)) {
   const db = mysql<AccountingTables>('mysql');
   let readings = 0;
-  const stopped = switches({ mysql: db as never }, () => (readings += 11_000));
+  const firstSwitchOff = switches({ mysql: db as never }, () => (readings += 11_000));
   const asked: string[] = [];
   const deps = {
-    ...{ mysql: db, settings: settings('call', CallSettings), stopped, now: () => new Date() },
+    ...{
+      mysql: db,
+      settings: settings('call', CallSettings),
+      firstSwitchOff,
+      now: () => new Date(),
+    },
     deliver: async () => [],
     payments: {
       ...client,
@@ -349,7 +355,7 @@ function settlement(client = payments(settings('call', CallSettings), async () =
       },
     },
   };
-  return { asked, run: () => settleCharges(deps, { remaining: () => 200_000 }) };
+  return { asked, run: () => settleUnknownCharges(deps, { remaining: () => 200_000 }) };
 }
 
 const throwSwitch = (name: string, state: 'on' | 'off') =>
@@ -457,10 +463,12 @@ test('a switch that is thrown while settlement decides calls ends its decisions'
   const deps = {
     ...{ mysql: db, settings: document, deliver: async () => [], now: () => new Date() },
     payments: payments(document, async () => paymentAccount),
-    stopped: async (...names: readonly string[]) =>
+    firstSwitchOff: async (...names: readonly string[]) =>
       names.find((name) => name === 'call/filter-call' && ++looks > 2),
   };
-  expect(await settleCharges(deps, { remaining: () => 200_000 })).toMatchObject({ decided: 2 });
+  expect(await settleUnknownCharges(deps, { remaining: () => 200_000 })).toMatchObject({
+    decided: 2,
+  });
   const left = 'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null';
   expect(await rowsOf(left)).toHaveLength(2);
 });

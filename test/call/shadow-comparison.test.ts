@@ -1,12 +1,12 @@
 import { beforeEach, expect, test } from 'vitest';
 import { chargeCall } from '../../lib/call/charging/charge-call.ts';
-import { filterCall } from '../../lib/call/filtering/filter-call.ts';
+import { filterAndQueue } from '../../lib/call/filtering/filter-call.ts';
 import { callsToCharge, FinishedCall } from '../../lib/call/queues.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { settleCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { settleUnknownCharges } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { chargeRows, decidedCall, ledger, resetCalls } from '../support/calls.ts';
 import { rowsOf, run } from '../support/databases.ts';
@@ -17,8 +17,8 @@ const document = settings('call', CallSettings);
 const deps = {
   mysql: mysql<CallTables>('mysql'),
   settings: async () => ({ ...(await document()), shadow: true }),
-  deliver: deliverBy(queues(callsToCharge)),
-  stopped: async () => undefined,
+  deliver: deliverBy(queueChannel(callsToCharge)),
+  firstSwitchOff: async () => undefined,
   payments: undefined as never,
   now: () => new Date('2026-11-20T10:00:00+08:00'),
 };
@@ -39,7 +39,7 @@ const old = (call_id: string, rule: number | null) =>
      values (?, 42, '13812345678', '4008208820', 1, now(), 61, ?, '13812345678')`,
     [call_id, rule],
   );
-const settle = () => settleCharges(deps, { remaining: () => 200_000 });
+const settle = () => settleUnknownCharges(deps, { remaining: () => 200_000 });
 const pass = (minutes: number) =>
   run('update user_prop_db.call_shadow_log set created_at = created_at - interval ? minute', [
     minutes,
@@ -52,8 +52,8 @@ beforeEach(async () => {
 
 test('in shadow mode calls are decided by each other, apart from the old system’s rows, and nobody pays', async () => {
   await old('their own', null);
-  expect(await filterCall(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 1 });
-  expect(await filterCall(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 4 });
+  expect(await filterAndQueue(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 1 });
+  expect(await filterAndQueue(deps, call())).toMatchObject({ outcome: 'shadowed', filterRule: 4 });
   expect(await take(valid)).toEqual([]);
   await run(
     'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 1 hour',
@@ -73,7 +73,7 @@ test('a charge that was under way waits while the mode is on', async () => {
 
 test('what was decided is compared with the old system’s rows: valid or not, or never seen there', async () => {
   const ones = [call(), call({ status: 0 }), call({ user_id: 43 }), call({ user_id: 44 })];
-  for (const one of ones) await filterCall(deps, one);
+  for (const one of ones) await filterAndQueue(deps, one);
   const [first, second, third] = ones.map(({ call_id }) => call_id);
   await old(String(first), 1);
   await old(String(second), 7);
@@ -108,9 +108,9 @@ test('a call that only the old system has is named until it is found here', asyn
     ...{ outcome: 'shadow differs', agree: 0, differ: 0, missing: 0, unseen: 2 },
     first: [one.call_id, 'undecided there'],
   });
-  await filterCall(deps, one);
+  await filterAndQueue(deps, one);
   expect(await settle()).toMatchObject({ outcome: 'shadow differs', unseen: 1 });
-  await filterCall(deps, { ...one, call_id: 'undecided there' });
+  await filterAndQueue(deps, { ...one, call_id: 'undecided there' });
   expect(await settle()).toMatchObject({ outcome: 'shadow agrees', unseen: 0 });
 });
 
@@ -125,7 +125,7 @@ test.each([
       ...deps,
       settings: async () => ({ ...(await document()), shadow: readings.shift() ?? false }),
     };
-    expect(await filterCall(changing, call())).toMatchObject({ outcome });
+    expect(await filterAndQueue(changing, call())).toMatchObject({ outcome });
     const rows = await rowsOf(`select filter_rule from user_prop_db.${log}`);
     expect(rows).toEqual([{ filter_rule: 1 }]);
     expect(await take(valid)).toHaveLength(outcome === 'valid' ? 1 : 0);
@@ -142,7 +142,7 @@ test('an undecided call is decided in the log in which it was found when the mod
     ...deps,
     settings: async () => ({ ...(await document()), shadow: readings.shift() ?? true }),
   };
-  await settleCharges(changing, { remaining: () => 200_000 });
+  await settleUnknownCharges(changing, { remaining: () => 200_000 });
   expect(
     await rowsOf('select call_id, filter_rule from user_prop_db.sublessor_call_log_201409'),
   ).toEqual([{ call_id: 'their own', filter_rule: 1 }]);

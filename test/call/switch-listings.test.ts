@@ -220,13 +220,15 @@ const deps: ListingDeps = {
     sent.push(...rows.map(({ destination, body }) => [destination, JSON.parse(body)]));
     return [...rows];
   },
-  stopped: async () => undefined,
+  firstSwitchOff: async () => undefined,
 };
 
 test('a kill switch holds what concerns the listing service', async () => {
-  const stopped = async () => 'partner/listing';
+  const firstSwitchOff = async () => 'partner/listing';
   const message = { userId: owner, paymentId: first, why: 'balance is 0' } as const;
-  await expect(switchListings({ ...deps, stopped }, message)).rejects.toMatchObject({
+  await expect(
+    switchListings({ ...deps, firstSwitchOff: firstSwitchOff }, message),
+  ).rejects.toMatchObject({
     name: 'Postponed',
     heldBy: 'partner/listing',
   });

@@ -5,12 +5,12 @@ import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { every } from '../../infra/constructs/functions.ts';
 import { redis } from '../../infra/constructs/resources.ts';
-import { Domain, Site } from '../../infra/constructs/synthesis.ts';
+import { Domain, Synthesis } from '../../infra/constructs/synthesis.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 test('a function that uses the cache is told its secret and may read that one', () => {
   const app = appNamed('resources', { stage: 'local' });
-  const site = new Site(app, emptyBundles());
+  const site = new Synthesis(app, emptyBundles());
   const stack = new Domain(app, 'platform', site, backing(app, site));
   every(stack, 'platform/migrate', {
     schedule: Schedule.rate(Duration.minutes(1)),

@@ -3,15 +3,19 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
 import { route } from '../../infra/constructs/routes.ts';
-import { Domain, Site } from '../../infra/constructs/synthesis.ts';
-import { serveDocs } from '../../lib/platform/http/routes.ts';
+import { Domain, Synthesis } from '../../infra/constructs/synthesis.ts';
+import { serveDocsRoute } from '../../lib/platform/http/routes.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 function templateWith(who: readonly ('signed' | 'operator')[], context = {}) {
   const app = appNamed(`routes-${who.join('-')}`, { stage: 'local', ...context });
-  const site = new Site(app, emptyBundles());
+  const site = new Synthesis(app, emptyBundles());
   const stack = new Domain(app, 'platform', site, backing(app, site));
-  route(stack, { ...serveDocs, who }, { atOnce: 7, timeout: Duration.seconds(5), harm: 'None.' });
+  route(
+    stack,
+    { ...serveDocsRoute, who },
+    { atOnce: 7, timeout: Duration.seconds(5), harm: 'None.' },
+  );
   return Template.fromStack(stack);
 }
 

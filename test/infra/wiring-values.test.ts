@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
-import { weishop } from '../../lib/broker/apply/micro-shop-client.ts';
+import { microShopClient } from '../../lib/broker/apply/micro-shop-client.ts';
 import {
   leaseSeconds as fullRunLeaseSeconds,
   pageTimeMs as fullRunPageMs,
@@ -13,10 +13,10 @@ import {
   pauseMsMax as comparisonPauseMs,
 } from '../../lib/broker/reconcile/reconcile-profiles.ts';
 import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/accounting/post-income.ts';
-import { listingService, switchTo } from '../../lib/call/listings/listing-service.ts';
+import { listingService, switchListingsTo } from '../../lib/call/listings/listing-service.ts';
 import { k3, readFromK3 } from '../../lib/call/partners/k3.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
-import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/row-lease.ts';
+import { leaseSeconds as rowLeaseSeconds } from '../../lib/call/row-lease.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
 import { endMs as reversalEndMs } from '../../lib/call/settlement/reverse-charge.ts';
 import { endMs as settlementEndMs } from '../../lib/call/settlement/settle-unknown-charges.ts';
@@ -24,7 +24,7 @@ import {
   leaseSeconds as readerLeaseSeconds,
   renewEveryMs as readerRenewMs,
 } from '../../lib/order/binlog/reader-lease.ts';
-import { inHandSeconds as pushLeaseSeconds } from '../../lib/order/pushes/push-lease.ts';
+import { leaseSeconds as pushLeaseSeconds } from '../../lib/order/pushes/push-lease.ts';
 import { singerAt } from '../../lib/order/pushes/singer.ts';
 import {
   leaseSeconds as deliveryLeaseSeconds,
@@ -32,7 +32,7 @@ import {
 } from '../../lib/platform/messaging/deliver-due.ts';
 import { statementSecondsMax } from '../../lib/platform/mysql/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
-import { type Exchange, NoAnswer } from '../../lib/platform/partners/http-exchange.ts';
+import { type Exchange, NoResponse } from '../../lib/platform/partners/http-exchange.ts';
 import { root } from '../../local/root.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 import { sites } from '../support/synthesis-contexts.ts';
@@ -354,7 +354,7 @@ describe('values that depend on each other', () => {
     const start = performance.now();
     await call(async ({ timeoutMs }) => {
       waitingMs += timeoutMs;
-      throw new NoAnswer('no connection', { sent: false });
+      throw new NoResponse('no connection', { sent: false });
     }).catch(() => {});
     // What the code itself takes is less than a tenth of a second.
     return waitingMs + Math.floor((performance.now() - start) / 100) * 100;
@@ -381,7 +381,7 @@ describe('values that depend on each other', () => {
       ),
     listing: () =>
       longestMs((exchange) =>
-        switchTo(
+        switchListingsTo(
           listingService(async () => ({ listing_api_url: url }), exchange),
           '7',
           off,
@@ -390,7 +390,9 @@ describe('values that depend on each other', () => {
       ),
     singer: () => longestMs((exchange) => singerAt(exchange)(url)({} as never)),
     weishop: () =>
-      longestMs((exchange) => weishop(async () => ({ broker_weidian_api: url }), exchange)(['1'])),
+      longestMs((exchange) =>
+        microShopClient(async () => ({ broker_weidian_api: url }), exchange)(['1']),
+      ),
   };
 
   test.each([

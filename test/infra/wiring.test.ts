@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
 import { functionIds } from '../../infra/constructs/bundle.ts';
 import { connectionsMax } from '../../infra/constructs/connections.ts';
-import { Site } from '../../infra/constructs/synthesis.ts';
+import { Synthesis } from '../../infra/constructs/synthesis.ts';
 import { connectionsPerInstanceMax, resourceName } from '../../lib/platform/names.ts';
 import { root } from '../../local/root.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
@@ -99,7 +99,7 @@ describe.each(['local', 'cloud'] as const)('stage %s', (stage) => {
 });
 
 describe('mistakes in the wiring are named', () => {
-  const fresh = () => new Site(appNamed('mistakes', { stage: 'local' }), emptyBundles());
+  const fresh = () => new Synthesis(appNamed('mistakes', { stage: 'local' }), emptyBundles());
   const whole = () => {
     const site = fresh();
     for (const id of functionIds()) site.wire(id);
@@ -146,7 +146,7 @@ describe('mistakes in the wiring are named', () => {
   });
 
   test('a context value of the wrong kind', () => {
-    expect(() => new Site(new App({ context: { stage: 'moon' } }))).toThrow(
+    expect(() => new Synthesis(new App({ context: { stage: 'moon' } }))).toThrow(
       /The context is not valid:[\s\S]*stage/,
     );
   });

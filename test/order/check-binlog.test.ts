@@ -1,7 +1,7 @@
 import { createServer, connect as dial, type Server } from 'node:net';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { type CheckDeps, checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
-import { isServer } from '../../lib/order/binlog/proxy-check.ts';
+import { isDirectConnection } from '../../lib/order/binlog/proxy-check.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -130,8 +130,10 @@ test('a proxy is known by the connection numbers that it makes up', async () => 
   await new Promise<void>((listening) => proxy.listen(0, '127.0.0.1', listening));
   const address = proxy.address();
   const at = (to: number) => ({ host: '127.0.0.1', port: to, ...users.order, ssl: false });
-  expect(await isServer(at(port))).toBe(true);
-  expect(await isServer(at(typeof address === 'object' && address ? address.port : 0))).toBe(false);
+  expect(await isDirectConnection(at(port))).toBe(true);
+  expect(
+    await isDirectConnection(at(typeof address === 'object' && address ? address.port : 0)),
+  ).toBe(false);
   const direct = async () => false;
   expect(await check({ direct })).toMatchObject({
     outcome: 'unfit',

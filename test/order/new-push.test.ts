@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type OrderChange, pushRowsOf } from '../../lib/order/pushes/new-push.ts';
+import { type OrderChange, pushFor } from '../../lib/order/pushes/new-push.ts';
 
 const change: OrderChange = {
   pushId: 'a'.repeat(64),
@@ -13,7 +13,7 @@ const change: OrderChange = {
 };
 
 test('a nurse accepts: the patient hears of it, and which nurse it is', () => {
-  expect(pushRowsOf(change)).toEqual({
+  expect(pushFor(change)).toEqual({
     push_id: 'a'.repeat(64),
     order_id: '7001',
     scenario: 8,
@@ -30,24 +30,24 @@ test('a nurse accepts: the patient hears of it, and which nurse it is', () => {
 });
 
 test('the id of a nurse beyond 2^53 keeps every digit', () => {
-  expect(pushRowsOf({ ...change, nurse_id: '9223372036854775807' })).toMatchObject({
+  expect(pushFor({ ...change, nurse_id: '9223372036854775807' })).toMatchObject({
     data: '{"nurse_id":"9223372036854775807"}',
   });
 });
 
 test('what no scenario names pushes nothing', () => {
-  expect(pushRowsOf({ ...change, by: 'system' })).toBe('no scenario');
-  expect(pushRowsOf({ ...change, before: 'PENDING_SERVICE' })).toBe('no scenario');
+  expect(pushFor({ ...change, by: 'system' })).toBe('no scenario');
+  expect(pushFor({ ...change, before: 'PENDING_SERVICE' })).toBe('no scenario');
 });
 
 const paid = { ...change, before: 'PAYING', after: 'PENDING_ACCEPT', by: 'patient' };
 
 test('an order that is paid: its nurse, or without one all who may accept it', () => {
-  expect(pushRowsOf(paid)).toMatchObject({
+  expect(pushFor(paid)).toMatchObject({
     ...{ scenario: 2, receiver_type: 'nurse', receiver_id: '55', channel: 'app', data: null },
     state: 'unsent',
   });
-  expect(pushRowsOf({ ...paid, nurse_id: null })).toMatchObject({
+  expect(pushFor({ ...paid, nurse_id: null })).toMatchObject({
     ...{ receiver_type: 'nurse_group', receiver_id: '7001', state: 'unsent' },
   });
 });
@@ -57,23 +57,23 @@ test.each([
   { scenario: 7, before: 'DISPUTE', after: 'IN_SERVICE', by: 'patient' },
   { scenario: 14, before: 'IN_SERVICE', after: 'SERVICE_OVERTIME', by: 'system' },
 ])('scenario $scenario without a nurse has no receiver', ({ scenario, ...by }) => {
-  expect(pushRowsOf({ ...change, ...by })).toMatchObject({
+  expect(pushFor({ ...change, ...by })).toMatchObject({
     ...{ scenario, receiver_type: 'nurse', receiver_id: '55', state: 'unsent' },
   });
-  expect(pushRowsOf({ ...change, ...by, nurse_id: null })).toMatchObject({
+  expect(pushFor({ ...change, ...by, nurse_id: null })).toMatchObject({
     ...{ scenario, receiver_id: null, state: 'no receiver' },
   });
 });
 
 test('a patient hears whether there is a nurse or not', () => {
   const cancelled = { before: 'PAYING', after: 'CANCELLED', by: 'system', nurse_id: null };
-  expect(pushRowsOf({ ...change, ...cancelled })).toMatchObject({
+  expect(pushFor({ ...change, ...cancelled })).toMatchObject({
     ...{ scenario: 1, receiver_type: 'patient', receiver_id: '98', state: 'unsent' },
   });
 });
 
 const hears = (row: Partial<OrderChange>) => {
-  const push = pushRowsOf({ ...paid, ...row });
+  const push = pushFor({ ...paid, ...row });
   if (push === 'no scenario') throw new Error('There is no push.');
   const { receiver_type, receiver_id, state, reason } = push;
   return [receiver_type, receiver_id, state, reason];
@@ -96,7 +96,7 @@ test.each([
   'with the patient %j nobody hears, and it is said why unless there is none: %s',
   (patient_id, reason) => {
     const row = { ...change, patient_id };
-    const push = pushRowsOf(row);
+    const push = pushFor(row);
     expect(push).toMatchObject({
       receiver_type: 'patient',
       receiver_id: null,
@@ -113,14 +113,14 @@ test.each([
   'a service that takes too long with the nurse %j: no receiver, and whose id it is said to be',
   (nurse_id, reason) => {
     const late = { before: 'IN_SERVICE', after: 'SERVICE_OVERTIME', by: 'system' };
-    const push = pushRowsOf({ ...change, ...late, nurse_id, patient_id: '98' });
+    const push = pushFor({ ...change, ...late, nurse_id, patient_id: '98' });
     expect(push).toMatchObject({ receiver_type: 'nurse', receiver_id: null, state: 'no receiver' });
     expect(Object(push).reason).toBe(reason);
   },
 );
 
 test('who is told that no nurse has accepted is told of none', () => {
-  expect(pushRowsOf({ ...change, nurse_id: null })).toMatchObject({
+  expect(pushFor({ ...change, nurse_id: null })).toMatchObject({
     ...{ data: '{"nurse_id":null}', state: 'unsent' },
   });
 });

@@ -196,7 +196,7 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
   const address = server.address();
   const singer_url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
   const pushing = {
-    ...{ mysql: reader.mysql, deliver: async () => [], stopped: async () => undefined },
+    ...{ mysql: reader.mysql, deliver: async () => [], firstSwitchOff: async () => undefined },
     ...{ settings: async () => ({ singer_url }), singerAt: singerAt() },
   };
   try {
@@ -217,7 +217,7 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
 test('Singer: a message id of 101 characters is kept as far as it fits', async () => {
   const said = { said: 'sent', messageId: `${'王😀'.repeat(50)}` } as const;
   const answering = {
-    ...{ mysql: reader.mysql, deliver: async () => [], stopped: async () => undefined },
+    ...{ mysql: reader.mysql, deliver: async () => [], firstSwitchOff: async () => undefined },
     ...{
       settings: async () => ({ singer_url: 'http://127.0.0.1:1' }),
       singerAt: () => async () => said,

@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { repairGap } from '../../lib/order/binlog/repair-gap.ts';
-import { verdictOf } from '../../lib/order/pushes/push-expiry.ts';
+import { sendDecision } from '../../lib/order/pushes/push-expiry.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { resetDatabases, rowsOf, run, serverOfWorker } from '../support/databases.ts';
 import { contextOf, eventOf } from '../support/lambda.ts';
@@ -93,7 +93,7 @@ test('a gap that is repaired days late: its pushes are as old as the changes, an
   expect(old).toMatchObject({ off: '0', late_from: old?.['changed_at'] });
   expect(Number(ahead?.['ahead'])).toBeLessThanOrEqual(0);
   expect(Number(ahead?.['ahead'])).toBeGreaterThan(-60);
-  const verdict = (push: typeof old) => verdictOf(push as never, new Date(), 'PENDING_SERVICE');
+  const verdict = (push: typeof old) => sendDecision(push as never, new Date(), 'PENDING_SERVICE');
   expect([verdict(old), verdict(ahead)]).toEqual(['too old', 'send']);
 });
 

@@ -2,11 +2,11 @@ import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { oldestUnsentSeconds } from '../../lib/order/pushes/oldest-unsent.ts';
-import { takeNext } from '../../lib/order/pushes/push-lease.ts';
-import { nudgeStuck } from '../../lib/order/pushes/requeue-stuck.ts';
+import { leaseNextPush } from '../../lib/order/pushes/push-lease.ts';
+import { requeueStuckPushes } from '../../lib/order/pushes/requeue-stuck.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { PushTables } from '../../lib/order/tables.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 import { take, testQueue } from '../support/queues.ts';
@@ -50,9 +50,9 @@ async function reads(work: (mysql: Kysely<PushTables>) => Promise<unknown>): Pro
 }
 
 const look = (connection: Kysely<PushTables>) =>
-  nudgeStuck({
+  requeueStuckPushes({
     mysql: connection,
-    deliver: deliverBy(queues(pushesToSend)),
+    deliver: deliverBy(queueChannel(pushesToSend)),
     settings: async () => ({ stuckAfterMinutes: 10 }),
   });
 
@@ -74,13 +74,17 @@ test('a look for stuck pushes reads a few thousand entries, whatever is open or 
 }, 120_000);
 
 test('the next push of an order is found among the pushes of that order', async () => {
-  const stopped = async () => undefined;
+  const firstSwitchOff = async () => undefined;
   const count = await reads(async (connection) => {
     const order_id = String(past - 1);
-    expect(await takeNext({ mysql: connection, stopped }, order_id)).toMatchObject({
+    expect(
+      await leaseNextPush({ mysql: connection, firstSwitchOff: firstSwitchOff }, order_id),
+    ).toMatchObject({
       state: 'in hand',
     });
-    expect(await takeNext({ mysql: connection, stopped }, '5')).toBe('none left');
+    expect(await leaseNextPush({ mysql: connection, firstSwitchOff: firstSwitchOff }, '5')).toBe(
+      'none left',
+    );
   });
   expect(count).toBeLessThan(50);
 });

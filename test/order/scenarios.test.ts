@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import {
   type OrderStatus,
   orderStatuses,
-  scenarioNumbered,
+  scenarioByNumber,
   scenarioOf,
   scenarios,
 } from '../../lib/order/pushes/scenarios.ts';
@@ -106,8 +106,8 @@ test('what is no status, or nobody we know, pushes nothing', () => {
 });
 
 test('a scenario is found by its number, and none by another', () => {
-  expect(scenarioNumbered(8).name).toBe('护士接单');
-  expect(() => scenarioNumbered(16)).toThrow('There is no scenario 16.');
+  expect(scenarioByNumber(8).name).toBe('护士接单');
+  expect(() => scenarioByNumber(16)).toThrow('There is no scenario 16.');
 });
 
 test('every scenario has a kill switch, and no other number has one', () => {

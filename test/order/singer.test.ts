@@ -1,6 +1,6 @@
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import { type SingerPush, singerAt } from '../../lib/order/pushes/singer.ts';
-import { PartnerAway } from '../../lib/platform/errors.ts';
+import { PartnerUnavailable } from '../../lib/platform/errors.ts';
 import { startSimulator } from '../../local/simulators/controls.ts';
 import { singerPartner } from '../../local/simulators/singer.ts';
 
@@ -49,7 +49,7 @@ test('"later" is an answer; a lost one may have come about, a server that is not
   await post('/__faults', { mode: 'refuse', times: 1 });
   expect(await singer(push)).toEqual({ said: 'later' });
   await post('/__faults', { mode: 'lose_answer', times: 1 });
-  await expect(singer(push)).rejects.toMatchObject({ name: 'PartnerAway', effect: 'possible' });
+  await expect(singer(push)).rejects.toMatchObject({ name: 'PartnerUnavailable', effect: 'possible' });
   expect(await shown()).toHaveLength(1);
   await post('/__faults', { mode: 'error', times: 1 });
   await expect(singer(push)).rejects.toMatchObject({ effect: 'possible' });
@@ -59,8 +59,8 @@ test('"later" is an answer; a lost one may have come about, a server that is not
 
 test('a request is sent once: a second one would hide what became of the first', async () => {
   await post('/__faults', { mode: 'error', times: 2 });
-  await expect(singer(push)).rejects.toThrow(PartnerAway);
-  await expect(singer(push)).rejects.toThrow(PartnerAway);
+  await expect(singer(push)).rejects.toThrow(PartnerUnavailable);
+  await expect(singer(push)).rejects.toThrow(PartnerUnavailable);
   expect(await singer(push)).toMatchObject({ said: 'sent' });
 });
 

@@ -540,7 +540,7 @@ test('a push that is open for too long is named once more, one that was put off 
 test('a switch that is off stops the reader, and nothing is missed', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
-  const stopped = { ...reader, off: async () => 'order/tail-binlog' };
+  const stopped = { ...reader, firstSwitchOff: async () => 'order/tail-binlog' };
   expect(await read(stopped)).toEqual({ outcome: 'switched off' });
   expect(await pushed()).toEqual([]);
   await read();

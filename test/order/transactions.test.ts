@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Checkpoint } from '../../lib/order/checkpoints.ts';
-import { type Batch, readingFrom } from '../../lib/order/decoding/transactions.ts';
+import { type Batch, transactionAssembler } from '../../lib/order/decoding/transactions.ts';
 import {
   beginning,
   recordedOf,
@@ -33,7 +33,7 @@ const anonymous: Writer = { ...source, gtids: false, firstFile: 1 };
 
 /** All in one go. */
 function readWhole(written: readonly Written[], writer: Writer): Batch[] {
-  const reading = readingFrom(beginning(writer));
+  const reading = transactionAssembler(beginning(writer));
   for (const event of sentFrom(recordedOf(written, writer), beginning(writer))) reading.take(event);
   const batch = reading.whole();
   return batch ? [batch] : [];
@@ -53,14 +53,14 @@ test('however often the reader dies, each change is written once, in order, in t
         let from: Checkpoint = beginning(writer);
         // Each reader takes some events, writes what it has, or dies without having written it.
         for (const [index, { events, all }] of deaths.entries()) {
-          const reading = readingFrom(from);
+          const reading = transactionAssembler(from);
           for (const event of sentFrom(recorded, from).slice(0, events)) reading.take(event);
           const batch = all && reading.progressed() ? reading.all() : reading.whole();
           if (!batch || index % 3 === 2) continue;
           batches.push(batch);
           from = batch.checkpoint;
         }
-        const last = readingFrom(from);
+        const last = transactionAssembler(from);
         for (const event of sentFrom(recorded, from)) last.take(event);
         batches.push(last.all());
         expect(placesOf(batches)).toEqual(placesOf(readWhole(written, writer)));
@@ -78,7 +78,7 @@ const [one, two] = [
 
 test('the place moves at the end of a transaction only', () => {
   const recorded = recordedOf([one, two], source);
-  const reading = readingFrom(beginning(source));
+  const reading = transactionAssembler(beginning(source));
   for (const event of recorded) {
     const { open, position, gtidSet } = reading.all().checkpoint;
     const ends = [
@@ -96,7 +96,7 @@ test('the place moves at the end of a transaction only', () => {
 test('of a transaction that another server sends first nothing is passed over', () => {
   const recorded = recordedOf([two, one], source);
   const from = { ...beginning(source), open: { name: 'another:7', rows: 5 } };
-  const reading = readingFrom(from);
+  const reading = transactionAssembler(from);
   for (const event of recorded) reading.take(event);
   expect(reading.whole()?.changes).toHaveLength(8);
 });
@@ -106,7 +106,10 @@ test('while what was written is passed over, the place stays where it was', () =
   const [{ gtid } = { gtid: '' }] = recorded.flatMap((event) =>
     event.kind === 'transaction' ? [event] : [],
   );
-  const reading = readingFrom({ ...beginning(source), open: { name: String(gtid), rows: 5 } });
+  const reading = transactionAssembler({
+    ...beginning(source),
+    open: { name: String(gtid), rows: 5 },
+  });
   for (const event of recorded.slice(0, 3)) reading.take(event);
   expect(reading.all()).toMatchObject({ changes: [], checkpoint: { open: { rows: 5 } } });
 });
@@ -114,9 +117,9 @@ test('while what was written is passed over, the place stays where it was', () =
 test('rows of a prepared transaction are marked, and those of one rolled back are gone', () => {
   const prepared: Written = { rows: two.rows, how: 'xa rolled back' };
   const recorded = recordedOf([prepared], source);
-  const reading = readingFrom(beginning(source));
+  const reading = transactionAssembler(beginning(source));
   for (const event of recorded.slice(0, -2)) reading.take(event);
-  const first = readingFrom(beginning(source));
+  const first = transactionAssembler(beginning(source));
   for (const event of recorded) first.take(event);
   expect(first.whole()).toMatchObject({ changes: [], finished: ["X'1',X'',1", "X'1',X'',1"] });
   expect(new Set(reading.whole()?.changes.map((change) => change.prepared))).toEqual(
@@ -125,7 +128,7 @@ test('rows of a prepared transaction are marked, and those of one rolled back ar
 });
 
 test('without GTIDs a place names server and file, and rows outside a transaction are refused', () => {
-  const reading = readingFrom(beginning(anonymous));
+  const reading = transactionAssembler(beginning(anonymous));
   for (const event of recordedOf([{ ...one, rotates: true }, one], anonymous)) reading.take(event);
   expect(reading.whole()?.changes.map(({ place }) => place)).toEqual([
     '11111111-1111-1111-1111-111111111111:binlog.000001:207:1',

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { takeDue } from '../../lib/platform/messaging/due-rows.ts';
+import { leaseDueRows } from '../../lib/platform/messaging/due-rows.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
@@ -84,7 +84,7 @@ test('those of a destination that were refused are made due now, and no others',
 test('a row that is being sent is neither made due again nor counted as more, so that it is not sent twice', async () => {
   await change({ do: 'retry', to });
   const db = mysql<PlatformTables>('mysql');
-  expect(await takeDue(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
+  expect(await leaseDueRows(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
   const before = await outbox();
   const nothing = { outcome: 'due now', rows: 0, more: false };
   expect(await change({ do: 'retry', to })).toEqual(nothing);
@@ -97,7 +97,7 @@ test('a row that is being sent is neither made due again nor counted as more, so
 test('a row that was being sent when it was dropped is said to be sent perhaps, and the trail says so, too', async () => {
   await change({ do: 'retry', to });
   const db = mysql<PlatformTables>('mysql');
-  expect(await takeDue(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
+  expect(await leaseDueRows(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
   expect(await change({ do: 'drop', to })).toEqual({
     outcome: 'dropped',
     rows: 3,

@@ -3,11 +3,11 @@ import * as z from 'zod';
 import { Postponed, Unavailable } from '../../lib/platform/errors.ts';
 import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
 import {
-  anyQueue,
   type Deliver,
   deliverBy,
   type OutboxRow,
   postpone,
+  queuesByName,
 } from '../../lib/platform/messaging/outbox.ts';
 import { queue } from '../../lib/platform/messaging/queue.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -101,7 +101,7 @@ test('invalidations go first and are not counted', async () => {
 
 test('what is refused stays out of sight for half a minute, then it is tried again', async () => {
   await due(1, { destination: 'queue:test/nowhere' });
-  const look = () => deliver(6, () => {}, 6000, deliverBy(anyQueue()));
+  const look = () => deliver(6, () => {}, 6000, deliverBy(queuesByName()));
   expect(await look()).toMatchObject({ delivered: 0, failed: 1 });
   const [row] = await rowsOf(
     'select timestampdiff(second, now(3), due_at) seconds, version from signalbox.outbox',
@@ -132,7 +132,7 @@ test('an SQS that is away costs nothing: the rows stay', async () => {
     send: async () => Promise.reject(new Error('away')),
   });
   expect(await away([{ id: '1', destination: 'queue:a/b', body: '', version: 1 }])).toEqual([]);
-  const gone = deliverBy(anyQueue());
+  const gone = deliverBy(queuesByName());
   expect(
     await gone([{ id: '1', destination: 'queue:test/nowhere', body: '{}', version: 1 }]),
   ).toEqual([]);
@@ -141,7 +141,7 @@ test('an SQS that is away costs nothing: the rows stay', async () => {
 
 const mebibyte = 1_048_576;
 const unavailable = async () => Promise.reject(new Unavailable('SQS is unavailable.'));
-const toQueues = () => deliverBy(anyQueue());
+const toQueues = () => deliverBy(queuesByName());
 const good = ['{"n":1}', '{"n":2}', '{"n":3}'];
 /** A row that can never go, due before three good ones. */
 async function badBeforeGood(body: string): Promise<void> {

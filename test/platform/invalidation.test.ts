@@ -1,10 +1,10 @@
 import { beforeEach, expect, test } from 'vitest';
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
-import { leaseOf } from '../../lib/platform/cache/read-through-cache.ts';
+import { leaseKeyOf } from '../../lib/platform/cache/read-through-cache.ts';
 import type { Cache } from '../../lib/platform/cache/redis.ts';
-import { isAway } from '../../lib/platform/errors.ts';
+import { isUnavailable } from '../../lib/platform/errors.ts';
 import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
-import { commit, deliverBy } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, transactionWithOutbox } from '../../lib/platform/messaging/outbox.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { until } from '../../local/processes.ts';
@@ -25,13 +25,13 @@ async function put(count: number): Promise<void> {
     Promise.all(
       Array.from({ length: count }, async (_, n) => {
         await redis.set(named(n), 'old');
-        await redis.set(leaseOf(named(n)), 'a reader');
+        await redis.set(leaseKeyOf(named(n)), 'a reader');
       }),
     ),
   );
 }
 const there = async (count: number): Promise<number> => {
-  const names = Array.from({ length: count }, (_, n) => [named(n), leaseOf(named(n))]).flat();
+  const names = Array.from({ length: count }, (_, n) => [named(n), leaseKeyOf(named(n))]).flat();
   const held = await cache((redis) => Promise.all(names.map((name) => redis.exists(name))));
   return (held ?? []).reduce((sum, one) => sum + one, 0);
 };
@@ -77,10 +77,10 @@ test('rows that cannot be read harm no other, however many they are, and are tol
   const errors = await invalidation(cache).send('invalidate', [bodyOf(0), ...bad, bodyOf(1)]);
   expect(await there(2)).toBe(0);
   expect([errors[0], errors.at(-1)]).toEqual([undefined, undefined]);
-  expect(errors.slice(1, -1).map((error) => isAway(error))).toEqual(bad.map(() => false));
+  expect(errors.slice(1, -1).map((error) => isUnavailable(error))).toEqual(bad.map(() => false));
   const away: Cache = async () => undefined;
   const silent = await invalidation(away).send('invalidate', [bodyOf(0), 'no JSON', bodyOf(1)]);
-  expect(silent.map((error) => isAway(error))).toEqual([true, false, true]);
+  expect(silent.map((error) => isUnavailable(error))).toEqual([true, false, true]);
 });
 
 test('a row that cannot be read is kept with its reason; those due beside it are made', async () => {
@@ -99,7 +99,7 @@ test('a row that cannot be read is kept with its reason; those due beside it are
 test('the writer invalidates after its commit; the repetition stays for later', async () => {
   await put(1);
   const deliver = deliverBy(invalidation(cache));
-  await commit({ mysql: db, deliver }, async (_, follow) => {
+  await transactionWithOutbox({ mysql: db, deliver }, async (_, follow) => {
     const row = { destination: 'invalidate', body: bodyOf(0) } as const;
     follow(row, { ...row, afterSeconds: 8 });
     expect(await there(1)).toBe(2);
@@ -230,10 +230,10 @@ test('a row whose key Redis refuses is refused by itself, and those due beside i
   expect(errors.at(-1)).toBe(undefined);
   for (const error of errors.slice(0, -1)) {
     expect(error?.message).toContain('CROSSSLOT');
-    expect(isAway(error)).toBe(false);
+    expect(isUnavailable(error)).toBe(false);
   }
   const alone = await invalidation(cache).send('invalidate', refused);
-  expect(alone.map((error) => isAway(error))).toEqual(refused.map(() => false));
+  expect(alone.map((error) => isUnavailable(error))).toEqual(refused.map(() => false));
 });
 
 test.each([
@@ -249,7 +249,7 @@ test.each([
     return await question({ del } as never);
   };
   const [error] = await invalidation(answering).send('invalidate', [bodyOf(0)]);
-  expect(isAway(error)).toBe(true);
+  expect(isUnavailable(error)).toBe(true);
 });
 
 test('rows with many keys go in requests of up to two thousand', async () => {

@@ -1,11 +1,11 @@
 import { beforeEach, expect, test } from 'vitest';
-import { ClaimLost, claim, underClaim } from '../../lib/platform/mysql/lease.ts';
+import { acquireLease, assertLeaseHeld, LeaseLost } from '../../lib/platform/mysql/lease.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { resetDatabases, rowsOf, run } from '../support/databases.ts';
 
 const db = mysql<PlatformTables>('mysql');
-const take = () => claim(db, 'test', 60);
+const take = () => acquireLease(db, 'test', 60);
 const expire = () => run('update signalbox.claim set held_until = now(3) - interval 1 second');
 
 beforeEach(resetDatabases);
@@ -22,7 +22,7 @@ test('it is free again when it is released, or its time is over; each has a high
   const second = await take();
   await expire();
   const third = await take();
-  expect([first, second, third].map((one) => one?.epoch)).toEqual(['1', '2', '3']);
+  expect([first, second, third].map((one) => one?.fencingToken)).toEqual(['1', '2', '3']);
 });
 
 test('a holder that overslept cannot renew, release or write', async () => {
@@ -37,9 +37,9 @@ test('a holder that overslept cannot renew, release or write', async () => {
       .insertInto('signalbox.audit')
       .values({ who: 'sleeper', what: 'wrote', why: null, detail: null })
       .execute();
-    await underClaim(trx, { name: 'test', epoch: sleeper?.epoch ?? '' });
+    await assertLeaseHeld(trx, { name: 'test', fencingToken: sleeper?.fencingToken ?? '' });
   });
-  await expect(write).rejects.toThrow(ClaimLost);
+  await expect(write).rejects.toThrow(LeaseLost);
   expect(await rowsOf('select * from signalbox.audit')).toEqual([]);
   expect(await next?.renew()).toBe(true);
 });
@@ -50,7 +50,7 @@ test('nobody takes the claim between the check and the commit of what it protect
   const order: string[] = [];
   let other: Promise<unknown> = Promise.resolve();
   await db.transaction().execute(async (trx) => {
-    await underClaim(trx, { name: 'test', epoch: holder?.epoch ?? '' });
+    await assertLeaseHeld(trx, { name: 'test', fencingToken: holder?.fencingToken ?? '' });
     other = take().then(() => order.push('taken'));
     await new Promise((done) => setTimeout(done, 100));
     order.push('written');

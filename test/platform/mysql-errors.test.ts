@@ -4,7 +4,7 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { type Kysely, sql } from 'kysely';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { isAway, PartnerAway } from '../../lib/platform/errors.ts';
+import { isUnavailable, PartnerUnavailable } from '../../lib/platform/errors.ts';
 import { consume } from '../../lib/platform/messaging/consume.ts';
 import { queue } from '../../lib/platform/messaging/queue.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -49,26 +49,28 @@ describe('the table of errors', () => {
     ...[1698, 1792, 1820, 1836, 1862, 3024, 3118, 3159, 3168, 3169, 4031],
   ])('%i says "not now"', (errno) => {
     expect(mysqlFaultOf(mysqlError(errno))).toBe('unavailable');
-    expect(isAway(mysqlError(errno))).toBe(true);
+    expect(isUnavailable(mysqlError(errno))).toBe(true);
   });
 
   test.each([1205, 1213, 1412, 3101, 3572])('%i is tried again in place', (errno) => {
     expect(mysqlFaultOf(mysqlError(errno))).toBe('conflict');
-    expect(isAway(mysqlError(errno))).toBe(true);
+    expect(isUnavailable(mysqlError(errno))).toBe(true);
   });
 
   test.each([1048, 1054, 1062, 1064, 1146, 1153, 1264, 1292, 1366, 1406, 1451, 1690, 3819])(
     '%i is a fault of the statement',
-    (errno) => expect(isAway(mysqlError(errno))).toBe(false),
+    (errno) => expect(isUnavailable(mysqlError(errno))).toBe(false),
   );
 
   test.each(['SELF_SIGNED_CERT_IN_CHAIN', 'HANDSHAKE_SSL_ERROR', 'ERR_TLS_CERT_ALTNAME_INVALID'])(
     '%s: a certificate that is not trusted is no fault of a message',
-    (code) => expect(isAway(Object.assign(new Error('TLS'), { code }))).toBe(true),
+    (code) => expect(isUnavailable(Object.assign(new Error('TLS'), { code }))).toBe(true),
   );
 
   test('a partner that is away is none of our databases, whatever its cause', () => {
-    expect(isAway(new PartnerAway('K3', 'none', 'no', { cause: mysqlError(1040) }))).toBe(false);
+    expect(
+      isUnavailable(new PartnerUnavailable('K3', 'none', 'no', { cause: mysqlError(1040) })),
+    ).toBe(false);
   });
 });
 

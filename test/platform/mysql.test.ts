@@ -6,7 +6,7 @@ import {
 import { type Kysely, sql } from 'kysely';
 import { beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { isAway } from '../../lib/platform/errors.ts';
+import { isUnavailable } from '../../lib/platform/errors.ts';
 import { consume } from '../../lib/platform/messaging/consume.ts';
 import { queue } from '../../lib/platform/messaging/queue.ts';
 import { lockWaitTimeoutSeconds, mysql } from '../../lib/platform/mysql/mysql.ts';
@@ -109,7 +109,7 @@ test('while the secret still says the old password the database counts as away; 
   await alter('second');
   const error = await select(db).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ errno: 1045 });
-  expect(isAway(error)).toBe(true);
+  expect(isUnavailable(error)).toBe(true);
   await tell('second');
   nowMs += 5_000; // Past its cache a secret is read once in so long.
   const id = await select(db);
@@ -147,5 +147,5 @@ test('a server that cannot be reached is named, and counts as away', async () =>
   vi.unstubAllEnvs();
   const error = await select(db).catch((thrown: unknown) => thrown);
   expect(String(error)).toContain('mysql-upstream: connect ECONNREFUSED');
-  expect(isAway(error)).toBe(true);
+  expect(isUnavailable(error)).toBe(true);
 });

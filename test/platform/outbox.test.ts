@@ -4,15 +4,15 @@ import * as z from 'zod';
 import { Postponed } from '../../lib/platform/errors.ts';
 import { deliverDue } from '../../lib/platform/messaging/deliver-due.ts';
 import {
-  commit,
   type Deliver,
   deliverBy,
   deliverRows,
-  type FollowUp,
+  type OutboxEntry,
   type OutboxRow,
   postpone,
-  queues,
+  queueChannel,
   toQueue,
+  transactionWithOutbox,
 } from '../../lib/platform/messaging/outbox.ts';
 import { queue } from '../../lib/platform/messaging/queue.ts';
 import { sender } from '../../lib/platform/messaging/send.ts';
@@ -26,7 +26,7 @@ const db = mysql<PlatformTables>('mysql');
 const greetings = queue('test/greet', z.object({ name: z.string() }));
 const others = queue('test/other', z.object({ name: z.string() }));
 const url = await testQueue(greetings);
-const toGreetings = deliverBy(queues(greetings));
+const toGreetings = deliverBy(queueChannel(greetings));
 const nothing: Deliver = async () => [];
 
 const outbox = () =>
@@ -45,16 +45,21 @@ beforeEach(async () => {
 });
 
 test('what follows a commit is sent after it, and its row is gone', async () => {
-  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => follow(greet('王芳')));
+  await transactionWithOutbox({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+    follow(greet('王芳')),
+  );
   expect((await take(url)).map(({ Body }) => Body)).toEqual(['{"name":"王芳"}']);
   expect(await outbox()).toEqual([]);
 });
 
 test('what does not commit is neither kept nor sent', async () => {
-  const failing = commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => {
-    follow(greet('a'));
-    throw new Error('no');
-  });
+  const failing = transactionWithOutbox(
+    { mysql: db, deliver: toGreetings },
+    async (_trx, follow) => {
+      follow(greet('a'));
+      throw new Error('no');
+    },
+  );
   await expect(failing).rejects.toThrow('no');
   expect(await outbox()).toEqual([]);
   expect(await take(url)).toEqual([]);
@@ -62,7 +67,7 @@ test('what does not commit is neither kept nor sent', async () => {
 
 test('a transaction that is run again after a deadlock sends once', async () => {
   let attempts = 0;
-  await commit({ mysql: db, deliver: toGreetings }, async (trx, follow) => {
+  await transactionWithOutbox({ mysql: db, deliver: toGreetings }, async (trx, follow) => {
     follow(greet('a'));
     attempts += 1;
     if (attempts === 1) await sql`signal sqlstate '40001' set mysql_errno = 1213`.execute(trx);
@@ -72,7 +77,7 @@ test('a transaction that is run again after a deadlock sends once', async () => 
 
 test('what is not sent stays, due in three seconds; what is for later stays until then', async () => {
   const tomorrow = new Date(Date.now() + 86_400_000);
-  await commit({ mysql: db, deliver: nothing }, async (_trx, follow) =>
+  await transactionWithOutbox({ mysql: db, deliver: nothing }, async (_trx, follow) =>
     follow(greet('a'), toQueue(greetings, { name: 'b' }, tomorrow)),
   );
   expect(await outbox()).toHaveLength(2);
@@ -83,7 +88,7 @@ test('what is not sent stays, due in three seconds; what is for later stays unti
 
 test('of a thousand rows those that were accepted are gone, those that were not stay', async () => {
   const half: Deliver = async (rows) => rows.filter((_, index) => index % 2 === 0);
-  await commit({ mysql: db, deliver: half }, async (_trx, follow) =>
+  await transactionWithOutbox({ mysql: db, deliver: half }, async (_trx, follow) =>
     follow(...Array.from({ length: 1000 }, (_, index) => greet(String(index)))),
   );
   const left = (await outbox()).map(({ body }) => Number(JSON.parse(String(body)).name));
@@ -97,7 +102,7 @@ test('rows are deleted exactly as they were sent when ids grow by seven', async 
   try {
     const refused = new Set(['{"name":"2"}', '{"name":"6"}']);
     const allButTwo: Deliver = async (rows) => rows.filter(({ body }) => !refused.has(body));
-    await commit({ mysql: own, deliver: allButTwo }, async (_trx, follow) => {
+    await transactionWithOutbox({ mysql: own, deliver: allButTwo }, async (_trx, follow) => {
       for (let n = 1; n <= 8; n++)
         follow(n === 4 ? toQueue(greetings, { name: '4' }, tomorrow) : greet(String(n)));
     });
@@ -116,7 +121,7 @@ test('rows are deleted exactly as they were sent when ids grow by seven', async 
 });
 
 test('a queue that is not named, or is away, leaves its rows; the others go', async () => {
-  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+  await transactionWithOutbox({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
     follow(greet('a'), toQueue(others, { name: 'b' })),
   );
   expect(await take(url)).toHaveLength(1);
@@ -124,11 +129,11 @@ test('a queue that is not named, or is away, leaves its rows; the others go', as
 });
 
 test('what follows a commit and can never be sent stays, with what says so; what follows with it goes', async () => {
-  const large: FollowUp = { destination: 'queue:test/greet', body: 'x'.repeat(1_048_577) };
-  const odd: FollowUp = { destination: 'queue:test/greet', body: '{"name":"\uffff"}' };
+  const large: OutboxEntry = { destination: 'queue:test/greet', body: 'x'.repeat(1_048_577) };
+  const odd: OutboxEntry = { destination: 'queue:test/greet', body: '{"name":"\uffff"}' };
   const lines = await logged(
     () =>
-      commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+      transactionWithOutbox({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
         follow(greet('a'), large, greet('b'), odd, greet('c')),
       ),
     process.stderr,
@@ -141,7 +146,9 @@ test('what follows a commit and can never be sent stays, with what says so; what
 
 test('a message of ours with characters that SQS refuses is written so that SQS takes it, and read as it was', async () => {
   const name = 'a\uffff\ufffe\u0001王芳\ud83d\ude00';
-  await commit({ mysql: db, deliver: toGreetings }, async (_trx, follow) => follow(greet(name)));
+  await transactionWithOutbox({ mysql: db, deliver: toGreetings }, async (_trx, follow) =>
+    follow(greet(name)),
+  );
   await sender(greetings)([{ name }]);
   const names = (await take(url)).map(({ Body = '' }) => JSON.parse(Body).name);
   expect(names).toEqual([name, name]);

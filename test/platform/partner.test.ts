@@ -9,8 +9,8 @@ import {
 } from 'node:zlib';
 import { afterAll, beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
-import { isAway, PartnerAway, Postponed } from '../../lib/platform/errors.ts';
-import { overPool } from '../../lib/platform/partners/http-exchange.ts';
+import { isUnavailable, PartnerUnavailable, Postponed } from '../../lib/platform/errors.ts';
+import { pooledExchange } from '../../lib/platform/partners/http-exchange.ts';
 import {
   type Call,
   type PartnerOptions,
@@ -87,7 +87,7 @@ const statement = { method: 'GET', path: '/statement', answer: Code } as const;
 
 async function awayOf(call: Call<unknown>, more: Partial<PartnerOptions> = {}) {
   const error = await partner({ ...options, ...more })(call).catch((thrown: unknown) => thrown);
-  if (error instanceof PartnerAway) return error;
+  if (error instanceof PartnerUnavailable) return error;
   throw new Error('The partner was not away.', { cause: error });
 }
 
@@ -234,8 +234,8 @@ test('where nobody listens nothing was done: it is tried again, and is no databa
   const away = await awayOf(deduct, { baseUrl: `http://127.0.0.1:${port}` });
   expect(away.effect).toBe('none');
   expect(away.message).toContain('ECONNREFUSED');
-  expect(isAway(away)).toBe(false);
-  expect(isAway(new Error('outer', { cause: away }))).toBe(false);
+  expect(isUnavailable(away)).toBe(false);
+  expect(isUnavailable(new Error('outer', { cause: away }))).toBe(false);
   setTimeout(() => server2.listen(port, '127.0.0.1'), 20);
   const server2 = createServer((_, response) => response.end('{"code":0}'));
   const retry = { attemptsMax: 8, delayMs: 5 };
@@ -253,13 +253,13 @@ test('a refusal for now (429) did nothing', async () => {
 
 test('a request that waited for a connection until its time was over is never sent', async () => {
   behaviours = [hangs];
-  const exchange = overPool();
+  const exchange = pooledExchange();
   const ask = partner({ ...options, timeoutMs: 1_000 }, exchange);
   const slow = Array.from({ length: 10 }, () => ask(deduct).catch((error: unknown) => error));
   await until('ten requests hang', () => seen.length === 10);
   const short = { ...options, timeoutMs: 20, retry: { attemptsMax: 1, delayMs: 1 } };
   const queued = partner(short, exchange)({ ...deduct, path: '/queued' });
-  await expect(queued).rejects.toMatchObject({ name: 'PartnerAway', effect: 'none' });
+  await expect(queued).rejects.toMatchObject({ name: 'PartnerUnavailable', effect: 'none' });
   await Promise.all(slow);
   behaviours = [json({ code: 0 })];
   expect(await ask({ ...deduct, path: '/last' })).toEqual({ code: 0 });
@@ -298,7 +298,7 @@ test('tokens and personal data in the URL are in no error', async () => {
 });
 
 test('what needs a partner that is away is put off, for 1 to 30 minutes', async () => {
-  const away = new PartnerAway('payment', 'possible', 'no answer');
+  const away = new PartnerUnavailable('payment', 'possible', 'no answer');
   const now = new Date('2026-11-21T02:00:00Z');
   const minutes = [0, 1, 2, 3, 4, 5, 6, 7, 5000].map(
     (attempts) => (postponed(away, attempts, now).until.getTime() - now.getTime()) / 60_000,

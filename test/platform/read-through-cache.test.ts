@@ -2,10 +2,10 @@ import { beforeEach, expect, test } from 'vitest';
 import * as z from 'zod';
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
 import {
-  cached,
-  keptSeconds,
+  entrySeconds,
+  leaseKeyOf,
   leaseMs,
-  leaseOf,
+  readThrough,
 } from '../../lib/platform/cache/read-through-cache.ts';
 import type { Cache } from '../../lib/platform/cache/redis.ts';
 import { patientCache } from '../support/redis.ts';
@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 
 const read = (value: unknown, ask: Cache = cache) =>
-  cached({ cache: ask, schema }, key, async () => value as { n: number } | undefined);
+  readThrough({ cache: ask, schema }, key, async () => value as { n: number } | undefined);
 const invalidate = (...those: string[]) =>
   invalidation(cache).send('invalidate', [JSON.stringify({ keys: those })]);
 const kept = (name = key) => cache((redis) => redis.get(name));
@@ -29,13 +29,13 @@ test('what was read once comes from the cache, for an hour at most', async () =>
   expect(await read({ n: 1 })).toEqual({ value: { n: 1 }, from: 'database' });
   expect(await read({ n: 2 })).toEqual({ value: { n: 1 }, from: 'cache' });
   const seconds = await cache((redis) => redis.ttl(key));
-  expect(seconds).toBeGreaterThan(keptSeconds - 60);
+  expect(seconds).toBeGreaterThan(entrySeconds - 60);
   expect(seconds).toBeLessThanOrEqual(3_600);
-  expect(await kept(leaseOf(key))).toBeNull();
+  expect(await kept(leaseKeyOf(key))).toBeNull();
 });
 
 test('an invalidation between reading and filling: what was read is not kept', async () => {
-  const early = cached({ cache, schema }, key, async () => {
+  const early = readThrough({ cache, schema }, key, async () => {
     await invalidate(key);
     return { n: 1 };
   });
@@ -48,7 +48,7 @@ test('an invalidation between reading and filling: what was read is not kept', a
 test('a reader whose lease was broken does not fill over the one who came after', async () => {
   const early = Promise.withResolvers<{ n: number }>();
   const reading = Promise.withResolvers<void>();
-  const first = cached({ cache, schema }, key, () => {
+  const first = readThrough({ cache, schema }, key, () => {
     reading.resolve();
     return early.promise;
   });
@@ -56,7 +56,7 @@ test('a reader whose lease was broken does not fill over the one who came after'
   await invalidate(key);
   const late = Promise.withResolvers<{ n: number }>();
   const readingToo = Promise.withResolvers<void>();
-  const second = cached({ cache, schema }, key, () => {
+  const second = readThrough({ cache, schema }, key, () => {
     readingToo.resolve();
     return late.promise;
   });
@@ -73,7 +73,7 @@ test('of many readers at once one fills', async () => {
   let loads = 0;
   const all = await Promise.all(
     Array.from({ length: 20 }, () =>
-      cached({ cache, schema }, key, async () => {
+      readThrough({ cache, schema }, key, async () => {
         loads += 1;
         return { n: loads };
       }),
@@ -84,8 +84,8 @@ test('of many readers at once one fills', async () => {
 });
 
 test('a lease is over before an invalidation is repeated', async () => {
-  const reading = cached({ cache, schema }, key, async () => {
-    const left = await cache((redis) => redis.pttl(leaseOf(key)));
+  const reading = readThrough({ cache, schema }, key, async () => {
+    const left = await cache((redis) => redis.pttl(leaseKeyOf(key)));
     return { n: Number(left) };
   });
   const { value } = await reading;
@@ -98,7 +98,7 @@ test('what is not there is not kept, and what does not fit is read anew', async 
   expect(await read(undefined)).toEqual({ value: undefined, from: 'database' });
   expect(await kept()).toBeNull();
   await cache((redis) => redis.set(key, { of: 'an older release' }));
-  await cache((redis) => redis.del(leaseOf(key)));
+  await cache((redis) => redis.del(leaseKeyOf(key)));
   expect(await read({ n: 3 })).toEqual({ value: { n: 3 }, from: 'database' });
   expect(await kept()).toEqual({ n: 3 });
 });
@@ -113,7 +113,7 @@ test('a cache that is away, or loses an answer, leaves the database to read', as
       calls += 1;
       return calls === lost ? undefined : answer;
     };
-    await cache((redis) => redis.del(key, leaseOf(key)));
+    await cache((redis) => redis.del(key, leaseKeyOf(key)));
     expect(await read({ n: lost }, loses)).toMatchObject({ value: { n: lost } });
     await invalidate(key);
     expect(await read({ n: 9 })).toEqual({ value: { n: 9 }, from: 'database' });
@@ -122,7 +122,7 @@ test('a cache that is away, or loses an answer, leaves the database to read', as
 
 test('an error of the database gets out and fills nothing', async () => {
   await expect(
-    cached({ cache, schema }, key, () => Promise.reject(new Error('away'))),
+    readThrough({ cache, schema }, key, () => Promise.reject(new Error('away'))),
   ).rejects.toThrow('away');
   expect(await kept()).toBeNull();
 });

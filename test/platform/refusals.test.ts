@@ -1,16 +1,16 @@
 /** What SQS and EventBridge refuse, throttle or answer to nobody: the real emulator behind a faulty line. */
 import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { isAway } from '../../lib/platform/errors.ts';
+import { isUnavailable } from '../../lib/platform/errors.ts';
 import { bus } from '../../lib/platform/messaging/bus.ts';
 import { event } from '../../lib/platform/messaging/event.ts';
 import {
-  anyQueue,
-  commit,
   deliverBy,
-  queues,
+  queueChannel,
+  queuesByName,
   toBus,
   toQueue,
+  transactionWithOutbox,
 } from '../../lib/platform/messaging/outbox.ts';
 import { queue } from '../../lib/platform/messaging/queue.ts';
 import { sendEntries } from '../../lib/platform/messaging/send.ts';
@@ -66,7 +66,7 @@ test('what SQS refuses together for what one message contains is sent one by one
   expect(errors.map((error) => error?.message)).toEqual(
     all.map((n) => (n === 2 ? 'refused' : undefined)),
   );
-  expect(errors.map((error) => isAway(error))).toEqual(all.map(() => false));
+  expect(errors.map((error) => isUnavailable(error))).toEqual(all.map(() => false));
   expect(await arrived()).toEqual(all.filter((n) => n !== 2));
 });
 
@@ -104,10 +104,12 @@ test('an answer that is lost doubles messages at most, and never loses one', asy
 test('with every answer lost the outbox keeps its rows, although they went', async () => {
   await resetDatabases();
   vi.stubEnv('QUEUE_TEST_NUMBER', throughLine);
-  const deliver = deliverBy(queues(numbers));
+  const deliver = deliverBy(queueChannel(numbers));
   vi.unstubAllEnvs();
   line.faults.push(...Array.from({ length: 5 }, () => ({ loseAnswer: true })));
-  await commit({ mysql: db, deliver }, async (_trx, follow) => follow(toQueue(numbers, { n: 1 })));
+  await transactionWithOutbox({ mysql: db, deliver }, async (_trx, follow) =>
+    follow(toQueue(numbers, { n: 1 })),
+  );
   expect(await rowsOf('select body from signalbox.outbox')).toEqual([{ body: '{"n":1}' }]);
   expect(new Set(await arrived())).toEqual(new Set([1]));
 });
@@ -118,7 +120,7 @@ test('events that the bus refuses stay in the outbox, the others are gone', asyn
   vi.stubEnv('BUS', 'signalbox');
   const deliver = deliverBy(bus());
   line.faults.push({ refuse: [1, 4] });
-  await commit({ mysql: db, deliver }, async (_trx, follow) =>
+  await transactionWithOutbox({ mysql: db, deliver }, async (_trx, follow) =>
     follow(...Array.from({ length: 6 }, (_, n) => toBus(happened, { n }))),
   );
   vi.unstubAllEnvs();
@@ -141,7 +143,7 @@ test('an event of a kind that the bus refuses for the whole request keeps no oth
   );
   line.faults.push(...Array.from({ length: 5 }, () => ({ loseAnswer: true })));
   const silent = await put('event:test/happened', bodies);
-  expect(silent.map((error) => isAway(error))).toEqual(all.map(() => true));
+  expect(silent.map((error) => isUnavailable(error))).toEqual(all.map(() => true));
   vi.unstubAllEnvs();
 });
 
@@ -168,9 +170,9 @@ test.each([
   [
     'whose URL may not be read, as it is for a role that does not name it,',
     { ofUrl: true },
-    anyQueue,
+    queuesByName,
   ],
-  ['to which may not be sent', {}, () => queues(permitted)],
+  ['to which may not be sent', {}, () => queueChannel(permitted)],
 ] as const)(
   'a row for a queue %s keeps that as its reason, and goes once it is permitted',
   async (_, kind, channel) => {

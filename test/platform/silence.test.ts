@@ -5,7 +5,7 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { type Kysely, sql } from 'kysely';
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { isAway } from '../../lib/platform/errors.ts';
+import { isUnavailable } from '../../lib/platform/errors.ts';
 import { respond } from '../../lib/platform/http/respond.ts';
 import { route } from '../../lib/platform/http/route.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
@@ -118,7 +118,7 @@ test('a connection that falls silent in a transaction: nothing of it stays, and 
     .catch((error: unknown) => error);
   await proxy.close(); // Else the server would hold the row for as long as a session may idle.
   expect(String(thrown)).toContain('mysql has not answered for 2 s.');
-  expect(isAway(thrown)).toBe(true);
+  expect(isUnavailable(thrown)).toBe(true);
   expect(await rowsOf('select epoch from signalbox.claim')).toEqual([{ epoch: '1' }]);
 });
 
@@ -131,7 +131,7 @@ test('a writer that became a reader is left at once; the next attempt finds the 
   await run('set global read_only = on');
   const refused = await write().catch((error: unknown) => error);
   expect(refused).toMatchObject({ errno: 1290 });
-  expect(isAway(refused)).toBe(true);
+  expect(isUnavailable(refused)).toBe(true);
   await run('set global read_only = off');
   await write();
   expect(await connectionId(db)).not.toBe(before);

@@ -5,7 +5,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Kysely, MysqlDialect, sql } from 'kysely';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { isServer } from '../../lib/order/binlog/proxy-check.ts';
+import { isDirectConnection } from '../../lib/order/binlog/proxy-check.ts';
 import { openBinlog } from '../../lib/order/decoding/stream.ts';
 import { type Credentials, renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
 import { connect, type Mysql, startMysql } from '../../local/mysql.ts';
@@ -89,7 +89,7 @@ const ways: Record<string, (credentials: Credentials) => Promise<string>> = {
     }
   },
   "the check of the order database's address": async (credentials) => {
-    expect(await isServer(credentials)).toBe(true);
+    expect(await isDirectConnection(credentials)).toBe(true);
     return 'TLSv1.3';
   },
   'the reader of the binlog': async (credentials) => {

@@ -4,7 +4,7 @@ import { bounded } from '../../lib/platform/mysql/bounded.ts';
 import {
   idleSecondsMax,
   lockWaitTimeoutSeconds,
-  repeating,
+  retryingPool,
   session,
 } from '../../lib/platform/mysql/mysql.ts';
 import { typesOfValues } from '../../lib/platform/mysql/mysql-pool.ts';
@@ -137,7 +137,7 @@ export function mysqlOf<Tables>(
   role: Role = 'signalbox',
 ): Kysely<Tables> {
   const pool = bounded(poolOf(databases, world, worker, role), { name: role, answerMsMax });
-  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: repeating(pool) }) });
+  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: retryingPool(pool) }) });
 }
 
 /** As in lib/platform/mysql/mysql.ts. */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import {
   type Answer,
   type Exchange,
-  NoAnswer,
+  NoResponse,
   type Request,
 } from '../../lib/platform/partners/http-exchange.ts';
 import type { Raw } from './database.ts';
@@ -191,7 +191,7 @@ export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exc
   return (request) =>
     cross('http', `${request.method} ${request.url}`, {
       run: () => answer(request),
-      fail: async (fault) => new NoAnswer(`simulated: ${fault}`, { sent: fault === 'lost' }),
+      fail: async (fault) => new NoResponse(`simulated: ${fault}`, { sent: fault === 'lost' }),
     });
 }
 

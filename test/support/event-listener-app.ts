@@ -2,9 +2,9 @@
 import { App, CfnOutput } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { Topic } from 'aws-cdk-lib/aws-sns';
-import { hear } from '../../infra/constructs/functions.ts';
+import { subscribe } from '../../infra/constructs/functions.ts';
 import { queueIn } from '../../infra/constructs/queues.ts';
-import { Domain, Site } from '../../infra/constructs/synthesis.ts';
+import { Domain, Synthesis } from '../../infra/constructs/synthesis.ts';
 
 export const somethingHappened = { event: 'test/something-happened' } as const;
 export const hearing = { id: 'hearing/note-something' } as const;
@@ -14,7 +14,7 @@ function hearingApp(app: App): void {
   const nothing = undefined as never;
   const backing = { alarms: nothing, api: nothing, bucket: nothing, bus: nothing };
   const noBundles = app.outdir; // It has no function.
-  const stack = new Domain(app, 'hearing', new Site(app, noBundles), backing);
+  const stack = new Domain(app, 'hearing', new Synthesis(app, noBundles), backing);
   Object.assign(backing, {
     alarms: Topic.fromTopicArn(
       stack,
@@ -23,7 +23,7 @@ function hearingApp(app: App): void {
     ),
     bus: EventBus.fromEventBusName(stack, 'bus', 'signalbox'),
   });
-  hear(stack, somethingHappened, hearing);
+  subscribe(stack, somethingHappened, hearing);
   new CfnOutput(stack, 'url', { value: queueIn(stack, hearing).queueUrl });
 }
 

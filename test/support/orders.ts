@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Kysely, MysqlDialect } from 'kysely';
-import { type Found, isAt } from '../../lib/order/binlog/binlog-position.ts';
+import { isAtOrAfter, type ResumePoint } from '../../lib/order/binlog/binlog-position.ts';
 import { binlogOf, type Source } from '../../lib/order/binlog/binlog-source.ts';
 import { rowsPerWriteMax, type TailDeps, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
-import { readingFrom } from '../../lib/order/decoding/transactions.ts';
+import { transactionAssembler } from '../../lib/order/decoding/transactions.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
-import { deliverBy, queues } from '../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { bounded } from '../../lib/platform/mysql/bounded.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
@@ -66,9 +66,9 @@ export function readerOf(binlog: Source): TailDeps {
   return {
     mysql: mysql<PushTables>('mysql'),
     binlog,
-    deliver: deliverBy(queues(pushesToSend)),
+    deliver: deliverBy(queueChannel(pushesToSend)),
     settings: async () => ({ stuckAfterMinutes: 10 }),
-    off: async () => undefined,
+    firstSwitchOff: async () => undefined,
     pause,
     rowsPerWriteMax,
   };
@@ -97,7 +97,7 @@ export async function readAll(deps: TailDeps) {
   let done = false;
   const open: Source['open'] = async (found, epoch) => {
     const end = await deps.binlog.end();
-    const reading = readingFrom(found.from);
+    const reading = transactionAssembler(found.from);
     const stream = await deps.binlog.open(found, epoch);
     let silences = Number.NEGATIVE_INFINITY; // The first events take as long as a connection.
     return {
@@ -107,7 +107,7 @@ export async function readAll(deps: TailDeps) {
         for (const event of events) reading.take(event);
         silences = events.length ? 0 : silences + 1;
         done =
-          (isAt(reading.place(), end) && !reading.inTransaction()) ||
+          (isAtOrAfter(reading.place(), end) && !reading.inTransaction()) ||
           (found.by === 'gtids' && silences >= silencesMax);
         return events;
       },
@@ -127,7 +127,7 @@ export function dyingAfter(events: number, source: Source): Source {
   let left = events;
   return {
     ...source,
-    open: async (found: Found, epoch: string) => {
+    open: async (found: ResumePoint, epoch: string) => {
       const stream = await source.open(found, epoch);
       return {
         ...stream,

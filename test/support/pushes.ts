@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
-import { scenarioNumbered } from '../../lib/order/pushes/scenarios.ts';
+import { pushFor } from '../../lib/order/pushes/new-push.ts';
+import { scenarioByNumber } from '../../lib/order/pushes/scenarios.ts';
 import { run } from './databases.ts';
 import { workerServers } from './started.ts';
 
@@ -22,10 +22,10 @@ let written = 0;
 /** Writes what the reader of the binlog writes of a change, and returns the push's id. */
 export async function writePush(given: Written): Promise<string> {
   const { scenario, order = 7001, patient = 98, nurse = 55, ageSeconds = 1, seen } = given;
-  const [change] = scenarioNumbered(scenario).changes;
+  const [change] = scenarioByNumber(scenario).changes;
   if (!change) throw new Error(`Scenario ${scenario} has no change.`);
   const pushId = pushIdOf(`${process.pid} ${written++}`);
-  const row = pushRowsOf({
+  const row = pushFor({
     ...{ pushId, order_id: String(order), patient_id: String(patient) },
     nurse_id: nurse === null ? null : String(nurse),
     ...{ before: change.before[0] ?? '', after: change.after[0] ?? '', by: change.by[0] ?? '' },

@@ -1,7 +1,7 @@
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
+import { pushFor } from '../../lib/order/pushes/new-push.ts';
 import { connect } from '../../local/mysql.ts';
 import { until } from '../../local/processes.ts';
 import { pushIdOf } from '../support/pushes.ts';
@@ -19,7 +19,7 @@ const changes = [
   { before: 'IN_SERVICE', after: 'SERVICE_COMPLETED', by: 'nurse' },
 ] as const;
 const texts = changes.map((change) => {
-  const row = pushRowsOf({ ...change, ...idsOf(1, 0), changedAt: new Date() });
+  const row = pushFor({ ...change, ...idsOf(1, 0), changedAt: new Date() });
   return row === 'no scenario' ? row : row.content;
 });
 
@@ -38,7 +38,7 @@ async function shown(): Promise<{ order_id: number; content: string }[]> {
 
 beforeAll(async () => {
   const rows = changes.flatMap((change, index) =>
-    orders.map((order) => pushRowsOf({ ...change, ...idsOf(order, index), changedAt: new Date() })),
+    orders.map((order) => pushFor({ ...change, ...idsOf(order, index), changedAt: new Date() })),
   );
   for (const row of rows) await admin.query('insert into push_db.push set ?', [row]);
 });

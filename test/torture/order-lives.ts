@@ -1,6 +1,6 @@
 /** Lives of orders by chance, in the order system's own MySQL, which may go away at any moment. */
 import type { RowDataPacket } from 'mysql2';
-import { pushRowsOf } from '../../lib/order/pushes/new-push.ts';
+import { pushFor } from '../../lib/order/pushes/new-push.ts';
 import { orderStatuses, scenarios } from '../../lib/order/pushes/scenarios.ts';
 import { jsonId } from '../../lib/platform/ids.ts';
 import { connect, type Mysql } from '../../local/mysql.ts';
@@ -162,7 +162,7 @@ async function connectAgain(server: Mysql): Promise<Connection> {
 
 function remember({ order, before, after, by }: Step): void {
   order.status = after;
-  const push = pushRowsOf({
+  const push = pushFor({
     ...{ pushId: '', order_id: String(order.id), patient_id: String(patientOf(order.id)) },
     nurse_id: order.nurse === null ? null : String(order.nurse),
     ...{ before, after, by, changedAt: new Date(0) },

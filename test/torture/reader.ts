@@ -24,7 +24,7 @@ const order = poolOf<OrderTables>(users.order);
 const deps = {
   ...{ mysql: poolOf<PushTables>(users.signalbox), settings, pause, rowsPerWriteMax },
   binlog: binlogOf({ order, credentials: async () => credentialsOf(users.order), settings }),
-  off: async () => undefined,
+  firstSwitchOff: async () => undefined,
   deliver: async () => [],
 };
 

@@ -4,11 +4,17 @@ import { dateOf } from '../../platform/time.ts';
 import { type BrokerEvent, brokerEvents, flags, type Source, sources } from '../queues.ts';
 import { bases } from './bases.ts';
 import { companies } from './companies.ts';
-import { applyShops, clock, type ShopDeps, type ShopsDone, type Waiting } from './micro-shops.ts';
+import {
+  applyShops,
+  databaseTime,
+  type ShopDeps,
+  type ShopsDone,
+  type Waiting,
+} from './micro-shops.ts';
 import type { Done, Failure } from './portions.ts';
 import { stores } from './stores.ts';
 import type { Applied } from './sync-rows.ts';
-import { applyKind } from './synced-entity.ts';
+import { syncEntity } from './synced-entity.ts';
 import { talents } from './talents.ts';
 
 /** `unusable` are ids that the message named and that can be the id of nothing. */
@@ -16,18 +22,18 @@ type Event = BrokerEvent & { readonly unusable?: readonly string[] };
 type Apply = (deps: ShopDeps, ids: readonly string[]) => Promise<Done | ShopsDone>;
 
 const applyBy: Readonly<Record<Source, Apply>> = {
-  [sources.base]: (deps, ids) => applyKind(deps, bases, ids),
+  [sources.base]: (deps, ids) => syncEntity(deps, bases, ids),
   [sources.weidian]: applyShops,
-  [sources.talentAndStar]: (deps, ids) => applyKind(deps, talents, ids),
+  [sources.talentAndStar]: (deps, ids) => syncEntity(deps, talents, ids),
   [sources.all]: async (deps, ids) => {
-    const base = await applyKind(deps, bases, ids);
-    const talent = await applyKind(deps, talents, ids);
+    const base = await syncEntity(deps, bases, ids);
+    const talent = await syncEntity(deps, talents, ids);
     const shop = await applyShops(deps, ids); // Last: it alone may have to wait for others.
     const failures = [...base.failures, ...talent.failures, ...shop.failures];
     return { ...base, failures, waiting: shop.waiting };
   },
-  [sources.store]: (deps, ids) => applyKind(deps, stores, ids),
-  [sources.company]: (deps, ids) => applyKind(deps, companies, ids),
+  [sources.store]: (deps, ids) => syncEntity(deps, stores, ids),
+  [sources.company]: (deps, ids) => syncEntity(deps, companies, ids),
 };
 
 /**
@@ -72,7 +78,7 @@ async function separate(
   waiting: readonly Waiting[],
 ): Promise<void> {
   if (!failures.length && !waiting.length) return;
-  const now = dateOf(await clock(mysql));
+  const now = dateOf(await databaseTime(mysql));
   const rest = (ids: readonly string[], of: Source, postponed: Postponed) =>
     postpone(
       mysql as never,

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { profileKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
 import type { ProfileTables } from '../tables.ts';
-import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+import { dateIn, type SyncedEntity, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_base';
 
@@ -11,7 +11,7 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
 }
 
 /** Base profiles. Row and telephone number each have a stamp of their own. */
-export const bases: Kind<typeof table> = {
+export const bases: SyncedEntity<typeof table> = {
   source: sources.base,
   mirror: {
     table,

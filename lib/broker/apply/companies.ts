@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { companyKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
 import type { ProfileTables } from '../tables.ts';
-import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+import { dateIn, type SyncedEntity, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_company';
 
@@ -11,7 +11,7 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
 }
 
 /** Companies; the name that the site shows is the short one. */
-export const companies: Kind<typeof table> = {
+export const companies: SyncedEntity<typeof table> = {
   source: sources.company,
   mirror: {
     table,

@@ -1,4 +1,4 @@
-import type { FollowUp } from '../../platform/messaging/outbox.ts';
+import type { OutboxEntry } from '../../platform/messaging/outbox.ts';
 
 /** No statement of the outbox too long. */
 const keysPerRowMax = 500;
@@ -6,8 +6,8 @@ const keysPerRowMax = 500;
 const againSeconds = 8;
 
 /** What must follow a commit that changed what stands under these keys (keys.ts): each is forgotten, twice. */
-export function invalidations(keys: readonly string[]): FollowUp[] {
-  const followUps: FollowUp[] = [];
+export function invalidations(keys: readonly string[]): OutboxEntry[] {
+  const followUps: OutboxEntry[] = [];
   for (let start = 0; start < keys.length; start += keysPerRowMax) {
     const body = JSON.stringify({ keys: keys.slice(start, start + keysPerRowMax) });
     const once = { destination: 'invalidate', body } as const;

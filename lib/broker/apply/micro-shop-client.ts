@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { PartnerAway } from '../../platform/errors.ts';
+import { PartnerUnavailable } from '../../platform/errors.ts';
 import { issuesOf } from '../../platform/lambda/config.ts';
 import { mask } from '../../platform/lambda/mask.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
@@ -37,7 +37,7 @@ const Answer = z.discriminatedUnion('status', [
 ]);
 
 /** It answered an error for these ids, perhaps for the sake of one of them. */
-export class ShopsRefused extends PartnerAway {}
+export class ShopsRefused extends PartnerUnavailable {}
 
 interface Shops {
   /** By the id of the broker; one without a shop is absent. */
@@ -46,14 +46,14 @@ interface Shops {
   readonly wrong: ReadonlyMap<string, Error>;
 }
 
-/** The micro-shops (微店) of these brokers. Throws `PartnerAway` for an answer that is not of the form asked for. */
-export type Weishop = (ids: readonly string[]) => Promise<Shops>;
+/** The micro-shops (微店) of these brokers. Throws `PartnerUnavailable` for an answer that is not of the form asked for. */
+export type MicroShopClient = (ids: readonly string[]) => Promise<Shops>;
 
 /** Asks the micro-shop service, a GET that may be repeated. Its answer's fields that we do not know are left out. */
-export function weishop(
+export function microShopClient(
   settings: () => Promise<Pick<BrokerSettings, 'broker_weidian_api'>>,
   exchange?: Exchange,
-): Weishop {
+): MicroShopClient {
   const baseUrl = async () => (await settings()).broker_weidian_api;
   const retry = { attemptsMax: 2, delayMs: 100 };
   const ask = partner({ name: partnerName, baseUrl, timeoutMs: 2_000, retry }, exchange);

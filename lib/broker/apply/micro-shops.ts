@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { type PartnerAway, Postponed } from '../../platform/errors.ts';
-import { commit, toBus } from '../../platform/messaging/outbox.ts';
+import { type PartnerUnavailable, Postponed } from '../../platform/errors.ts';
+import { toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import { postponed } from '../../platform/partners/partner.ts';
 import { dateOf } from '../../platform/time.ts';
@@ -10,21 +10,21 @@ import { sources } from '../queues.ts';
 import type { BrokerSwitch } from '../switches.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
 import { invalidations } from './invalidations.ts';
-import type { Weishop } from './micro-shop-client.ts';
+import type { MicroShopClient } from './micro-shop-client.ts';
 import { type Done, type Failure, inParts } from './portions.ts';
-import { type Asked, askAll } from './shop-questions.ts';
-import { type Copy, inOrder, type Mirror, mirror } from './sync-rows.ts';
+import { type QueriedShops, queryAll } from './shop-questions.ts';
+import { type Copy, inOrder, type SyncedTable, syncRows } from './sync-rows.ts';
 import { type ApplyDeps, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_ext_profile';
 
 export interface ShopDeps extends ApplyDeps {
-  readonly weishop: Weishop;
+  readonly weishop: MicroShopClient;
   /** The first of these kill switches that is off. */
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
-const shops: Mirror<typeof table> = {
+const shops: SyncedTable<typeof table> = {
   table,
   key: 'broker_id',
   copies: ['weidian_failures', 'is_deleted'],
@@ -53,15 +53,18 @@ export interface ShopsDone extends Done {
  */
 export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promise<ShopsDone> {
   const ordered = inOrder(ids);
-  const heldBy = await deps.off('partner/weishop');
+  const heldBy = await deps.firstSwitchOff('partner/weishop');
   if (heldBy) {
-    const until = dateOf(await clock(deps.mysql));
+    const until = dateOf(await databaseTime(deps.mysql));
     const held = new Postponed(until, 'It is switched off.', { heldBy });
     return { ...nothing, waiting: [{ ids: ordered, postponed: held }] };
   }
-  const asked = await askAll({ weishop: deps.weishop, now: () => clock(deps.mysql) }, ordered);
+  const asked = await queryAll(
+    { weishop: deps.weishop, now: () => databaseTime(deps.mysql) },
+    ordered,
+  );
   const wrong = Array.from(asked.wrong, ([id, error]): Failure => ({ id, error }));
-  const done = await applyTold(deps, asked.told);
+  const done = await applyAnswers(deps, asked.told);
   return {
     ...done,
     failures: [...wrong, ...done.failures],
@@ -71,11 +74,13 @@ export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promis
 
 const nothing = { present: 0, deleted: 0, failures: [] };
 
-async function applyTold(deps: ShopDeps, told: Asked['told']): Promise<Done> {
+async function applyAnswers(deps: ShopDeps, told: QueriedShops['told']): Promise<Done> {
   if (!told.size) return nothing;
   return await inParts(inOrder([...told.keys()]), (part) =>
-    commit(deps, async (trx, follow) => {
-      const applied = await mirror(trx, shops, part, (some) => read(deps.upstream, some, told));
+    transactionWithOutbox(deps, async (trx, follow) => {
+      const applied = await syncRows(trx, shops, part, (some) =>
+        readUpstream(deps.upstream, some, told),
+      );
       const event = toBus(brokerApplied, { source: sources.weidian, ids: [...part] });
       follow(...invalidations(part.map(profileKey)), event);
       return applied;
@@ -86,23 +91,24 @@ async function applyTold(deps: ShopDeps, told: Asked['told']): Promise<Done> {
 /** Ids that were not asked for wait for a minute, however often the others failed. */
 async function waitingOf(
   { mysql }: ShopDeps,
-  { failed, unasked, cause }: Asked,
+  { failed, unasked, cause }: QueriedShops,
 ): Promise<readonly Waiting[]> {
   if (!cause) return [];
   const waiting: Waiting[] = [];
-  if (failed.length) waiting.push({ ids: failed, postponed: await putOff(mysql, failed, cause) });
+  if (failed.length)
+    waiting.push({ ids: failed, postponed: await postponeShops(mysql, failed, cause) });
   if (unasked.length) {
-    const now = dateOf(await clock(mysql));
+    const now = dateOf(await databaseTime(mysql));
     waiting.push({ ids: unasked, postponed: postponed(cause, 1, now) });
   }
   return waiting;
 }
 
 /** The brokers that are there, with what their shop said. */
-async function read(
+async function readUpstream(
   upstream: Kysely<UpstreamTables>,
   ids: readonly string[],
-  told: Asked['told'],
+  told: QueriedShops['told'],
 ): Promise<Copy<typeof table>[]> {
   const { rows } = await sql<{ broker_id: string; status: number | null }>`
     select BrokerId broker_id, Status status from anjuke_db.ajk_broker
@@ -115,7 +121,7 @@ async function read(
 }
 
 /** Our database's clock. */
-export async function clock(mysql: Kysely<ProfileTables>): Promise<string> {
+export async function databaseTime(mysql: Kysely<ProfileTables>): Promise<string> {
   const { rows } = await sql<{ now: string }>`select now(6) now`.execute(mysql);
   const [row] = rows;
   if (!row) throw new Error('select now(6) gave no row');
@@ -126,10 +132,10 @@ export async function clock(mysql: Kysely<ProfileTables>): Promise<string> {
  * How often in a row the service was away is kept with the first broker of the message: the message itself, and its
  * number of deliveries, begin anew each time it is put off.
  */
-async function putOff(
+async function postponeShops(
   mysql: Kysely<ProfileTables>,
   [first = '']: readonly string[],
-  cause: PartnerAway,
+  cause: PartnerUnavailable,
 ): Promise<Postponed> {
   await mysql
     .insertInto(table)

@@ -1,4 +1,4 @@
-import { isAway } from '../../platform/errors.ts';
+import { isUnavailable } from '../../platform/errors.ts';
 import type { Applied } from './sync-rows.ts';
 
 /** An id that could not be applied, and why. */
@@ -22,7 +22,7 @@ export async function inParts(
   try {
     return { ...(await apply(ids)), failures: [] };
   } catch (error) {
-    if (!(error instanceof Error) || isAway(error)) throw error;
+    if (!(error instanceof Error) || isUnavailable(error)) throw error;
     const [id = ''] = ids;
     if (ids.length === 1) return { present: 0, deleted: 0, failures: [{ id, error }] };
     const middle = Math.ceil(ids.length / 2);

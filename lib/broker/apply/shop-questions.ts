@@ -1,6 +1,11 @@
-import { PartnerAway } from '../../platform/errors.ts';
+import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { ProfileTables } from '../tables.ts';
-import { idsPerQuestionMax, partnerName, ShopsRefused, type Weishop } from './micro-shop-client.ts';
+import {
+  idsPerQuestionMax,
+  type MicroShopClient,
+  partnerName,
+  ShopsRefused,
+} from './micro-shop-client.ts';
 
 const askedAtOnceMax = 5;
 /** All questions of a message; they end before the function's time-out, so that what was answered is applied. */
@@ -11,15 +16,15 @@ const halvedMax = 12;
 const failedAloneMax = 5;
 
 /** What the service said of a broker, and when it was asked. */
-type Told = Pick<
+type ShopAnswer = Pick<
   ProfileTables['user_prop_db.broker_ext_profile'],
   'weidian_name' | 'wechat_name' | 'weidian_qrcode' | 'weidian_asked_at'
 >;
 
 /** The ids by what came of their questions. */
-export interface Asked {
+export interface QueriedShops {
   /** Those that it answered for, the ones without a shop among them. */
-  readonly told: ReadonlyMap<string, Told>;
+  readonly told: ReadonlyMap<string, ShopAnswer>;
   /** Those whose record is not of the form asked for. */
   readonly wrong: ReadonlyMap<string, Error>;
   /** Those whose question failed. */
@@ -27,30 +32,30 @@ export interface Asked {
   /** Those that were not asked for: time was up, or too many questions had failed. */
   readonly unasked: readonly string[];
   /** Why; undefined where all were answered for. */
-  readonly cause: PartnerAway | undefined;
+  readonly cause: PartnerUnavailable | undefined;
 }
 
 interface AskDeps {
-  readonly weishop: Weishop;
+  readonly weishop: MicroShopClient;
   /** Our database's clock. */
   readonly now: () => Promise<string>;
 }
 
 /** Asks for as many at once as the service takes; an id that is left out of an answer is asked for once more, alone. */
-export async function askAll(deps: AskDeps, ids: readonly string[]): Promise<Asked> {
+export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<QueriedShops> {
   const { weishop, now } = deps;
-  const told = new Map<string, Told>();
+  const told = new Map<string, ShopAnswer>();
   const wrong = new Map<string, Error>();
   const failed: string[] = [];
   const unasked: string[] = [];
   const missing: string[] = [];
-  let cause: PartnerAway | undefined;
+  let cause: PartnerUnavailable | undefined;
   let halved = 0;
   const end = performance.now() + askingMsMax;
   const tooLate = (some: readonly string[]): boolean => {
     if (performance.now() <= end) return false;
     unasked.push(...some);
-    cause ??= new PartnerAway(partnerName, 'none', 'it takes too long');
+    cause ??= new PartnerUnavailable(partnerName, 'none', 'it takes too long');
     return true;
   };
 
@@ -84,7 +89,7 @@ export async function askAll(deps: AskDeps, ids: readonly string[]): Promise<Ask
   async function ask(
     some: readonly string[],
     whenAbsent: (id: string, weidian_asked_at: string) => void,
-  ): Promise<PartnerAway | undefined> {
+  ): Promise<PartnerUnavailable | undefined> {
     const weidian_asked_at = await now();
     try {
       const answer = await weishop(some);
@@ -100,7 +105,7 @@ export async function askAll(deps: AskDeps, ids: readonly string[]): Promise<Ask
       }
       return undefined;
     } catch (error) {
-      if (!(error instanceof PartnerAway)) throw error;
+      if (!(error instanceof PartnerUnavailable)) throw error;
       cause ??= error;
       return error;
     }

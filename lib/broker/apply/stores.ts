@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { storeKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
 import type { ProfileTables } from '../tables.ts';
-import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+import { dateIn, type SyncedEntity, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_store';
 
@@ -10,7 +10,7 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
   readonly status: number | null;
 }
 
-export const stores: Kind<typeof table> = {
+export const stores: SyncedEntity<typeof table> = {
   source: sources.store,
   mirror: {
     table,

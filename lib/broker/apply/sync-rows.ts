@@ -5,7 +5,7 @@ export type TableName = Extract<keyof ProfileTables, `user_prop_db.${string}`>;
 type Column<Name extends TableName> = keyof ProfileTables[Name] & string;
 
 /** One of our tables, or some of its columns, as a copy of rows of another system. */
-export interface Mirror<Name extends TableName> {
+export interface SyncedTable<Name extends TableName> {
   readonly table: Name;
   readonly key: Column<Name>;
   /**
@@ -36,9 +36,9 @@ export interface Applied {
  * two who apply the same id the later one reads the later state: right in any order, in parallel without limit.
  * `ids` are in the order of their numbers, which is the order of the locks.
  */
-export async function mirror<Name extends TableName>(
+export async function syncRows<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  copied: Mirror<Name>,
+  copied: SyncedTable<Name>,
   ids: readonly string[],
   read: (ids: readonly string[]) => Promise<readonly Copy<Name>[]>,
 ): Promise<Applied> {
@@ -66,7 +66,7 @@ const run = async (trx: Transaction<ProfileTables>, text: string, values: unknow
 /** A new row is born deleted: nobody sees it before the commit, and then it is written or stays so. */
 async function lock<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key }: Mirror<Name>,
+  { table, key }: SyncedTable<Name>,
   ids: readonly string[],
 ): Promise<void> {
   const made = `insert into ${table} (${key}, is_deleted) values ?`;
@@ -76,7 +76,7 @@ async function lock<Name extends TableName>(
 
 async function write<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, copies, readBefore }: Mirror<Name>,
+  { table, key, copies, readBefore }: SyncedTable<Name>,
   rows: readonly Copy<Name>[],
 ): Promise<void> {
   const { columns: earlier = [], at } = readBefore ?? {};
@@ -101,7 +101,7 @@ const unlessEarlier = (column: string, at: string): string =>
 
 async function markDeleted<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, forgets }: Mirror<Name>,
+  { table, key, forgets }: SyncedTable<Name>,
   ids: readonly string[],
 ): Promise<void> {
   const changes = ['is_deleted = 1', ...forgets.map((column) => `${column} = null`)];

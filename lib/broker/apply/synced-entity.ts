@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
-import { commit, type Deliver, toBus } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { brokerApplied } from '../events.ts';
 import type { Source } from '../queues.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
 import { invalidations } from './invalidations.ts';
 import { type Done, inParts } from './portions.ts';
-import { type Copy, inOrder, type Mirror, mirror, type TableName } from './sync-rows.ts';
+import { type Copy, inOrder, type SyncedTable, syncRows, type TableName } from './sync-rows.ts';
 
 export interface ApplyDeps {
   readonly mysql: Kysely<ProfileTables>;
@@ -14,10 +14,10 @@ export interface ApplyDeps {
 }
 
 /** What one `source` of a message is about. */
-export interface Kind<Name extends TableName> {
+export interface SyncedEntity<Name extends TableName> {
   /** As in queues.ts. */
   readonly source: Source;
-  readonly mirror: Mirror<Name>;
+  readonly mirror: SyncedTable<Name>;
   /** What upstream has of these ids at this moment. */
   readonly read: (
     upstream: Kysely<UpstreamTables>,
@@ -31,14 +31,14 @@ export interface Kind<Name extends TableName> {
  * Makes what the site shows equal to upstream; what must follow is of the same transaction. Ids that cannot be applied
  * are told apart from the others, which are.
  */
-export async function applyKind<Name extends TableName>(
+export async function syncEntity<Name extends TableName>(
   deps: ApplyDeps,
-  { source, mirror: copied, read, cacheKey }: Kind<Name>,
+  { source, mirror: copied, read, cacheKey }: SyncedEntity<Name>,
   ids: readonly string[],
 ): Promise<Done> {
   return await inParts(inOrder(ids), (part) =>
-    commit(deps, async (trx, follow) => {
-      const applied = await mirror(trx, copied, part, (some) => read(deps.upstream, some));
+    transactionWithOutbox(deps, async (trx, follow) => {
+      const applied = await syncRows(trx, copied, part, (some) => read(deps.upstream, some));
       const event = toBus(brokerApplied, { source, ids: [...part] });
       follow(...invalidations(part.map(cacheKey)), event);
       return applied;

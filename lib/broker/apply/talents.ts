@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { profileKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
-import { dateIn, type Kind, withDeletion } from './synced-entity.ts';
+import { dateIn, type SyncedEntity, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_ext_profile';
 
@@ -19,7 +19,7 @@ interface Row {
  * WeChat talents and star agents. Whether a star agent changed today is the producer's business: here nothing reads
  * ajk_star_agent_state. An extended profile is there as long as its broker is.
  */
-export const talents: Kind<typeof table> = {
+export const talents: SyncedEntity<typeof table> = {
   source: sources.talentAndStar,
   mirror: {
     table,

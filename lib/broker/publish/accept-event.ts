@@ -1,17 +1,17 @@
 import type { Kysely } from 'kysely';
 import { Refused } from '../../platform/http/refusal.ts';
 import type { AnswerOf } from '../../platform/http/route.ts';
-import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import type { PlatformTables } from '../../platform/tables.ts';
 import { type BrokerEvent, brokerEvents } from '../queues.ts';
-import type { acceptEvent } from '../routes.ts';
+import type { acceptEventRoute } from '../routes.ts';
 import type { BrokerSwitch } from '../switches.ts';
 
 export interface PublishDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly deliver: Deliver;
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
 const retryAfterSeconds = 60;
@@ -20,13 +20,13 @@ const retryAfterSeconds = 60;
  * Takes an upstream system's message. Once it is answered 202 it is applied, whatever happens to SQS or to us. Under its
  * kill switch it is refused as `unavailable`: the message stays with its sender.
  */
-export async function publishEvent(
+export async function acceptEvent(
   deps: PublishDeps,
   { ids, flag, source }: BrokerEvent,
-): Promise<AnswerOf<typeof acceptEvent>> {
-  if (await deps.off('broker/accept-event'))
+): Promise<AnswerOf<typeof acceptEventRoute>> {
+  if (await deps.firstSwitchOff('broker/accept-event'))
     throw new Refused('unavailable', 'Switched off for now; try again.', { retryAfterSeconds });
-  await commit(deps, async (_, follow) => {
+  await transactionWithOutbox(deps, async (_, follow) => {
     follow(toQueue(brokerEvents, { broker_ids: ids.join(','), flag, source }));
   });
   return { status: 202, outcome: 'accepted', body: { accepted: ids.length } };

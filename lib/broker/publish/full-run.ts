@@ -1,11 +1,16 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
-import { type Claim, ClaimLost, claim, underClaim } from '../../platform/mysql/lease.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import {
+  acquireLease,
+  assertLeaseHeld,
+  type Lease,
+  LeaseLost,
+} from '../../platform/mysql/lease.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import type { WallTime } from '../../platform/time.ts';
 import type { Source } from '../queues.ts';
-import type { WalkTables } from '../tables.ts';
+import type { FullRunTables } from '../tables.ts';
 import { messagesFor } from './event-messages.ts';
 
 /** Below this many milliseconds no further page is begun. */
@@ -13,15 +18,15 @@ export const pageTimeMs = 10_000;
 /** A page, its sending, and a good deal of waiting for locks. */
 export const leaseSeconds = 20;
 
-export interface WalkDeps {
-  readonly mysql: Kysely<WalkTables>;
+export interface FullRunDeps {
+  readonly mysql: Kysely<FullRunTables>;
   readonly deliver: Deliver;
   /** The first of these kill switches that is off: a walk's name is one, and the function's. */
-  readonly off: FirstSwitchOff;
+  readonly firstSwitchOff: FirstSwitchOff;
 }
 
 /** A walk over everything there is, in the order of ids: where it stands is a row. */
-export interface Walk {
+export interface FullRun {
   readonly name: string;
   /** Counts the walks of this name. */
   readonly run: number;
@@ -39,10 +44,10 @@ export interface Walk {
 export type Ids = (after: string, limit: number) => Promise<string[]>;
 
 /** The last walk of that name. */
-export async function lastWalk(
-  mysql: Kysely<WalkTables> | Transaction<WalkTables>,
+export async function lastFullRun(
+  mysql: Kysely<FullRunTables> | Transaction<FullRunTables>,
   name: string,
-): Promise<Walk | undefined> {
+): Promise<FullRun | undefined> {
   const row = await mysql
     .selectFrom('signalbox.broker_walk')
     .selectAll()
@@ -60,16 +65,16 @@ export async function lastWalk(
  * Begins a walk, in place of the last one of its claim's name; `at` is the time of the tick that begins it. `also` is
  * of the same transaction.
  */
-export async function beginWalk(
-  mysql: Kysely<WalkTables>,
-  claimed: Claim,
-  { day, total, at }: Pick<Walk, 'day' | 'total'> & { readonly at?: WallTime },
-  also: (trx: Transaction<WalkTables>, walk: Walk) => Promise<void> = async () => {},
-): Promise<Walk> {
+export async function startFullRun(
+  mysql: Kysely<FullRunTables>,
+  claimed: Lease,
+  { day, total, at }: Pick<FullRun, 'day' | 'total'> & { readonly at?: WallTime },
+  also: (trx: Transaction<FullRunTables>, walk: FullRun) => Promise<void> = async () => {},
+): Promise<FullRun> {
   const { name } = claimed;
   return await inTransaction(mysql, async (trx) => {
-    await underClaim(trx, claimed);
-    const last = await lastWalk(trx, name);
+    await assertLeaseHeld(trx, claimed);
+    const last = await lastFullRun(trx, name);
     await trx
       .replaceInto('signalbox.broker_walk')
       .values({
@@ -77,7 +82,7 @@ export async function beginWalk(
         ...{ total: String(total), ended: 0, began_at: at ?? sql`now()` },
       })
       .execute();
-    const walk = await lastWalk(trx, name);
+    const walk = await lastFullRun(trx, name);
     if (!walk) throw new Error(`The walk ${name} is not there though it was just written.`);
     await also(trx, walk);
     return walk;
@@ -88,13 +93,13 @@ export async function beginWalk(
  * Does `work` as the only one who walks under that name. Who died while he did holds the claim until his lease is
  * over: a person's next attempt `waits` for that, a schedule's comes by itself.
  */
-export async function alone<Result>(
-  mysql: Kysely<WalkTables>,
+export async function withExclusiveRun<Result>(
+  mysql: Kysely<FullRunTables>,
   name: string,
-  work: (claimed: Claim) => Promise<Result>,
+  work: (claimed: Lease) => Promise<Result>,
   { waits }: { readonly waits?: (ms: number) => Promise<void> } = {},
 ): Promise<Result | { readonly outcome: 'another publishes' | 'overtaken' }> {
-  const take = () => claim(mysql as never, name, leaseSeconds);
+  const take = () => acquireLease(mysql as never, name, leaseSeconds);
   let claimed = await take();
   for (let second = 0; waits && !claimed && second <= leaseSeconds; second++) {
     await waits(1_000);
@@ -104,7 +109,7 @@ export async function alone<Result>(
   try {
     return await work(claimed);
   } catch (error) {
-    if (error instanceof ClaimLost) return { outcome: 'overtaken' };
+    if (error instanceof LeaseLost) return { outcome: 'overtaken' };
     throw error;
   } finally {
     await claimed.release();
@@ -112,23 +117,23 @@ export async function alone<Result>(
 }
 
 /** What is walked over. */
-interface Ground {
+interface RunSource {
   readonly source: Source;
   readonly ids: Ids;
   readonly pageRowsMax: number;
   /** Those ids of a page that are published; all where it is not given. What it writes is of the page's transaction. */
-  readonly fresh?: (trx: Transaction<WalkTables>, page: readonly string[]) => Promise<string[]>;
+  readonly fresh?: (trx: Transaction<FullRunTables>, page: readonly string[]) => Promise<string[]>;
 }
 
-interface Pace {
+interface RunLimits {
   /** Milliseconds until the function's time-out. */
   readonly remaining: () => number;
-  readonly progress?: (walk: Walk) => void;
+  readonly progress?: (walk: FullRun) => void;
 }
 
-export interface Walked {
+export interface FullRunResult {
   readonly outcome: 'published' | 'out of time' | 'overtaken' | 'switched off';
-  readonly walk: Walk;
+  readonly walk: FullRun;
 }
 
 /**
@@ -136,22 +141,23 @@ export interface Walked {
  * with the place where the walk stands, under the claim. So each id is published once in a walk, however often and
  * wherever it is killed.
  */
-export async function goOn(
-  { mysql, deliver, off }: WalkDeps,
-  claimed: Claim,
-  begun: Walk,
-  { source, ids, pageRowsMax, fresh = async (_, page) => [...page] }: Ground,
-  { remaining, progress = () => {} }: Pace,
-): Promise<Walked> {
+export async function continueRun(
+  { mysql, deliver, firstSwitchOff }: FullRunDeps,
+  claimed: Lease,
+  begun: FullRun,
+  { source, ids, pageRowsMax, fresh = async (_, page) => [...page] }: RunSource,
+  { remaining, progress = () => {} }: RunLimits,
+): Promise<FullRunResult> {
   let walk = begun;
   while (!walk.ended) {
-    if (await off(walk.name, functionOf(walk.name))) return { outcome: 'switched off', walk };
+    if (await firstSwitchOff(walk.name, functionOf(walk.name)))
+      return { outcome: 'switched off', walk };
     if (remaining() < pageTimeMs) return { outcome: 'out of time', walk };
     if (!(await claimed.renew())) return { outcome: 'overtaken', walk };
     const page = await ids(walk.at_id, pageRowsMax);
     const before = walk;
-    walk = await commit({ mysql, deliver }, async (trx, follow) => {
-      await underClaim(trx, claimed);
+    walk = await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
+      await assertLeaseHeld(trx, claimed);
       const changed = await fresh(trx, page);
       const next = {
         ...before,
@@ -172,8 +178,8 @@ export async function goOn(
 const functionOf = (name: string): string => name.replace(/:.*/, '');
 
 async function move(
-  trx: Transaction<WalkTables>,
-  { name, at_id, published, ended }: Walk,
+  trx: Transaction<FullRunTables>,
+  { name, at_id, published, ended }: FullRun,
 ): Promise<void> {
   await trx
     .updateTable('signalbox.broker_walk')
@@ -183,7 +189,7 @@ async function move(
 }
 
 /** Ids of several places as one ascending row, each once. */
-export const merged =
+export const mergeIdSources =
   (...places: readonly Ids[]): Ids =>
   async (after, limit) => {
     // None of the first `limit` of all can be beyond the first `limit` of its own place.

@@ -1,31 +1,31 @@
 import { type Kysely, sql } from 'kysely';
 import type { Answer, Hand } from '../../platform/lambda/by-hand.ts';
-import type { Claim } from '../../platform/mysql/lease.ts';
+import type { Lease } from '../../platform/mysql/lease.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { PublishAll } from '../inputs.ts';
 import { type Source, sources } from '../queues.ts';
 import type { BrokerSettings } from '../settings.ts';
-import type { ProfileTables, UpstreamTables, WalkTables } from '../tables.ts';
+import type { FullRunTables, ProfileTables, UpstreamTables } from '../tables.ts';
 import {
-  alone,
-  beginWalk,
-  goOn,
+  continueRun,
+  type FullRun,
+  type FullRunDeps,
   type Ids,
-  lastWalk,
-  merged,
-  type Walk,
-  type WalkDeps,
+  lastFullRun,
+  mergeIdSources,
+  startFullRun,
+  withExclusiveRun,
 } from './full-run.ts';
 import { everyBase, everyCompany, everyStore } from './id-sources.ts';
 
-interface EverythingDeps extends WalkDeps {
-  readonly mysql: Kysely<WalkTables>;
+interface EverythingDeps extends FullRunDeps {
+  readonly mysql: Kysely<FullRunTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-interface Everything {
+interface FullProducer {
   /** The function, its kill switch, its claim and its row. */
   readonly name: string;
   readonly source: Source;
@@ -36,19 +36,19 @@ interface Everything {
   ) => readonly Ids[];
 }
 
-const bases: Everything = {
+const bases: FullProducer = {
   name: 'broker/publish-all-bases',
   source: sources.base,
   table: 'anjuke_db.ajk_broker',
   places: everyBase,
 };
-const companies: Everything = {
+const companies: FullProducer = {
   name: 'broker/publish-all-companies',
   source: sources.company,
   table: 'anjuke_db.ajk_company',
   places: everyCompany,
 };
-const stores: Everything = {
+const stores: FullProducer = {
   name: 'broker/publish-all-stores',
   source: sources.store,
   table: 'anjuke_db.ajk_store',
@@ -64,18 +64,18 @@ export const publishAllStores: Publish = (...args) => publishAll(stores, ...args
 
 /** A run that was killed is gone on with by the next call, from the page at which it stood. */
 async function publishAll(
-  all: Everything,
+  all: FullProducer,
   deps: EverythingDeps,
   input: PublishAll,
   { remaining, progress }: Hand,
 ): Promise<Answer> {
   const { mysql, upstream, settings, pause: waits } = deps;
-  const publish = async (claimed: Claim) => {
+  const publish = async (claimed: Lease) => {
     const { pageRowsMax } = await settings();
     const begun = await runFor(deps, all, claimed, input);
-    const ids = merged(...all.places(upstream, mysql));
+    const ids = mergeIdSources(...all.places(upstream, mysql));
     const ground = { source: all.source, ids, pageRowsMax };
-    const { outcome, walk } = await goOn(deps, claimed, begun, ground, {
+    const { outcome, walk } = await continueRun(deps, claimed, begun, ground, {
       remaining,
       progress: ({ published, total, at_id }) => progress(published, total, `up to ${at_id}`),
     });
@@ -83,17 +83,17 @@ async function publishAll(
     const resume = outcome === 'out of time' ? { resume: { run, after } } : {};
     return { outcome, run, published, total, ...resume };
   };
-  return await alone(mysql, all.name, publish, { waits });
+  return await withExclusiveRun(mysql, all.name, publish, { waits });
 }
 
 /** The run that the input means: that of its number, the last one where it has not ended, or a new one. */
 async function runFor(
   { mysql, upstream }: EverythingDeps,
-  { name, table }: Everything,
-  claimed: Claim,
+  { name, table }: FullProducer,
+  claimed: Lease,
   { run, anew, by: who, why }: PublishAll,
-): Promise<Walk> {
-  const last = await lastWalk(mysql, name);
+): Promise<FullRun> {
+  const last = await lastFullRun(mysql, name);
   if (run !== undefined && run !== last?.run)
     throw new Error(
       `Run ${run} of ${name} was followed by run ${last?.run}: nothing is left of it.`,
@@ -102,7 +102,7 @@ async function runFor(
   const { rows } = await sql<{ total: string; day: string }>`
     select count(*) total, curdate() day from ${sql.table(table)}`.execute(upstream);
   const [{ total, day } = { total: '0', day: '' }] = rows;
-  return await beginWalk(mysql, claimed, { day, total: Number(total) }, async (trx, begun) => {
+  return await startFullRun(mysql, claimed, { day, total: Number(total) }, async (trx, begun) => {
     const detail = { run: begun.run, total: begun.total };
     await audit(trx as never, { who, what: name, why: why ?? null, detail });
   });

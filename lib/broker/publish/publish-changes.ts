@@ -23,7 +23,7 @@ export interface ChangeDeps {
   readonly settings: () => Promise<BrokerSettings>;
   readonly deliver: Deliver;
   /** A producer has its own id as a kill switch. */
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
 interface Scanning {
@@ -93,11 +93,11 @@ export async function publishStoreChanges(deps: ChangeDeps, { remaining }: Remai
 
 /** Under a switch the cursors stay where they are: what changes meanwhile is found when it is lifted. */
 async function unlessOff<Result extends { readonly outcome: string }>(
-  { mysql, upstream, settings, off }: ChangeDeps,
+  { mysql, upstream, settings, firstSwitchOff }: ChangeDeps,
   scannings: readonly [Scanning, ...Scanning[]],
   publish: () => Promise<Result>,
 ) {
-  const stopped = await off(scannings[0].by);
+  const stopped = await firstSwitchOff(scannings[0].by);
   if (!stopped) return await publish();
   for (const one of scannings) await setFirstCursor(mysql, rowsOf(upstream, one), await settings());
   return { outcome: 'switched off', switch: stopped };

@@ -1,26 +1,26 @@
 import type { Kysely, Transaction } from 'kysely';
 import * as z from 'zod';
 import type { Tick } from '../../platform/lambda/schedule.ts';
-import type { Claim } from '../../platform/mysql/lease.ts';
+import type { Lease } from '../../platform/mysql/lease.ts';
 import { plusSeconds, wallTime } from '../../platform/time.ts';
 import { type Source, sources } from '../queues.ts';
 import type { BrokerSettings } from '../settings.ts';
-import type { UpstreamTables, WalkTables } from '../tables.ts';
+import type { FullRunTables, UpstreamTables } from '../tables.ts';
 import {
-  alone,
-  beginWalk,
-  goOn,
+  continueRun,
+  type FullRun,
+  type FullRunDeps,
+  type FullRunResult,
   type Ids,
-  lastWalk,
-  merged,
-  type Walk,
-  type WalkDeps,
-  type Walked,
+  lastFullRun,
+  mergeIdSources,
+  startFullRun,
+  withExclusiveRun,
 } from './full-run.ts';
 import { everyShop, everyTalent, starsOf } from './id-sources.ts';
-import { dayOf, forgetStars, freshStars, isOfEndedDay } from './stars.ts';
+import { dayOf, deleteStars, isOfEndedDay, newStars } from './stars.ts';
 
-export interface ExtensionDeps extends WalkDeps {
+export interface ExtensionDeps extends FullRunDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
 }
@@ -39,7 +39,7 @@ interface Synchronisation {
   readonly daily: boolean;
   readonly places: (
     upstream: Kysely<UpstreamTables>,
-    mysql: Kysely<WalkTables>,
+    mysql: Kysely<FullRunTables>,
     day: string,
   ) => readonly Ids[];
 }
@@ -71,9 +71,9 @@ export async function publishExtProfiles(
   const time = wallTime(at);
   const today = dayOf(time);
   const { daily } = modes[mode];
-  const done = await alone(mysql, name, async (claimed) => {
-    let last = await lastWalk(mysql, name);
-    let walked: Walked | undefined;
+  const done = await withExclusiveRun(mysql, name, async (claimed) => {
+    let last = await lastFullRun(mysql, name);
+    let walked: FullRunResult | undefined;
     if (last && !last.ended) {
       walked = await walkOn(deps, mode, claimed, last, remaining);
       if (walked.outcome !== 'published') return told(walked);
@@ -82,7 +82,7 @@ export async function publishExtProfiles(
       return walked ? told(walked) : { outcome: 'published before', day: last.day };
     for (;;) {
       const day = daily || !last ? today : nextDay(last, today);
-      last = await beginWalk(mysql, claimed, { day, total: 0, at: time }, forgetStars);
+      last = await startFullRun(mysql, claimed, { day, total: 0, at: time }, deleteStars);
       walked = await walkOn(deps, mode, claimed, last, remaining);
       if (walked.outcome !== 'published' || day >= today) return told(walked);
     }
@@ -93,7 +93,7 @@ export async function publishExtProfiles(
 const daySeconds = 86_400;
 
 /** The day that follows what was synchronised last: the same again where it had not ended when that began. */
-function nextDay(last: Walk, today: string): string {
+function nextDay(last: FullRun, today: string): string {
   if (last.day >= today) return today;
   return isOfEndedDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
 }
@@ -101,18 +101,22 @@ function nextDay(last: Walk, today: string): string {
 async function walkOn(
   deps: ExtensionDeps,
   mode: Mode,
-  claimed: Claim,
-  walk: Walk,
+  claimed: Lease,
+  walk: FullRun,
   remaining: () => number,
-): Promise<Walked> {
+): Promise<FullRunResult> {
   const { source, places } = modes[mode];
   const { pageRowsMax } = await deps.settings();
-  const ids = merged(...places(deps.upstream, deps.mysql, walk.day));
+  const ids = mergeIdSources(...places(deps.upstream, deps.mysql, walk.day));
   const ground = { source, ids, pageRowsMax };
-  const fresh = (trx: Transaction<WalkTables>, page: readonly string[]) =>
-    freshStars(trx, deps.upstream, walk, page);
+  const fresh = (trx: Transaction<FullRunTables>, page: readonly string[]) =>
+    newStars(trx, deps.upstream, walk, page);
   const all = mode === 'star' ? { ...ground, fresh } : ground;
-  return await goOn(deps, claimed, walk, all, { remaining });
+  return await continueRun(deps, claimed, walk, all, { remaining });
 }
 
-const told = ({ outcome, walk: { day, published } }: Walked) => ({ outcome, day, published });
+const told = ({ outcome, walk: { day, published } }: FullRunResult) => ({
+  outcome,
+  day,
+  published,
+});

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import type { PlatformTables } from '../../platform/tables.ts';
@@ -43,7 +43,7 @@ export interface RewindDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly deliver: Deliver;
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
 const endMs = 15_000;
@@ -61,7 +61,7 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
   for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
     for (;;) {
       const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
-      const off = await deps.off('broker/rewind-producers');
+      const off = await deps.firstSwitchOff('broker/rewind-producers');
       if (off) {
         // Not as `resume`, which would start it again at once.
         const toResume = { ...input, from: at, published };
@@ -111,7 +111,7 @@ async function publish(
   part: PartName,
   rows: readonly Changed[],
 ): Promise<void> {
-  await commit(deps, async (trx, follow) => {
+  await transactionWithOutbox(deps, async (trx, follow) => {
     const [first, last] = [rows[0], rows.at(-1)];
     const detail = { since, part, rows: rows.length, first, last };
     await audit(trx, { who: by, what: 'producers/rewind', why, detail });

@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { WallTime } from '../../platform/time.ts';
-import type { UpstreamTables, WalkTables } from '../tables.ts';
-import type { Walk } from './full-run.ts';
+import type { FullRunTables, UpstreamTables } from '../tables.ts';
+import type { FullRun } from './full-run.ts';
 
 export const dayOf = (time: WallTime): string => time.slice(0, 10);
 const startOf = (day: string): WallTime => `${day} 00:00:00`;
 
 /** Whether a walk over the stars of a day began when that day had ended. */
-export const isOfEndedDay = ({ day, began_at }: Walk): boolean => dayOf(began_at) > day;
+export const isOfEndedDay = ({ day, began_at }: FullRun): boolean => dayOf(began_at) > day;
 
 /**
  * The star agents of a page that are to be published, and remembered as they are now. On the day itself these are all,
  * for the state table says that a star agent changed but not when. When the day has ended, they are those that were not
  * published on it, or have changed since.
  */
-export async function freshStars(
-  trx: Transaction<WalkTables>,
+export async function newStars(
+  trx: Transaction<FullRunTables>,
   upstream: Kysely<UpstreamTables>,
-  walk: Walk,
+  walk: FullRun,
   page: readonly string[],
 ): Promise<string[]> {
   if (!page.length) return [];
@@ -49,8 +49,8 @@ async function hashesOf(upstream: Kysely<UpstreamTables>, page: readonly string[
 }
 
 async function remembered(
-  trx: Transaction<WalkTables>,
-  { name, day }: Walk,
+  trx: Transaction<FullRunTables>,
+  { name, day }: FullRun,
   page: readonly string[],
 ): Promise<ReadonlyMap<string, Buffer>> {
   const rows = await trx
@@ -64,9 +64,9 @@ async function remembered(
 }
 
 /** What is remembered of earlier days is of no use once a walk of a later day begins. */
-export async function forgetStars(
-  trx: Transaction<WalkTables>,
-  { name, day }: Walk,
+export async function deleteStars(
+  trx: Transaction<FullRunTables>,
+  { name, day }: FullRun,
 ): Promise<void> {
   await trx
     .deleteFrom('signalbox.scan_seen')

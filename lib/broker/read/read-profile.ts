@@ -1,12 +1,12 @@
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
-import { cached, type Found } from '../../platform/cache/read-through-cache.ts';
+import { type CacheResult, readThrough } from '../../platform/cache/read-through-cache.ts';
 import type { Cache } from '../../platform/cache/redis.ts';
 import { refusal } from '../../platform/http/refusal.ts';
 import type { AnswerOf } from '../../platform/http/route.ts';
 import { isId } from '../../platform/ids.ts';
 import { companyKey, profileKey, storeKey } from '../cache-keys.ts';
-import { Profile, type readProfile } from '../routes.ts';
+import { Profile, type readProfileRoute } from '../routes.ts';
 import type { ProfileTables } from '../tables.ts';
 
 export interface ReadDeps {
@@ -21,10 +21,10 @@ const Company = z.object({ name: z.string().nullable() });
 const Store = z.object({ name: z.string().nullable(), address: z.string().nullable() });
 
 /** Answers with a profile as the site shows it. Without the cache it comes from MySQL. */
-export async function showProfile(
+export async function readProfile(
   deps: ReadDeps,
   id: string,
-): Promise<AnswerOf<typeof readProfile>> {
+): Promise<AnswerOf<typeof readProfileRoute>> {
   if (!isId(id))
     return refusal('invalid_body', 'A broker’s id is a positive integer.', {
       issues: [{ path: 'id', message: 'Expected a positive integer' }],
@@ -38,19 +38,19 @@ export async function showProfile(
 export async function profileOf(
   { mysql, cache }: ReadDeps,
   id: string,
-): Promise<{ profile: Profile | undefined; from: Found<unknown>['from'] }> {
-  const row = await cached({ cache, schema: Row }, profileKey(id), () => rowOf(mysql, id));
+): Promise<{ profile: Profile | undefined; from: CacheResult<unknown>['from'] }> {
+  const row = await readThrough({ cache, schema: Row }, profileKey(id), () => rowOf(mysql, id));
   if (!row.value) return { profile: undefined, from: row.from };
   const { company_id, store_id } = row.value;
   const [company, store] = await Promise.all([
     company_id === null
       ? undefined
-      : cached({ cache, schema: Company }, companyKey(company_id), () =>
+      : readThrough({ cache, schema: Company }, companyKey(company_id), () =>
           companyOf(mysql, company_id),
         ),
     store_id === null
       ? undefined
-      : cached({ cache, schema: Store }, storeKey(store_id), () => storeOf(mysql, store_id)),
+      : readThrough({ cache, schema: Store }, storeKey(store_id), () => storeOf(mysql, store_id)),
   ]);
   const profile = {
     ...row.value,

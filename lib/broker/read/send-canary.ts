@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Cache } from '../../platform/cache/redis.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import { invalidations } from '../apply/invalidations.ts';
 import { profileKey } from '../cache-keys.ts';
@@ -30,7 +30,7 @@ export interface CanaryDeps {
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<BrokerSettings, 'canaryBrokerId'>>;
   readonly pause: (ms: number) => Promise<void>;
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
 /** No interface: an outcome may have facts of any name. */
@@ -54,11 +54,12 @@ export async function sendCanary(
   deps: CanaryDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ): Promise<Sent> {
-  const { mysql, settings, pause, off } = deps;
+  const { mysql, settings, pause, firstSwitchOff } = deps;
   const { canaryBrokerId } = await settings();
   const lags = await lagsOf(mysql);
   if (!canaryBrokerId) return { outcome: 'no canary', measured: lags };
-  if (await off('broker/send-canary')) return { outcome: 'switched off', measured: lags };
+  if (await firstSwitchOff('broker/send-canary'))
+    return { outcome: 'switched off', measured: lags };
   const id = String(canaryBrokerId);
   if (!(await publish(deps, id))) return { outcome: 'canary not on the site', measured: lags };
   while (remaining() > endMs) {
@@ -75,7 +76,7 @@ export async function sendCanary(
 
 /** False where the site has no such broker, or does not know when it changed. */
 async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     const row = await trx
       .selectFrom('user_prop_db.broker_base')
       .select('source_updated_at')

@@ -103,11 +103,11 @@ const compared = {
   },
 } as const satisfies Record<string, Compared>;
 
-export type Kind = keyof typeof compared;
+export type ComparedEntity = keyof typeof compared;
 /** In the order in which they are compared. */
-export const kinds = Object.keys(compared) as readonly Kind[];
+export const comparedEntities = Object.keys(compared) as readonly ComparedEntity[];
 
-export const sourceOf = (kind: Kind): Source => compared[kind].source;
+export const sourceOf = (kind: ComparedEntity): Source => compared[kind].source;
 
 export interface ComparisonDeps {
   readonly mysql: Kysely<ProfileTables>;
@@ -135,7 +135,7 @@ interface Range {
  */
 export async function compareRange(
   { mysql, upstream }: ComparisonDeps,
-  kind: Kind,
+  kind: ComparedEntity,
   after: string,
   rowsMax: number,
 ): Promise<Range> {
@@ -161,7 +161,7 @@ export async function compareRange(
 /** Compares just these ids. */
 export async function compareIds(
   deps: ComparisonDeps,
-  kind: Kind,
+  kind: ComparedEntity,
   ids: readonly string[],
 ): Promise<Difference[]> {
   const sides = compared[kind];

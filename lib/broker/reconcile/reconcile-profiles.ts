@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
-import { type Claim, claim, underClaim } from '../../platform/mysql/lease.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import { acquireLease, assertLeaseHeld, type Lease } from '../../platform/mysql/lease.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import type { Reconcile } from '../inputs.ts';
@@ -10,29 +10,35 @@ import { idsPerMessageMax } from '../queues.ts';
 import type { BrokerSettings } from '../settings.ts';
 import type { BrokerSwitch } from '../switches.ts';
 import type { UpstreamTables } from '../tables.ts';
-import { compareIds, compareRange, type Kind, kinds, sourceOf } from './comparison.ts';
 import {
-  confirm,
+  type ComparedEntity,
+  comparedEntities,
+  compareIds,
+  compareRange,
+  sourceOf,
+} from './comparison.ts';
+import {
+  type ComparisonRound,
+  deleteSuspects,
   driftOf,
-  forget,
+  markAsDrift,
   nextSuspectMs,
-  type Round,
-  type RoundTables,
-  suspect,
+  type ReconcileTables,
+  upsertSuspects,
 } from './suspects.ts';
 
 export interface ReconcileDeps {
-  readonly mysql: Kysely<RoundTables>;
+  readonly mysql: Kysely<ReconcileTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<BrokerSettings, 'driftGraceSeconds'>>;
   readonly pause: (ms: number) => Promise<void>;
-  readonly off: FirstSwitchOff<BrokerSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
 /** What one step needs: the dependencies, and the claim under which all is written. */
 interface Work extends ReconcileDeps {
-  readonly held: Claim;
+  readonly held: Lease;
   readonly hand: Hand;
 }
 
@@ -51,9 +57,9 @@ export const pauseMsMax = 30_000;
  * sort; under its kill switch nothing is compared, and a round waits for the switch to be turned on.
  */
 export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, hand: Hand) {
-  const stopped = await deps.off(killSwitch);
+  const stopped = await deps.firstSwitchOff(killSwitch);
   if (stopped) return { outcome: 'switched off', switch: stopped };
-  const held = await claim(deps.mysql, killSwitch, leaseSeconds);
+  const held = await acquireLease(deps.mysql, killSwitch, leaseSeconds);
   if (!held) return { outcome: 'another reconciles' };
   const work: Work = { ...deps, held, hand };
   try {
@@ -77,9 +83,9 @@ export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, h
 async function roundFor(
   { mysql, held }: Work,
   { repair: repairs, daily, at }: Reconcile,
-): Promise<Round | undefined> {
+): Promise<ComparisonRound | undefined> {
   return await inTransaction(mysql, async (trx) => {
-    await underClaim(trx, held);
+    await assertLeaseHeld(trx, held);
     const last = await trx
       .selectFrom('user_prop_db.broker_round')
       .select(['round', 'ended_at'])
@@ -93,13 +99,18 @@ async function roundFor(
     await trx.deleteFrom(driftOf({ repairs })).execute();
     const { insertId } = await trx
       .insertInto('user_prop_db.broker_round')
-      .values({ kind: kinds[0] ?? '', after_id: '0', compared: '0', repairs: repairs ? 1 : 0 })
+      .values({
+        kind: comparedEntities[0] ?? '',
+        after_id: '0',
+        compared: '0',
+        repairs: repairs ? 1 : 0,
+      })
       .executeTakeFirstOrThrow();
     return { round: String(insertId), repairs };
   });
 }
 
-const roundIn = (mysql: Kysely<RoundTables>, { round }: Round) =>
+const roundIn = (mysql: Kysely<ReconcileTables>, { round }: ComparisonRound) =>
   mysql
     .selectFrom('user_prop_db.broker_round')
     .selectAll()
@@ -111,21 +122,22 @@ const roundIn = (mysql: Kysely<RoundTables>, { round }: Round) =>
  * is turned, after one range at the earliest.
  */
 async function compareAll(
-  { mysql, upstream, held, hand, off }: Work,
-  round: Round,
+  { mysql, upstream, held, hand, firstSwitchOff }: Work,
+  round: ComparisonRound,
 ): Promise<boolean> {
   let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
   while (kind) {
     await held.renew();
-    const now = kind as Kind;
+    const now = kind as ComparedEntity;
     const sides = { mysql, upstream };
     const { upTo, compared, differences } = await compareRange(sides, now, after, rangeRowsMax);
-    const next = upTo === undefined ? (kinds[kinds.indexOf(now) + 1] ?? '') : now;
+    const next =
+      upTo === undefined ? (comparedEntities[comparedEntities.indexOf(now) + 1] ?? '') : now;
     total = String(BigInt(total) + BigInt(compared));
     const moved = { kind: next, after_id: upTo ?? '0', compared: total };
     await inTransaction(mysql, async (trx) => {
-      await underClaim(trx, held);
-      if (differences.length) await suspect(trx, round, now, differences);
+      await assertLeaseHeld(trx, held);
+      if (differences.length) await upsertSuspects(trx, round, now, differences);
       await trx
         .updateTable('user_prop_db.broker_round')
         .set(moved)
@@ -135,26 +147,26 @@ async function compareAll(
     hand.progress(Number(total), undefined, now);
     kind = next;
     after = moved.after_id;
-    if (kind && (hand.remaining() < endMs || (await off(killSwitch)))) return false;
+    if (kind && (hand.remaining() < endMs || (await firstSwitchOff(killSwitch)))) return false;
   }
   return true;
 }
 
 /** Looks at suspects again when their time has come; false where time runs out or the kill switch is turned off. */
-async function recheckAll(work: Work, round: Round): Promise<boolean> {
-  const { mysql, held, hand, settings, pause, off } = work;
+async function recheckAll(work: Work, round: ComparisonRound): Promise<boolean> {
+  const { mysql, held, hand, settings, pause, firstSwitchOff } = work;
   const { driftGraceSeconds } = await settings();
   for (;;) {
     await held.renew();
     const wait = await nextSuspectMs(mysql, round, driftGraceSeconds);
     if (wait === undefined) return true;
-    if (hand.remaining() < endMs + wait || (await off(killSwitch))) return false;
+    if (hand.remaining() < endMs + wait || (await firstSwitchOff(killSwitch))) return false;
     if (wait > 0) await pause(Math.min(wait, pauseMsMax));
     else await recheck(work, round, driftGraceSeconds);
   }
 }
 
-async function recheck(work: Work, round: Round, graceSeconds: number): Promise<void> {
+async function recheck(work: Work, round: ComparisonRound, graceSeconds: number): Promise<void> {
   const { mysql, upstream, deliver, held } = work;
   const due = await mysql
     .selectFrom(driftOf(round))
@@ -164,26 +176,26 @@ async function recheck(work: Work, round: Round, graceSeconds: number): Promise<
     .orderBy('found_at')
     .limit(idsPerMessageMax)
     .execute();
-  for (const [kind, rows] of Map.groupBy(due, (row) => row.kind as Kind)) {
+  for (const [kind, rows] of Map.groupBy(due, (row) => row.kind as ComparedEntity)) {
     const before = new Map(rows.map((row) => [row.subject_id, row.upstream_hash]));
     const still = await compareIds({ mysql, upstream }, kind, [...before.keys()]);
     const differing = new Set(still.map(({ id }) => id));
     const equal = [...before.keys()].filter((id) => !differing.has(id));
     const changed = still.filter(({ id, upstreamHash }) => before.get(id) !== upstreamHash);
     const drift = still.filter((one) => !changed.includes(one)).map(({ id }) => id);
-    await commit({ mysql, deliver }, async (trx, follow) => {
-      await underClaim(trx, held);
-      await forget(trx, round, kind, equal);
-      if (changed.length) await suspect(trx, round, kind, changed);
-      await confirm(trx, round, kind, drift);
+    await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
+      await assertLeaseHeld(trx, held);
+      await deleteSuspects(trx, round, kind, equal);
+      if (changed.length) await upsertSuspects(trx, round, kind, changed);
+      await markAsDrift(trx, round, kind, drift);
       if (round.repairs) follow(...messagesFor(sourceOf(kind), drift));
     });
   }
 }
 
-async function endRound({ mysql, held }: Work, { round }: Round): Promise<void> {
+async function endRound({ mysql, held }: Work, { round }: ComparisonRound): Promise<void> {
   await inTransaction(mysql, async (trx) => {
-    await underClaim(trx, held);
+    await assertLeaseHeld(trx, held);
     await trx
       .updateTable('user_prop_db.broker_round')
       .set({ ended_at: sql<string>`now(3)` })
@@ -193,10 +205,10 @@ async function endRound({ mysql, held }: Work, { round }: Round): Promise<void> 
 }
 
 /** The rows that have drifted apart in this round: how many of each kind, and the first by id. */
-async function reportOf({ mysql }: Work, round: Round, done: boolean) {
+async function reportOf({ mysql }: Work, round: ComparisonRound, done: boolean) {
   const { compared } = await roundIn(mysql, round);
   const drift: Record<string, { rows: number; ids: string[] }> = {};
-  for (const kind of kinds) {
+  for (const kind of comparedEntities) {
     const all = mysql
       .selectFrom(driftOf(round))
       .where('kind', '=', kind)
@@ -218,7 +230,7 @@ async function reportOf({ mysql }: Work, round: Round, done: boolean) {
 }
 
 /** What the person who asked has to ask for next. */
-async function rest({ mysql }: Work, round: Round, { repair, daily }: Reconcile) {
+async function rest({ mysql }: Work, round: ComparisonRound, { repair, daily }: Reconcile) {
   const { kind, after_id } = await roundIn(mysql, round);
   const { left } = await mysql
     .selectFrom(driftOf(round))

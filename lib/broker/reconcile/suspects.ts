@@ -1,9 +1,9 @@
 import { type Generated, type Kysely, sql, type Transaction } from 'kysely';
 import type { ProfileTables } from '../tables.ts';
-import type { Difference, Kind } from './comparison.ts';
+import type { ComparedEntity, Difference } from './comparison.ts';
 
 /** What it keeps itself, beside what it compares. */
-export interface RoundTables extends ProfileTables {
+export interface ReconcileTables extends ProfileTables {
   'user_prop_db.broker_round': {
     round: Generated<string>;
     started_at: Generated<string>;
@@ -26,23 +26,23 @@ interface Drift {
 }
 
 /** A round of comparison. What it finds is kept apart from what a round of the other sort finds. */
-export interface Round {
+export interface ComparisonRound {
   readonly round: string;
   /** Publishes what differs; otherwise it only reports. */
   readonly repairs: boolean;
 }
 
 /** The table of a round's drift. Both have the same columns; Kysely knows the name of one. */
-export const driftOf = ({ repairs }: Pick<Round, 'repairs'>) =>
+export const driftOf = ({ repairs }: Pick<ComparisonRound, 'repairs'>) =>
   (repairs
     ? 'user_prop_db.broker_drift'
     : 'user_prop_db.broker_reported_drift') as 'user_prop_db.broker_drift';
 
 /** Seen once more, after a crash before the cursor was moved or because upstream changed it, its time begins anew. */
-export async function suspect(
-  trx: Transaction<RoundTables>,
-  round: Round,
-  kind: Kind,
+export async function upsertSuspects(
+  trx: Transaction<ReconcileTables>,
+  round: ComparisonRound,
+  kind: ComparedEntity,
   differences: readonly Difference[],
 ): Promise<void> {
   await trx
@@ -62,8 +62,8 @@ export async function suspect(
 
 /** How long until the oldest suspect's time has come; undefined where there is none. */
 export async function nextSuspectMs(
-  mysql: Kysely<RoundTables>,
-  round: Round,
+  mysql: Kysely<ReconcileTables>,
+  round: ComparisonRound,
   graceSeconds: number,
 ): Promise<number | undefined> {
   const { wait } = await mysql
@@ -78,10 +78,10 @@ export async function nextSuspectMs(
 }
 
 /** They are equal by now. */
-export async function forget(
-  trx: Transaction<RoundTables>,
-  round: Round,
-  kind: Kind,
+export async function deleteSuspects(
+  trx: Transaction<ReconcileTables>,
+  round: ComparisonRound,
+  kind: ComparedEntity,
   ids: readonly string[],
 ): Promise<void> {
   if (!ids.length) return;
@@ -93,10 +93,10 @@ export async function forget(
 }
 
 /** They are drift. */
-export async function confirm(
-  trx: Transaction<RoundTables>,
-  round: Round,
-  kind: Kind,
+export async function markAsDrift(
+  trx: Transaction<ReconcileTables>,
+  round: ComparisonRound,
+  kind: ComparedEntity,
   ids: readonly string[],
 ): Promise<void> {
   if (!ids.length) return;

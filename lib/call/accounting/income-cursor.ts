@@ -21,7 +21,7 @@ const whyLengthMax = 500;
  * remembered in sublessor_income_open. `passed` are those that are still to be written there, with the reason where
  * posting failed.
  */
-export interface Place {
+export interface IncomeCursor {
   cursor: string;
   readonly passed: Map<string, string | null>;
   /** Up to where it is written. */
@@ -29,18 +29,18 @@ export interface Place {
 }
 
 /** Moves on in memory; `why` undefined: the payment has ended. */
-export function pass(place: Place, id: string, why: string | null | undefined): void {
+export function passCharge(place: IncomeCursor, id: string, why: string | null | undefined): void {
   place.cursor = id;
   if (why !== undefined) place.passed.set(id, why);
 }
 
 /** Notes that the place up to `cursor` is written. */
-export function isKept(place: Place, cursor: string): void {
+export function endPage(place: IncomeCursor, cursor: string): void {
   place.keptTo = cursor;
   place.passed.clear();
 }
 
-export async function readPlace(mysql: Kysely<AccountingTables>): Promise<Place> {
+export async function readIncomeCursor(mysql: Kysely<AccountingTables>): Promise<IncomeCursor> {
   const row = await mysql
     .selectFrom('user_prop_db.sublessor_income_cursor')
     .select('posted_to')
@@ -51,9 +51,9 @@ export async function readPlace(mysql: Kysely<AccountingTables>): Promise<Place>
 }
 
 /** Moves the cursor, never back, and remembers what it passes. */
-export async function writePlace(
+export async function writeIncomeCursor(
   trx: Trx,
-  { cursor, passed }: Pick<Place, 'cursor' | 'passed'>,
+  { cursor, passed }: Pick<IncomeCursor, 'cursor' | 'passed'>,
 ): Promise<void> {
   if (passed.size)
     await trx
@@ -69,7 +69,7 @@ export async function writePlace(
 }
 
 /** Remembers payments that the cursor may have passed already, to be posted by the next run. */
-export async function remember(trx: Trx, ids: readonly string[]): Promise<void> {
+export async function rememberOpenCharges(trx: Trx, ids: readonly string[]): Promise<void> {
   if (!ids.length) return;
   const rows = ids.map((payment_id) => ({ payment_id, ...tried(null) }));
   await trx.insertInto(open).ignore().values(rows).execute();
@@ -81,7 +81,7 @@ const tried = (why: string | null) => ({
 });
 
 /** Payments that are posted, or refused, are remembered no longer. */
-export async function forget(trx: Trx, ids: readonly string[]): Promise<void> {
+export async function forgetOpenCharges(trx: Trx, ids: readonly string[]): Promise<void> {
   if (ids.length) await trx.deleteFrom(open).where('payment_id', 'in', ids).execute();
 }
 

@@ -44,7 +44,7 @@ export async function allocateLater(trx: Trx, owners: readonly string[]): Promis
  * Posts a charge, or the reversal of one, to the owner's contracts, whose account the caller has locked: income and
  * balances together. False where it was posted before.
  */
-export async function post(trx: Trx, payment: Payment): Promise<boolean> {
+export async function postPayment(trx: Trx, payment: Payment): Promise<boolean> {
   if ((await incomeOf(trx, payment.id)).length) return false;
   if (payment.reverses_id === null) await postCharge(trx, payment);
   else await postReversal(trx, payment, payment.reverses_id);
@@ -69,7 +69,7 @@ async function postReversal(trx: Trx, { id, user_id }: Payment, chargeId: string
     .where('id', '=', chargeId)
     .where('state', '=', 'charged')
     .executeTakeFirstOrThrow(() => new Error(`${id} reverses ${chargeId}, which was not charged.`));
-  await post(trx, charge);
+  await postPayment(trx, charge);
   for (const { contract_id, amount_fen } of await incomeOf(trx, chargeId))
     await write(trx, id, user_id, { contract_id, amount_fen: -BigInt(amount_fen) });
   await allocateWaiting(trx, user_id);

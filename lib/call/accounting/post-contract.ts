@@ -6,7 +6,13 @@ import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { type K3Contract, postToK3 } from '../partners/k3.ts';
 import type { SignedContract } from '../queues.ts';
-import { heldFromNow, isHeld, type Stopped, unlessHeld, unlessOff } from '../row-lease.ts';
+import {
+  type CallSwitchOff,
+  isLeased,
+  leaseExpiry,
+  unlessLeased,
+  unlessOff,
+} from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import { allocateWaiting, lockAccount } from './owner-accounts.ts';
 
@@ -14,7 +20,7 @@ export interface ContractDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly k3: Partner;
   readonly settings: () => Promise<Pick<CallSettings, 'KDAccount'>>;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
   readonly clock?: () => Date;
 }
 
@@ -36,12 +42,12 @@ interface InHand {
  * difference to what was sent before is rejected.
  */
 export async function postContract(deps: ContractDeps, signed: SignedContract) {
-  const { mysql, k3, settings, stopped, clock } = deps;
+  const { mysql, k3, settings, firstSwitchOff, clock } = deps;
   const { contract_id, contract_no } = signed;
   const taken = await inTransaction(mysql, (trx) => takeIn(trx, signed));
   if (typeof taken === 'string') return { outcome: taken, contract_id, contract_no };
   const facts = taken && { allocatedFen: await allocateRest(mysql, signed.user_id, taken) };
-  await unlessOff(stopped, 'partner/k3');
+  await unlessOff(firstSwitchOff, 'partner/k3');
   const inHand = await inTransaction(mysql, (trx) => take(trx, contract_id));
   if (!inHand) return { outcome: 'posted before', contract_id, contract_no };
   const { KDAccount } = await settings();
@@ -152,16 +158,16 @@ async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> 
     .selectFrom(postings)
     .innerJoin(contracts, `${contracts}.contract_id`, `${postings}.contract_id`)
     .select([`${contracts}.contract_no`, 'customer', `${contracts}.amount_fen`, 'signed_at'])
-    .select(['status', 'epoch', 'attempts', 'held_until', isHeld('held_until').as('held')])
+    .select(['status', 'epoch', 'attempts', 'held_until', isLeased('held_until').as('held')])
     .where(`${postings}.contract_id`, '=', contract_id)
     .forUpdate()
     .executeTakeFirstOrThrow();
   if (row.status === 'posted') return undefined;
-  unlessHeld(row, `Contract ${contract_id}`);
+  unlessLeased(row, `Contract ${contract_id}`);
   const [epoch, attempts] = [row.epoch + 1, row.attempts + 1];
   await trx
     .updateTable(postings)
-    .set({ epoch, attempts, held_until: heldFromNow })
+    .set({ epoch, attempts, held_until: leaseExpiry })
     .where('contract_id', '=', contract_id)
     .execute();
   const { contract_no: number, customer, signed_at } = row;

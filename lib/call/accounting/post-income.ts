@@ -1,30 +1,35 @@
 import type { Kysely, Transaction } from 'kysely';
-import { isAway, textOf } from '../../platform/errors.ts';
+import { isUnavailable, textOf } from '../../platform/errors.ts';
 import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
-import { type Claim, ClaimLost, claim, underClaim } from '../../platform/mysql/lease.ts';
+import {
+  acquireLease,
+  assertLeaseHeld,
+  type Lease,
+  LeaseLost,
+} from '../../platform/mysql/lease.ts';
 import { inTransaction, isLockConflict } from '../../platform/mysql/mysql.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import type { CallSettings } from '../settings.ts';
 import {
+  endPage,
   failedPage,
   finalPageAfter,
-  forget,
-  isKept,
-  type Place,
+  forgetOpenCharges,
+  type IncomeCursor,
   pageAfter,
-  pass,
+  passCharge,
   type Row,
-  readPlace,
+  readIncomeCursor,
   rememberFailure,
-  writePlace,
+  writeIncomeCursor,
 } from './income-cursor.ts';
 import {
   accountsToAllocate,
   allocateWaiting,
   lockAccount,
   type Payment,
-  post,
+  postPayment,
 } from './owner-accounts.ts';
 
 interface IncomeDeps {
@@ -44,7 +49,7 @@ type Trx = Transaction<AccountingTables>;
 /** A run under the lease, and what has come of it so far. */
 interface Run {
   readonly mysql: Kysely<AccountingTables>;
-  readonly claimed: Claim;
+  readonly claimed: Lease;
   readonly pageRowsMax: number;
   readonly remaining: () => number;
   posted: number;
@@ -63,7 +68,7 @@ export async function postIncome(
   { mysql, settings }: IncomeDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ) {
-  const claimed = await claim(mysql, claimName, leaseSeconds);
+  const claimed = await acquireLease(mysql, claimName, leaseSeconds);
   if (!claimed) return { outcome: 'another posts', posted: 0 };
   try {
     const { pageRowsMax } = await settings();
@@ -111,11 +116,11 @@ const retryFailed = async (run: Run): Promise<boolean> =>
 
 async function postEach(run: Run, rows: readonly Row[]): Promise<boolean> {
   const ended = rows.filter(hasEnded).map(({ id }) => id);
-  if (ended.length) await underLease(run, (trx) => forget(trx, ended));
+  if (ended.length) await underLease(run, (trx) => forgetOpenCharges(trx, ended));
   for (const row of rows) {
     if (hasEnded(row)) continue;
     if (run.remaining() <= endMs) return false;
-    const why = await postOne(run, row, (trx) => forget(trx, [row.id]));
+    const why = await postOne(run, row, (trx) => forgetOpenCharges(trx, [row.id]));
     if (why) await rememberFailure(run.mysql, row.id, why);
   }
   return true;
@@ -125,7 +130,7 @@ const hasEnded = ({ state, posted: has }: Row) => state === 'refused' || Number(
 
 /** Rows above the cursor. Above the first that is too young to be passed they are posted, and read again next time. */
 async function postNew(run: Run): Promise<boolean> {
-  const place = await readPlace(run.mysql);
+  const place = await readIncomeCursor(run.mysql);
   let [after, unbroken] = [place.cursor, true];
   for (;;) {
     if (run.remaining() <= endMs) return false;
@@ -137,7 +142,7 @@ async function postNew(run: Run): Promise<boolean> {
       }
       unbroken &&= Number(row.old) === 1;
       const fate = await postAt(run, row, place, unbroken ? row.id : place.cursor);
-      if (unbroken) pass(place, row.id, fate);
+      if (unbroken) passCharge(place, row.id, fate);
       after = row.id;
     }
     await keep(run, place);
@@ -146,19 +151,19 @@ async function postNew(run: Run): Promise<boolean> {
 }
 
 /** Posts a row if it can be posted; the place up to `cursor` is part of the same transaction. */
-async function postAt(run: Run, row: Row, place: Place, cursor: string): Promise<Fate> {
+async function postAt(run: Run, row: Row, place: IncomeCursor, cursor: string): Promise<Fate> {
   if (hasEnded(row)) return undefined;
   if (row.state !== 'charged') return null;
-  const fate = await postOne(run, row, (trx) => writePlace(trx, { ...place, cursor }));
-  if (fate === undefined) isKept(place, cursor);
+  const fate = await postOne(run, row, (trx) => writeIncomeCursor(trx, { ...place, cursor }));
+  if (fate === undefined) endPage(place, cursor);
   return fate;
 }
 
 /** Writes a place that has moved since it was written last. */
-async function keep(run: Run, place: Place): Promise<void> {
+async function keep(run: Run, place: IncomeCursor): Promise<void> {
   if (place.cursor === place.keptTo) return;
-  await underLease(run, (trx) => writePlace(trx, place));
-  isKept(place, place.cursor);
+  await underLease(run, (trx) => writeIncomeCursor(trx, place));
+  endPage(place, place.cursor);
 }
 
 /** What became of a payment: undefined, it has ended; null, it waits; else why it could not be posted. */
@@ -166,7 +171,7 @@ type Fate = string | null | undefined;
 
 const postOne = async (run: Run, payment: Payment, more: (trx: Trx) => Promise<void>) =>
   await withAccount(run, `payment ${payment.id}`, payment.user_id, async (trx) => {
-    const isNew = await post(trx, payment);
+    const isNew = await postPayment(trx, payment);
     await more(trx);
     return () => {
       if (isNew) run.posted += 1;
@@ -212,7 +217,7 @@ async function withAccount(
       run.busy.add(user_id);
       return null;
     }
-    if (error instanceof ClaimLost || isAway(error)) throw error;
+    if (error instanceof LeaseLost || isUnavailable(error)) throw error;
     run.failures.set(what, textOf(error));
     return textOf(error);
   }
@@ -220,6 +225,6 @@ async function withAccount(
 
 const underLease = async <Result>({ mysql, claimed }: Run, work: (trx: Trx) => Promise<Result>) =>
   await inTransaction(mysql, async (trx) => {
-    await underClaim(trx, claimed);
+    await assertLeaseHeld(trx, claimed);
     return await work(trx);
   });

@@ -1,23 +1,23 @@
 import type { Kysely } from 'kysely';
-import { PartnerAway, Postponed, Rejected } from '../../platform/errors.ts';
+import { PartnerUnavailable, Postponed, Rejected } from '../../platform/errors.ts';
 import type { Deliver } from '../../platform/messaging/outbox.ts';
 import { postponed } from '../../platform/partners/partner.ts';
 import type { Payments, TradeAnswer } from '../partners/payment-centre.ts';
 import type { ValidCall } from '../queues.ts';
-import type { Stopped } from '../row-lease.ts';
+import type { CallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallSwitch } from '../switches.ts';
 import type { CallTables } from '../tables.ts';
-import { record } from './charge-results.ts';
+import { recordTradeResult } from './charge-results.ts';
 import {
-  begin,
   type Charge,
   type ChargeLimits,
+  claimForSending,
   findCharge,
-  leave,
-  takeToSend,
+  insertCharge,
+  releaseWithoutResult,
 } from './payment-log.ts';
-import { type Held, hold } from './rate-limits.ts';
+import { type HoldResult, insertHeldCharge } from './rate-limits.ts';
 
 export interface ChargeDeps {
   readonly mysql: Kysely<CallTables>;
@@ -25,7 +25,7 @@ export interface ChargeDeps {
   readonly payments: Payments;
   readonly deliver: Deliver;
   /** The first of these kill switches that is off. */
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
   readonly now: () => Date;
 }
 
@@ -39,8 +39,8 @@ const fenPerYuan = 100;
  * id. Whoever finds a row does what is left to do with it, which is mostly nothing.
  */
 export async function chargeCall(deps: ChargeDeps, call: ValidCall) {
-  const { mysql, settings, stopped, now } = deps;
-  const heldBy = await stopped(...chargingSwitches);
+  const { mysql, settings, firstSwitchOff, now } = deps;
+  const heldBy = await firstSwitchOff(...chargingSwitches);
   if (heldBy) throw new Postponed(now(), `${heldBy} is switched off`, { heldBy });
   const document = await settings();
   if (document.shadow)
@@ -50,9 +50,11 @@ export async function chargeCall(deps: ChargeDeps, call: ValidCall) {
     perMinuteMax: document.chargesPerMinuteMax,
     perMinutePerOwnerMax: document.chargesPerMinutePerOwnerMax,
   };
-  const begun = await started(mysql, call, amountFen, limits);
-  if (typeof begun === 'object') return await send(deps, begun);
-  return begun === 'known' ? await goOn(deps, call) : { outcome: heldWords[begun], ...call };
+  const begun = await insertOrHold(mysql, call, amountFen, limits);
+  if (typeof begun === 'object') return await sendToPaymentCentre(deps, begun);
+  return begun === 'known'
+    ? await resumeCharge(deps, call)
+    : { outcome: heldWords[begun], ...call };
 }
 
 /** What was decided before the mode was changed is charged when it is changed back, by whoever does it then. */
@@ -67,17 +69,17 @@ const heldWords = {
 const beginningsMax = 3;
 
 /** The charge as it begins, or why it does not. A stop may be lifted between the two looks. */
-async function started(
+async function insertOrHold(
   mysql: Kysely<CallTables>,
   call: ValidCall,
   amountFen: number,
   limits: ChargeLimits,
-): Promise<Charge | Exclude<Held, 'begins'>> {
+): Promise<Charge | Exclude<HoldResult, 'begins'>> {
   for (let attempt = 1; attempt <= beginningsMax; attempt++) {
-    const begun = await begin(mysql, call, amountFen, limits);
+    const begun = await insertCharge(mysql, call, amountFen, limits);
     if (begun === 'known') return begun;
     if (begun !== 'held') return fresh(begun.id, call, amountFen);
-    const held = await hold(mysql, call, amountFen, limits);
+    const held = await insertHeldCharge(mysql, call, amountFen, limits);
     if (held !== 'begins') return held;
   }
   throw new Error(`Call ${call.callLogId} was held and let go ${beginningsMax} times.`);
@@ -89,7 +91,7 @@ const fresh = (id: string, { callLogId, userId }: ValidCall, amountFen: number):
 });
 
 /** What is left to do with a charge that has a row: to send it, if it waits and may go now. */
-async function goOn(deps: ChargeDeps, call: ValidCall) {
+async function resumeCharge(deps: ChargeDeps, call: ValidCall) {
   const charge = await findCharge(deps.mysql, call);
   if (!charge) throw new Error(`The charge of call ${call.callLogId} has gone.`);
   const outcome = { charged: 'charged before', refused: 'refused before' } as const;
@@ -97,42 +99,48 @@ async function goOn(deps: ChargeDeps, call: ValidCall) {
     return { outcome: outcome[charge.state], paymentId: charge.id };
   // Of these two nobody knows yet; call/settle-unknown-charges asks, and knows when to send again.
   if (charge.state !== 'intent') return { outcome: `is ${charge.state}`, paymentId: charge.id };
-  const taken = await takeToSend(deps.mysql, charge);
-  return taken ? await send(deps, taken) : { outcome: 'waits', paymentId: charge.id };
+  const taken = await claimForSending(deps.mysql, charge);
+  return taken
+    ? await sendToPaymentCentre(deps, taken)
+    : { outcome: 'waits', paymentId: charge.id };
 }
 
 /** Sends what is in hand to the payment centre, and writes down what it says. */
-export async function send(deps: ChargeDeps, charge: Charge) {
+export async function sendToPaymentCentre(deps: ChargeDeps, charge: Charge) {
   const { mysql, payments } = deps;
   const { id, userId, amountFen } = charge;
   let answer: TradeAnswer;
   try {
     answer = await payments.deduct({ tradeId: id, userId, amountFen });
   } catch (error) {
-    if (!(error instanceof PartnerAway)) throw error;
-    if (error.effect === 'none') return await tryLater(deps, charge, error);
-    await leave(mysql, charge, 'unknown', { afterSeconds: firstAskSeconds });
+    if (!(error instanceof PartnerUnavailable)) throw error;
+    if (error.effect === 'none') return await releaseAndPostpone(deps, charge, error);
+    await releaseWithoutResult(mysql, charge, 'unknown', { afterSeconds: firstAskSeconds });
     return { outcome: 'unknown', paymentId: charge.id, why: error.message };
   }
   if (answer.is === 'later')
-    return await tryLater(deps, charge, new PartnerAway('the payment centre', 'none', '5000'));
+    return await releaseAndPostpone(
+      deps,
+      charge,
+      new PartnerUnavailable('the payment centre', 'none', '5000'),
+    );
   if (answer.is === 'conflict' || answer.is === 'never seen')
     return await giveUp(deps, charge, answer);
-  return await record(deps, charge, answer);
+  return await recordTradeResult(deps, charge, answer);
 }
 
 /** Until the payment centre is first asked what became of a charge whose answer was lost. */
 const firstAskSeconds = 300;
 
 /** Nothing has happened there: the row waits again, and the message comes back. */
-async function tryLater(
+async function releaseAndPostpone(
   { mysql, now }: ChargeDeps,
   charge: Charge,
-  away: PartnerAway,
+  away: PartnerUnavailable,
 ): Promise<never> {
   const later = postponed(away, charge.epoch, now());
   const seconds = Math.round((later.until.getTime() - now().getTime()) / 1000);
-  await leave(mysql, charge, 'intent', { afterSeconds: seconds });
+  await releaseWithoutResult(mysql, charge, 'intent', { afterSeconds: seconds });
   throw later;
 }
 
@@ -146,6 +154,6 @@ async function giveUp(
   { is }: Pick<TradeAnswer, 'is'>,
 ): Promise<never> {
   const reason = `the payment centre says ${is}`;
-  await leave(mysql, charge, 'unknown', { reason });
+  await releaseWithoutResult(mysql, charge, 'unknown', { reason });
   throw new Rejected(`payment ${charge.id}: ${reason}`);
 }

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
-import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { listingSwitches, type OutOfMoney } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
-import { type Charge, finish } from './payment-log.ts';
+import { type Charge, recordFinalResult } from './payment-log.ts';
 
 interface AnswerDeps {
   readonly mysql: Kysely<CallTables>;
@@ -27,19 +27,23 @@ const whys: Readonly<Record<number, OutOfMoney['why']>> = {
  * Writes down a final answer. Where the owner cannot or could not pay for another call, the message that takes his
  * listings offline goes in the same transaction; any other answer is one statement.
  */
-export async function record({ mysql, deliver }: AnswerDeps, charge: Charge, answer: Final) {
+export async function recordTradeResult(
+  { mysql, deliver }: AnswerDeps,
+  charge: Charge,
+  answer: Final,
+) {
   const { id, userId } = charge;
   const state = answer.is === 'done' ? 'charged' : 'refused';
   const { balanceFen } = answer;
   const why = offlineBecause(answer);
   const reason = answer.is === 'refused' ? reasonOf(answer) : null;
   const written = why
-    ? await commit({ mysql, deliver }, async (trx, follow) => {
-        const first = await finish(trx, charge, state, { balanceFen, reason });
+    ? await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
+        const first = await recordFinalResult(trx, charge, state, { balanceFen, reason });
         if (first) follow(toQueue(listingSwitches, { userId, paymentId: id, why }));
         return first;
       })
-    : await finish(mysql, charge, state, { balanceFen, reason });
+    : await recordFinalResult(mysql, charge, state, { balanceFen, reason });
   return {
     outcome: written ? state : 'settled before',
     paymentId: id,

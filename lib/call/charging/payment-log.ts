@@ -1,8 +1,8 @@
 import { CompiledQuery, type Kysely, sql, type Transaction } from 'kysely';
-import { before, type ChargeState } from '../charge-states.ts';
+import { type ChargeState, statesLeadingTo } from '../charge-states.ts';
 import { filterRules } from '../filtering/filter-rules.ts';
 import type { ValidCall } from '../queues.ts';
-import { inHandSeconds } from '../row-lease.ts';
+import { leaseSeconds } from '../row-lease.ts';
 import type { CallTables } from '../tables.ts';
 
 /** A charge in the payment log. Reversals stand there, too: call/reverse-charge alone sees to them. */
@@ -25,16 +25,16 @@ export interface ChargeLimits {
   readonly perMinutePerOwnerMax: number;
 }
 
-export const payments = 'user_prop_db.sublessor_call_payment_log_201409';
+export const paymentLogTable = 'user_prop_db.sublessor_call_payment_log_201409';
 const callLog = 'user_prop_db.sublessor_call_log_201409';
 const duplicateEntry = 1062;
 
 /** Rows that began so long ago are certainly older than a minute, however long they waited for the gate. */
 const minuteAndWaitSeconds = 65;
 
-const log = sql.table(payments);
+const log = sql.table(paymentLogTable);
 /** That neither all charging nor this owner's is stopped. */
-export const notStopped = (user: string) => sql<boolean>`not exists (
+export const noChargeStop = (user: string) => sql<boolean>`not exists (
   select 1 from user_prop_db.charge_stop where scope in ('all', concat('owner:', ${sql.ref(user)})))`;
 
 /** Those of the last minute, the gate's row in `gate` and the call's in `this`; a correlated read comes after its lock. */
@@ -49,7 +49,7 @@ const lastMinute = `row_of_it.created_at >= now(3) - interval 60 second
  * The gate's row is locked first, so those who begin do so one after the other and none is over a limit. Counting is
  * left out where not even the ids given since could be too many.
  */
-export async function begin(
+export async function insertCharge(
   mysql: Kysely<CallTables>,
   { callLogId, userId }: ValidCall,
   amountFen: number,
@@ -70,22 +70,22 @@ export async function begin(
 
 /** Written out, for it is sent as it stands: to put it together anew would take longer than to send it. */
 const beginning = `
-  insert into ${payments}
+  insert into ${paymentLogTable}
     (call_log_id, user_id, amount_fen, call_type, state, sent_at, in_hand_until, announced)
   select this.id, this.user_id, ?, this.call_type, 'sent', now(3),
-    now(3) + interval ${inHandSeconds} second, 0
+    now(3) + interval ${leaseSeconds} second, 0
   from user_prop_db.charge_gate gate straight_join ${callLog} this
   where gate.scope = 'all' and this.id = ? and this.user_id = ?
     and this.filter_rule = ${filterRules.valid}
     and not exists (select 1 from user_prop_db.charge_stop
       where scope in ('all', concat('owner:', this.user_id)))
-    and ((select max(id) from ${payments} last_of_all where id > gate.counted_after_id)
-        - coalesce((select id from ${payments} before_it
+    and ((select max(id) from ${paymentLogTable} last_of_all where id > gate.counted_after_id)
+        - coalesce((select id from ${paymentLogTable} before_it
             where created_at < now(3) - interval ${minuteAndWaitSeconds} second
-            order by created_at desc limit 1), (select min(id) - 1 from ${payments} first_of_all))
+            order by created_at desc limit 1), (select min(id) - 1 from ${paymentLogTable} first_of_all))
         < ?
-      or (select count(*) from ${payments} row_of_it where ${lastMinute}) < ?
-        and (select count(*) from ${payments} row_of_it where ${lastMinute}
+      or (select count(*) from ${paymentLogTable} row_of_it where ${lastMinute}) < ?
+        and (select count(*) from ${paymentLogTable} row_of_it where ${lastMinute}
             and row_of_it.user_id = this.user_id and row_of_it.id > coalesce((
               select counted_after_id from user_prop_db.charge_gate
               where scope = concat('owner:', this.user_id)), 0)) < ?)
@@ -113,20 +113,23 @@ export async function findCharge(
   mysql: Kysely<CallTables>,
   { callLogId }: Pick<ValidCall, 'callLogId'>,
 ): Promise<Charge | undefined> {
-  const [charge] = await charges(mysql).where('call_log_id', '=', callLogId).execute().then(read);
+  const [charge] = await selectCharges(mysql)
+    .where('call_log_id', '=', callLogId)
+    .execute()
+    .then(toCharges);
   return charge;
 }
 
 /** All charges, to be narrowed down. */
-export const charges = (mysql: Kysely<CallTables>) =>
+export const selectCharges = (mysql: Kysely<CallTables>) =>
   mysql
-    .selectFrom(payments)
+    .selectFrom(paymentLogTable)
     .select(['id', 'call_log_id', 'user_id', 'amount_fen', 'state', 'epoch', 'asked'])
     .where('call_log_id', 'is not', null);
 
-type Row = Awaited<ReturnType<ReturnType<typeof charges>['execute']>>[number];
+type Row = Awaited<ReturnType<ReturnType<typeof selectCharges>['execute']>>[number];
 
-export const read = (rows: readonly Row[]): Charge[] =>
+export const toCharges = (rows: readonly Row[]): Charge[] =>
   rows.map(({ call_log_id, user_id, amount_fen, ...row }) => ({
     ...row,
     callLogId: String(call_log_id),
@@ -138,24 +141,24 @@ export const read = (rows: readonly Row[]): Charge[] =>
  * Takes a row that waits, or that the payment centre has never seen, in hand to be sent (again), unless a stop is set:
  * the row under its new epoch, undefined where it is not to be had.
  */
-export async function takeToSend(
+export async function claimForSending(
   mysql: Kysely<CallTables>,
   charge: Charge,
 ): Promise<Charge | undefined> {
-  if (!before('sent').includes(charge.state)) return undefined;
+  if (!statesLeadingTo('sent').includes(charge.state)) return undefined;
   const { numUpdatedRows } = await mysql
-    .updateTable(payments)
+    .updateTable(paymentLogTable)
     .set({
       state: 'sent',
       epoch: charge.epoch + 1,
       sent_at: sql<string>`now(3)`,
-      in_hand_until: sql<string>`now(3) + interval ${sql.lit(inHandSeconds)} second`,
+      in_hand_until: sql<string>`now(3) + interval ${sql.lit(leaseSeconds)} second`,
       ask_at: null,
     })
     .where('id', '=', charge.id)
     .where('state', '=', charge.state)
     .where('epoch', '=', charge.epoch)
-    .where(notStopped('user_id'))
+    .where(noChargeStop('user_id'))
     .executeTakeFirst();
   return numUpdatedRows ? { ...charge, state: 'sent', epoch: charge.epoch + 1 } : undefined;
 }
@@ -164,7 +167,7 @@ export async function takeToSend(
  * Writes a final answer; false where one was written before, which stands. Whoever asked, and whenever: what the
  * payment centre has answered once is so for ever.
  */
-export async function finish(
+export async function recordFinalResult(
   mysql: Kysely<CallTables>,
   { id }: Pick<Charge, 'id'>,
   state: 'charged' | 'refused',
@@ -184,14 +187,14 @@ export async function finish(
 
 /** Written out like `beginning`. */
 const ending = (state: 'charged' | 'refused'): string => `
-  update ${payments} set state = ?, balance_fen = ?, reason = ?, in_hand_until = null, ask_at = null
-  where id = ? and state in (${before(state).map((from) => `'${from}'`)})`;
+  update ${paymentLogTable} set state = ?, balance_fen = ?, reason = ?, in_hand_until = null, ask_at = null
+  where id = ? and state in (${statesLeadingTo(state).map((from) => `'${from}'`)})`;
 
 /**
  * Writes that what was sent has no final answer, unless the row is not as it was sent any more. Without a time it is
  * never asked about.
  */
-export async function leave(
+export async function releaseWithoutResult(
   mysql: Kysely<CallTables>,
   { id, epoch }: Pick<Charge, 'id' | 'epoch'>,
   state: 'unknown' | 'intent',
@@ -202,7 +205,7 @@ export async function leave(
 ): Promise<void> {
   const later = (seconds: number) => sql<string>`now(3) + interval ${sql.lit(seconds)} second`;
   await mysql
-    .updateTable(payments)
+    .updateTable(paymentLogTable)
     .set({
       state,
       reason,
@@ -216,4 +219,7 @@ export async function leave(
 }
 
 /** The message that goes on with a charge: always the same text, so that of several put off one row is made. */
-export const messageOf = ({ callLogId, userId }: Charge): ValidCall => ({ callLogId, userId });
+export const chargeCallMessage = ({ callLogId, userId }: Charge): ValidCall => ({
+  callLogId,
+  userId,
+});

@@ -4,7 +4,7 @@ import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { filterRules } from '../filtering/filter-rules.ts';
 import type { ValidCall } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
-import { type ChargeLimits, countLastMinute, isDuplicate, payments } from './payment-log.ts';
+import { type ChargeLimits, countLastMinute, isDuplicate, paymentLogTable } from './payment-log.ts';
 
 /** What stops the charges of all owners, or of one. */
 export const stopScopes = { all: 'all', owner: (userId: string) => `owner:${userId}` } as const;
@@ -13,23 +13,23 @@ export const stopScopes = { all: 'all', owner: (userId: string) => `owner:${user
  * What became of a charge that could not begin at once: it waits under a stop, its own limit set one, it could begin
  * after all, or the call has a row already.
  */
-export type Held = 'held' | 'all stopped' | 'owner stopped' | 'begins' | 'known';
+export type HoldResult = 'held' | 'all stopped' | 'owner stopped' | 'begins' | 'known';
 
 /**
  * Writes a charge that may not be sent now as `intent`, and the stop with it where a limit is reached: the gate is
  * locked, so nobody else begins in between. Rejects what is no valid call.
  */
-export async function hold(
+export async function insertHeldCharge(
   mysql: Kysely<CallTables>,
   call: ValidCall,
   amountFen: number,
   limits: ChargeLimits,
-): Promise<Held> {
+): Promise<HoldResult> {
   try {
     return await inTransaction(mysql, async (trx) => {
-      await lockGate(trx);
-      const callType = await typeOf(trx, call);
-      const why = await whyNot(trx, call, limits);
+      await lockChargeRateLimiter(trx);
+      const callType = await requireValidCall(trx, call);
+      const why = await blockReason(trx, call, limits);
       if (why) await insertIntent(trx, call, amountFen, callType);
       if (why?.scope) await setStop(trx, why.scope, why.text);
       return why?.word ?? 'begins';
@@ -41,7 +41,7 @@ export async function hold(
 }
 
 /** Everything that changes whether charges may begin is done under this lock. */
-export async function lockGate(trx: Transaction<CallTables>): Promise<void> {
+export async function lockChargeRateLimiter(trx: Transaction<CallTables>): Promise<void> {
   await trx
     .insertInto('user_prop_db.charge_gate')
     .values({ scope: stopScopes.all })
@@ -49,7 +49,7 @@ export async function lockGate(trx: Transaction<CallTables>): Promise<void> {
     .execute();
 }
 
-async function typeOf(
+async function requireValidCall(
   trx: Transaction<CallTables>,
   { callLogId, userId }: ValidCall,
 ): Promise<number> {
@@ -67,13 +67,13 @@ async function typeOf(
 }
 
 interface Why {
-  readonly word: Exclude<Held, 'begins' | 'known'>;
+  readonly word: Exclude<HoldResult, 'begins' | 'known'>;
   /** Of the stop that is to be set. */
   readonly scope?: string;
   readonly text: string;
 }
 
-async function whyNot(
+async function blockReason(
   trx: Transaction<CallTables>,
   { userId }: ValidCall,
   { perMinuteMax, perMinutePerOwnerMax }: ChargeLimits,
@@ -101,7 +101,7 @@ async function insertIntent(
   callType: number,
 ): Promise<void> {
   await trx
-    .insertInto(payments)
+    .insertInto(paymentLogTable)
     .values({
       call_log_id: callLogId,
       user_id: userId,

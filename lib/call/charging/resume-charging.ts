@@ -1,13 +1,19 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { ResumeCharging } from '../inputs.ts';
 import { callsToCharge } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
-import { charges, messageOf, notStopped, payments, read } from './payment-log.ts';
-import { lockGate, stopScopes } from './rate-limits.ts';
+import {
+  chargeCallMessage,
+  noChargeStop,
+  paymentLogTable,
+  selectCharges,
+  toCharges,
+} from './payment-log.ts';
+import { lockChargeRateLimiter, stopScopes } from './rate-limits.ts';
 
 interface ResumeDeps {
   readonly mysql: Kysely<CallTables>;
@@ -45,13 +51,13 @@ async function lift(
   trx: Transaction<CallTables>,
   { scope, by, why }: ResumeCharging,
 ): Promise<boolean> {
-  await lockGate(trx);
+  await lockChargeRateLimiter(trx);
   const { numDeletedRows } = await trx
     .deleteFrom('user_prop_db.charge_stop')
     .where('scope', '=', scope)
     .executeTakeFirst();
   if (!numDeletedRows) return false;
-  const counted_after_id = sql<string>`(select coalesce(max(id), 0) from ${sql.table(payments)})`;
+  const counted_after_id = sql<string>`(select coalesce(max(id), 0) from ${sql.table(paymentLogTable)})`;
   await trx
     .insertInto('user_prop_db.charge_gate')
     .values({ scope, counted_after_id })
@@ -64,11 +70,11 @@ async function lift(
 
 /** The ids of the next intents that no stop holds, each with its message under way. */
 async function nudgePage(deps: ResumeDeps, scope: string, after: string): Promise<string[]> {
-  return await commit(deps, async (trx, follow) => {
-    const waiting = charges(trx)
+  return await transactionWithOutbox(deps, async (trx, follow) => {
+    const waiting = selectCharges(trx)
       .where('state', '=', 'intent')
       .where('id', '>', after)
-      .where(notStopped('user_id'));
+      .where(noChargeStop('user_id'));
     const [, owner] = scope.split(':');
     const rows = await (scope === stopScopes.all || !owner
       ? waiting
@@ -77,7 +83,7 @@ async function nudgePage(deps: ResumeDeps, scope: string, after: string): Promis
       .orderBy('id')
       .limit(rowsPerPage)
       .execute();
-    follow(...read(rows).map((charge) => toQueue(callsToCharge, messageOf(charge))));
+    follow(...toCharges(rows).map((charge) => toQueue(callsToCharge, chargeCallMessage(charge))));
     return rows.map(({ id }) => id);
   });
 }

@@ -4,10 +4,10 @@ import { refusal } from '../../platform/http/refusal.ts';
 import type { AnswerOf } from '../../platform/http/route.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { masked } from '../phone-numbers.ts';
-import type { explainCall } from '../routes.ts';
+import type { explainCallRoute } from '../routes.ts';
 import { filterRules } from './filter-rules.ts';
 
-type Explained = Extract<AnswerOf<typeof explainCall>, { status: 200 }>['body'];
+type Explained = Extract<AnswerOf<typeof explainCallRoute>, { status: 200 }>['body'];
 type Db = Kysely<AccountingTables>;
 
 /** As call/filter-call keeps it; calls that were imported have none. */
@@ -26,10 +26,10 @@ const Decision = z.object({
  * at the decision: what is known of its caller now may be something else. And what followed: charge, reversal, income,
  * listings.
  */
-export async function explain(
+export async function explainCall(
   { mysql }: { readonly mysql: Db },
   call_id: string,
-): Promise<AnswerOf<typeof explainCall>> {
+): Promise<AnswerOf<typeof explainCallRoute>> {
   const [logged, shadowed] = await Promise.all([
     callIn(mysql, 'user_prop_db.sublessor_call_log_201409', call_id),
     callIn(mysql, 'user_prop_db.call_shadow_log', call_id),

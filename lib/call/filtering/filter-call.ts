@@ -1,9 +1,9 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
-import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { digitsOf, masked } from '../phone-numbers.ts';
 import { callsToCharge, type FinishedCall } from '../queues.ts';
-import { type Stopped, unlessOff } from '../row-lease.ts';
+import { type CallSwitchOff, unlessOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallLog, CallTables } from '../tables.ts';
 import { connected, type FilterRule, filterRules, judge, type Known } from './filter-rules.ts';
@@ -33,23 +33,23 @@ const words: Readonly<Record<FilterRule, string>> = {
 export const filterSwitch = 'call/filter-call';
 
 interface GuardDeps extends FilterDeps {
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
   /** Throws `Postponed` until all brokers' numbers are known (lib/call/filtering/broker-phone-runs.ts). */
   readonly brokersKnown: () => Promise<void>;
 }
 
 /** Filters a call unless the kill switch is off, and not before all brokers' numbers are known. */
-export async function filterCallUnlessOff(deps: GuardDeps, call: FinishedCall) {
-  await unlessOff(deps.stopped, filterSwitch);
+export async function filterCall(deps: GuardDeps, call: FinishedCall) {
+  await unlessOff(deps.firstSwitchOff, filterSwitch);
   await deps.brokersKnown();
-  return await filterCall(deps, call);
+  return await filterAndQueue(deps, call);
 }
 
 /**
  * Writes a finished call down, then decides whether its owner pays for it. In shadow mode all of that is kept apart
  * from what the old system writes, and nobody pays.
  */
-export async function filterCall(deps: FilterDeps, call: FinishedCall) {
+export async function filterAndQueue(deps: FilterDeps, call: FinishedCall) {
   const settings = await deps.settings();
   const { '400_postcallinfo_dyz': connection } = settings;
   if (!connection.routing_keys.includes(call.routing_key))
@@ -119,7 +119,7 @@ export async function decideCall(deps: FilterDeps, callLogId: string, given?: Ca
   const settings = given ?? (await deps.settings());
   const apartSeconds = settings.filter_last_call_time_rule_threshold;
   const log = logFor(settings);
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     await lockPair(trx, log, callLogId);
     const call = await callIn(trx, log, callLogId, apartSeconds);
     if (call.filter_rule !== null) return { outcome: 'decided before', callLogId };

@@ -14,7 +14,7 @@ export interface Standing {
 }
 
 /** Where the listings have to be, and the id under which the listing service is asked for it: always the same one. */
-export interface Wanted {
+export interface DesiredState {
   readonly to: 'online' | 'offline';
   readonly requestId: string;
 }
@@ -35,7 +35,7 @@ const secondOf = (time: string): string => time.slice(0, 'YYYY-MM-DD HH:mm:ss'.l
  * That an account is short of money shows that it is not frozen any more: only the latest cause counts.
  * Undefined: nothing of ours has ever taken them offline.
  */
-export function wanted({ latest, toppedUpAt }: Standing): Wanted | undefined {
+export function desiredState({ latest, toppedUpAt }: Standing): DesiredState | undefined {
   if (!latest) return undefined;
   const { at, paymentId, endsWithMoney } = latest;
   const over = endsWithMoney && toppedUpAt !== undefined && secondOf(toppedUpAt) >= secondOf(at);

@@ -3,7 +3,7 @@ import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 import type { CallSettings } from '../settings.ts';
-import type { Wanted } from './desired-state.ts';
+import type { DesiredState } from './desired-state.ts';
 
 /** How many there are is for a person to read: that they are switched is known without it. */
 const Count = z.int().nonnegative().optional().catch(undefined);
@@ -11,12 +11,12 @@ const Switched = z.object({ code: z.literal(0), listings: Count });
 
 /**
  * Takes all of an owner's listings offline, or shows them again; answers how many there are, if that can be read. Under
- * the same request id the service does it once, so a lost answer is asked for once more. Throws `PartnerAway`.
+ * the same request id the service does it once, so a lost answer is asked for once more. Throws `PartnerUnavailable`.
  */
-export async function switchTo(
+export async function switchListingsTo(
   listings: Partner,
   userId: string,
-  { to, requestId }: Wanted,
+  { to, requestId }: DesiredState,
   reason: string,
 ): Promise<number | undefined> {
   const { listings: count } = await listings({

@@ -1,20 +1,26 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
-import { commit, type Deliver, toBus } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { listingsSwitched } from '../events.ts';
 import type { OutOfMoney, ToppedUp } from '../queues.ts';
-import { heldFromNow, isHeld, type Stopped, unlessHeld, unlessOff } from '../row-lease.ts';
-import { type Cause, laterOf, type Wanted, wanted } from './desired-state.ts';
-import { switchTo } from './listing-service.ts';
+import {
+  type CallSwitchOff,
+  isLeased,
+  leaseExpiry,
+  unlessLeased,
+  unlessOff,
+} from '../row-lease.ts';
+import { type Cause, type DesiredState, desiredState, laterOf } from './desired-state.ts';
+import { switchListingsTo } from './listing-service.ts';
 
 export interface ListingDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly listings: Partner;
   readonly deliver: Deliver;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
   readonly clock?: () => Date;
 }
 
@@ -24,7 +30,7 @@ type Row = Awaited<ReturnType<typeof lockedRow>>;
 const table = 'user_prop_db.sublessor_listings';
 
 /** What has to be done about an owner's listings, and who does it. */
-interface Task extends Wanted {
+interface Task extends DesiredState {
   readonly userId: string;
   readonly latest: Cause;
   readonly epoch: number;
@@ -37,14 +43,14 @@ interface Task extends Wanted {
  * twice or late.
  */
 export async function switchListings(deps: ListingDeps, message: OutOfMoney | ToppedUp) {
-  const { mysql, listings, stopped, clock } = deps;
-  await unlessOff(stopped, 'partner/listing');
+  const { mysql, listings, firstSwitchOff, clock } = deps;
+  await unlessOff(firstSwitchOff, 'partner/listing');
   const task = await inTransaction(mysql, (trx) => note(trx, message));
   if (typeof task === 'string') return task;
   const { userId, to, latest } = task;
   const count = await unlessAway(
     task.attempts,
-    () => switchTo(listings, userId, task, latest.cause),
+    () => switchListingsTo(listings, userId, task, latest.cause),
     clock,
   );
   const outcome = (await confirm(deps, task)) ? to : 'overtaken';
@@ -102,7 +108,7 @@ async function lockedRow(trx: Trx, user_id: string) {
   return await trx
     .selectFrom(table)
     .selectAll()
-    .select([isHeld('held_until').as('held'), sql<string>`now()`.as('now')])
+    .select([isLeased('held_until').as('held'), sql<string>`now()`.as('now')])
     .where('user_id', '=', user_id)
     .executeTakeFirstOrThrow();
 }
@@ -144,12 +150,12 @@ async function take(
     ...(latest && { cause: latest.cause as OutOfMoney['why'] }),
     ...(toppedUpAt && { topped_up_at: toppedUpAt }),
   };
-  const next = wanted({ latest, toppedUpAt });
+  const next = desiredState({ latest, toppedUpAt });
   const nothing = nothingToDo(row, next);
-  if (!nothing) unlessHeld(row, `Listings of ${row.user_id}`);
+  if (!nothing) unlessLeased(row, `Listings of ${row.user_id}`);
   const again = row.request_id === next?.requestId;
   const [epoch, attempts] = [row.epoch + 1, again ? row.attempts + 1 : 1];
-  const begun = { request_done: 0, held_until: heldFromNow, epoch, attempts };
+  const begun = { request_done: 0, held_until: leaseExpiry, epoch, attempts };
   const change = { ...known, ...(!nothing && next && { ...begun, request_id: next.requestId }) };
   if (Object.keys(change).length)
     await trx.updateTable(table).set(change).where('user_id', '=', row.user_id).execute();
@@ -158,7 +164,7 @@ async function take(
 }
 
 /** A request that was begun and not confirmed may have been carried out: then even the opposite has to be asked for. */
-function nothingToDo(row: Row, next: Wanted | undefined): string | undefined {
+function nothingToDo(row: Row, next: DesiredState | undefined): string | undefined {
   if (!next) return 'never went';
   if (Number(row.request_done) === 0) return undefined;
   if (row.request_id === next.requestId) return `${next.to} before`;
@@ -167,7 +173,7 @@ function nothingToDo(row: Row, next: Wanted | undefined): string | undefined {
 }
 
 async function confirm(deps: ListingDeps, { userId, to, latest, epoch }: Task): Promise<boolean> {
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     const row = await lockedRow(trx, userId);
     if (row.epoch !== epoch) return false;
     await trx

@@ -3,13 +3,13 @@ import { isId, numberedIdMax } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
-import { payments as paymentLog } from '../charging/payment-log.ts';
+import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
 import type { AdvancePaymentIds } from '../inputs.ts';
 import type { Payments } from '../partners/payment-centre.ts';
 import { plusDays } from '../reconciliation/statement-differences.ts';
-import type { Stopped } from '../row-lease.ts';
+import type { CallSwitchOff } from '../row-lease.ts';
 import type { CallTables } from '../tables.ts';
-import { useUp } from './used-ids.ts';
+import { markIdsAsUsed } from './used-ids.ts';
 
 const partner = 'partner/payment';
 const daysMax = 400;
@@ -17,7 +17,7 @@ const daysMax = 400;
 interface PaymentIdDeps {
   readonly mysql: Kysely<CallTables>;
   readonly payments: Pick<Payments, 'statementOf' | 'tradeOf'>;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
 }
 
 /** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
@@ -33,19 +33,19 @@ const statementMs = 30_000;
  * Idempotent: a second invocation computes the same id from the same statements.
  */
 export async function advancePaymentIds(
-  { mysql, payments, stopped }: PaymentIdDeps,
+  { mysql, payments, firstSwitchOff }: PaymentIdDeps,
   { from, by, why, highest: known, passed_over }: AdvancePaymentIds,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
   // A charge that begins meanwhile gets an id that the payment centre may know.
-  if (!(await stopped('charging'))) return { outcome: 'charging goes on: stop it first' };
+  if (!(await firstSwitchOff('charging'))) return { outcome: 'charging goes on: stop it first' };
   const newest = await newestPayment(mysql);
   const first = from ?? plusDays(newest.day, -1);
   if (plusDays(first, daysMax) < newest.today)
     throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
   let theirs = BigInt(known);
   const passedOver = [...passed_over];
-  const isPartnerOff = async () => (await stopped(partner)) !== undefined;
+  const isPartnerOff = async () => (await firstSwitchOff(partner)) !== undefined;
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
     if (await isPartnerOff()) return { outcome: `${partner} is off` };
     if (day !== first && remaining() < statementMs)
@@ -72,7 +72,7 @@ export async function advancePaymentIds(
   const highest = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
   const facts = { ...highest, ...(passedOver.length && { passed_over: passedOver }) };
   await inTransaction(mysql, async (trx) => {
-    await useUp(trx, 'payments', String(next - 1n));
+    await markIdsAsUsed(trx, 'payments', String(next - 1n));
     await audit(trx, { who: by, what: 'call/advance-payment-ids', why, detail: facts });
   });
   return { outcome: 'advanced', ...facts };

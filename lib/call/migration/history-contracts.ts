@@ -3,11 +3,11 @@ import { allocateLater, lockAccount } from '../accounting/owner-accounts.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { OldContract } from './history-rows.ts';
 import {
-  asOurs,
   type Copy,
+  differingFields,
+  inOurCollation,
   oldTable,
-  otherThan,
-  ours,
+  ourTables,
   readRows,
   type Trx,
   type Unusable,
@@ -32,7 +32,7 @@ export const copyContracts: Copy = async (trx, page, { schema }) => {
     if (balance?.is === 'other') unusable.push({ id: row.key, why: expected(balance.fen) });
     if (balance?.is !== 'lagging') continue;
     await trx
-      .updateTable(ours.contracts)
+      .updateTable(ourTables.contracts)
       .set({ balance_fen: balance.fen })
       .where('contract_id', '=', row.key)
       .execute();
@@ -54,7 +54,7 @@ const expected = (fen: string) =>
 /** Which of the rows are here, which are new, and in whose place others are. */
 async function sorted(trx: Trx, rows: readonly OldContract[]) {
   const here = await trx
-    .selectFrom(ours.contracts)
+    .selectFrom(ourTables.contracts)
     .select(['contract_id', ...identity])
     .where(({ eb, or }) => {
       const numbers = rows.map(({ contract_no }) => contract_no);
@@ -70,7 +70,7 @@ async function sorted(trx: Trx, rows: readonly OldContract[]) {
     const same = byId.get(row.key);
     const other = idOfNumber.get(row.contract_no);
     const why = same
-      ? otherThan(row, same, identity)
+      ? differingFields(row, same, identity)
       : other !== undefined
         ? `contract_no: that of contract ${other}`
         : undefined;
@@ -92,7 +92,7 @@ async function insert(
   balances: ReadonlyMap<string, Balance>,
 ): Promise<void> {
   await trx
-    .insertInto(ours.contracts)
+    .insertInto(ourTables.contracts)
     .values(
       rows.map(({ key: contract_id, amount_fen, balance_fen, ...row }) => ({
         ...{ contract_id, ...row, status: 'posted' as const, amount_fen: String(amount_fen) },
@@ -150,9 +150,9 @@ const incomeOf = (table: ReturnType<typeof sql.table>, condition = sql``) => sql
  */
 const beside = (schema: string) => {
   const isHere = sql`where exists
-      (select 1 from ${sql.table(ours.payments)} here where here.id = posted.payment_id)
+      (select 1 from ${sql.table(ourTables.payments)} here where here.id = posted.payment_id)
     or exists
-      (select 1 from ${sql.table(ours.income)} here where here.payment_id = posted.payment_id)`;
+      (select 1 from ${sql.table(ourTables.income)} here where here.payment_id = posted.payment_id)`;
   return sql`(select old.contract_id id, old.contract_no, old.user_id, old.amount_fen,
       cast(old.balance_fen + coalesce(there_too.fen, 0) - coalesce(allocated.fen, 0) as signed) fen,
       cast(old.balance_fen + coalesce(there.fen, 0) - coalesce(allocated.fen, 0) as signed) total_fen
@@ -160,7 +160,7 @@ const beside = (schema: string) => {
     left join ${incomeOf(oldTable(schema, 'income'))} there on there.contract_id = old.contract_id
     left join ${incomeOf(oldTable(schema, 'income'), isHere)} there_too
       on there_too.contract_id = old.contract_id
-    left join ${incomeOf(sql.table(ours.income))} allocated
+    left join ${incomeOf(sql.table(ourTables.income))} allocated
       on allocated.contract_id = old.contract_id)`;
 };
 
@@ -174,19 +174,19 @@ async function balancesOf(
       when ours.contract_id is null then 'new' when ours.balance_fen = old.fen then 'same'
       when ours.balance_fen = old.total_fen and old.fen >= 0 then 'lagging' else 'other' end \`is\`
     from ${beside(schema)} old
-    left join ${sql.table(ours.contracts)} ours on ours.contract_id = old.id
+    left join ${sql.table(ourTables.contracts)} ours on ours.contract_id = old.id
     where old.id in (${sql.join(ids)})`.execute(trx);
   return new Map(rows.map(({ id, fen, is }) => [String(id), { fen: String(fen), is }]));
 }
 
 /** Contracts that are here and are others than in the copy, or have another balance than they have to. */
-export async function contractsOtherwise(
+export async function contractsThatDiffer(
   mysql: Kysely<AccountingTables>,
   schema: string,
 ): Promise<ReadonlySet<string>> {
   const { rows } = await sql<{ id: string }>`select ours.contract_id id
-    from ${sql.table(ours.contracts)} ours left join ${beside(schema)} old on old.id = ours.contract_id
-    where not (ours.contract_no <=> ${asOurs('old.contract_no')} and ours.user_id <=> old.user_id
+    from ${sql.table(ourTables.contracts)} ours left join ${beside(schema)} old on old.id = ours.contract_id
+    where not (ours.contract_no <=> ${inOurCollation('old.contract_no')} and ours.user_id <=> old.user_id
       and ours.amount_fen <=> old.amount_fen and ours.balance_fen <=> old.fen)`.execute(mysql);
   return new Set(rows.map(({ id }) => id));
 }

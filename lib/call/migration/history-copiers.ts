@@ -5,8 +5,8 @@ import { copyPayments } from './history-payments.ts';
 import { OldCall, OldIncome } from './history-rows.ts';
 import {
   type Copy,
-  otherThan,
-  ours,
+  differingFields,
+  ourTables,
   type Part,
   readRows,
   type Trx,
@@ -24,7 +24,7 @@ const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
   const page = firstOnly(usable, firstOfName, unusable);
   if (!page.length) return { copied: 0, unusable };
   const known = await trx
-    .selectFrom(ours.calls)
+    .selectFrom(ourTables.calls)
     .select(['id', 'call_id', 'user_id'])
     .where(({ eb, or }) =>
       or([
@@ -47,7 +47,7 @@ const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
   for (const row of page) {
     const same = here.get(row.call_id);
     if (!same) continue;
-    const why = otherThan(row, same, ['user_id']);
+    const why = differingFields(row, same, ['user_id']);
     if (why) unusable.push({ id: row.key, why });
     else copied += await decideAsOld(trx, row);
   }
@@ -57,8 +57,8 @@ const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
     .map((row) => ({ id: row.key, ...callOf(row) }));
   // After those that keep their ids: else a new one could be an id that is still to come.
   const others = absent.filter(({ key }) => taken.has(key)).map(callOf);
-  if (free.length) await trx.insertInto(ours.calls).values(free).execute();
-  if (others.length) await trx.insertInto(ours.calls).values(others).execute();
+  if (free.length) await trx.insertInto(ourTables.calls).values(free).execute();
+  if (others.length) await trx.insertInto(ourTables.calls).values(others).execute();
   return { copied: copied + absent.length, unusable };
 };
 
@@ -81,7 +81,7 @@ function firstOnly(
 async function decideAsOld(trx: Trx, row: OldCall): Promise<number> {
   const { filter_rule, decided_at, decision } = callOf(row);
   const { numUpdatedRows } = await trx
-    .updateTable(ours.calls)
+    .updateTable(ourTables.calls)
     .set({ filter_rule, decided_at, decision })
     .where('call_id', '=', row.call_id)
     .where(sql<boolean>`not filter_rule <=> ${filter_rule}`)

@@ -1,14 +1,14 @@
 import { sql } from 'kysely';
-import { remember } from '../accounting/income-cursor.ts';
+import { rememberOpenCharges } from '../accounting/income-cursor.ts';
 import { allocateLater } from '../accounting/owner-accounts.ts';
 import { OldIncome, OldPayment, type OldRow } from './history-rows.ts';
 import {
   type Copy,
+  differingFields,
   type History,
-  inItsPlace,
   oldTable,
-  otherThan,
-  ours,
+  otherRowMessage,
+  ourTables,
   readRows,
   type Trx,
   type Unusable,
@@ -59,7 +59,7 @@ async function numbered(trx: Trx, rows: readonly OldPayment[]) {
   const names = rows.flatMap(({ call_id }) => call_id ?? []);
   const found = names.length
     ? await trx
-        .selectFrom(ours.calls)
+        .selectFrom(ourTables.calls)
         .select(['id', 'call_id', 'user_id'])
         .where('call_id', 'in', names)
         .execute()
@@ -92,7 +92,7 @@ async function sorted(
   const calls = rows.flatMap(({ row }) => row.call_log_id ?? []);
   const reversed = rows.flatMap(({ row }) => row.reverses_id ?? []);
   const here = await trx
-    .selectFrom(ours.payments)
+    .selectFrom(ourTables.payments)
     .select(['id', ...identity])
     .where(({ eb, or }) =>
       or([
@@ -113,7 +113,7 @@ async function sorted(
     const ofCall = call_log_id === null ? undefined : idOfCall.get(call_log_id);
     const ofReversed = reverses_id === null ? undefined : idOfReversed.get(reverses_id);
     const fault = same
-      ? otherThan(row, same, identity)
+      ? differingFields(row, same, identity)
       : (why ??
         (ofCall && `call_log_id: that of payment ${ofCall}`) ??
         (ofReversed && `reverses_id: that of payment ${ofReversed}`));
@@ -156,7 +156,7 @@ async function incomeOf(
       const contracts = new Set<string>();
       for (const { key, contract_id } of usable) {
         if (contract_id === null) continue;
-        if (contracts.has(contract_id)) whyNot.set(key, inItsPlace);
+        if (contracts.has(contract_id)) whyNot.set(key, otherRowMessage);
         else if (otherContracts.has(contract_id))
           whyNot.set(key, 'contract_id: the contract is not here as it was');
         contracts.add(contract_id);
@@ -179,7 +179,7 @@ const sumOf = (income: readonly OldIncome[]): bigint =>
 /** Income of payments that is here before them. */
 async function postedFen(trx: Trx, payments: readonly string[]) {
   const { rows } = await sql<{ id: string; fen: string }>`select payment_id id, sum(amount_fen) fen
-    from ${sql.table(ours.income)} where payment_id in (${sql.join(payments)})
+    from ${sql.table(ourTables.income)} where payment_id in (${sql.join(payments)})
     group by payment_id`.execute(trx);
   return new Map(rows.map(({ id, fen }) => [id, BigInt(fen)]));
 }
@@ -194,11 +194,11 @@ async function insert(
     trx,
     income.filter(isWaiting).map(({ user_id }) => user_id),
   );
-  await trx.insertInto(ours.payments).values(payments).execute();
+  await trx.insertInto(ourTables.payments).values(payments).execute();
   await insertIncome(trx, income);
   const posted = new Set(income.map(({ payment_id }) => payment_id));
   const open = payments.filter(({ id, state }) => state === 'charged' && !posted.has(id));
-  await remember(
+  await rememberOpenCharges(
     trx,
     open.map(({ id }) => id),
   );
@@ -208,7 +208,7 @@ async function insert(
 async function insertIncome(trx: Trx, income: readonly OldIncome[]): Promise<void> {
   if (!income.length) return;
   const ids = income.map(({ key }) => key);
-  const here = await trx.selectFrom(ours.income).select('id').where('id', 'in', ids).execute();
+  const here = await trx.selectFrom(ourTables.income).select('id').where('id', 'in', ids).execute();
   const taken = new Set(here.map(({ id }) => id));
   const rowOf = ({ key: _, amount_fen, ...row }: OldIncome) => ({
     ...{ ...row, amount_fen: String(amount_fen) },
@@ -217,8 +217,8 @@ async function insertIncome(trx: Trx, income: readonly OldIncome[]): Promise<voi
   const others = income.filter(({ key }) => taken.has(key)).map(rowOf);
   if (keeping.length)
     await trx
-      .insertInto(ours.income)
+      .insertInto(ourTables.income)
       .values(keeping.map((row) => ({ id: row.key, ...rowOf(row) })))
       .execute();
-  if (others.length) await trx.insertInto(ours.income).values(others).execute();
+  if (others.length) await trx.insertInto(ourTables.income).values(others).execute();
 }

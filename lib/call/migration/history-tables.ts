@@ -35,7 +35,7 @@ export interface History {
 export type Copy = (trx: Trx, page: readonly OldRow[], history: History) => Promise<Copied>;
 
 /** Where each part of the history is stored here. */
-export const ours = {
+export const ourTables = {
   calls: 'user_prop_db.sublessor_call_log_201409',
   contracts: 'user_prop_db.sublessor_contract',
   income: 'user_prop_db.sublessor_accounting_income_201409',
@@ -53,7 +53,7 @@ export const oldTable = (schema: string, part: Part) =>
   sql.table(`${schema}.${oldTables[part].name}`);
 
 /** The copy may have any character set; ours compares byte for byte. */
-export const asOurs = (column: string) =>
+export const inOurCollation = (column: string) =>
   sql.raw(`convert(${column} using utf8mb4) collate utf8mb4_0900_bin`);
 
 /** Reads rows by their schema; gives those that do not fit with the reason. */
@@ -69,15 +69,15 @@ export function readRows<Row>(schema: z.ZodType<Row>, page: readonly OldRow[]) {
 }
 
 /** Why a row is left out in whose place another one is stored here; undefined where it is the same row. */
-export function otherThan<Field extends string>(
+export function differingFields<Field extends string>(
   row: Readonly<Record<Field, unknown>>,
   here: Readonly<Record<Field, unknown>>,
   fields: readonly Field[],
 ): string | undefined {
   const differing = fields.filter((field) => textOf(row[field]) !== textOf(here[field]));
-  return differing.length ? `${inItsPlace}: ${differing.join(', ')}` : undefined;
+  return differing.length ? `${otherRowMessage}: ${differing.join(', ')}` : undefined;
 }
 
-export const inItsPlace = 'another row is here in its place';
+export const otherRowMessage = 'another row is here in its place';
 
 const textOf = (value: unknown) => (value === null ? null : String(value));

@@ -6,27 +6,27 @@ import { audit } from '../../platform/operations/audit.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { transitions } from '../charge-states.ts';
 import type { ImportHistory } from '../inputs.ts';
-import type { Stopped } from '../row-lease.ts';
+import type { CallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
-import { contractsOtherwise } from './history-contracts.ts';
+import { contractsThatDiffer } from './history-contracts.ts';
 import { copies } from './history-copiers.ts';
 import type { OldRow } from './history-rows.ts';
 import {
-  asOurs,
   type History,
+  inOurCollation,
   oldTable,
   oldTables,
-  ours,
+  ourTables,
   type Part,
   type Trx,
   type Unusable,
 } from './history-tables.ts';
-import { useUp } from './used-ids.ts';
+import { markIdsAsUsed } from './used-ids.ts';
 
 export interface HistoryDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly settings: () => Promise<Pick<CallSettings, 'history_schema' | 'shadow'>>;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
 }
 
 /** `income` only names rows without a payment: income is copied with its payment. */
@@ -43,13 +43,13 @@ const pageMs = 10_000;
  * out and named; the others are copied.
  */
 export async function importHistory(
-  { mysql, settings, stopped }: HistoryDeps,
+  { mysql, settings, firstSwitchOff }: HistoryDeps,
   { what, by, why, part, after = '0' }: ImportHistory,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
   const { history_schema, shadow } = await settings();
   // Whoever charges meanwhile would charge what the old system has charged.
-  if (!shadow && !(await stopped('charging')))
+  if (!shadow && !(await firstSwitchOff('charging')))
     return { outcome: 'charging goes on: stop it first' };
   const open = await openIn(mysql, history_schema, what);
   if (open) return { outcome: 'open in the old system', ...open };
@@ -119,7 +119,7 @@ async function useUpIds(trx: Trx, schema: string, what: 'calls' | 'money'): Prom
     const { rows } = await sql<{ id: string | null }>`select max(id) id
       from ${oldTable(schema, part)} where id between 1 and ${importedIdMax}`.execute(trx);
     const id = rows[0]?.id ?? null;
-    if (id !== null) await useUp(trx, part, String(id));
+    if (id !== null) await markIdsAsUsed(trx, part, String(id));
   }
 }
 
@@ -144,13 +144,13 @@ async function historyFor(
 ): Promise<History> {
   const firstOfName = part === 'calls' ? await firstOfNames(mysql, schema) : new Map();
   const isBooked = part === 'payments';
-  const otherContracts = isBooked ? await contractsOtherwise(mysql, schema) : new Set<string>();
+  const otherContracts = isBooked ? await contractsThatDiffer(mysql, schema) : new Set<string>();
   return { schema, firstOfName, otherContracts };
 }
 
 async function firstOfNames(mysql: Kysely<AccountingTables>, schema: string) {
   const { rows } = await sql<{ name: string; first: string }>`
-    select ${asOurs('call_id')} name, min(id) first from ${oldTable(schema, 'calls')}
+    select ${inOurCollation('call_id')} name, min(id) first from ${oldTable(schema, 'calls')}
     where filter_rule is not null and id > 0 and call_id is not null
     group by name having count(*) > 1`.execute(mysql);
   return new Map(rows.map(({ name, first }) => [name, String(first)]));
@@ -204,18 +204,20 @@ async function differingIn(
 const differingNamedMax = 20;
 
 const beside = (schema: string, part: Part) =>
-  sql`${oldTable(schema, part)} old left join ${sql.table(ours[part])} ours`;
+  sql`${oldTable(schema, part)} old left join ${sql.table(ourTables[part])} ours`;
 
 /**
  * Rows of the old system that are not here as they were. What was posted here since may be another row, and is taken
  * out of other balances: of income a payment's sum is compared, of a contract its balance together with its income.
  */
 const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> = {
-  calls: (schema) => sql`${beside(schema, 'calls')} on ours.call_id = ${asOurs('old.call_id')}
+  calls: (
+    schema,
+  ) => sql`${beside(schema, 'calls')} on ours.call_id = ${inOurCollation('old.call_id')}
     where old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule`,
   contracts: (schema) => sql`${beside(schema, 'contracts')} on ours.contract_id = old.contract_id
     where ours.contract_id is null or ours.amount_fen <> old.amount_fen or ours.balance_fen +
-        coalesce((select sum(amount_fen) from ${sql.table(ours.income)} allocated
+        coalesce((select sum(amount_fen) from ${sql.table(ourTables.income)} allocated
           where allocated.contract_id = ours.contract_id), 0)
       <> old.balance_fen +
         coalesce((select sum(amount_fen) from ${oldTable(schema, 'income')} allocated
@@ -223,10 +225,10 @@ const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> 
   income: (schema) => sql`(
       select payment_id, sum(amount_fen) amount_fen from ${oldTable(schema, 'income')}
       group by payment_id) old
-    where not old.amount_fen <=> (select sum(amount_fen) from ${sql.table(ours.income)} posted
+    where not old.amount_fen <=> (select sum(amount_fen) from ${sql.table(ourTables.income)} posted
       where posted.payment_id = old.payment_id)`,
   payments: (schema) => sql`${beside(schema, 'payments')} on ours.id = old.id
-    where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> ${asOurs('old.state')}`,
+    where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> ${inOurCollation('old.state')}`,
 };
 
 /** Calls that the old system has not decided are left out: they are not over. */
@@ -260,5 +262,5 @@ const incomeFrom = (schema: string) => sql`(
   select income.* from ${oldTable(schema, 'income')} income
   where not exists (select 1 from ${oldTable(schema, 'payments')} payment
       where payment.id = income.payment_id and payment.id > 0)
-    and not exists (select 1 from ${sql.table(ours.payments)} here
+    and not exists (select 1 from ${sql.table(ourTables.payments)} here
       where here.id = income.payment_id))`;

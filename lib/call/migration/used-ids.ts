@@ -1,14 +1,14 @@
 import { type QueryExecutorProvider, sql } from 'kysely';
-import { ours } from './history-tables.ts';
+import { ourTables } from './history-tables.ts';
 
 /** Rows that are deleted before the commit. */
 const placeholders = {
-  calls: (id: string) => sql`insert ignore into ${sql.table(ours.calls)}
+  calls: (id: string) => sql`insert ignore into ${sql.table(ourTables.calls)}
     (id, call_id, user_id, caller, callee, status, started_at, duration, caller_digits)
     values (${id}, '', 0, '', '', 0, '2000-01-01', 0, '')`,
-  income: (id: string) => sql`insert ignore into ${sql.table(ours.income)}
+  income: (id: string) => sql`insert ignore into ${sql.table(ourTables.income)}
     (id, payment_id, user_id, amount_fen) values (${id}, 0, 0, 0)`,
-  payments: (id: string) => sql`insert ignore into ${sql.table(ours.payments)}
+  payments: (id: string) => sql`insert ignore into ${sql.table(ourTables.payments)}
     (id, user_id, amount_fen, state) values (${id}, 0, 0, 'refused')`,
 } as const;
 
@@ -16,12 +16,12 @@ const placeholders = {
  * Makes a table number its next rows above `id`, because MySQL counts on from the highest id that was ever inserted: the
  * row itself need not stay.
  */
-export async function useUp(
+export async function markIdsAsUsed(
   trx: QueryExecutorProvider,
   part: keyof typeof placeholders,
   id: string,
 ): Promise<void> {
   const { numAffectedRows } = await placeholders[part](id).execute(trx);
   if (numAffectedRows)
-    await sql`delete from ${sql.table(ours[part])} where id = ${id}`.execute(trx);
+    await sql`delete from ${sql.table(ourTables[part])} where id = ${id}`.execute(trx);
 }

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
-import { PartnerAway } from '../../platform/errors.ts';
+import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 import { isAddressable } from '../contract-numbers.ts';
@@ -32,7 +32,7 @@ const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
 
 /**
  * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
- * more. Throws `PartnerAway`; a refusal is an answer.
+ * more. Throws `PartnerUnavailable`; a refusal is an answer.
  */
 export async function postToK3(
   k3: Partner,
@@ -55,7 +55,7 @@ export async function postToK3(
  */
 export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
   if (!isAddressable(number))
-    throw new PartnerAway('K3', 'none', `no address names ${number}`, { answered: true });
+    throw new PartnerUnavailable('K3', 'none', `no address names ${number}`, { answered: true });
   const answer = z.union([Found, Refused]);
   const path = `/contracts/${encodeURIComponent(number)}` as const;
   const found = await k3({ method: 'GET', path, about: { number }, answer });

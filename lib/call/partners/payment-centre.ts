@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { jsonId } from '../../platform/ids.ts';
 import { issuesOf } from '../../platform/lambda/config.ts';
 import type { ReadSecret } from '../../platform/lambda/secret.ts';
-import { type Exchange, overPool } from '../../platform/partners/http-exchange.ts';
+import { type Exchange, pooledExchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 
 /** `account_key` of the old configuration: our application at the payment centre, and what it signs with. */
@@ -29,7 +29,7 @@ interface Refund {
   readonly amountFen: number;
 }
 
-/** What the payment centre says to a trade, in its own form; everything else is `PartnerAway`. */
+/** What the payment centre says to a trade, in its own form; everything else is `PartnerUnavailable`. */
 export type TradeAnswer =
   | { readonly is: 'done'; readonly balanceFen: number | undefined }
   /** For good: not enough money, account frozen or unknown. */
@@ -79,7 +79,7 @@ const statementBytesMax = 64 << 20;
 export function payments(
   settings: () => Promise<PaymentSettings>,
   account: ReadSecret<PaymentAccount>,
-  exchange: Exchange = overPool(),
+  exchange: Exchange = pooledExchange(),
 ): Payments {
   const ask = partner(
     {

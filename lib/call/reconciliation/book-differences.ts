@@ -108,7 +108,7 @@ const ofContracts: Readonly<Record<string, Query>> = {
     where p.contract_id is null`,
 };
 
-const found =
+const comparisonOf =
   (queries: Readonly<Record<string, Query>>) =>
   async (mysql: Kysely<AccountingTables>, span: Span): Promise<Difference[]> => {
     const all: Difference[] = [];
@@ -119,8 +119,8 @@ const found =
     return all;
   };
 
-export const differencesOfDays = found(ofDays);
-export const differencesOfContracts = found(ofContracts);
+export const differencesOfDays = comparisonOf(ofDays);
+export const differencesOfContracts = comparisonOf(ofContracts);
 
 /** The same as `ofDays`, of rows of a range of ids and of any day before the end of the days. */
 type RangeQuery = (range: { after: string; to: string }, end: string) => RawBuilder<Rows>;

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { PartnerAway } from '../../platform/errors.ts';
+import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { type K3Contract, readFromK3 } from '../partners/k3.ts';
@@ -43,7 +43,7 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
       found.push(...(await compared(deps.k3, row)));
       inARow = 0;
     } catch (error) {
-      if (!(error instanceof PartnerAway)) throw error;
+      if (!(error instanceof PartnerUnavailable)) throw error;
       if (error.answered) {
         found.push(notReadable(row, error.message));
         inARow = 0;

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
-import { isAway, PartnerAway, textOf } from '../../platform/errors.ts';
+import { isUnavailable, PartnerUnavailable, textOf } from '../../platform/errors.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
 import { wallTime } from '../../platform/time.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { NamedDays } from '../inputs.ts';
 import type { Payments } from '../partners/payment-centre.ts';
-import type { Stopped } from '../row-lease.ts';
+import type { CallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallSwitch } from '../switches.ts';
 import {
@@ -43,7 +43,7 @@ export interface ReconcileDeps {
   readonly payments: Pick<Payments, 'statementOf'>;
   readonly k3: Partner;
   readonly settings: () => Promise<Pick<CallSettings, 'shadow'>>;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
 }
 
 /** With less than this left no further day is begun. */
@@ -73,13 +73,13 @@ export async function reconcile(
   const run: Run = { ...deps, ...partnersOf(deps), remaining, found: new Map(), unavailable: {} };
   for (let day = from; day <= to; day = plusDays(day, 1)) {
     if (day !== from && remaining() < dayMs)
-      return { ...said(from, day, run), resume: { from: day, to } };
+      return { ...summaryOf(from, day, run), resume: { from: day, to } };
     await reconcileDay(run, day, day === to, progress);
   }
   if (isDaily) await makeUp(run, to, progress);
   const open = await daysNotCompared(mysql, to);
   const own = open.filter((day) => isDaily || day >= from);
-  return { ...said(from, to, run, own.length > 0), ...named(open) };
+  return { ...summaryOf(from, to, run, own.length > 0), ...named(open) };
 }
 
 interface Run extends ReconcileDeps {
@@ -92,10 +92,14 @@ interface Run extends ReconcileDeps {
 }
 
 /** The partners, of which one whose kill switch is off counts as unavailable. */
-function partnersOf({ payments, k3, stopped }: ReconcileDeps): Pick<Run, 'statements' | 'k3'> {
+function partnersOf({
+  payments,
+  k3,
+  firstSwitchOff,
+}: ReconcileDeps): Pick<Run, 'statements' | 'k3'> {
   const unlessPartnerOff = async (name: CallSwitch, partner: string) => {
-    const off = await stopped(name);
-    if (off) throw new PartnerAway(partner, 'none', `${off} is off`);
+    const off = await firstSwitchOff(name);
+    if (off) throw new PartnerUnavailable(partner, 'none', `${off} is off`);
   };
   return {
     statements: statementsOf({
@@ -111,7 +115,7 @@ function partnersOf({ payments, k3, stopped }: ReconcileDeps): Pick<Run, 'statem
   };
 }
 
-const said = (from: string, to: string, { found, unavailable }: Run, isOpen = false) => {
+const summaryOf = (from: string, to: string, { found, unavailable }: Run, isOpen = false) => {
   const isIncomplete = isOpen || Object.keys(unavailable).length > 0;
   const first = [...found.values()].slice(0, shownMax);
   return {
@@ -159,7 +163,7 @@ async function compare(part: Part, work: () => Promise<Comparison>): Promise<Com
   try {
     return { part, ...(await work()) };
   } catch (error) {
-    if (isAway(error)) throw error;
+    if (isUnavailable(error)) throw error;
     return { part, found: [], why: textOf(error) };
   }
 }

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { PartnerAway } from '../../platform/errors.ts';
+import { PartnerUnavailable } from '../../platform/errors.ts';
 import { isId } from '../../platform/ids.ts';
 import { plusSeconds } from '../../platform/time.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -98,7 +98,7 @@ export async function differencesOfStatement(
     try {
       if (!(await isElsewhere(statements, row, day))) found.push(missing(row));
     } catch (error) {
-      if (!(error instanceof PartnerAway)) throw error;
+      if (!(error instanceof PartnerUnavailable)) throw error;
       why = error.message;
     }
   }
@@ -110,7 +110,7 @@ async function unlessUnavailable(statement: Promise<Statement>): Promise<Stateme
   try {
     return await statement;
   } catch (error) {
-    if (error instanceof PartnerAway) return undefined;
+    if (error instanceof PartnerUnavailable) return undefined;
     throw error;
   }
 }

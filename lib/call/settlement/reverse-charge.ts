@@ -1,22 +1,27 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { PartnerAway, textOf } from '../../platform/errors.ts';
+import { PartnerUnavailable, textOf } from '../../platform/errors.ts';
 import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
-import { commit, type Deliver, type FollowUp, toQueue } from '../../platform/messaging/outbox.ts';
+import {
+  type Deliver,
+  type OutboxEntry,
+  toQueue,
+  transactionWithOutbox,
+} from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
-import { lockAccount, post } from '../accounting/owner-accounts.ts';
+import { lockAccount, postPayment } from '../accounting/owner-accounts.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { reasonOf } from '../charging/charge-results.ts';
 import type { ReverseCharge } from '../inputs.ts';
 import type { Payments, TradeAnswer } from '../partners/payment-centre.ts';
 import { listingSwitches } from '../queues.ts';
-import { heldFromNow, isHeld, type Stopped } from '../row-lease.ts';
+import { type CallSwitchOff, isLeased, leaseExpiry } from '../row-lease.ts';
 
 export interface ReversalDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly payments: Pick<Payments, 'refund' | 'tradeOf'>;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
   /** Without it platform/deliver-due sends what follows, seconds later: a person's reversal needs no queue of its own. */
   readonly deliver?: Deliver;
 }
@@ -44,16 +49,16 @@ interface InHand {
  * person has ended as refused cannot.
  */
 export async function reverseCharge(deps: ReversalDeps, asked: ReverseCharge) {
-  const [{ mysql, payments, stopped }, { payment_id }] = [deps, asked];
+  const [{ mysql, payments, firstSwitchOff }, { payment_id }] = [deps, asked];
   const { deliver = async () => [] } = deps;
-  const off = await stopped('partner/payment');
+  const off = await firstSwitchOff('partner/payment');
   if (off) return { outcome: `${off} is off`, payment_id };
   const begun = await inTransaction(mysql, (trx) => begin(trx, asked));
   if ('outcome' in begun) return { ...begun, payment_id };
   const { id: tradeId, chargeId: originalTradeId, amountFen } = begun;
   const facts = { payment_id, reversal_id: tradeId };
   const answer = await refunded(payments, { tradeId, originalTradeId, amountFen });
-  const outcome = await commit({ mysql, deliver }, (trx, follow) =>
+  const outcome = await transactionWithOutbox({ mysql, deliver }, (trx, follow) =>
     note(trx, begun, answer, follow),
   );
   if (outcome === 'conflict')
@@ -77,19 +82,20 @@ async function refunded(
   asked: Parameters<Payments['refund']>[0],
 ): Promise<Answer | undefined> {
   const reversalId = asked.tradeId;
-  const answer: Answer | PartnerAway = await refund(asked).catch(partnerAway);
-  if (answer instanceof PartnerAway && !answer.answered) return undefined;
-  const isRead = !(answer instanceof PartnerAway);
+  const answer: Answer | PartnerUnavailable = await refund(asked).catch(partnerAway);
+  if (answer instanceof PartnerUnavailable && !answer.answered) return undefined;
+  const isRead = !(answer instanceof PartnerUnavailable);
   if (isRead && (answer.is !== 'done' || answer.balanceFen !== undefined)) return answer;
   const why = isRead ? 'A refund was answered without a balance.' : answer;
   reportFailure('odd answer', { reversalId }, why);
   const trade = await tradeOf(reversalId).catch(partnerAway);
-  const known = trade instanceof PartnerAway || trade.is === 'never seen' ? undefined : trade;
+  const known =
+    trade instanceof PartnerUnavailable || trade.is === 'never seen' ? undefined : trade;
   return isRead ? { is: 'done', balanceFen: known?.balanceFen } : known;
 }
 
-function partnerAway(error: unknown): PartnerAway {
-  if (error instanceof PartnerAway) return error;
+function partnerAway(error: unknown): PartnerUnavailable {
+  if (error instanceof PartnerUnavailable) return error;
   throw error;
 }
 
@@ -153,7 +159,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (charge.state !== 'charged') return { outcome: 'not charged' };
   const known = await trx
     .selectFrom(table)
-    .select(['id', 'state', 'epoch', 'reason', isHeld('in_hand_until').as('held')])
+    .select(['id', 'state', 'epoch', 'reason', isLeased('in_hand_until').as('held')])
     .where('reverses_id', '=', payment_id)
     .forUpdate()
     .executeTakeFirst();
@@ -172,7 +178,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   const epoch = known.epoch + 1;
   await trx
     .updateTable(table)
-    .set({ state: 'sent', epoch, in_hand_until: heldFromNow, ask_at: null })
+    .set({ state: 'sent', epoch, in_hand_until: leaseExpiry, ask_at: null })
     .where('id', '=', id)
     .execute();
   return { ...rest, id, epoch };
@@ -205,7 +211,7 @@ async function insert(
     .insertInto(table)
     .values({
       ...{ reverses_id: chargeId, user_id, amount_fen: -amountFen, call_type },
-      ...{ state: 'sent', reason: why, epoch: 1, in_hand_until: heldFromNow },
+      ...{ state: 'sent', reason: why, epoch: 1, in_hand_until: leaseExpiry },
     })
     .executeTakeFirstOrThrow();
   const id = String(insertId);
@@ -245,7 +251,7 @@ async function note(
   trx: Trx,
   { id, user_id, epoch, by, why, chargeId, amountFen }: InHand,
   answer: Answer | undefined,
-  follow: (...followUps: FollowUp[]) => void,
+  follow: (...followUps: OutboxEntry[]) => void,
 ): Promise<string> {
   const { outcome, ...change } = meaningOf(answer);
   await lockAccount(trx, user_id);
@@ -258,7 +264,7 @@ async function note(
     .executeTakeFirst();
   if (!numUpdatedRows) return 'overtaken';
   if (change.state === 'charged') {
-    await post(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
+    await postPayment(trx, { id, user_id, amount_fen: -amountFen, reverses_id: chargeId });
     if (change.balance_fen !== null && change.balance_fen > 0)
       follow(await toppedUp(trx, user_id, change.balance_fen));
   }
@@ -268,7 +274,7 @@ async function note(
 }
 
 /** Money that is given back counts like money that is paid in, from now on. */
-export async function toppedUp(trx: Trx, user_id: string, balance: number): Promise<FollowUp> {
+export async function toppedUp(trx: Trx, user_id: string, balance: number): Promise<OutboxEntry> {
   const { rows } = await sql<{ now: string }>`select now() now`.execute(trx);
   return toQueue(listingSwitches, { user_id, topped_up_at: rows[0]?.now ?? '', balance });
 }

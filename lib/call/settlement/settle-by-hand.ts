@@ -1,15 +1,20 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
-import { commit, type Deliver, type FollowUp, toQueue } from '../../platform/messaging/outbox.ts';
+import {
+  type Deliver,
+  type OutboxEntry,
+  toQueue,
+  transactionWithOutbox,
+} from '../../platform/messaging/outbox.ts';
 import { audit } from '../../platform/operations/audit.ts';
-import { lockAccount, post } from '../accounting/owner-accounts.ts';
+import { lockAccount, postPayment } from '../accounting/owner-accounts.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import type { ChargeState } from '../charge-states.ts';
 import { offlineBecause } from '../charging/charge-results.ts';
-import { payments as paymentLog } from '../charging/payment-log.ts';
+import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
 import type { SettleByHand } from '../inputs.ts';
 import type { OddEntry, Payments, StatementTrade } from '../partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../queues.ts';
-import { isHeld, type Stopped } from '../row-lease.ts';
+import { type CallSwitchOff, isLeased } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import { byHand, toppedUp } from './reverse-charge.ts';
 
@@ -18,7 +23,7 @@ export interface HandSettlementDeps {
   readonly payments: Pick<Payments, 'tradeOf' | 'statementOf'>;
   readonly settings: () => Promise<Pick<CallSettings, 'stuckAfterMinutes'>>;
   readonly deliver: Deliver;
-  readonly stopped: Stopped;
+  readonly firstSwitchOff: CallSwitchOff;
 }
 
 type Trx = Transaction<AccountingTables>;
@@ -30,7 +35,7 @@ type Trx = Transaction<AccountingTables>;
  */
 export async function settleByHand(deps: HandSettlementDeps, asked: SettleByHand) {
   const { payment_id, to } = asked;
-  const off = await deps.stopped('partner/payment');
+  const off = await deps.firstSwitchOff('partner/payment');
   if (off) return { outcome: `${off} is off`, payment_id };
   const { stuckAfterMinutes } = await deps.settings();
   const row = await openPayment(deps.mysql, payment_id, stuckAfterMinutes);
@@ -39,7 +44,7 @@ export async function settleByHand(deps: HandSettlementDeps, asked: SettleByHand
   if (Number(row.sending) === 1) return { outcome: 'still being sent', payment_id };
   const found = await evidence(deps.payments, row, asked.day);
   if (!proves(found, to)) return { outcome: 'not proved', payment_id, ...found };
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     await lockAccount(trx, row.user_id);
     const written = await write(trx, row, asked, found);
     if (!written) return { outcome: 'overtaken', payment_id };
@@ -62,7 +67,7 @@ const openPayment = (mysql: Kysely<AccountingTables>, id: string, stuckAfterMinu
     .selectFrom(paymentLog)
     .select(['id', 'call_log_id', 'reverses_id', 'user_id', 'amount_fen', 'state', 'epoch'])
     .select(
-      sql<number | string>`greatest(${isHeld('in_hand_until')}, coalesce(sent_at > now(3)
+      sql<number | string>`greatest(${isLeased('in_hand_until')}, coalesce(sent_at > now(3)
         - interval ${sql.lit(stuckAfterMinutes)} minute, 0))`.as('sending'),
     )
     .where('id', '=', id)
@@ -145,9 +150,9 @@ async function consequences(
   { id, user_id, amount_fen, call_log_id, reverses_id }: Row,
   { to }: SettleByHand,
   { trade, balance_fen }: Evidence,
-): Promise<FollowUp[]> {
+): Promise<OutboxEntry[]> {
   if (to === 'charged' && reverses_id !== null) {
-    await post(trx, { id, user_id, amount_fen, reverses_id });
+    await postPayment(trx, { id, user_id, amount_fen, reverses_id });
     return balance_fen !== undefined && balance_fen > 0
       ? [await toppedUp(trx, user_id, balance_fen)]
       : [];

@@ -1,18 +1,18 @@
 import { type Kysely, sql } from 'kysely';
-import { PartnerAway, Postponed, Rejected, textOf } from '../../platform/errors.ts';
+import { PartnerUnavailable, Postponed, Rejected, textOf } from '../../platform/errors.ts';
 import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
-import { commit, toBus, toQueue } from '../../platform/messaging/outbox.ts';
-import { type ChargeDeps, chargingSwitches, send } from '../charging/charge-call.ts';
-import { record } from '../charging/charge-results.ts';
+import { toBus, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import { type ChargeDeps, chargingSwitches, sendToPaymentCentre } from '../charging/charge-call.ts';
+import { recordTradeResult } from '../charging/charge-results.ts';
 import {
   type Charge,
-  charges,
-  messageOf,
-  notStopped,
-  payments,
-  read,
-  takeToSend,
+  chargeCallMessage,
+  claimForSending,
+  noChargeStop,
+  paymentLogTable,
+  selectCharges,
+  toCharges,
 } from '../charging/payment-log.ts';
 import { charged } from '../events.ts';
 import { decideCall, filterSwitch, minutesAgo, undecidedCalls } from '../filtering/filter-call.ts';
@@ -23,9 +23,9 @@ import type { CallTables } from '../tables.ts';
 import { type ReversalDeps, resumeReversals } from './reverse-charge.ts';
 
 const rowsMax = 500;
-const asksAtOnce = 4;
+const queryConcurrency = 4;
 /** The payment centre is away: who asks on only waits. */
-const awaysMax = 3;
+const noAnswersMax = 3;
 /** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
 export const endMs = 50_000;
 
@@ -38,11 +38,11 @@ const hourlyAsks = 24;
  * charges whose answer was lost, and intents that no message is under way for. Announces what was charged.
  * `charging stopped` as long as a stop is set.
  */
-export async function settleCharges(
+export async function settleUnknownCharges(
   deps: ChargeDeps & ReversalDeps,
   { remaining }: Pick<Tick, 'remaining'>,
 ) {
-  const { mysql, stopped } = deps;
+  const { mysql, firstSwitchOff } = deps;
   const settings = await deps.settings();
   const { stuckAfterMinutes, shadow } = settings;
   const failures: unknown[] = [];
@@ -60,14 +60,14 @@ export async function settleCharges(
     throwFirst(failures);
     return { ...compared, decided };
   }
-  await step(() => doubtStuck(mysql, stuckAfterMinutes), undefined);
-  const partnerOff = (await stopped('partner/payment')) !== undefined;
-  const settled = partnerOff ? {} : await step(() => askDue(deps, remaining), {});
+  await step(() => markStuckAsUnknown(mysql, stuckAfterMinutes), undefined);
+  const partnerOff = (await firstSwitchOff('partner/payment')) !== undefined;
+  const settled = partnerOff ? {} : await step(() => queryDueTrades(deps, remaining), {});
   const resume = () => resumeReversals(deps, { remaining });
   const reversals = partnerOff ? 0 : await step(resume, 0);
   const trigger = () => nudgeIntents(deps, stuckAfterMinutes);
-  const nudged = (await stopped(...chargingSwitches)) ? 0 : await step(trigger, 0);
-  const announced = await step(() => announce(deps, remaining), 0);
+  const nudged = (await firstSwitchOff(...chargingSwitches)) ? 0 : await step(trigger, 0);
+  const announced = await step(() => publishChargedEvents(deps, remaining), 0);
   throwFirst(failures);
   const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
   return {
@@ -91,7 +91,7 @@ async function decideOpen(
   let decided = 0;
   const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, settings, rowsMax)) {
-    if (remaining() < endMs || (await deps.stopped(filterSwitch))) break;
+    if (remaining() < endMs || (await deps.firstSwitchOff(filterSwitch))) break;
     try {
       await decideCall(deps, id, settings);
       decided += 1;
@@ -104,9 +104,12 @@ async function decideOpen(
 }
 
 /** Whoever sent these has died: whether they were carried out is to be asked, from now on. */
-async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number): Promise<void> {
+async function markStuckAsUnknown(
+  mysql: Kysely<CallTables>,
+  stuckAfterMinutes: number,
+): Promise<void> {
   await mysql
-    .updateTable(payments)
+    .updateTable(paymentLogTable)
     .set({
       state: 'unknown',
       epoch: sql<number>`epoch + 1`,
@@ -124,22 +127,22 @@ async function doubtStuck(mysql: Kysely<CallTables>, stuckAfterMinutes: number):
  * Asks about what is due, several at once; gives how many ended how. The kill switch is asked before each: a run may
  * last for minutes, and a switch stops within one.
  */
-async function askDue(deps: ChargeDeps, remaining: () => number) {
-  const { mysql, stopped } = deps;
-  const rows = await charges(mysql)
+async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
+  const { mysql, firstSwitchOff } = deps;
+  const rows = await selectCharges(mysql)
     .where('state', '=', 'unknown')
     .where('ask_at', '<=', sql<string>`now(3)`)
     .orderBy('ask_at')
     .limit(rowsMax)
     .execute();
-  const due = read(rows).values();
+  const due = toCharges(rows).values();
   const counts: Record<string, number> = {};
   const failures: unknown[] = [];
   let aways = 0;
   const lane = async () => {
     for (const charge of due) {
-      if (remaining() < endMs || aways >= awaysMax) return;
-      if (await stopped('partner/payment')) return;
+      if (remaining() < endMs || aways >= noAnswersMax) return;
+      if (await firstSwitchOff('partner/payment')) return;
       try {
         const word = await settle(deps, charge).catch((error: unknown) => noAnswer(error, charge));
         if (word === 'no answer') aways += 1;
@@ -149,7 +152,7 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
       }
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: asksAtOnce }, lane));
+  const lanes = await Promise.allSettled(Array.from({ length: queryConcurrency }, lane));
   // A lane that cannot read the switches asks no more, and the others end before this is thrown.
   for (const ended of lanes) if (ended.status === 'rejected') failures.push(ended.reason);
   throwFirst(failures);
@@ -158,7 +161,7 @@ async function askDue(deps: ChargeDeps, remaining: () => number) {
 
 /** An answer that cannot be read is about one charge, which is named: the others are asked about all the same. */
 function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
-  if (!(error instanceof PartnerAway)) throw error;
+  if (!(error instanceof PartnerUnavailable)) throw error;
   if (!error.answered) return 'no answer';
   reportFailure('odd answer', { paymentId: id }, error);
   return 'odd answer';
@@ -170,10 +173,10 @@ async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
   try {
     const trade = await deps.payments.tradeOf(charge.id);
     if (trade.is === 'refused') return await recordRefusal(deps, charge, trade.balanceFen);
-    if (trade.is !== 'never seen') return (await record(deps, charge, trade)).outcome;
-    if (await deps.stopped(...chargingSwitches)) return 'waits';
-    const taken = await takeToSend(deps.mysql, charge);
-    return taken ? (await send(deps, taken)).outcome : 'waits';
+    if (trade.is !== 'never seen') return (await recordTradeResult(deps, charge, trade)).outcome;
+    if (await deps.firstSwitchOff(...chargingSwitches)) return 'waits';
+    const taken = await claimForSending(deps.mysql, charge);
+    return taken ? (await sendToPaymentCentre(deps, taken)).outcome : 'waits';
   } catch (error) {
     if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
     if (error instanceof Rejected) return conflict(error);
@@ -193,22 +196,23 @@ async function recordRefusal(
 ): Promise<string> {
   const { id: tradeId, userId, amountFen } = charge;
   const trade = { is: 'refused', balanceFen } as const;
-  if (await deps.stopped(...chargingSwitches)) return (await record(deps, charge, trade)).outcome;
+  if (await deps.firstSwitchOff(...chargingSwitches))
+    return (await recordTradeResult(deps, charge, trade)).outcome;
   const again = await deps.payments
     .deduct({ tradeId, userId, amountFen })
     .catch((error: unknown) => noAnswer(error, charge));
   if (again === 'no answer') return again;
-  if (again === 'odd answer') return (await record(deps, charge, trade)).outcome;
+  if (again === 'odd answer') return (await recordTradeResult(deps, charge, trade)).outcome;
   if (again.is === 'later') return 'no answer';
   if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
-  return (await record(deps, charge, again.is === 'never seen' ? trade : again)).outcome;
+  return (await recordTradeResult(deps, charge, again.is === 'never seen' ? trade : again)).outcome;
 }
 
 /** What the payment centre says about this id is about another charge: it is asked no more. */
 async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): Promise<string> {
   const reason = 'the payment centre says conflict';
   await mysql
-    .updateTable(payments)
+    .updateTable(paymentLogTable)
     .set({ ask_at: null, reason })
     .where('id', '=', id)
     .where('state', '=', 'unknown')
@@ -230,7 +234,7 @@ async function takeToAsk(
 ): Promise<boolean> {
   const seconds = asked < hourlyAsks ? stepSeconds.hour : stepSeconds.day;
   const { numUpdatedRows } = await mysql
-    .updateTable(payments)
+    .updateTable(paymentLogTable)
     .set({ asked: asked + 1, ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second` })
     .where('id', '=', id)
     .where('state', '=', 'unknown')
@@ -243,43 +247,43 @@ async function takeToAsk(
 /** Messages for intents that wait for nothing: no stop, no "try later" whose time has not come. */
 async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
   const long = minutesAgo(stuckAfterMinutes);
-  return await commit(deps, async (trx, follow) => {
-    const rows = await charges(trx)
+  return await transactionWithOutbox(deps, async (trx, follow) => {
+    const rows = await selectCharges(trx)
       .where('state', '=', 'intent')
       .where('updated_at', '<', long)
       .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', long)]))
-      .where(notStopped('user_id'))
+      .where(noChargeStop('user_id'))
       .limit(rowsMax)
       .forUpdate()
       .skipLocked()
       .execute();
-    const waiting = read(rows);
+    const waiting = toCharges(rows);
     if (!waiting.length) return 0;
-    follow(...waiting.map((charge) => toQueue(callsToCharge, messageOf(charge))));
+    follow(...waiting.map((charge) => toQueue(callsToCharge, chargeCallMessage(charge))));
     const ids = waiting.map(({ id }) => id);
     // Nudged now: not again by the next run.
     const nudged = { ask_at: sql<string>`now(3)` };
-    await trx.updateTable(payments).set(nudged).where('id', 'in', ids).execute();
+    await trx.updateTable(paymentLogTable).set(nudged).where('id', 'in', ids).execute();
     return waiting.length;
   });
 }
 
 /** Tells the other domains, once a page is written; its rows say so in the same transaction. */
-async function announce(deps: ChargeDeps, remaining: () => number): Promise<number> {
+async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): Promise<number> {
   let announced = 0;
   while (remaining() > endMs) {
-    const page = await commit(deps, async (trx, follow) => {
-      const rows = await charges(trx)
+    const page = await transactionWithOutbox(deps, async (trx, follow) => {
+      const rows = await selectCharges(trx)
         .where('announced', '=', 0)
         .where('state', '=', 'charged')
         .limit(rowsMax)
         .forUpdate()
         .skipLocked()
         .execute();
-      const paid = read(rows);
+      const paid = toCharges(rows);
       if (!paid.length) return 0;
       const ids = paid.map(({ id }) => id);
-      await trx.updateTable(payments).set({ announced: 1 }).where('id', 'in', ids).execute();
+      await trx.updateTable(paymentLogTable).set({ announced: 1 }).where('id', 'in', ids).execute();
       follow(
         ...paid.map(({ id: paymentId, callLogId, userId, amountFen }) =>
           toBus(charged, { paymentId, callLogId, userId, amountFen }),

@@ -1,11 +1,11 @@
 import type { Checkpoint } from '../checkpoints.ts';
 import type { OrderImage, RowChange } from '../decoding/log-events.ts';
-import { readingFrom } from '../decoding/transactions.ts';
-import { isAt } from './binlog-position.ts';
+import { transactionAssembler } from '../decoding/transactions.ts';
+import { isAtOrAfter } from './binlog-position.ts';
 import type { Source } from './binlog-source.ts';
 
 /** Orders as they were at a place in the binlog, though they may have changed since. */
-export interface Earlier {
+export interface BeforeImages {
   /** Reads up to where the server stands now: after the rows that are then asked about were read. */
   readonly readOn: () => Promise<void>;
   /** The row as it was at the place; undefined for one that was not there. */
@@ -18,14 +18,14 @@ const takeMs = 1_000;
 const silencesMax = 2;
 
 /** Remembers each order that changed after the place, as it was before its first change. */
-export async function earlierIn(
+export async function beforeImages(
   { binlog }: { readonly binlog: Source },
   place: Checkpoint,
   epoch: string,
-): Promise<Earlier> {
+): Promise<BeforeImages> {
   const found = await binlog.find(place);
   const stream = await binlog.open(found, epoch);
-  const reading = readingFrom(found.from);
+  const reading = transactionAssembler(found.from);
   const before = new Map<string, OrderImage | null>();
   const prepared = new Map<string, RowChange[]>();
   let heard = false;
@@ -38,7 +38,7 @@ export async function earlierIn(
   async function readOn(): Promise<void> {
     const end = await binlog.end();
     for (let silences = heard ? 0 : Number.NEGATIVE_INFINITY; ; ) {
-      if (isAt(reading.place(), end) && !reading.inTransaction()) return;
+      if (isAtOrAfter(reading.place(), end) && !reading.inTransaction()) return;
       const events = await stream.take(takeMs);
       silences = events.length ? 0 : silences + 1;
       heard ||= events.length > 0;

@@ -51,7 +51,10 @@ const withoutSpace = (set: string): string => set.replaceAll(/\s/g, '');
 export const numberOf = (file: string): number => Number(file.slice(file.lastIndexOf('.') + 1));
 
 /** Whether a place of the same server is at or behind another. */
-export function isAt(place: Pick<LogState, 'file' | 'position'>, other: typeof place): boolean {
+export function isAtOrAfter(
+  place: Pick<LogState, 'file' | 'position'>,
+  other: typeof place,
+): boolean {
   const files = numberOf(place.file) - numberOf(other.file);
   return files > 0 || (files === 0 && place.position >= other.position);
 }
@@ -68,7 +71,7 @@ export async function logFiles(order: Kysely<OrderTables>): Promise<LogFile[]> {
 }
 
 /** How a checkpoint is found again in a server's binlog. */
-export interface Found {
+export interface ResumePoint {
   readonly from: Checkpoint;
   readonly by: 'position' | 'gtids';
   /** There was no checkpoint: what is in the binlog already is not read. */
@@ -98,10 +101,10 @@ export const endOf = ({ uuid, file, position, gtids }: LogState): Checkpoint => 
 });
 
 /** Throws `Purged` where something after the checkpoint is no longer there to be read. */
-export async function find(
+export async function locateCheckpoint(
   order: Kysely<OrderTables>,
   checkpoint: Checkpoint | undefined,
-): Promise<Found> {
+): Promise<ResumePoint> {
   const state = await logState(order);
   if (!checkpoint) return { from: endOf(state), by: 'position', firstRun: true };
   const files = await logFiles(order);
@@ -140,7 +143,7 @@ async function compare(
   order: Kysely<OrderTables>,
   { uuid, gtids }: LogState,
   read: string,
-): Promise<Pick<Found, 'lostUpstream'>> {
+): Promise<Pick<ResumePoint, 'lostUpstream'>> {
   const { executed = '', purged = '' } = gtids ?? {};
   const { rows } = await sql<{ gone: string; unread: string }>`
     select gtid_subtract(${read}, ${executed}) gone,

@@ -6,13 +6,13 @@ import { routesOf } from '../decoding/indirect-writes.ts';
 import { openBinlog, type Stream } from '../decoding/stream.ts';
 import type { OrderSettings } from '../settings.ts';
 import type { OrderTables } from '../tables.ts';
-import { type Found, find, type LogState, logState } from './binlog-position.ts';
+import { type LogState, locateCheckpoint, logState, type ResumePoint } from './binlog-position.ts';
 
 /** Where changes of orders are read from. */
 export interface Source {
-  readonly find: (checkpoint: Checkpoint | undefined) => Promise<Found>;
+  readonly find: (checkpoint: Checkpoint | undefined) => Promise<ResumePoint>;
   /** `epoch` is that of the lease: two readers must not have the same number at the server. */
-  readonly open: (found: Found, epoch: string) => Promise<Stream>;
+  readonly open: (found: ResumePoint, epoch: string) => Promise<Stream>;
   readonly end: () => Promise<LogState>;
 }
 
@@ -46,7 +46,7 @@ export function binlogOf({
     },
   });
   return {
-    find: (checkpoint) => find(order, checkpoint),
+    find: (checkpoint) => locateCheckpoint(order, checkpoint),
     open: async ({ from, by }, epoch) => {
       const { serverIdFirst } = await settings();
       const number = epoch === trial ? serverIds : BigInt(epoch) % serverIds;

@@ -5,10 +5,10 @@ import { oldestUnsentSeconds } from '../pushes/oldest-unsent.ts';
 import type { OrderSettings } from '../settings.ts';
 import type { OrderTables, PushTables } from '../tables.ts';
 import {
-  find,
-  isAt,
+  isAtOrAfter,
   type LogFile,
   type LogState,
+  locateCheckpoint,
   logFiles,
   logState,
   numberOf,
@@ -172,7 +172,7 @@ async function lostSince(
   checkpoint: Checkpoint,
 ): Promise<string | undefined> {
   try {
-    await find(order, checkpoint);
+    await locateCheckpoint(order, checkpoint);
     return undefined;
   } catch (error) {
     if (error instanceof Purged) return error.message;
@@ -208,7 +208,7 @@ async function reached(
   checkpoint: Checkpoint,
   end: LogState,
 ): Promise<boolean> {
-  if (checkpoint.serverUuid === end.uuid) return isAt(checkpoint, end);
+  if (checkpoint.serverUuid === end.uuid) return isAtOrAfter(checkpoint, end);
   const { rows } = await sql<{ all: number | string }>`
     select gtid_subset(${end.gtids?.executed ?? ''}, ${checkpoint.gtidSet ?? ''}) \`all\``.execute(
     order,

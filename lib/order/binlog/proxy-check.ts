@@ -10,7 +10,7 @@ const answerTimeoutMs = 5_000;
  * greets with a connection number of its own, which the server behind it does not know; it gives no
  * binlog, or one server's now and another's then.
  */
-export async function isServer(credentials: Credentials): Promise<boolean> {
+export async function isDirectConnection(credentials: Credentials): Promise<boolean> {
   const { host, port, username, password } = credentials;
   const connection = await createConnection({
     ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },

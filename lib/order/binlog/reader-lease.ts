@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type Claim, claim } from '../../platform/mysql/lease.ts';
+import { acquireLease, type Lease } from '../../platform/mysql/lease.ts';
 import type { PlatformTables } from '../../platform/tables.ts';
 import { readerName } from '../checkpoints.ts';
 import type { PushTables } from '../tables.ts';
@@ -19,19 +19,19 @@ export const endMs = 5_000;
 const askerName = `${readerName}:next`;
 
 /** Asks who holds the lease to yield, and waits for it. One asks at a time; a second one leaves. */
-export async function takeOver(
+export async function acquireReaderLease(
   { mysql: own, pause }: LeaseDeps,
   remaining: () => number,
-): Promise<Claim | undefined> {
+): Promise<Lease | undefined> {
   const mysql = own as unknown as Kysely<PlatformTables>;
-  const free = await claim(mysql, readerName, leaseSeconds);
+  const free = await acquireLease(mysql, readerName, leaseSeconds);
   if (free) return free;
-  const asking = await claim(mysql, askerName, leaseSeconds);
+  const asking = await acquireLease(mysql, askerName, leaseSeconds);
   if (!asking) return undefined;
   try {
-    for (const renewing = every(remaining, renewEveryMs); remaining() > endMs; ) {
+    for (const renewing = intervalElapsed(remaining, renewEveryMs); remaining() > endMs; ) {
       if (renewing() && !(await asking.renew())) return undefined;
-      const yielded = await claim(mysql, readerName, leaseSeconds);
+      const yielded = await acquireLease(mysql, readerName, leaseSeconds);
       if (yielded) return yielded;
       await pause(takeOverEveryMs);
     }
@@ -42,7 +42,7 @@ export async function takeOver(
 }
 
 /** True once in so many milliseconds, told by the time that remains. */
-export function every(remaining: () => number, ms: number): () => boolean {
+export function intervalElapsed(remaining: () => number, ms: number): () => boolean {
   let last = remaining();
   return () => {
     if (last - remaining() < ms) return false;
@@ -51,7 +51,7 @@ export function every(remaining: () => number, ms: number): () => boolean {
   };
 }
 
-export async function isAsked(mysql: Kysely<PushTables>): Promise<boolean> {
+export async function handoverRequested(mysql: Kysely<PushTables>): Promise<boolean> {
   const asker = await mysql
     .selectFrom('signalbox.claim')
     .select('epoch')

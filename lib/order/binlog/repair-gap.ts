@@ -1,22 +1,27 @@
 import { type Kysely, sql } from 'kysely';
 import { isId } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
-import { type Claim, ClaimLost } from '../../platform/mysql/lease.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import { type Lease, LeaseLost } from '../../platform/mysql/lease.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import { dateOrNull } from '../../platform/time.ts';
-import { type Checkpoint, readCheckpoint, underLease, writeCheckpoint } from '../checkpoints.ts';
+import {
+  assertReaderLease,
+  type Checkpoint,
+  readCheckpoint,
+  writeCheckpoint,
+} from '../checkpoints.ts';
 import { shortStatus } from '../decoding/decode-events.ts';
 import type { OrderImage } from '../decoding/log-events.ts';
 import type { RepairGap } from '../inputs.ts';
 import { insertPushes, pushMessagesFor } from '../pushes/insert-pushes.ts';
-import { type NewPush, pushRowsOf } from '../pushes/new-push.ts';
+import { type NewPush, pushFor } from '../pushes/new-push.ts';
 import type { OrderTables, PushTables } from '../tables.ts';
-import { type Earlier, earlierIn } from './before-images.ts';
+import { type BeforeImages, beforeImages } from './before-images.ts';
 import { endOf, Purged } from './binlog-position.ts';
 import type { Source } from './binlog-source.ts';
-import { endMs, type LeaseDeps, takeOver } from './reader-lease.ts';
-import { pushIdOf, seeOrders } from './write-batch.ts';
+import { acquireReaderLease, endMs, type LeaseDeps } from './reader-lease.ts';
+import { pushIdOf, upsertLastStatuses } from './write-batch.ts';
 
 export interface GapDeps extends LeaseDeps {
   readonly mysql: Kysely<PushTables>;
@@ -60,7 +65,7 @@ interface Listed {
  * What changes while it runs is the reader's: an order is compared as it was at that place.
  */
 export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, progress }: Hand) {
-  const claimed = await takeOver(deps, remaining);
+  const claimed = await acquireReaderLease(deps, remaining);
   if (!claimed) return { outcome: 'another reads', resume: input };
   const listed: Listed = {
     ...{ compared: 0, pushes: 0, lost: undefined },
@@ -70,11 +75,11 @@ export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, pr
   try {
     const start = await startOf(deps, input);
     listed.lost = start.lost;
-    const earlier = await earlierIn(deps, start.place, claimed.epoch);
+    const earlier = await beforeImages(deps, start.place, claimed.fencingToken);
     try {
       let after = input.resume?.after;
       while (remaining() > endMs) {
-        if (!(await claimed.renew())) throw new ClaimLost('The reader’s lease was taken.');
+        if (!(await claimed.renew())) throw new LeaseLost('The reader’s lease was taken.');
         const last = await comparePage(deps, { input, claimed, start, earlier, listed }, after);
         progress(listed.compared);
         if (last === undefined) return await finished(deps, input, claimed, start, listed);
@@ -135,9 +140,9 @@ async function lostSince(
 
 interface Page {
   readonly input: RepairGap;
-  readonly claimed: Claim;
+  readonly claimed: Lease;
   readonly start: Start;
-  readonly earlier: Earlier;
+  readonly earlier: BeforeImages;
   readonly listed: Listed;
 }
 
@@ -163,10 +168,10 @@ async function comparePage(
   listed.compared += orders.length;
   listed.pushes += pushes.length;
   if (orders.length)
-    await commit(deps, async (trx, follow) => {
-      await underLease(trx, claimed);
+    await transactionWithOutbox(deps, async (trx, follow) => {
+      await assertReaderLease(trx, claimed);
       await insertPushes(trx, pushes);
-      await seeOrders(trx, orders);
+      await upsertLastStatuses(trx, orders);
       follow(...pushMessagesFor(pushes));
       const detail = { after: after ?? null, orders: orders.length, pushes: pushes.length };
       if (pushes.length) await note(trx, input, 'order/repair', detail);
@@ -175,7 +180,7 @@ async function comparePage(
 }
 
 const note = (
-  trx: Parameters<Parameters<typeof commit<PushTables, void>>[1]>[0],
+  trx: Parameters<Parameters<typeof transactionWithOutbox<PushTables, void>>[1]>[0],
   { by: who, why }: RepairGap,
   what: string,
   detail: Record<string, unknown>,
@@ -231,7 +236,7 @@ function compare(
     return [];
   }
   const key = ['repair', place.serverUuid, place.file, place.position, order_id, seen, status];
-  const push = pushRowsOf({
+  const push = pushFor({
     ...{ pushId: pushIdOf(key.join(':')), order_id, patient_id, nurse_id },
     ...{ before: seen, after: status, by },
     // When it changed is lost; its own stamp is the best there is, and 1970 is too old for any push.
@@ -248,14 +253,14 @@ function compare(
 async function finished(
   deps: GapDeps,
   input: RepairGap,
-  claimed: Claim,
+  claimed: Lease,
   { place, lost, began }: Start,
   listed: Listed,
 ) {
   const { compared, pushes, unseenCount, unexplainedCount } = listed;
   const detail = { compared, pushes, unseenCount, unexplainedCount, ...(lost && { lost, place }) };
-  await commit(deps, async (trx) => {
-    await underLease(trx, claimed);
+  await transactionWithOutbox(deps, async (trx) => {
+    await assertReaderLease(trx, claimed);
     if (lost !== undefined) await writeCheckpoint(trx, claimed, place);
     // Their changes were found by comparing; one that was noted later may concern an order before that.
     await trx.deleteFrom('push_db.missed_transaction').where('noted_at', '<', began).execute();

@@ -1,21 +1,32 @@
 import type { Kysely } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
-import { isAway, Unavailable } from '../../platform/errors.ts';
+import { isUnavailable, Unavailable } from '../../platform/errors.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import type { Deliver } from '../../platform/messaging/outbox.ts';
-import { type Claim, ClaimLost } from '../../platform/mysql/lease.ts';
+import { type Lease, LeaseLost } from '../../platform/mysql/lease.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
 import { readCheckpoint, readerName } from '../checkpoints.ts';
 import type { LogEvent } from '../decoding/log-events.ts';
 import type { Stream } from '../decoding/stream.ts';
-import { type Batch, type Missed, type Reading, readingFrom } from '../decoding/transactions.ts';
-import { nudgeStuck } from '../pushes/requeue-stuck.ts';
+import {
+  type Batch,
+  type Missed,
+  type Reading,
+  transactionAssembler,
+} from '../decoding/transactions.ts';
+import { requeueStuckPushes } from '../pushes/requeue-stuck.ts';
 import type { OrderSettings } from '../settings.ts';
 import type { OrderSwitch } from '../switches.ts';
 import type { PushTables } from '../tables.ts';
-import type { Found } from './binlog-position.ts';
+import type { ResumePoint } from './binlog-position.ts';
 import type { Source } from './binlog-source.ts';
-import { endMs, every, isAsked, renewEveryMs, takeOver } from './reader-lease.ts';
+import {
+  acquireReaderLease,
+  endMs,
+  handoverRequested,
+  intervalElapsed,
+  renewEveryMs,
+} from './reader-lease.ts';
 import {
   preparedRows,
   type Replaced,
@@ -31,7 +42,7 @@ export interface TailDeps {
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<OrderSettings, 'stuckAfterMinutes'>>;
   /** The first of these kill switches that is off. */
-  readonly off: FirstSwitchOff<OrderSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<OrderSwitch>;
   readonly pause: (ms: number) => Promise<void>;
   /** Order rows that are written together, and kept in memory until then. */
   readonly rowsPerWriteMax: number;
@@ -50,8 +61,8 @@ const silentMsMax = 15_000;
 interface Done {
   changes: number;
   pushes: number;
-  first: Found['firstRun'];
-  lostUpstream: Found['lostUpstream'];
+  first: ResumePoint['firstRun'];
+  lostUpstream: ResumePoint['lostUpstream'];
   readonly unwritable: Listed<Unwritable>;
   readonly replaced: Listed<Replaced>;
   readonly missed: Listed<Missed>;
@@ -88,15 +99,15 @@ const listedOf = ({ unwritable, replaced, missed, unclear }: Done) =>
  * change that a scenario names, until the next run takes over: back to back, one at a time.
  */
 export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'remaining'>) {
-  if (await deps.off(readerName)) return { outcome: 'switched off' };
-  const claimed = await takeOver(deps, remaining);
+  if (await deps.firstSwitchOff(readerName)) return { outcome: 'switched off' };
+  const claimed = await acquireReaderLease(deps, remaining);
   if (!claimed) return { outcome: 'another reads' };
   const done: Done = {
     ...{ changes: 0, pushes: 0, first: undefined, lostUpstream: undefined },
     ...{ unwritable: listed(), replaced: listed(), missed: listed(), unclear: listed() },
   };
   try {
-    const nudged = await nudgeStuck(deps);
+    const nudged = await requeueStuckPushes(deps);
     const ended = await readOn(deps, claimed, remaining, done);
     const { changes, pushes, first, lostUpstream } = done;
     const facts = { ended, changes, pushes, nudged, ...(lostUpstream && { lostUpstream }) };
@@ -107,7 +118,7 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
       ...(first && { firstRun: first }),
     };
   } catch (error) {
-    if (error instanceof ClaimLost) return { outcome: 'overtaken', changes: done.changes };
+    if (error instanceof LeaseLost) return { outcome: 'overtaken', changes: done.changes };
     throw error;
   } finally {
     await letGo(claimed);
@@ -115,11 +126,11 @@ export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'rema
 }
 
 /** Where the database is unavailable the lease ends by itself. */
-async function letGo({ release }: Claim): Promise<void> {
+async function letGo({ release }: Lease): Promise<void> {
   try {
     await release();
   } catch (error) {
-    if (!isAway(error)) throw error;
+    if (!isUnavailable(error)) throw error;
   }
 }
 
@@ -128,7 +139,7 @@ type Ended = 'asked to yield' | 'out of time' | 'switched off';
 /** Reads from the checkpoint on; from there once more after a database was unavailable. */
 async function readOn(
   deps: TailDeps,
-  claimed: Claim,
+  claimed: Lease,
   remaining: () => number,
   done: Done,
 ): Promise<Ended> {
@@ -137,7 +148,7 @@ async function readOn(
       const found = await deps.binlog.find(await readCheckpoint(deps.mysql));
       done.first ??= found.firstRun;
       done.lostUpstream ??= found.lostUpstream;
-      const stream = await deps.binlog.open(found, claimed.epoch);
+      const stream = await deps.binlog.open(found, claimed.fencingToken);
       try {
         return await follow(deps, { claimed, found, stream, remaining, done });
       } finally {
@@ -146,7 +157,7 @@ async function readOn(
         await stream.close();
       }
     } catch (error) {
-      if (!isAway(error)) throw error;
+      if (!isUnavailable(error)) throw error;
       await backUnderLease(deps, claimed, remaining, error);
     }
   }
@@ -155,7 +166,7 @@ async function readOn(
 /** Returns once the lease is renewed. Throws `unavailable` where there is no time left to wait for that. */
 async function backUnderLease(
   { pause }: TailDeps,
-  claimed: Claim,
+  claimed: Lease,
   remaining: () => number,
   unavailable: unknown,
 ): Promise<void> {
@@ -163,17 +174,17 @@ async function backUnderLease(
     if (remaining() < endMs + retryAfterMs) throw unavailable;
     await pause(retryAfterMs);
     const renewed = await claimed.renew().catch((error) => {
-      if (!isAway(error)) throw error;
+      if (!isUnavailable(error)) throw error;
       return undefined;
     });
     if (renewed) return;
-    if (renewed === false) throw new ClaimLost('The lease ended while nothing could be read.');
+    if (renewed === false) throw new LeaseLost('The lease ended while nothing could be read.');
   }
 }
 
 interface Run {
-  readonly claimed: Claim;
-  readonly found: Found;
+  readonly claimed: Lease;
+  readonly found: ResumePoint;
   readonly stream: Stream;
   readonly remaining: () => number;
   readonly done: Done;
@@ -181,21 +192,27 @@ interface Run {
 
 async function follow(deps: TailDeps, run: Run): Promise<Ended> {
   const { claimed, found, stream, remaining } = run;
-  const reading = readingFrom(found.from);
+  const reading = transactionAssembler(found.from);
   if (found.firstRun)
     await write(deps, run, {
       ...{ changes: [], finished: [], prepared: [], missed: [] },
       checkpoint: found.from,
     });
-  const [looking, renewing] = [every(remaining, lookEveryMs), every(remaining, renewEveryMs)];
-  const [idle, listen] = [every(remaining, idleWriteMs), listenerOf(deps, reading, remaining)];
+  const [looking, renewing] = [
+    intervalElapsed(remaining, lookEveryMs),
+    intervalElapsed(remaining, renewEveryMs),
+  ];
+  const [idle, listen] = [
+    intervalElapsed(remaining, idleWriteMs),
+    listenerOf(deps, reading, remaining),
+  ];
   for (;;) {
     const events = await stream.take(lookEveryMs);
     for (const event of events) await read(deps, run, reading, event);
     if (reading.rows() || idle()) await write(deps, run, reading.whole());
     await listen(events.length > 0);
     if (renewing() && !(await claimed.renew()))
-      throw new ClaimLost('The lease was taken by another.');
+      throw new LeaseLost('The lease was taken by another.');
     const ended = await endedBy(deps, reading, remaining, looking);
     if (!ended) continue;
     // Of a transaction too large for one run a part is written: the next one goes on after it.
@@ -253,7 +270,7 @@ async function write(deps: WriteDeps, { claimed, done }: Run, batch: Batch | und
 }
 
 async function endedBy(
-  { mysql, off }: TailDeps,
+  { mysql, firstSwitchOff }: TailDeps,
   reading: Reading,
   remaining: () => number,
   looking: () => boolean,
@@ -262,8 +279,8 @@ async function endedBy(
   if (!looking()) return undefined;
   // Where the place cannot be noted the next one would only begin again: it has to wait.
   if (reading.inTransaction() && !reading.progressed()) return undefined;
-  if (await off(readerName)) return 'switched off';
-  return (await isAsked(mysql)) ? 'asked to yield' : undefined;
+  if (await firstSwitchOff(readerName)) return 'switched off';
+  return (await handoverRequested(mysql)) ? 'asked to yield' : undefined;
 }
 
 /** Throws where the server has had more for a while, and nothing of it has come. */
@@ -272,11 +289,11 @@ function listenerOf(
   reading: Reading,
   remaining: () => number,
 ): (heard: boolean) => Promise<void> {
-  let silent = every(remaining, silentMsMax);
+  let silent = intervalElapsed(remaining, silentMsMax);
   let more = false;
   return async (heard) => {
     if (heard) {
-      silent = every(remaining, silentMsMax);
+      silent = intervalElapsed(remaining, silentMsMax);
       more = false;
     }
     if (heard || !silent()) return;

@@ -1,4 +1,4 @@
-import { isAway, textOf } from '../../platform/errors.ts';
+import { isUnavailable, textOf } from '../../platform/errors.ts';
 import type { Checkpoint } from '../checkpoints.ts';
 import { type Source, trial } from './binlog-source.ts';
 
@@ -17,7 +17,8 @@ export const unreadableIn =
     try {
       await read(binlog, checkpoint);
     } catch (error) {
-      if (!isAway(error)) return `What follows the reader's place cannot be read: ${textOf(error)}`;
+      if (!isUnavailable(error))
+        return `What follows the reader's place cannot be read: ${textOf(error)}`;
     }
     return undefined;
   };

@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
 import { isId } from '../../platform/ids.ts';
-import { commit, type Deliver } from '../../platform/messaging/outbox.ts';
-import type { Claim } from '../../platform/mysql/lease.ts';
+import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import type { Lease } from '../../platform/mysql/lease.ts';
 import { wallTimeMs } from '../../platform/time.ts';
-import { underLease, writeCheckpoint } from '../checkpoints.ts';
+import { assertReaderLease, writeCheckpoint } from '../checkpoints.ts';
 import { shortStatus } from '../decoding/decode-events.ts';
 import type { RowChange } from '../decoding/log-events.ts';
 import type { Batch, Missed, PlacedChange } from '../decoding/transactions.ts';
 import { insertPushes, pushMessagesFor } from '../pushes/insert-pushes.ts';
-import { type NewPush, pushRowsOf } from '../pushes/new-push.ts';
+import { type NewPush, pushFor } from '../pushes/new-push.ts';
 import { scenarioOf } from '../pushes/scenarios.ts';
 import type { PushTables } from '../tables.ts';
 
@@ -47,16 +47,16 @@ export interface BatchSummary {
  */
 export async function writeBatch(
   deps: WriteDeps,
-  claimed: Pick<Claim, 'name' | 'epoch'>,
+  claimed: Pick<Lease, 'name' | 'fencingToken'>,
   { changes, finished, prepared: stillPrepared, missed, checkpoint }: Batch,
 ): Promise<BatchSummary> {
   const committed = changes.filter(({ prepared }) => prepared === undefined);
   const counting = committed.map(writableImages);
   const pushes = counting.flatMap(pushOf);
-  await commit(deps, async (trx, follow) => {
-    await underLease(trx, claimed);
+  await transactionWithOutbox(deps, async (trx, follow) => {
+    await assertReaderLease(trx, claimed);
     await insertPushes(trx, pushes);
-    await see(trx, counting);
+    await recordLastStatuses(trx, counting);
     await forgetPrepared(trx, finished);
     await keepPrepared(trx, changes);
     await notePrepared(trx, stillPrepared);
@@ -86,7 +86,7 @@ const writableImages = ({ before, after, ...change }: PlacedChange): PlacedChang
 function pushOf({ before, after, atMs, place }: PlacedChange): NewPush[] {
   if (!before || !after || before.order_id !== after.order_id) return [];
   const { order_id, patient_id, nurse_id } = after;
-  const push = pushRowsOf({
+  const push = pushFor({
     ...{ pushId: pushIdOf(place), order_id, patient_id, nurse_id },
     ...{ before: before.status, after: after.status, by: after.changed_by },
     changedAt: new Date(atMs),
@@ -102,7 +102,7 @@ function replacedBy({ before, after, former, place }: PlacedChange): Replaced[] 
 }
 
 /** In the order of the ids, so that two who do this never wait for each other. */
-async function see(
+async function recordLastStatuses(
   trx: Transaction<PushTables>,
   changes: readonly Pick<PlacedChange, 'before' | 'after'>[],
 ): Promise<void> {
@@ -116,12 +116,12 @@ async function see(
     status === null ? [] : [{ order_id, status }],
   );
   const gone = ordered.flatMap(([order_id, status]) => (status === null ? [order_id] : []));
-  await seeOrders(trx, there);
+  await upsertLastStatuses(trx, there);
   if (gone.length)
     await trx.deleteFrom('push_db.order_seen').where('order_id', 'in', gone).execute();
 }
 
-export async function seeOrders(
+export async function upsertLastStatuses(
   trx: Transaction<PushTables>,
   orders: readonly { readonly order_id: string; readonly status: string }[],
 ): Promise<void> {

@@ -68,7 +68,7 @@ interface Open {
  *
  * The place moves at the end of a transaction only, never at its beginning or within it.
  */
-export function readingFrom(from: Checkpoint): Reading {
+export function transactionAssembler(from: Checkpoint): Reading {
   let gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
   /** All GTIDs of the files before this one, where GTIDs were not known at the beginning. */
   let gtidsBefore: string | undefined;

@@ -24,7 +24,7 @@ export type NewPush = Insertable<PushTables['push_db.push']>;
  * The push that a change causes, as a row, or the word why there is none. Where nobody is there to
  * receive it the row says so from the beginning: support can see why nobody heard.
  */
-export function pushRowsOf(row: OrderChange): NewPush | 'no scenario' {
+export function pushFor(row: OrderChange): NewPush | 'no scenario' {
   const scenario = scenarioOf(row.before, row.after, row.by);
   if (!scenario) return 'no scenario';
   const change = { ...row, patient_id: idOf(row.patient_id), nurse_id: idOf(row.nurse_id) };

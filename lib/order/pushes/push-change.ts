@@ -1,7 +1,12 @@
 import { cutTo } from '../../platform/cut.ts';
-import { PartnerAway, Postponed } from '../../platform/errors.ts';
+import { PartnerUnavailable, Postponed } from '../../platform/errors.ts';
 import { jsonId } from '../../platform/ids.ts';
-import { commit, type Deliver, toBus, toQueue } from '../../platform/messaging/outbox.ts';
+import {
+  type Deliver,
+  toBus,
+  toQueue,
+  transactionWithOutbox,
+} from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { postponed } from '../../platform/partners/partner.ts';
 import { dateOf } from '../../platform/time.ts';
@@ -10,18 +15,18 @@ import type { PushState } from '../push-states.ts';
 import { type OrderPushes, pushesToSend } from '../queues.ts';
 import type { OrderSettings } from '../settings.ts';
 import {
-  answered,
-  inHandSeconds,
+  type LeasedPush,
+  leaseNextPush,
+  leaseSeconds,
   type Push,
-  type TakeDeps,
-  type Taken,
-  takeNext,
+  type PushLeaseDeps,
+  recordResult,
 } from './push-lease.ts';
 import { logFailure, logSuccess } from './push-log.ts';
 import type { Success } from './push-log-entries.ts';
 import type { Singer, SingerAnswer, SingerPush } from './singer.ts';
 
-export interface PushDeps extends TakeDeps {
+export interface PushDeps extends PushLeaseDeps {
   readonly settings: () => Promise<Pick<OrderSettings, 'singer_url'>>;
   readonly singerAt: (baseUrl: string) => Singer;
   readonly deliver: Deliver;
@@ -47,7 +52,7 @@ export async function pushChange(deps: PushDeps, { order_id }: OrderPushes) {
   const singer = deps.singerAt((await deps.settings()).singer_url);
   const done: Done[] = [];
   for (let turn = 0; turn < pushesPerMessageMax; turn++) {
-    const taken = await takeNext(deps, order_id);
+    const taken = await leaseNextPush(deps, order_id);
     if (taken === 'none left') return summaryOf(done);
     if (taken === 'changed') continue;
     const { state, push } = taken;
@@ -55,7 +60,9 @@ export async function pushChange(deps: PushDeps, { order_id }: OrderPushes) {
       state === 'in hand' ? await send(deps, singer, taken) : { scenario: push.scenario, state },
     );
   }
-  await commit(deps, async (_, follow) => follow(toQueue(pushesToSend, { order_id })));
+  await transactionWithOutbox(deps, async (_, follow) =>
+    follow(toQueue(pushesToSend, { order_id })),
+  );
   return summaryOf(done);
 }
 
@@ -70,12 +77,12 @@ function summaryOf(done: readonly Done[]) {
 }
 
 /** No transaction is open while the push service is asked. */
-async function send(deps: PushDeps, singer: Singer, taken: Taken): Promise<Done> {
+async function send(deps: PushDeps, singer: Singer, taken: LeasedPush): Promise<Done> {
   let answer: SingerAnswer;
   try {
     answer = await singer(messageOf(taken.push));
   } catch (error) {
-    if (!(error instanceof PartnerAway)) throw error;
+    if (!(error instanceof PartnerUnavailable)) throw error;
     return await putBack(deps, taken, error);
   }
   switch (answer.said) {
@@ -84,7 +91,11 @@ async function send(deps: PushDeps, singer: Singer, taken: Taken): Promise<Done>
     case 'unknown receiver':
       return await refused(deps, taken);
     case 'later':
-      return await putBack(deps, taken, new PartnerAway('Singer', 'none', 'it says later (5000)'));
+      return await putBack(
+        deps,
+        taken,
+        new PartnerUnavailable('Singer', 'none', 'it says later (5000)'),
+      );
   }
 }
 
@@ -97,10 +108,10 @@ function messageOf({ push_id, channel, content, order_id, data, ...push }: Push)
   };
 }
 
-async function sent(deps: PushDeps, taken: Taken, message_id: string | null): Promise<Done> {
+async function sent(deps: PushDeps, taken: LeasedPush, message_id: string | null): Promise<Done> {
   const { push_id, order_id, scenario } = taken.push;
-  return await commit(deps, async (trx, follow) => {
-    const at = await answered(trx, taken, { state: 'sent', reason: null, message_id });
+  return await transactionWithOutbox(deps, async (trx, follow) => {
+    const at = await recordResult(trx, taken, { state: 'sent', reason: null, message_id });
     if (!at) throw takenOver(taken);
     const success = await logSuccess(trx, taken.push, at);
     follow(toBus(orderPushed, { push_id, order_id, scenario }));
@@ -109,11 +120,11 @@ async function sent(deps: PushDeps, taken: Taken, message_id: string | null): Pr
 }
 
 /** For good: the next of the order go on, and a person may have it sent again (order/resend-push). */
-async function refused({ mysql }: PushDeps, taken: Taken): Promise<Done> {
+async function refused({ mysql }: PushDeps, taken: LeasedPush): Promise<Done> {
   const { scenario, receiver_type } = taken.push;
   const reason = `Singer does not know the ${receiver_type} (4101).`;
   return await inTransaction(mysql, async (trx) => {
-    const at = await answered(trx, taken, { state: 'refused', reason });
+    const at = await recordResult(trx, taken, { state: 'refused', reason });
     if (!at) throw takenOver(taken);
     await logFailure(trx, taken.push, 'refused', at, reason);
     return { scenario, state: 'refused' };
@@ -121,19 +132,23 @@ async function refused({ mysql }: PushDeps, taken: Taken): Promise<Done> {
 }
 
 /** It is tried again; unless nothing ever came of it, with the knowledge that it may have been sent. */
-async function putBack({ mysql }: PushDeps, taken: Taken, away: PartnerAway): Promise<never> {
+async function putBack(
+  { mysql }: PushDeps,
+  taken: LeasedPush,
+  away: PartnerUnavailable,
+): Promise<never> {
   const never = away.effect === 'none' && taken.push.perhaps_sent_at === null;
   const reason = cutTo(away.message, reasonLengthMax);
   await inTransaction(mysql, async (trx) => {
     const again = { state: 'unsent', reason, ...(never && { perhaps_sent_at: null }) } as const;
-    const at = await answered(trx, taken, again);
+    const at = await recordResult(trx, taken, again);
     if (at) await logFailure(trx, taken.push, 'failed', at, reason);
   });
   throw postponed(away, taken.attempts, dateOf(taken.now));
 }
 
 /** Whoever has it now writes what became of it. */
-function takenOver({ push: { push_id }, now }: Taken): Postponed {
-  const until = new Date(dateOf(now).getTime() + inHandSeconds * 1000);
+function takenOver({ push: { push_id }, now }: LeasedPush): Postponed {
+  const until = new Date(dateOf(now).getTime() + leaseSeconds * 1000);
   return new Postponed(until, `Push ${push_id} was in hand too long; another has taken it.`);
 }

@@ -1,5 +1,5 @@
 import { dateOf } from '../../platform/time.ts';
-import { scenarioNumbered } from './scenarios.ts';
+import { scenarioByNumber } from './scenarios.ts';
 
 const hourMs = 3_600_000;
 /** Nobody wants it any more so long after the change. */
@@ -10,7 +10,7 @@ const movedOnMs = 600_000;
 /** The push service forgets an id after 24 hours; before that asking again is safe. */
 const askAgainMs = 23 * hourMs;
 
-export interface Age {
+export interface PushTiming {
   readonly scenario: number;
   readonly status_after: string;
   readonly changed_at: string;
@@ -23,8 +23,8 @@ export interface Age {
  * was seen. What may have been sent already is not withheld: where it would be, what became of it
  * is `unknown`, for a person to find out.
  */
-export function verdictOf(
-  push: Age,
+export function sendDecision(
+  push: PushTiming,
   now: Date,
   seen: string | undefined,
 ): 'send' | 'too old' | 'overtaken' | 'unknown' {
@@ -34,11 +34,11 @@ export function verdictOf(
 }
 
 function withheldFor(
-  { scenario, status_after, changed_at, late_from }: Age,
+  { scenario, status_after, changed_at, late_from }: PushTiming,
   now: Date,
   seen: string | undefined,
 ): 'too old' | 'overtaken' | undefined {
-  const { urgent } = scenarioNumbered(scenario);
+  const { urgent } = scenarioByNumber(scenario);
   if (since(late_from, now) >= (urgent ? urgentLateMs : lateMs)) return 'too old';
   const left = seen !== undefined && seen !== status_after;
   return urgent && left && since(changed_at, now) > movedOnMs ? 'overtaken' : undefined;

@@ -6,18 +6,18 @@ import { dateOf } from '../../platform/time.ts';
 import { openStates, type PushState } from '../push-states.ts';
 import type { OrderSwitch } from '../switches.ts';
 import type { PushTables } from '../tables.ts';
-import { verdictOf } from './push-expiry.ts';
+import { sendDecision } from './push-expiry.ts';
 import { logFailure } from './push-log.ts';
-import { scenarioNumbered } from './scenarios.ts';
+import { scenarioByNumber } from './scenarios.ts';
 import { scenarioSwitch, singerSwitch } from './switch-names.ts';
 
 export type Push = Selectable<PushTables['push_db.push']>;
 
 /** More than the call of the push service may take, and what is done before and after it. */
-export const inHandSeconds = 20;
+export const leaseSeconds = 20;
 
 /** A push in the hand of this worker. */
-export interface Taken {
+export interface LeasedPush {
   readonly state: 'in hand';
   readonly push: Push;
   readonly epoch: number;
@@ -28,15 +28,15 @@ export interface Taken {
 }
 
 /** A push whose turn came too late. */
-interface Ended {
+interface ExpiredPush {
   readonly state: 'too old' | 'overtaken' | 'unknown';
   readonly push: Push;
 }
 
-export interface TakeDeps {
+export interface PushLeaseDeps {
   readonly mysql: Kysely<PushTables>;
   /** The kill switches, as `switches` of the platform gives them. */
-  readonly stopped: FirstSwitchOff<OrderSwitch>;
+  readonly firstSwitchOff: FirstSwitchOff<OrderSwitch>;
 }
 
 /**
@@ -44,16 +44,16 @@ export interface TakeDeps {
  * it is too late for it; `changed` where another was faster. Throws `Postponed` while another has
  * it in hand, or a switch is off.
  */
-export async function takeNext(
-  { mysql, stopped }: TakeDeps,
+export async function leaseNextPush(
+  { mysql, firstSwitchOff }: PushLeaseDeps,
   order_id: string,
-): Promise<Taken | Ended | 'changed' | 'none left'> {
+): Promise<LeasedPush | ExpiredPush | 'changed' | 'none left'> {
   const first = await firstOf(mysql, order_id);
   if (!first) return 'none left';
-  throwIfInHand(first);
-  const off = await stopped(singerSwitch, scenarioSwitch(first.scenario));
+  throwIfLeased(first);
+  const off = await firstSwitchOff(singerSwitch, scenarioSwitch(first.scenario));
   if (off) throw new Postponed(dateOf(first.now), `${off} is off`, { heldBy: off });
-  return await inTransaction(mysql, (trx) => take(trx, first.push_id));
+  return await inTransaction(mysql, (trx) => leasePush(trx, first.push_id));
 }
 
 const databaseNow = sql<string>`now(3)`.as('now');
@@ -69,22 +69,22 @@ async function firstOf(mysql: Kysely<PushTables>, order_id: string) {
     .executeTakeFirst();
 }
 
-interface Held {
+interface LeaseState {
   readonly push_id: string;
   readonly state: PushState;
   readonly in_hand_until: string | null;
   readonly now: string;
 }
 
-function throwIfInHand({ push_id, state, in_hand_until, now }: Held): void {
+function throwIfLeased({ push_id, state, in_hand_until, now }: LeaseState): void {
   if (state === 'in hand' && in_hand_until !== null && in_hand_until > now)
     throw new Postponed(dateOf(in_hand_until), `Push ${push_id} is in another's hand.`);
 }
 
-async function take(
+async function leasePush(
   trx: Transaction<PushTables>,
   push_id: string,
-): Promise<Taken | Ended | 'changed'> {
+): Promise<LeasedPush | ExpiredPush | 'changed'> {
   const { now, ...push } = await trx
     .selectFrom('push_db.push')
     .selectAll()
@@ -93,10 +93,10 @@ async function take(
     .forUpdate()
     .executeTakeFirstOrThrow();
   if (push.state !== 'unsent' && push.state !== 'in hand') return 'changed';
-  throwIfInHand({ ...push, now });
-  const verdict = verdictOf(push, dateOf(now), await seenOf(trx, push));
+  throwIfLeased({ ...push, now });
+  const verdict = sendDecision(push, dateOf(now), await lastStatusOf(trx, push));
   if (verdict !== 'send') {
-    await end(trx, push, verdict, now);
+    await endPush(trx, push, verdict, now);
     return { state: verdict, push };
   }
   const [epoch, attempts] = [push.epoch + 1, push.attempts + 1];
@@ -105,7 +105,7 @@ async function take(
     .set({
       state: 'in hand',
       ...{ epoch, attempts },
-      in_hand_until: sql<string>`now(3) + interval ${inHandSeconds} second`,
+      in_hand_until: sql<string>`now(3) + interval ${leaseSeconds} second`,
       // Before it is sent: who dies after that leaves behind that it may have been.
       perhaps_sent_at: push.perhaps_sent_at ?? now,
     })
@@ -115,11 +115,11 @@ async function take(
 }
 
 /** The last status of the push's order that was seen; only of an urgent one does it matter. */
-async function seenOf(
+async function lastStatusOf(
   trx: Transaction<PushTables>,
   { order_id, scenario }: Push,
 ): Promise<string | undefined> {
-  if (!scenarioNumbered(scenario).urgent) return undefined;
+  if (!scenarioByNumber(scenario).urgent) return undefined;
   const row = await trx
     .selectFrom('push_db.order_seen')
     .select('status')
@@ -134,7 +134,7 @@ const reasons = {
   unknown: 'It may have been sent; it is too late to ask again.',
 } as const;
 
-async function end(
+async function endPush(
   trx: Transaction<PushTables>,
   push: Push,
   state: keyof typeof reasons,
@@ -150,16 +150,16 @@ async function end(
 }
 
 /** What is written of a push that was in hand. */
-type Answered = Partial<Pick<Push, 'state' | 'reason' | 'message_id' | 'perhaps_sent_at'>>;
+type PushResult = Partial<Pick<Push, 'state' | 'reason' | 'message_id' | 'perhaps_sent_at'>>;
 
 /**
  * Writes what became of a push in hand, and returns the time by the database's clock; undefined
  * where its time was over and another has taken it.
  */
-export async function answered(
+export async function recordResult(
   trx: Transaction<PushTables>,
-  { push: { push_id }, epoch }: Taken,
-  written: Answered,
+  { push: { push_id }, epoch }: LeasedPush,
+  written: PushResult,
 ): Promise<string | undefined> {
   const { numUpdatedRows } = await trx
     .updateTable('push_db.push')

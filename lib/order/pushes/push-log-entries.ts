@@ -1,5 +1,5 @@
 import { jsonId } from '../../platform/ids.ts';
-import { scenarioNumbered } from './scenarios.ts';
+import { scenarioByNumber } from './scenarios.ts';
 
 type Id = number | string | null;
 
@@ -17,14 +17,14 @@ export type Success = Receiver & { readonly operate: string; readonly successTim
 
 export const successOf = (push: Received, successTime: string): Success => ({
   ...receiverOf(push),
-  operate: scenarioNumbered(push.scenario).name,
+  operate: scenarioByNumber(push.scenario).name,
   successTime,
 });
 
 /** The same of one that was not. */
 export const failureOf = (push: Received, failureTime: string, reason: string) => ({
   ...receiverOf(push),
-  operate: scenarioNumbered(push.scenario).name,
+  operate: scenarioByNumber(push.scenario).name,
   ...{ failureTime, reason },
 });
 

@@ -1,5 +1,9 @@
 import { type Kysely, sql } from 'kysely';
-import { commit, type Deliver, postponedKey } from '../../platform/messaging/outbox.ts';
+import {
+  type Deliver,
+  postponedKey,
+  transactionWithOutbox,
+} from '../../platform/messaging/outbox.ts';
 import { readerName } from '../checkpoints.ts';
 import { openStates } from '../push-states.ts';
 import { pushesToSend } from '../queues.ts';
@@ -30,14 +34,14 @@ const firstLook: Look = { state: openStates[0], created_at: '1000-01-01 00:00:00
  * lost, or is on the dead-letter queue. What was postponed, or is held by a switch, comes back by
  * itself. Each run looks at a portion, and the next at what follows it.
  */
-export async function nudgeStuck(deps: Deps): Promise<number> {
+export async function requeueStuckPushes(deps: Deps): Promise<number> {
   const { mysql } = deps;
   const { stuckAfterMinutes } = await deps.settings();
   const from = await lastLook(mysql);
   const { orders, next } = await openOrders(mysql, from, stuckAfterMinutes);
   const stuck = await withoutMessage(mysql, orders);
   if (!stuck.length && next === from) return 0;
-  await commit(deps, async (trx, follow) => {
+  await transactionWithOutbox(deps, async (trx, follow) => {
     const { state, created_at: looked_to, push_id: looked_push } = next;
     const look = { state, looked_to, looked_push };
     await trx

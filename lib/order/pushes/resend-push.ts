@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely';
 import { sql } from 'kysely';
-import { commit, type Deliver, toQueue } from '../../platform/messaging/outbox.ts';
+import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { Resend } from '../inputs.ts';
 import { type PushState, resendable } from '../push-states.ts';
@@ -18,7 +18,7 @@ interface ResendDeps {
  * They are as old as this moment; an urgent one whose order has moved on is still withheld.
  */
 export async function resendPush(deps: ResendDeps, { order_id, push_id, by, why }: Resend) {
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     const found = await ended(trx, order_id, push_id);
     if (!found.length) return { outcome: 'nothing to send again', pushes: [] };
     const pushes = found.map((push) => push.push_id);

@@ -165,7 +165,7 @@ export function scenarioOf(before: string, after: string, by: string): Scenario 
 }
 
 /** The scenario with this number. Throws where there is none: the number then is no row's of ours. */
-export function scenarioNumbered(number: number): Scenario {
+export function scenarioByNumber(number: number): Scenario {
   const found = scenarios.find((scenario) => scenario.number === number);
   if (!found) throw new Error(`There is no scenario ${number}.`);
   return found;

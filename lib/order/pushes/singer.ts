@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
-import { type Exchange, overPool } from '../../platform/partners/http-exchange.ts';
+import { type Exchange, pooledExchange } from '../../platform/partners/http-exchange.ts';
 import { partner } from '../../platform/partners/partner.ts';
 
 /** What the push service shows to somebody; ids are numbers, beyond 2⁵³ decimal strings. */
@@ -32,7 +32,7 @@ export type SingerAnswer =
   | { readonly said: 'unknown receiver' | 'later' };
 
 /**
- * Throws `PartnerAway` for all else: the push may have been sent then, unless its `effect` is
+ * Throws `PartnerUnavailable` for all else: the push may have been sent then, unless its `effect` is
  * `none`.
  */
 export type Singer = (push: SingerPush) => Promise<SingerAnswer>;
@@ -44,7 +44,7 @@ export type Singer = (push: SingerPush) => Promise<SingerAnswer>;
 const options = { name: 'Singer', timeoutMs: 4_000, retry: { attemptsMax: 1, delayMs: 0 } };
 
 /** The client of the push service that the order system calls Singer, by its address. */
-export function singerAt(exchange: Exchange = overPool()): (baseUrl: string) => Singer {
+export function singerAt(exchange: Exchange = pooledExchange()): (baseUrl: string) => Singer {
   return (baseUrl) => {
     const ask = partner({ ...options, baseUrl }, exchange);
     return async (push) => {

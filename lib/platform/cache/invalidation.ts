@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { textOf, Unavailable } from '../errors.ts';
 import { issuesOf } from '../lambda/config.ts';
 import type { Channel } from '../messaging/outbox.ts';
-import { leaseOf } from './read-through-cache.ts';
+import { leaseKeyOf } from './read-through-cache.ts';
 import { type Cache, cache, isRefusal, isReply } from './redis.ts';
 
 /** The body of an outbox row with the destination `invalidate`. */
@@ -88,7 +88,7 @@ async function deleted(
 ): Promise<readonly (Error | undefined)[] | undefined> {
   return await ask(async (redis) => {
     const settled = await Promise.allSettled(
-      rows.map(({ keys }) => Promise.all(keys.map((key) => redis.del(key, leaseOf(key))))),
+      rows.map(({ keys }) => Promise.all(keys.map((key) => redis.del(key, leaseKeyOf(key))))),
     );
     const errors = settled.map((one) => (one.status === 'rejected' ? one.reason : undefined));
     if (errors.every((error) => error !== undefined && !isReply(error))) throw errors[0];

@@ -4,7 +4,7 @@ import type {
   Context,
   APIGatewayProxyStructuredResultV2 as Result,
 } from 'aws-lambda';
-import { isAway, Postponed, Rejected } from '../errors.ts';
+import { isUnavailable, Postponed, Rejected } from '../errors.ts';
 import { withinTime } from '../lambda/invocation.ts';
 import { observed, report, reportFailure } from '../lambda/log.ts';
 import { type Refusal, Refused, refusal } from './refusal.ts';
@@ -70,7 +70,7 @@ function refusalFor(error: unknown): Refusal {
     const retryAfterSeconds = Math.max(1, Math.ceil((error.until.getTime() - Date.now()) / 1000));
     return refusal('unavailable', 'Not now; try again later.', { retryAfterSeconds });
   }
-  if (isAway(error))
+  if (isUnavailable(error))
     return refusal('unavailable', 'Something we rely on is away; try again.', {
       retryAfterSeconds: awayRetrySeconds,
     });

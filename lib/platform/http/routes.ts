@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { route } from './route.ts';
 
-export const serveOpenapi = route({
+export const serveOpenapiRoute = route({
   id: 'platform/serve-openapi',
   method: 'GET',
   path: '/openapi.json',
@@ -10,7 +10,7 @@ export const serveOpenapi = route({
   answers: { 200: z.looseObject({ openapi: z.literal('3.1.0') }) },
 });
 
-export const serveDocs = route({
+export const serveDocsRoute = route({
   id: 'platform/serve-docs',
   method: 'GET',
   path: '/docs',

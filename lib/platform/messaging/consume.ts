@@ -2,7 +2,7 @@ import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { Kysely } from 'kysely';
 import type * as z from 'zod';
-import { isAway, Postponed, Rejected, textOf } from '../errors.ts';
+import { isUnavailable, Postponed, Rejected, textOf } from '../errors.ts';
 import { FieldTwice, jsonIn } from '../json.ts';
 import { issuesOf } from '../lambda/config.ts';
 import { countFailure } from '../lambda/failures.ts';
@@ -164,7 +164,7 @@ function handlerOf<Message, Sent>(
         if (outcome === 'failed') failed.push(record);
         return outcome !== 'failed' && outcome !== 'unavailable';
       } catch (cause) {
-        if (isAway(cause)) unavailable.push(record);
+        if (isUnavailable(cause)) unavailable.push(record);
         const message = `It could not be put away (${textOf(error)})`;
         reportFailure('failed', detail, new Error(message, { cause }));
         return false;
@@ -184,7 +184,7 @@ function handlerOf<Message, Sent>(
     const never = error instanceof Rejected;
     const old = !never && isOld(record);
     if (!never && !old) {
-      if (isAway(error)) return 'unavailable';
+      if (isUnavailable(error)) return 'unavailable';
       if ((await failuresOf(record, receives)) < attemptsMax) return 'failed';
     }
     const why = `${old ? 'After 12 days: ' : ''}${textOf(error)}`;

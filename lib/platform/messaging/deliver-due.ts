@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
 import { reportFailure } from '../lambda/log.ts';
 import type { Tick } from '../lambda/schedule.ts';
-import { type Claim, claim } from '../mysql/lease.ts';
+import { acquireLease, type Lease } from '../mysql/lease.ts';
 import type { PlatformSettings } from '../settings.ts';
 import type { PlatformTables } from '../tables.ts';
-import { countRefused, dueDestinations, type Kind, takeDue } from './due-rows.ts';
+import { countRefused, dueDestinations, leaseDueRows, type OutboxKind } from './due-rows.ts';
 import { releaseLifted } from './held-rows.ts';
 import type { Deliver } from './outbox.ts';
-import { sendTaken } from './send-leased.ts';
+import { sendLeased } from './send-leased.ts';
 
 const lookEveryMs = 2_000;
 export const leaseSeconds = 10;
@@ -73,9 +73,9 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
 async function claimInTime(
   { mysql, pause }: DeliveryDeps,
   remaining: () => number,
-): Promise<Claim | undefined> {
+): Promise<Lease | undefined> {
   while (remaining() > endMs) {
-    const claimed = await claim(mysql, 'platform/deliver-due', leaseSeconds);
+    const claimed = await acquireLease(mysql, 'platform/deliver-due', leaseSeconds);
     if (claimed) return claimed;
     await pause(1_000);
   }
@@ -91,7 +91,7 @@ interface Sending {
 
 interface Run extends DeliveryDeps {
   readonly remaining: () => number;
-  readonly claimed: Claim;
+  readonly claimed: Lease;
   readonly counts: Counts;
   readonly sending: Sending;
 }
@@ -99,7 +99,7 @@ interface Run extends DeliveryDeps {
 /** A look at the outbox; it answers false where another run has taken the lease. */
 function looks(run: Run): () => Promise<boolean> {
   const { mysql, settings, remaining, claimed, sending } = run;
-  const after: Record<Kind, string> = { invalidation: '', message: '', refused: '' };
+  const after: Record<OutboxKind, string> = { invalidation: '', message: '', refused: '' };
   let renewedAtMs = Number.POSITIVE_INFINITY;
   let number = 0;
   let reached = '';
@@ -112,7 +112,7 @@ function looks(run: Run): () => Promise<boolean> {
     return renewed;
   }
 
-  async function destinationsOf(kind: Kind): Promise<readonly string[]> {
+  async function destinationsOf(kind: OutboxKind): Promise<readonly string[]> {
     const from = { after: after[kind], max: destinationsPerLookMax };
     const { due, last = '' } = await dueDestinations(mysql, kind, from);
     after[kind] = last;
@@ -206,7 +206,7 @@ async function sendTo(
   due: { readonly fresh: boolean; readonly refused: boolean },
   { max, refusedMax, mayGoOn }: Limits & { readonly refusedMax: number },
 ): Promise<void> {
-  const send = (kind: Kind, limit: number) =>
+  const send = (kind: OutboxKind, limit: number) =>
     sendDue(run, { kind, destination }, { max: limit, mayGoOn });
   const freshMax = max - (due.refused ? refusedMax : 0);
   const fresh = due.fresh ? await send('message', freshMax) : 0;
@@ -218,15 +218,15 @@ async function sendTo(
 /** Returns how many were accepted. Those that were refused do not count against the limit. */
 async function sendDue(
   { mysql, deliver, counts }: Run,
-  group: { readonly kind: Kind; readonly destination: string },
+  group: { readonly kind: OutboxKind; readonly destination: string },
   { max, mayGoOn }: Limits,
 ): Promise<number> {
   let sent = 0;
   while (sent < max && (await mayGoOn())) {
     const limit = Math.min(rowsPerTakeMax, max - sent);
-    const rows = await takeDue(mysql, group, limit);
+    const rows = await leaseDueRows(mysql, group, limit);
     if (!rows.length) break;
-    const { accepted, isStopped } = await sendTaken({ mysql, deliver }, rows);
+    const { accepted, isStopped } = await sendLeased({ mysql, deliver }, rows);
     counts.delivered += accepted;
     counts.failed += rows.length - accepted;
     sent += accepted;

@@ -9,15 +9,15 @@ import type { OutboxRow } from './outbox.ts';
  * - `message`: for a queue or the bus
  * - `refused`: either of them, when its sending has been refused for a reason of its own
  */
-export type Kind = 'invalidation' | 'message' | 'refused';
+export type OutboxKind = 'invalidation' | 'message' | 'refused';
 
 /**
  * For how many seconds a row that was taken is not taken again, should its sender die or its destination be
  * unavailable. An invalidation must have been made within ten seconds of the cache's return.
  */
-const takenSeconds = { invalidation: 4, message: 30, refused: 30 } as const;
+const leaseSeconds = { invalidation: 4, message: 30, refused: 30 } as const;
 /** A row that was taken is due again within this time. */
-export const takenSecondsMax = Math.max(...Object.values(takenSeconds));
+export const leaseSecondsMax = Math.max(...Object.values(leaseSeconds));
 /** The pause after a refusal doubles from the first to the second of these. */
 const shortestPauseSeconds = 30;
 const longestPauseSeconds = 1_200;
@@ -26,7 +26,7 @@ const smallBytesMax = 16_384;
 const reasonLengthMax = 500;
 const countedMax = 10_000;
 
-export interface TakenRow extends Omit<OutboxRow, 'body'> {
+export interface LeasedRow extends Omit<OutboxRow, 'body'> {
   readonly bytes: number;
   /** Undefined where it is large: `bodiesOf` reads it. */
   readonly body: string | undefined;
@@ -38,7 +38,7 @@ export interface TakenRow extends Omit<OutboxRow, 'body'> {
  */
 export async function dueDestinations(
   mysql: Kysely<PlatformTables>,
-  kind: Kind,
+  kind: OutboxKind,
   { after, max }: { readonly after: string; readonly max: number },
 ): Promise<{ readonly due: readonly string[]; readonly last: string | undefined }> {
   const due: string[] = [];
@@ -57,19 +57,19 @@ export async function dueDestinations(
 }
 
 /** Moves due rows out of sight for as long as their sending may take; no lock is held while they are sent. */
-export async function takeDue(
+export async function leaseDueRows(
   mysql: Kysely<PlatformTables>,
-  { kind, destination }: { readonly kind: Kind; readonly destination: string },
+  { kind, destination }: { readonly kind: OutboxKind; readonly destination: string },
   limit: number,
-): Promise<TakenRow[]> {
+): Promise<LeasedRow[]> {
   return await inTransaction(mysql, async (trx) => {
-    const { rows } = await sql<Omit<TakenRow, 'body'> & { body: string | null }>`
+    const { rows } = await sql<Omit<LeasedRow, 'body'> & { body: string | null }>`
       select id, destination, version, octet_length(body) bytes,
         if(octet_length(body) <= ${smallBytesMax}, body, null) body
       from signalbox.outbox force index (by_kind)
       where kind = ${kind} and held_by is null and destination = ${destination} and due_at <= now(3)
       order by due_at limit ${limit} for update skip locked`.execute(trx);
-    const until = sql<string>`now(3) + interval ${takenSeconds[kind]} second`;
+    const until = sql<string>`now(3) + interval ${leaseSeconds[kind]} second`;
     if (rows.length)
       await trx
         .updateTable('signalbox.outbox')
@@ -87,7 +87,7 @@ export async function takeDue(
 /** Rows with their bodies; without those that were changed since they were taken. */
 export async function bodiesOf(
   mysql: Kysely<PlatformTables>,
-  rows: readonly TakenRow[],
+  rows: readonly LeasedRow[],
 ): Promise<OutboxRow[]> {
   const found = await mysql
     .selectFrom('signalbox.outbox')
@@ -108,7 +108,7 @@ export interface RefusedRow {
 }
 
 /** Notes that rows were refused, unless they were changed meanwhile; each waits for its own pause. */
-export async function noteRefusals(
+export async function recordRefusals(
   mysql: Kysely<PlatformTables>,
   refused: readonly RefusedRow[],
 ): Promise<void> {

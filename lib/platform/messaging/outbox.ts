@@ -16,7 +16,7 @@ import { queueUrlOf, sendEntries } from './send.ts';
 type Destination = `queue:${string}` | `event:${string}` | 'invalidate';
 
 /** Something that must follow a commit. */
-export interface FollowUp {
+export interface OutboxEntry {
   readonly destination: Destination;
   readonly body: string;
   /** Not before this; at once where neither is given. */
@@ -30,12 +30,12 @@ export function toQueue<Message, Sent>(
   { id }: Queue<Message, Sent>,
   message: Sent,
   dueAt?: Date,
-): FollowUp {
+): OutboxEntry {
   return { destination: `queue:${id}`, body: jsonOf(message), ...(dueAt && { dueAt }) };
 }
 
 /** An event that must follow a commit. */
-export function toBus<Body, Sent>({ event }: BusEvent<Body, Sent>, body: Sent): FollowUp {
+export function toBus<Body, Sent>({ event }: BusEvent<Body, Sent>, body: Sent): OutboxEntry {
   return { destination: `event:${event}`, body: jsonOf(body) };
 }
 
@@ -62,12 +62,15 @@ const ownSeconds = 3;
  * die in between, or the sending fail, `platform/deliver-due` sends it within seconds: delivery is at least once and
  * unordered.
  */
-export async function commit<Tables extends PlatformTables, Result>(
+export async function transactionWithOutbox<Tables extends PlatformTables, Result>(
   { mysql, deliver }: { readonly mysql: Kysely<Tables>; readonly deliver: Deliver },
-  body: (trx: Transaction<Tables>, follow: (...followUps: FollowUp[]) => void) => Promise<Result>,
+  body: (
+    trx: Transaction<Tables>,
+    follow: (...followUps: OutboxEntry[]) => void,
+  ) => Promise<Result>,
 ): Promise<Result> {
   const { result, rows } = await inTransaction(mysql, async (trx) => {
-    const followUps: FollowUp[] = [];
+    const followUps: OutboxEntry[] = [];
     const answer = await body(trx, (...more) => void followUps.push(...more));
     const platform = trx as unknown as Transaction<PlatformTables>;
     return { result: answer, rows: await write(platform, followUps) };
@@ -81,7 +84,7 @@ const rowsPerStatementMax = 500;
 /** Returns the rows that go at once. */
 async function write(
   trx: Transaction<PlatformTables>,
-  followUps: readonly FollowUp[],
+  followUps: readonly OutboxEntry[],
 ): Promise<OutboxRow[]> {
   const rows: OutboxRow[] = [];
   for (let start = 0; start < followUps.length; start += rowsPerStatementMax) {
@@ -203,7 +206,7 @@ const queueNamed = (destination: string): QueueName => ({
 const entriesOf = (bodies: readonly string[]) => bodies.map((body) => ({ MessageBody: body }));
 
 /** The queues that this function `sends` to. */
-export function queues(...names: readonly QueueName[]): Channel {
+export function queueChannel(...names: readonly QueueName[]): Channel {
   const urls = new Map(names.map(({ id }) => [queuePrefix + id, variable(queueVariable(id))]));
   return {
     takes: (destination) => urls.has(destination),
@@ -213,7 +216,7 @@ export function queues(...names: readonly QueueName[]): Channel {
 }
 
 /** Any queue of the product, by its name. */
-export function anyQueue(): Channel {
+export function queuesByName(): Channel {
   const urls = new Map<string, Promise<string>>();
   const urlOf = (queue: QueueName): Promise<string> => {
     const url = urls.get(queue.id) ?? queueUrlOf(queue);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 import { dateOf, plusSeconds, type WallTime } from '../time.ts';
-import { commit, type Deliver, type FollowUp } from './outbox.ts';
+import { type Deliver, type OutboxEntry, transactionWithOutbox } from './outbox.ts';
 
 /** A row of a scanned table; every further field counts as its content. */
 export interface Stamped {
@@ -67,7 +67,7 @@ export async function scan<Row extends Stamped>(
   followUps: (
     rows: readonly Row[],
     trx: Transaction<PlatformTables>,
-  ) => readonly FollowUp[] | Promise<readonly FollowUp[]>,
+  ) => readonly OutboxEntry[] | Promise<readonly OutboxEntry[]>,
 ): Promise<Scanned> {
   const { mysql } = deps;
   const now = await source.now();
@@ -91,7 +91,7 @@ export async function scan<Row extends Stamped>(
     const next = last
       ? { ...cursor, bound, at_time: last.stamp, at_id: last.id }
       : completed(cursor, bound, limits.overlapSeconds);
-    const moved = await commit(deps, async (trx, follow) => {
+    const moved = await transactionWithOutbox(deps, async (trx, follow) => {
       if (!(await advance(trx, cursor, next, fresh))) return false;
       const changed = fresh.map(({ row }) => row);
       if (changed.length) follow(...(await followUps(changed, trx)));

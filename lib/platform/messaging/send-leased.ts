@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely';
-import { isAway, textOf } from '../errors.ts';
+import { isUnavailable, textOf } from '../errors.ts';
 import { reportFailure } from '../lambda/log.ts';
 import { mask } from '../lambda/mask.ts';
 import type { PlatformTables } from '../tables.ts';
-import { bodiesOf, noteRefusals, type RefusedRow, type TakenRow } from './due-rows.ts';
+import { bodiesOf, type LeasedRow, type RefusedRow, recordRefusals } from './due-rows.ts';
 import { type Deliver, deliverRows, type OutboxRow } from './outbox.ts';
 import { isForbidden, isMissingQueue, messageBytesMax, tooLarge, whyUnsendable } from './send.ts';
 
@@ -22,9 +22,9 @@ interface Deps {
  * its own keeps the reason and waits for its own pause; what could not be sent because the destination is unavailable
  * only waits until its taking is over. `isStopped` says that the destination takes nothing at the moment.
  */
-export async function sendTaken(
+export async function sendLeased(
   { mysql, deliver }: Deps,
-  rows: readonly TakenRow[],
+  rows: readonly LeasedRow[],
 ): Promise<{ readonly accepted: number; readonly isStopped: boolean }> {
   const refused: RefusedRow[] = [];
   let accepted = 0;
@@ -37,7 +37,7 @@ export async function sendTaken(
   }
   const [first] = refused;
   if (first) {
-    await noteRefusals(mysql, refused);
+    await recordRefusals(mysql, refused);
     const ids = refused.slice(0, namedMax).map(({ row }) => row.id);
     const detail = { destination: rows[0]?.destination, rows: refused.length, ids };
     reportFailure('refused', detail, new Error(first.reason));
@@ -46,7 +46,7 @@ export async function sendTaken(
 }
 
 /** Small ones together, large ones by their bytes; those that are too large for any destination are refused. */
-function partsOf(rows: readonly TakenRow[], refused: RefusedRow[]): TakenRow[][] {
+function partsOf(rows: readonly LeasedRow[], refused: RefusedRow[]): LeasedRow[][] {
   const small = rows.filter(({ body }) => body !== undefined);
   const parts = small.length ? [small] : [];
   let bytes = Number.POSITIVE_INFINITY;
@@ -68,7 +68,7 @@ function partsOf(rows: readonly TakenRow[], refused: RefusedRow[]): TakenRow[][]
 
 async function whole(
   mysql: Kysely<PlatformTables>,
-  part: readonly TakenRow[],
+  part: readonly LeasedRow[],
 ): Promise<OutboxRow[]> {
   const rows = part.flatMap(({ body, ...row }) => (body === undefined ? [] : [{ ...row, body }]));
   return rows.length ? rows : await bodiesOf(mysql, part);
@@ -90,7 +90,7 @@ async function sendPart({ mysql, deliver }: Deps, rows: OutboxRow[], refused: Re
   const gone = new Set(sent.map(({ id }) => id));
   for (const row of sendable) {
     const error = errors.get(row.id);
-    if (gone.has(row.id) || (error && isUnavailable(error))) continue;
+    if (gone.has(row.id) || (error && isQueueUnavailable(error))) continue;
     refused.push({ row, reason: error ? reasonOf(error) : 'It was not accepted.' });
   }
   return { accepted: sent.length, isStopped: !sent.length && isOfAll(sendable, errors) };
@@ -105,11 +105,13 @@ function reasonOf(error: Error): string {
 const isUnreachable = (error: Error): boolean => isMissingQueue(error) || isForbidden(error);
 
 /** The row is not to blame: the same may be sent a moment later. A queue that is not there may never come. */
-const isUnavailable = (error: Error): boolean => isAway(error) && !isUnreachable(error);
+const isQueueUnavailable = (error: Error): boolean => isUnavailable(error) && !isUnreachable(error);
 
 /** One error for several rows is the destination's; what one row is refused for says nothing of the others. */
 function isOfAll(rows: readonly OutboxRow[], errors: ReadonlyMap<string, Error>): boolean {
   const distinct = new Set(rows.map(({ id }) => errors.get(id)));
   if (rows.length > 1 && distinct.size === 1) return true;
-  return [...distinct].some((error) => error && (isUnavailable(error) || isUnreachable(error)));
+  return [...distinct].some(
+    (error) => error && (isQueueUnavailable(error) || isUnreachable(error)),
+  );
 }

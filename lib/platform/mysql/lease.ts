@@ -2,9 +2,9 @@ import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 
 /** A lease on some work. Its epoch, not its time, is what protects: a process may sleep through its time. */
-export interface Claim {
+export interface Lease {
   readonly name: string;
-  readonly epoch: string;
+  readonly fencingToken: string;
   /** Moves the end of the lease on; false where another has taken the claim meanwhile. */
   readonly renew: () => Promise<boolean>;
   /** Lets the next one in before the lease is over. */
@@ -12,16 +12,16 @@ export interface Claim {
 }
 
 /** Thrown by a write under a claim that another has taken: nothing of its transaction is kept. */
-export class ClaimLost extends Error {
-  override readonly name = 'ClaimLost';
+export class LeaseLost extends Error {
+  override readonly name = 'LeaseLost';
 }
 
 /** Takes the claim for `leaseSeconds` by the database's clock; undefined while another holds it. */
-export async function claim(
+export async function acquireLease(
   mysql: Kysely<PlatformTables>,
   name: string,
   leaseSeconds: number,
-): Promise<Claim | undefined> {
+): Promise<Lease | undefined> {
   await mysql
     .insertInto('signalbox.claim')
     .ignore()
@@ -56,7 +56,7 @@ export async function claim(
   };
   return {
     name,
-    epoch,
+    fencingToken: epoch,
     renew: () => move(lease),
     release: async () => void (await move(sql<string>`now(3)`)),
   };
@@ -66,9 +66,9 @@ export async function claim(
  * Makes a transaction fail unless the claim is still held. It is the first statement of every transaction under a
  * claim: the row stays locked until the commit, so nobody can take the claim between this check and what it protects.
  */
-export async function underClaim(
+export async function assertLeaseHeld(
   trx: Transaction<PlatformTables>,
-  { name, epoch }: Pick<Claim, 'name' | 'epoch'>,
+  { name, fencingToken: epoch }: Pick<Lease, 'name' | 'fencingToken'>,
 ): Promise<void> {
   const row = await trx
     .selectFrom('signalbox.claim')
@@ -77,7 +77,7 @@ export async function underClaim(
     .forShare()
     .executeTakeFirst();
   if (row?.epoch === epoch) return;
-  throw new ClaimLost(
+  throw new LeaseLost(
     `The claim ${name} was taken by another (epoch ${row?.epoch}, ours ${epoch}).`,
   );
 }

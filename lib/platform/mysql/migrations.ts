@@ -19,7 +19,7 @@ export const Migrations = z.object({
 export type Migrations = z.infer<typeof Migrations>;
 
 /** What the function itself holds. */
-export interface HeldMigrations {
+export interface BundledMigrations {
   /** In the order of their numbers. */
   readonly files: readonly {
     readonly name: string;
@@ -30,7 +30,7 @@ export interface HeldMigrations {
 }
 
 /** Reads the files that the bundle has next to the function's code. */
-export function heldMigrations(): HeldMigrations {
+export function bundledMigrations(): BundledMigrations {
   const folder = join(variable('LAMBDA_TASK_ROOT'), 'migrations');
   const files = globSync('*.sql', { cwd: folder })
     .toSorted()
@@ -43,7 +43,7 @@ export function heldMigrations(): HeldMigrations {
 }
 
 /** Throws unless the deploy names exactly what the function holds. */
-function requireSame(named: Migrations, held: HeldMigrations): void {
+function requireSame(named: Migrations, held: BundledMigrations): void {
   const key = ({ name, sha256 }: { name: string; sha256: string }) => `${name} ${sha256}`;
   const [ours, theirs] = [held.files.map(key), named.migrations.map(key)];
   const different = [
@@ -66,7 +66,10 @@ const lockTimeoutSeconds = 60;
  * is run again from its start, and what it finds already there is passed over. Files only add; old code keeps running.
  */
 export async function migrate(
-  { mysql, held }: { readonly mysql: Kysely<PlatformTables>; readonly held: () => HeldMigrations },
+  {
+    mysql,
+    held,
+  }: { readonly mysql: Kysely<PlatformTables>; readonly held: () => BundledMigrations },
   named: Migrations,
 ): Promise<{ outcome: 'migrated' | 'up to date'; applied: string[] }> {
   const { files, binlogRetentionHours } = held();

@@ -46,7 +46,7 @@ export function mysql<Tables>(
   const pool = bounded(named(name, renewedPool(credentials, (idleSecondsMax * 1000) / 2)), {
     ...{ name, answerMsMax: statementSeconds * 1000, session: sessionFor(statementSeconds) },
   });
-  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: repeating(pool) }) });
+  return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: retryingPool(pool) }) });
 }
 
 /** Says which server cannot be reached; mysql2 says an address at best. */
@@ -98,7 +98,7 @@ export async function inTransaction<Tables, Result>(
  * A pool whose connections run a statement that stands alone once more where MySQL chose it as a deadlock's victim, or
  * it waited too long for a lock: it is a transaction of its own, and nothing else saw it.
  */
-export function repeating(pool: MysqlPool): MysqlPool {
+export function retryingPool(pool: MysqlPool): MysqlPool {
   const wrapped = new WeakMap<MysqlPoolConnection, MysqlPoolConnection>(); // Kysely knows one by its identity.
   return {
     end: (ended) => pool.end(ended),

@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { cutTo } from '../cut.ts';
 import { mask, maskedValue } from '../lambda/mask.ts';
-import { takenSecondsMax } from '../messaging/due-rows.ts';
+import { leaseSecondsMax } from '../messaging/due-rows.ts';
 import { inTransaction } from '../mysql/mysql.ts';
 import type { PlatformTables } from '../tables.ts';
 import { audit } from './audit.ts';
@@ -21,7 +21,7 @@ const shownCharactersMax = 200;
 const groupsMax = 500;
 
 const late = sql`now(3) - interval ${lateSeconds} second`;
-const taken = sql`due_at > ${late} and due_at <= now(3) + interval ${takenSecondsMax} second
+const taken = sql`due_at > ${late} and due_at <= now(3) + interval ${leaseSecondsMax} second
   and due_at = taken_until and created_at <= ${late}`;
 
 type Kind = 'refused' | 'message' | 'invalidation';
@@ -184,10 +184,10 @@ function masked(body: string): string {
 /** A row that may be under way: it was taken, or refused after it was taken, and is due again within half a minute. */
 const mayBeSent = sql<
   number | string
->`coalesce(due_at = taken_until and due_at > now(3) and due_at <= now(3) + interval ${takenSecondsMax} second, false)`;
+>`coalesce(due_at = taken_until and due_at > now(3) and due_at <= now(3) + interval ${leaseSecondsMax} second, false)`;
 
 /** What is not due within half a minute: the rest is being sent, or is sent without a person. */
-const notSoon = sql`due_at > now(3) + interval ${takenSecondsMax} second`;
+const notSoon = sql`due_at > now(3) + interval ${leaseSecondsMax} second`;
 
 /**
  * Makes rows due now, in a new version, or deletes them, and notes in the same transaction who did it and why: one row,

@@ -17,11 +17,11 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** One request and its answer, once. Throws `NoAnswer` where there is none, or not a whole one. */
+/** One request and its answer, once. Throws `NoResponse` where there is none, or not a whole one. */
 export type Exchange = (request: Request) => Promise<Answer>;
 
-export class NoAnswer extends Error {
-  override readonly name = 'NoAnswer';
+export class NoResponse extends Error {
+  override readonly name = 'NoResponse';
   /** Whether the request may have been read by the other side. */
   readonly sent: boolean;
 
@@ -35,7 +35,7 @@ export class NoAnswer extends Error {
 const connectionsMax = 10;
 
 /** Exchanges over connections that are kept, a pool for each host; opened when first used. */
-export function overPool(): Exchange {
+export function pooledExchange(): Exchange {
   let agent: Agent | undefined;
   return async (request) => {
     // `timeoutMs` is above all of undici's own time-outs but this one, which ends what is still connecting.
@@ -61,7 +61,7 @@ function dispatched(agent: Agent, request: Request): Promise<Answer> {
     };
     const fail = (why: string, cause?: unknown) =>
       end(() => {
-        const error = new NoAnswer(why, { sent: running !== undefined, cause });
+        const error = new NoResponse(why, { sent: running !== undefined, cause });
         running?.abort(error);
         reject(error);
       });
@@ -70,7 +70,7 @@ function dispatched(agent: Agent, request: Request): Promise<Answer> {
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart: (controller) => {
         // It waited for a connection for too long: not a byte of it is sent any more.
-        if (over) controller.abort(new NoAnswer('given up', { sent: false }));
+        if (over) controller.abort(new NoResponse('given up', { sent: false }));
         else running = controller;
       },
       onResponseStart: (_, code, headers) => {

@@ -1,9 +1,15 @@
 import type * as z from 'zod';
-import { PartnerAway, Postponed, textOf } from '../errors.ts';
+import { PartnerUnavailable, Postponed, textOf } from '../errors.ts';
 import { issuesOf } from '../lambda/config.ts';
 import { mask } from '../lambda/mask.ts';
 import { textIn } from './content-decoding.ts';
-import { type Answer, type Exchange, NoAnswer, overPool, type Request } from './http-exchange.ts';
+import {
+  type Answer,
+  type Exchange,
+  NoResponse,
+  pooledExchange,
+  type Request,
+} from './http-exchange.ts';
 
 export interface PartnerOptions {
   /** What it is called in errors. */
@@ -34,20 +40,20 @@ export interface Call<Result> {
   readonly repeatable?: boolean;
 }
 
-/** Throws `PartnerAway` for all that is no answer of the form asked for. */
+/** Throws `PartnerUnavailable` for all that is no answer of the form asked for. */
 export type Partner = <Result>(call: Call<Result>) => Promise<Result>;
 
 const answerBytesMaxByDefault = 4 << 20;
 
 /**
  * A client of a partner's HTTP API. An answer is JSON of the form that the call names, whatever its status below 500
- * and its content type: refusals are part of that form. Everything else is `PartnerAway`.
+ * and its content type: refusals are part of that form. Everything else is `PartnerUnavailable`.
  *
  * Tried again, within `retry`, is only what is safe: GET, what the call says is repeatable, and what never reached
  * the partner. All in all a call takes `attemptsMax` × `timeoutMs` and the delays between.
  * `exchange` is the one place where it touches the world.
  */
-export function partner(options: PartnerOptions, exchange: Exchange = overPool()): Partner {
+export function partner(options: PartnerOptions, exchange: Exchange = pooledExchange()): Partner {
   const { baseUrl, timeoutMs, retry } = options;
   return async (call) => {
     const url = urlOf(typeof baseUrl === 'string' ? baseUrl : await baseUrl(), call);
@@ -59,7 +65,7 @@ export function partner(options: PartnerOptions, exchange: Exchange = overPool()
       try {
         return await attempted(options.name, limits, exchange, call, url);
       } catch (error) {
-        if (!(error instanceof PartnerAway) || attempt >= retry.attemptsMax) throw error;
+        if (!(error instanceof PartnerUnavailable) || attempt >= retry.attemptsMax) throw error;
         const safe = call.method === 'GET' || call.repeatable || error.effect === 'none';
         if (!safe) throw error;
         await new Promise((done) => setTimeout(done, retry.delayMs * 2 ** (attempt - 1)));
@@ -81,10 +87,10 @@ async function attempted<Result>(
   { method, headers = {}, json, body, answer: schema, about = {} }: Call<Result>,
   url: URL,
 ): Promise<Result> {
-  const away = (effect: PartnerAway['effect'], why: string, more?: { cause: unknown }) =>
-    new PartnerAway(name, effect, mask(`${method} ${url}: ${why}`), more);
+  const away = (effect: PartnerUnavailable['effect'], why: string, more?: { cause: unknown }) =>
+    new PartnerUnavailable(name, effect, mask(`${method} ${url}: ${why}`), more);
   const odd = (why: string) =>
-    new PartnerAway(name, 'possible', mask(`${method} ${url}: ${why}`), { answered: true });
+    new PartnerUnavailable(name, 'possible', mask(`${method} ${url}: ${why}`), { answered: true });
   const content = json === undefined ? body : { type: jsonType, content: JSON.stringify(json) };
   const request = {
     ...{ method, url, ...limits },
@@ -95,7 +101,7 @@ async function attempted<Result>(
   try {
     answer = await exchange(request);
   } catch (error) {
-    const unsent = error instanceof NoAnswer && !error.sent;
+    const unsent = error instanceof NoResponse && !error.sent;
     throw away(unsent ? 'none' : 'possible', textOf(error), { cause: error });
   }
   const { status } = answer;
@@ -141,7 +147,7 @@ const shortestMinutes = 1;
 const longestMinutes = 30;
 
 /** Puts off what needs a partner that is away: a minute after the first attempt, each time twice as long, up to 30. */
-export function postponed(away: PartnerAway, attempts: number, now = new Date()): Postponed {
+export function postponed(away: PartnerUnavailable, attempts: number, now = new Date()): Postponed {
   const minutes = Math.min(shortestMinutes * 2 ** Math.max(attempts - 1, 0), longestMinutes);
   const until = new Date(now.getTime() + minutes * 60_000);
   return new Postponed(until, away.message, { cause: away });
@@ -156,6 +162,6 @@ export async function unlessAway<Result>(
   try {
     return await work();
   } catch (error) {
-    throw error instanceof PartnerAway ? postponed(error, attempts, clock()) : error;
+    throw error instanceof PartnerUnavailable ? postponed(error, attempts, clock()) : error;
   }
 }

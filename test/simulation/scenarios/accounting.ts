@@ -194,7 +194,7 @@ export const contractPoster = (
     const document = async () => ({ k3_url, KDAccount });
     const deps = {
       ...{ mysql, k3: k3Client(document, erp), settings: document },
-      ...{ clock: () => new Date(world.nowMs), stopped: off(worker) },
+      ...{ clock: () => new Date(world.nowMs), firstSwitchOff: off(worker) },
     };
     return consume(signedContracts, (one) => postContract(deps, one), { mysql: mysql as never });
   },
@@ -237,7 +237,7 @@ const reverser = (
   timeoutSeconds: 55,
   run: async (worker, remaining) => {
     const mysql = mysqlOf<AccountingTables>(databases, world, worker);
-    const deps = { mysql, payments: centre, stopped: off(worker) };
+    const deps = { mysql, payments: centre, firstSwitchOff: off(worker) };
     for (const payment_id of wanted)
       await reverseCharge(deps, { payment_id, by: 'lena', why: 'wrong' });
     await resumeReversals(deps, { remaining });

@@ -1,5 +1,5 @@
 import { applyEvent } from '../../../lib/broker/apply/apply-event.ts';
-import { weishop } from '../../../lib/broker/apply/micro-shop-client.ts';
+import { microShopClient } from '../../../lib/broker/apply/micro-shop-client.ts';
 import { brokerApplied } from '../../../lib/broker/events.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import type { BrokerSettings } from '../../../lib/broker/settings.ts';
@@ -47,8 +47,8 @@ export function applier(
         mysql,
         upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
         deliver: deliverBy(...channels),
-        weishop: weishop(async () => ({ broker_weidian_api }), exchange),
-        off: off(worker),
+        weishop: microShopClient(async () => ({ broker_weidian_api }), exchange),
+        firstSwitchOff: off(worker),
       };
       return consume(brokerEvents, (event) => applyEvent(deps, event), { mysql });
     },

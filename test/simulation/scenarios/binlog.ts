@@ -6,7 +6,7 @@ import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { isId } from '../../../lib/platform/ids.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import {
   countingIn,
   oddOrders,
@@ -97,7 +97,7 @@ function reader(
         binlog: simulated,
         deliver: deliverBy(queuesOf(pushesToSend)),
         settings: async () => ({ stuckAfterMinutes: 10 }),
-        off: off(worker),
+        firstSwitchOff: off(worker),
         pause: (ms: number) => new Promise<void>((done) => setTimeout(done, ms)),
         rowsPerWriteMax,
       };

@@ -1,7 +1,7 @@
 import { publishBaseChanges } from '../../../lib/broker/publish/publish-changes.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import { brokerSwitches } from '../../../lib/broker/switches.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
@@ -90,7 +90,7 @@ function publisher(
           upstream: mysqlOf(databases, world, worker, 'upstream'),
           settings: async () => brokerSettings,
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: off(worker),
+          firstSwitchOff: off(worker),
         },
         { remaining },
       ),

@@ -1,16 +1,16 @@
 import * as z from 'zod';
 import { chargeCall } from '../../../lib/call/charging/charge-call.ts';
 import { resumeCharging } from '../../../lib/call/charging/resume-charging.ts';
-import { filterCallUnlessOff } from '../../../lib/call/filtering/filter-call.ts';
+import { filterCall } from '../../../lib/call/filtering/filter-call.ts';
 import { payments } from '../../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, finishedCalls, listingSwitches } from '../../../lib/call/queues.ts';
 import type { CallSettings } from '../../../lib/call/settings.ts';
-import { settleCharges } from '../../../lib/call/settlement/settle-unknown-charges.ts';
+import { settleUnknownCharges } from '../../../lib/call/settlement/settle-unknown-charges.ts';
 import { callSwitches } from '../../../lib/call/switches.ts';
 import type { CallTables } from '../../../lib/call/tables.ts';
 import { bus } from '../../../lib/platform/messaging/bus.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
 import { wallTime } from '../../../lib/platform/time.ts';
 import { paymentAccount } from '../../../local/secrets.ts';
@@ -128,7 +128,7 @@ export function depsWith(
     settings: document,
     payments: payments(document, async () => paymentAccount, exchange),
     deliver: deliverBy(queuesOf(callsToCharge, listingSwitches), bus()),
-    stopped: kill?.off(worker) ?? (async () => undefined),
+    firstSwitchOff: kill?.off(worker) ?? (async () => undefined),
     brokersKnown: async () => {},
     now: () => new Date(world.nowMs + worker.skewMs),
   });
@@ -141,7 +141,7 @@ export function consumersOf(depsOf: DepsOf): Consumer[] {
       timeoutSeconds: 10,
       handlerOf: (worker) => {
         const deps = depsOf(worker);
-        return consume(finishedCalls, (one) => filterCallUnlessOff(deps, one), {
+        return consume(finishedCalls, (one) => filterCall(deps, one), {
           mysql: deps.mysql as never,
         });
       },
@@ -164,7 +164,7 @@ export const settler = (depsOf: DepsOf): Scheduled => ({
   name: 'settle-unknown-charges',
   everySeconds: 300,
   timeoutSeconds: 240,
-  run: (worker, remaining) => settleCharges(depsOf(worker), { remaining }),
+  run: (worker, remaining) => settleUnknownCharges(depsOf(worker), { remaining }),
 });
 
 /** A person who looks every half hour whether something is stopped, and lets it go on. */

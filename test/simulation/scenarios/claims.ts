@@ -1,4 +1,9 @@
-import { type Claim, ClaimLost, claim, underClaim } from '../../../lib/platform/mysql/lease.ts';
+import {
+  acquireLease,
+  assertLeaseHeld,
+  type Lease,
+  LeaseLost,
+} from '../../../lib/platform/mysql/lease.ts';
 import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
@@ -63,7 +68,7 @@ function contender(
     run: async (worker) => {
       if (isOver()) return 'the play is over';
       const mysql = mysqlOf<Tables>(databases, world, worker);
-      const won = await claim(mysql as never, 'simulation/work', leaseSeconds);
+      const won = await acquireLease(mysql as never, 'simulation/work', leaseSeconds);
       if (!won) return 'lost';
       for (let turn = 0; turn < writesEach; turn++) {
         if (!isLate()) await pause(exact ? leaseSeconds * 2 : random.between(0, pauseSecondsMax));
@@ -76,15 +81,18 @@ function contender(
 }
 
 /** False where the claim was taken by another. */
-async function write(mysql: ReturnType<typeof mysqlOf<Tables>>, won: Claim): Promise<boolean> {
+async function write(mysql: ReturnType<typeof mysqlOf<Tables>>, won: Lease): Promise<boolean> {
   try {
     await inTransaction(mysql, async (trx) => {
-      await underClaim(trx as never, won);
-      await trx.insertInto('signalbox.simulated_work').values({ epoch: won.epoch }).execute();
+      await assertLeaseHeld(trx as never, won);
+      await trx
+        .insertInto('signalbox.simulated_work')
+        .values({ epoch: won.fencingToken })
+        .execute();
     });
     return true;
   } catch (error) {
-    if (error instanceof ClaimLost) return false;
+    if (error instanceof LeaseLost) return false;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { bus } from '../../../lib/platform/messaging/bus.ts';
 import { deliverDue } from '../../../lib/platform/messaging/deliver-due.ts';
-import { anyQueue, type Channel, deliverBy } from '../../../lib/platform/messaging/outbox.ts';
+import { type Channel, deliverBy, queuesByName } from '../../../lib/platform/messaging/outbox.ts';
 import { busVariable } from '../../../lib/platform/names.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scheduled, Stage } from '../run-scenario.ts';
@@ -32,7 +32,7 @@ export function deliverer(
       deliverDue(
         {
           mysql: mysqlOf(databases, world, worker),
-          deliver: deliverBy(anyQueue(), bus(), ...channels),
+          deliver: deliverBy(queuesByName(), bus(), ...channels),
           settings: async () => ({ deliveriesPerMinuteMax }),
           pause: (ms) => new Promise((done) => setTimeout(done, ms)),
         },

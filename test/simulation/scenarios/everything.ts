@@ -1,7 +1,7 @@
 import { publishAllBases } from '../../../lib/broker/publish/publish-all.ts';
 import { brokerEvents } from '../../../lib/broker/queues.ts';
 import { brokerSwitches } from '../../../lib/broker/switches.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import { mysqlOf } from '../database.ts';
 import type { Scenario, Scheduled, Stage } from '../run-scenario.ts';
 import { applier, brokerSettings, followers } from './applier.ts';
@@ -89,7 +89,7 @@ function caller({ databases, world }: Stage, off: ReturnType<typeof switching>['
             pageRowsMax: 2,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: off(worker),
+          firstSwitchOff: off(worker),
           pause: (ms) => new Promise((over) => setTimeout(over, ms)),
         },
         { by: 'simulation' },

@@ -1,7 +1,7 @@
 import { publishExtProfiles } from '../../../lib/broker/publish/publish-ext-profiles.ts';
 import { brokerEvents, sources } from '../../../lib/broker/queues.ts';
 import { brokerSwitches } from '../../../lib/broker/switches.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import type { Exchange } from '../../../lib/platform/partners/http-exchange.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
 import { mysqlOf } from '../database.ts';
@@ -93,7 +93,7 @@ function starPublisher(
             pageRowsMax: 1,
           }),
           deliver: deliverBy(queuesOf(brokerEvents)),
-          off: off(worker),
+          firstSwitchOff: off(worker),
         },
         { at: new Date(startMs), remaining, input: { mode: 'star' } },
       ),

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
-import { PartnerAway, Postponed } from '../../../lib/platform/errors.ts';
+import { PartnerUnavailable, Postponed } from '../../../lib/platform/errors.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
@@ -133,7 +133,7 @@ async function doJob({ mysql, ask, now }: Deps, id: number): Promise<string> {
   if (epoch === undefined) return 'done before';
   const path = `/${id}/${epoch}`;
   const { answer } = await ask({ method: 'POST', path, answer: Answer }).catch((error) => {
-    throw error instanceof PartnerAway ? postponed(error, epoch, now()) : error;
+    throw error instanceof PartnerUnavailable ? postponed(error, epoch, now()) : error;
   });
   const { numUpdatedRows } = await mysql
     .updateTable('signalbox.simulated_job')

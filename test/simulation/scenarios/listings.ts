@@ -52,7 +52,7 @@ export const listings: Scenario = {
             const mysql = mysqlOf<AccountingTables>(databases, world, worker);
             const deps = {
               ...{ mysql, listings: listingService(async () => settings, exchange) },
-              ...{ deliver: deliverBy(bus()), stopped: kill.off(worker) },
+              ...{ deliver: deliverBy(bus()), firstSwitchOff: kill.off(worker) },
               clock: () => new Date(world.nowMs),
             };
             return consume(listingSwitches, (one) => switchListings(deps, one), {

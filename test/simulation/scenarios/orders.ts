@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { pushRowsOf } from '../../../lib/order/pushes/new-push.ts';
-import { type Scenario, scenarioNumbered, scenarios } from '../../../lib/order/pushes/scenarios.ts';
+import { pushFor } from '../../../lib/order/pushes/new-push.ts';
+import { type Scenario, scenarioByNumber, scenarios } from '../../../lib/order/pushes/scenarios.ts';
 import type { Stage } from '../run-scenario.ts';
 
 /** A push as it was caused. */
@@ -46,7 +46,7 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
     const { before, after, by } = one(changes);
     const changedAt = new Date(world.nowMs + aheadMs);
     const pushId = createHash('sha256').update(`change ${caused.size}`).digest('hex');
-    const row = pushRowsOf({
+    const row = pushFor({
       ...{ pushId, order_id: String(order), patient_id: `${order}1`, changedAt },
       nurse_id: nurse ? `${order}2` : null,
       ...{ before: one(before), after: one(after), by: one(by) },
@@ -65,7 +65,7 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
 
     /** One change of an order, of this scenario. */
     happens: (order: number, scenario: number): Promise<void> =>
-      change(order, scenarioNumbered(scenario)),
+      change(order, scenarioByNumber(scenario)),
 
     /** An order goes on in its life, by chance; where it ends another begins under its id. */
     goesOn: async (order: number, aheadMs: number): Promise<void> => {

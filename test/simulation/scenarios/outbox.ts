@@ -4,12 +4,12 @@ import { respond } from '../../../lib/platform/http/respond.ts';
 import { route } from '../../../lib/platform/http/route.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
 import {
-  commit,
   type Deliver,
   deliverBy,
-  type FollowUp,
-  queues as queuesOf,
+  type OutboxEntry,
+  queueChannel as queuesOf,
   toQueue,
+  transactionWithOutbox,
 } from '../../../lib/platform/messaging/outbox.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
@@ -36,7 +36,7 @@ const followMsMax = 61_000;
 const followAfterSwarmMsMax = 125_000;
 
 /** SQS takes no such character. It follows the first commit, together with a message that must go nevertheless. */
-const unsendable: FollowUp = { destination: `queue:${followers.id}`, body: '"\uffff"' };
+const unsendable: OutboxEntry = { destination: `queue:${followers.id}`, body: '"\uffff"' };
 
 /** A row is written and a message must follow it; the message's consumer marks the row. */
 export const outbox: Scenario = stepsTaken('outbox', (stage) => ({ consumers: [taker(stage)] }));
@@ -124,7 +124,7 @@ interface Deps {
 }
 
 async function takeStep(deps: Deps, id: number) {
-  return await commit(deps, async (trx, follow) => {
+  return await transactionWithOutbox(deps, async (trx, follow) => {
     const { numInsertedOrUpdatedRows = 0n } = await trx
       .insertInto('signalbox.simulated_step')
       .ignore()

@@ -6,7 +6,7 @@ import { profileOf } from '../../../lib/broker/read/read-profile.ts';
 import type { ProfileTables } from '../../../lib/broker/tables.ts';
 import { invalidation } from '../../../lib/platform/cache/invalidation.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
-import { commit, deliverBy } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, transactionWithOutbox } from '../../../lib/platform/messaging/outbox.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { mysqlOf } from '../database.ts';
 import { newRedis, type SimulatedRedis } from '../redis.ts';
@@ -162,7 +162,7 @@ function writer({ databases, world }: Stage, redis: SimulatedRedis): Consumer {
       const mysql = mysqlOf<ProfileTables>(databases, world, worker);
       const deps = { mysql, deliver: deliverBy(invalidation(redis.cacheFor())) };
       return consume(renames, ({ id, version }) =>
-        commit(deps, async (trx, follow) => {
+        transactionWithOutbox(deps, async (trx, follow) => {
           const { numUpdatedRows } = await trx
             .updateTable('user_prop_db.broker_base')
             .set({ city_id: version })

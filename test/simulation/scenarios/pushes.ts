@@ -5,7 +5,7 @@ import { orderSwitches } from '../../../lib/order/switches.ts';
 import type { PushTables } from '../../../lib/order/tables.ts';
 import { bus } from '../../../lib/platform/messaging/bus.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
-import { deliverBy, queues as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
+import { deliverBy, queueChannel as queuesOf } from '../../../lib/platform/messaging/outbox.ts';
 import { setSwitch } from '../../../lib/platform/operations/set-switch.ts';
 import { switches } from '../../../lib/platform/operations/switches.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
@@ -70,7 +70,7 @@ function pusher({ databases, world }: Stage, { exchange }: SimulatedSinger): Con
         settings: async () => ({ singer_url }),
         singerAt: singerAt(exchange),
         deliver: deliverBy(queuesOf(pushesToSend), bus()),
-        stopped: switches({ mysql: platform }, () => world.nowMs),
+        firstSwitchOff: switches({ mysql: platform }, () => world.nowMs),
       };
       return consume(pushesToSend, (message) => pushChange(deps, message), { mysql: platform });
     },

@@ -1,4 +1,4 @@
-import { type Exchange, NoAnswer } from '../../../lib/platform/partners/http-exchange.ts';
+import { type Exchange, NoResponse } from '../../../lib/platform/partners/http-exchange.ts';
 import { singerPartner } from '../../../local/simulators/singer.ts';
 import type { Stage } from '../run-scenario.ts';
 import { exchangeWith, startMs } from '../world.ts';
@@ -41,7 +41,7 @@ export function singerOf({ world, faults: { random, exact, untilMs } }: Stage, o
       shown.push({ push_id, atMs: world.nowMs });
     const loses = losesForLong && body.order_id === loserOrder;
     if (loses && world.nowMs < startMs + losesForMs)
-      throw new NoAnswer('the answer is lost', { sent: true });
+      throw new NoResponse('the answer is lost', { sent: true });
     return { status: reply?.status ?? 200, body: Buffer.from(JSON.stringify(reply?.body)) };
   });
 

@@ -89,7 +89,10 @@ test('a refund gives back once, and no more than was paid; the statement shows b
 test('an answer that is lost, or comes too late, may have had its effect; one never asked for had none', async () => {
   await account(42, 10_000);
   await fault('lose_answer');
-  await expect(deduct(one)).rejects.toMatchObject({ name: 'PartnerUnavailable', effect: 'possible' });
+  await expect(deduct(one)).rejects.toMatchObject({
+    name: 'PartnerUnavailable',
+    effect: 'possible',
+  });
   await fault('slow', { ms: 400 });
   const impatient = clientOf(url, 150);
   const two = { ...one, tradeId: '820000000002' };

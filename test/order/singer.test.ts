@@ -49,7 +49,10 @@ test('"later" is an answer; a lost one may have come about, a server that is not
   await post('/__faults', { mode: 'refuse', times: 1 });
   expect(await singer(push)).toEqual({ said: 'later' });
   await post('/__faults', { mode: 'lose_answer', times: 1 });
-  await expect(singer(push)).rejects.toMatchObject({ name: 'PartnerUnavailable', effect: 'possible' });
+  await expect(singer(push)).rejects.toMatchObject({
+    name: 'PartnerUnavailable',
+    effect: 'possible',
+  });
   expect(await shown()).toHaveLength(1);
   await post('/__faults', { mode: 'error', times: 1 });
   await expect(singer(push)).rejects.toMatchObject({ effect: 'possible' });

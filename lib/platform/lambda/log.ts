@@ -3,10 +3,11 @@ import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { logMetrics } from '@aws-lambda-powertools/metrics/middleware';
 import type { MiddlewareObj } from '@middy/core';
+import type { OutcomeWord } from '../outcomes.ts';
 import { mask, maskedValue } from './mask.ts';
 
 /** What a domain function returns: the word for what happened, with or without facts about it. */
-export type Outcome = string | ({ readonly outcome: string } & Facts);
+export type Outcome = OutcomeWord | ({ readonly outcome: OutcomeWord } & Facts);
 type Facts = Readonly<Record<string, unknown>> & {
   /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes` or `rows`. */
   readonly measured?: Readonly<Record<string, number>>;
@@ -29,7 +30,7 @@ function unitOf(name: string) {
   return name.startsWith('rows') ? MetricUnit.Count : MetricUnit.Seconds;
 }
 
-const factsOf = (result: Outcome): { readonly outcome: string } & Facts =>
+const factsOf = (result: Outcome): { readonly outcome: OutcomeWord } & Facts =>
   typeof result === 'string' ? { outcome: result } : result;
 
 /** Writes a line, and counts nothing, for work that goes on. */
@@ -39,7 +40,7 @@ export function reportProgress(detail: Readonly<Record<string, unknown>>): void 
 
 /** Writes one line and one count for a thing that failed. */
 export function reportFailure(
-  outcome: string,
+  outcome: OutcomeWord,
   detail: Readonly<Record<string, unknown>>,
   error: unknown,
 ): void {

@@ -60,7 +60,7 @@ export default {
       to: {
         path: '^lib/',
         pathNot:
-          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(names|settings|messaging/(queue|event)|http/(route|routes))\\.ts$',
+          '^lib/(?!platform/)[^/]+/(queues|events|routes|settings)\\.ts$|^lib/platform/(names|settings|outcomes|messaging/(queue|event)|http/(route|routes))\\.ts$',
       },
     },
     {

@@ -27,8 +27,8 @@ test('actions that AWS grants for all resources only are granted on *, the other
   for (const [, { resource }] of listed) expect(resource).toMatch(/^\*$|:signalbox-\*$/);
 });
 
-test('README grants exactly the actions of the list, each on the resource that it needs', () => {
-  const documented = [...text('README.md').matchAll(/^\| `([a-z]+:\w+)` +\| `([^`]+)` +\|/gm)].map(
+test('docs/operating.md grants exactly the actions of the list, each on the resource that it needs', () => {
+  const documented = [...text('docs/operating.md').matchAll(/^\| `([a-z]+:\w+)` +\| `([^`]+)` +\|/gm)].map(
     ([, action, resource]) => `${action} ${resource}`,
   );
   const wanted = listed.flatMap(([, { actions, resource }]) =>

@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import { expect, inject, test } from 'vitest';
 import { functionIds } from '../infra/constructs/bundle.ts';
+import { outcomes } from '../lib/platform/outcomes.ts';
 import { root } from '../local/root.ts';
 
 const ids = functionIds();
@@ -109,13 +110,13 @@ test('folders below lib/ import each other one way only, and a domain\u2019s roo
   ).toEqual([]);
 });
 
-test('ARCHITECTURE says of every table how long its rows are kept', () => {
+test('docs/data.md says of every table how long its rows are kept', () => {
   const migrations = globSync('migrations/*.sql', { cwd: root }).map(text).join('');
   const made = Array.from(
     migrations.matchAll(/create table if not exists ([a-z_]+\.[a-z0-9_]+)/g),
     ([, table]) => table,
   );
-  const [, kept = ''] = text('ARCHITECTURE.md').split('## Tables and retention');
+  const kept = text('docs/data.md');
   expect(made.length).toBeGreaterThan(40);
   expect(made.filter((table) => !kept.includes(`\`${table}\``))).toEqual([]);
 });
@@ -129,6 +130,12 @@ test('every runbook belongs to an alarm, every alarm has one', () => {
   const named = new Set(kinds.map((kind) => `${kind.slice(7, -1)}.md`));
   const written = globSync('*.md', { cwd: join(root, 'docs/runbooks') });
   expect(written.toSorted()).toEqual([...named, ...procedures].toSorted());
+});
+
+test('docs/outcomes.md lists every outcome with its meaning, in order', () => {
+  const rows = text('docs/outcomes.md').match(/^\| `.+$/gm) ?? [];
+  const words = Object.entries(outcomes).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  expect(rows).toEqual(words.map(([word, meaning]) => `| \`${word}\` | ${meaning} |`));
 });
 
 test('the rows of the bug bank are its patches, each once and in order', () => {

@@ -12,6 +12,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
 import type { Construct } from 'constructs';
 import { resourceName } from '../../lib/platform/names.ts';
+import type { OutcomeWord } from '../../lib/platform/outcomes.ts';
 import type { Domain } from './synthesis.ts';
 
 export interface Watch {
@@ -53,7 +54,7 @@ export function watchFunction(
 
 /**
  * The alarms that turn a deploy back. Errors are those of the new version, which Lambda counts apart only while traffic
- * is shifted: what already failed before a deploy must not keep out the deploy that mends it.
+ * is shifted: what already failed before a deploy must not block the deploy that repairs it.
  * https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
  */
 export function watchRelease(
@@ -72,7 +73,7 @@ export function watchRelease(
   });
   const givenUp = new Metric({
     namespace: 'signalbox',
-    metricName: 'given up',
+    metricName: 'given-up' satisfies OutcomeWord,
     dimensionsMap: { service: id },
     statistic: 'sum',
     period,
@@ -131,7 +132,7 @@ export function watchQueue(
 export function watchOutcome(
   stack: Domain,
   id: string,
-  { kind, outcome, harm }: { kind: string; outcome: string; harm: string },
+  { kind, outcome, harm }: { kind: string; outcome: OutcomeWord; harm: string },
 ): void {
   const metric = new Metric({
     namespace: 'signalbox',

@@ -45,7 +45,7 @@ const Given = z.object({
 
 const vpcParts = ['vpcZones', 'vpcSubnets', 'vpcSecurityGroup'] as const;
 
-/** What is given with `-c name=value`, or in cdk.context.json. README explains each. */
+/** What is given with `-c name=value`, or in cdk.context.json. docs/deploying.md explains each. */
 const Context = Given.superRefine((given, { addIssue }) => {
   const wrong = (path: string, message: string) =>
     addIssue({ code: 'custom', path: [path], message });

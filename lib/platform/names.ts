@@ -12,7 +12,7 @@ const upper = (id: string): string => id.replaceAll(/[^a-zA-Z0-9]/g, '_').toUppe
 /** The variable in which a function finds the URL of a queue. */
 export const queueVariable = (id: string): string => `QUEUE_${upper(id)}`;
 
-/** What lies in Secrets Manager as `signalbox/<stage>/<name>`; README says what each holds. */
+/** What lies in Secrets Manager as `signalbox/<stage>/<name>`; docs/deploying.md says what each holds. */
 export const secretNames = [
   'mysql',
   'mysql-upstream',

@@ -77,7 +77,7 @@ test('the bundle of platform/migrate holds the migrations, and its deploy names 
   expect(JSON.stringify(Properties)).not.toMatch(/create table|alter table|insert into/i);
 }, 120_000);
 
-/** What each secret holds, in the form of README; nothing answers at these addresses. */
+/** What each secret holds, in the form of docs/deploying.md; nothing answers at these addresses. */
 const nobody = { host: '127.0.0.1', port: 1, username: 'nobody', password: 'none', ssl: false };
 const secretsHeld = {
   mysql: nobody,

@@ -401,8 +401,8 @@ describe('context', () => {
   });
 });
 
-test('README explains every context key and every secret', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+test('docs/deploying.md explains every context key and every secret', () => {
+  const readme = readFileSync(join(root, 'docs/deploying.md'), 'utf8');
   for (const key of contextKeys) expect(readme).toMatch(new RegExp(`^\\| \`${key}\` +\\| .+`, 'm'));
   for (const [name, opens] of Object.entries(secrets))
     expect(readme).toMatch(new RegExp(`^\\| \`${name}\` +\\| ${opens} +\\|$`, 'm'));

@@ -288,13 +288,13 @@ test('one machine differs in how long a message stays invisible, and in nothing 
   expect(local.functions).toEqual(stated);
 });
 
-test('README says how many metrics the alarms of the cloud look at, and what they cost', () => {
+test('docs/cost.md says how many metrics the alarms of the cloud look at, and what they cost', () => {
   const metrics = Object.values(cloud.alarms).reduce(
     (sum, { Metrics }) =>
       sum + (Metrics?.filter(({ MetricStat }: { MetricStat?: object }) => MetricStat).length ?? 1),
     0,
   );
-  const [, cost] = readFileSync(join(root, 'README.md'), 'utf8').split(
+  const [, cost] = readFileSync(join(root, 'docs/cost.md'), 'utf8').split(
     `Alarms, ${metrics} metrics`,
   );
   expect(cost).toMatch(new RegExp(`^ *\\| *${(metrics * 0.1).toFixed(2)} \\|`));

@@ -207,7 +207,7 @@ test('a secret that does not exist is named, and sets nothing aside', async () =
   const event = delivered(3);
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
   expect(said).toBe(
-    'Unavailable: The secret test/not-there cannot be read: create it as README says, or grant it in `uses`.',
+    'Unavailable: The secret test/not-there cannot be read: create it as docs/deploying.md says, or grant it in `uses`.',
   );
   expect(await takeDead(dead)).toEqual([]);
 });

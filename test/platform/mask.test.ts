@@ -52,7 +52,7 @@ test.each([
   'order-push-something-is-ther',
   'Unexpected token < in JSON at position 0',
   'Basic information and Bearer tokens are missing',
-  'The secret signalbox/local/mysql cannot be read: create it as README says',
+  'The secret signalbox/local/mysql cannot be read: create it as docs/deploying.md says',
   'Root=1-5759e988-bd862e3fe1be46a994272793',
   'https://sqs.us-east-1.amazonaws.com/123456789012/signalbox-broker-apply-event',
   'http://127.0.0.1:4566/x?page=1&code=5000&assign=me',

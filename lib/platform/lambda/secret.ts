@@ -48,7 +48,7 @@ async function read(secretId: string, forceFetch: boolean): Promise<string> {
     return String(await provider.get(secretId, { maxAge: maxAgeSeconds, forceFetch }));
   } catch (cause) {
     throw new Unavailable(
-      `The secret ${secretId} cannot be read: create it as README says, or grant it in \`uses\`.`,
+      `The secret ${secretId} cannot be read: create it as docs/deploying.md says, or grant it in \`uses\`.`,
       { cause },
     );
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
+import { againSeconds } from '../../lib/broker/apply/invalidations.ts';
 import { microShopClient } from '../../lib/broker/apply/micro-shop-client.ts';
 import {
   leaseSeconds as fullRunLeaseSeconds,
@@ -14,6 +15,7 @@ import {
 } from '../../lib/broker/reconcile/reconcile-profiles.ts';
 import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/accounting/post-income.ts';
 import { listingService, switchListingsTo } from '../../lib/call/listings/listing-service.ts';
+import { statementMs } from '../../lib/call/migration/advance-payment-ids.ts';
 import { k3, readFromK3 } from '../../lib/call/partners/k3.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { leaseSeconds as rowLeaseSeconds } from '../../lib/call/row-lease.ts';
@@ -26,6 +28,7 @@ import {
 } from '../../lib/order/binlog/reader-lease.ts';
 import { leaseSeconds as pushLeaseSeconds } from '../../lib/order/pushes/push-lease.ts';
 import { singerAt } from '../../lib/order/pushes/singer.ts';
+import { leaseMs as cacheLeaseMs } from '../../lib/platform/cache/read-through-cache.ts';
 import {
   leaseSeconds as deliveryLeaseSeconds,
   renewAfterMs as deliveryRenewMs,
@@ -421,6 +424,9 @@ describe('values that depend on each other', () => {
       expect(secondsOf(id) * 1000, id).toBeGreaterThan(2 * payment + writingMs);
     }
     expect(pushLeaseSeconds * 1000).toBeGreaterThan(2 * (await partners.singer()));
+    // A contract that K3 refuses is asked for.
+    const contract = 2 * (await partners.k3()) + writingMs;
+    expect(secondsOf('call/post-contract') * 1000).toBeGreaterThan(contract);
   });
 
   test('a run begins no row whose exchanges would not end before its time-out', async () => {
@@ -429,6 +435,26 @@ describe('values that depend on each other', () => {
       expect(margin).toBeGreaterThan(longest);
       expect(margin).toBeLessThan(secondsOf('call/settle-unknown-charges') * 500);
     }
+  });
+
+  test('no statement is read that leaves no time for the question after it, and several fit into the time-out', async () => {
+    // The statement of the last day, the question about a trade, and what is written.
+    expect(statementMs).toBeGreaterThan(2 * (await partners.payment()) + writingMs);
+    expect(statementMs).toBeLessThan(secondsOf('call/advance-payment-ids') * 500);
+  });
+
+  test('a lease of the cache outlasts every function that reads through it, and ends before the second invalidation', () => {
+    const readers = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
+      /import .*\bcached\b.* from /.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(readers).toEqual(['lib/broker/read/read-profile.ts']);
+    const functions = globSync('functions/**/*.ts', { cwd: root }).filter((file) =>
+      readFileSync(join(root, file), 'utf8').includes('/broker/readings.ts'),
+    );
+    expect(functions).toEqual(['functions/broker/read-profile.ts']);
+    // The lease begins after the invocation.
+    expect(cacheLeaseMs).toBeGreaterThanOrEqual(secondsOf('broker/read-profile') * 1000);
+    expect(cacheLeaseMs).toBeLessThan(againSeconds * 1000);
   });
 
   test('a lease outlasts its function, or the time between two renewals three times, or one step', () => {
@@ -441,16 +467,13 @@ describe('values that depend on each other', () => {
 
   test('every lease of the product is compared here', () => {
     const files = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
-      /const (?:lease|inHand)Seconds = /.test(readFileSync(join(root, file), 'utf8')),
+      /const (?:lease|inHand)(?:Seconds|Ms) = /.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(files.toSorted()).toEqual([
       ...['lib/broker/reconcile/reconcile-profiles.ts', 'lib/broker/publish/full-run.ts'],
       ...['lib/call/row-lease.ts', 'lib/call/accounting/post-income.ts'],
-      ...[
-        'lib/order/pushes/push-lease.ts',
-        'lib/order/binlog/reader-lease.ts',
-        'lib/platform/messaging/deliver-due.ts',
-      ],
+      ...['lib/order/pushes/push-lease.ts', 'lib/order/binlog/reader-lease.ts'],
+      ...['lib/platform/cache/read-through-cache.ts', 'lib/platform/messaging/deliver-due.ts'],
     ]);
   });
 

@@ -16,7 +16,7 @@ import type { OddEntry, Payments, StatementTrade } from '../partners/payment-cen
 import { callsToCharge, listingSwitches } from '../queues.ts';
 import { type CallSwitchOff, isLeased } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
-import { byHand, toppedUp } from './reverse-charge.ts';
+import { toppedUp } from './reverse-charge.ts';
 
 export interface HandSettlementDeps {
   readonly mysql: Kysely<AccountingTables>;
@@ -131,12 +131,13 @@ async function write(
     .set({
       state: to === 'charged' ? 'charged' : 'refused',
       epoch: epoch + 1,
-      reason: `${byHand}${proof}`,
+      reason: `by hand: ${proof}`,
       in_hand_until: null,
       ask_at: null,
     })
     .set(to === 'charged' ? { balance_fen: balance_fen ?? null } : {})
     .set(to === 'free' ? freed : {})
+    .set(to === 'refused' && reverses_id !== null ? { is_final: 1 } : {})
     .where('id', '=', id)
     .where('state', '=', state)
     .where('epoch', '=', epoch)

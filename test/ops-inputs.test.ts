@@ -194,6 +194,27 @@ test.each([
     ],
   ),
   ['platform/list-audit', { before: '9223372036854775808' }, 'before: Expected the number of'],
+  ...['9223372036854775808', '007', '-1', '1.5', ''].flatMap((id): [string, object, string][] => [
+    ['call/advance-payment-ids', { ...by, highest: id }, 'highest: Expected the id of a trade'],
+    [
+      'call/resume-charging',
+      { ...by, scope: 'all', after: id },
+      'after: Expected the id of a payment',
+    ],
+    [
+      'call/resume-charging',
+      { ...by, scope: `owner:${id}` },
+      'scope: Expected all or owner:<user_id>',
+    ],
+  ]),
+  ...['all ', 'owner', 'owner:42\n', 'x owner:42'].map((scope): [string, object, string] => [
+    ...(['call/resume-charging', { ...by, scope }] as const),
+    'scope: Expected all or owner:<user_id>',
+  ]),
+  ...['18446744073709551616', '1.5', ''].map((after): [string, object, string] => [
+    ...(['call/import-history', { ...by, what: 'calls', after }] as const),
+    'after: Expected an id, as text',
+  ]),
 ])('%s refuses %j and says: %s', (id, input, reason) => {
   expect(() => checkInput(id, input)).toThrow(reason);
 });
@@ -212,6 +233,17 @@ test.each(['2026-11-20', '2026-11-20 23:59:59', '2026-11-20 00:00:00.123456', '2
     checkInput('order/repair-gap', { ...by, resume: { after: '1', began } });
   },
 );
+
+test.each([
+  ['call/advance-payment-ids', { highest: '0' }],
+  ['call/advance-payment-ids', { highest: '9223372036854775807' }],
+  ['call/resume-charging', { scope: 'all', after: '0' }],
+  ['call/resume-charging', { scope: 'owner:9223372036854775807', after: '820000000000' }],
+  ['call/import-history', { what: 'money', part: 'income', after: '0' }],
+  ['call/import-history', { what: 'money', part: 'income', after: '18446744073709551615' }],
+])('%s takes the place %j of an answer', (id, input) => {
+  checkInput(id, { ...by, ...input });
+});
 
 test('run --help of a function that no person starts names those that one does', async () => {
   const { status, error } = await ops('run', 'broker/apply-event', '--help');

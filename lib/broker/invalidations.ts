@@ -3,7 +3,7 @@ import type { FollowUp } from '../platform/outbox.ts';
 /** No statement of the outbox too long. */
 const keysPerRowMax = 500;
 /** So long after the first the second goes out: a fail-over of the cache may have lost the first without a word. */
-const againSeconds = 8;
+export const againSeconds = 8;
 
 /** What must follow a commit that changed what stands under these keys (keys.ts): each is forgotten, twice. */
 export function invalidations(keys: readonly string[]): FollowUp[] {

@@ -1,12 +1,13 @@
 import type { Kysely, Transaction } from 'kysely';
 import { cutTo } from '../platform/cut.ts';
-import { Rejected } from '../platform/errors.ts';
+import { PartnerAway, Rejected } from '../platform/errors.ts';
 import { type Partner, unlessAway } from '../platform/http.ts';
 import { inTransaction } from '../platform/mysql.ts';
 import type { AccountingTables } from './accounting-tables.ts';
 import { allocateWaiting, lockAccount } from './accounts.ts';
+import { isAddressable } from './contract-numbers.ts';
 import { heldFromNow, isHeld, type Stopped, unlessHeld, unlessOff } from './in-hand.ts';
-import { type K3Contract, postToK3 } from './k3.ts';
+import { type K3Contract, postToK3, readFromK3 } from './k3.ts';
 import type { SignedContract } from './queues.ts';
 import type { CallSettings } from './settings.ts';
 
@@ -47,7 +48,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract) {
   const { KDAccount } = await settings();
   const answer = await unlessAway(
     inHand.attempts,
-    () => postToK3(k3, KDAccount, inHand.contract),
+    () => answerOf(k3, KDAccount, inHand.contract),
     clock,
   );
   const outcome = await inTransaction(mysql, (trx) => note(trx, contract_id, inHand, answer));
@@ -172,12 +173,33 @@ async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> 
   };
 }
 
+/**
+ * What K3 says of a contract. A refusal is checked, because an answer of yes may have been lost before it: a contract
+ * that K3 has as it was sent is posted.
+ */
+async function answerOf(k3: Partner, KDAccount: string, contract: K3Contract) {
+  const answer = await postToK3(k3, KDAccount, contract);
+  if (answer.success || !isAddressable(contract.number)) return answer;
+  const inK3 = await readFromK3(k3, contract.number).catch(unlessSilent);
+  if (inK3?.is !== 'there' || !isSame(inK3.contract, contract)) return answer;
+  return { success: true as const, bill_no: inK3.bill_no };
+}
+
+/** An answer that is not K3's own changes nothing about its refusal; without any answer nothing is decided. */
+function unlessSilent(error: unknown): undefined {
+  if (error instanceof PartnerAway && error.answered) return;
+  throw error;
+}
+
+const isSame = (one: K3Contract, other: K3Contract): boolean =>
+  (Object.keys(one) as (keyof K3Contract)[]).every((field) => one[field] === other[field]);
+
 /** Writes K3's answer, unless another has taken the contract in hand since. */
 async function note(
   trx: Trx,
   contract_id: string,
   { epoch }: InHand,
-  answer: Awaited<ReturnType<typeof postToK3>>,
+  answer: Awaited<ReturnType<typeof answerOf>>,
 ): Promise<'posted' | 'refused' | 'overtaken'> {
   const known = answer.success
     ? { bill_no: answer.bill_no, message: null }

@@ -2,8 +2,9 @@ import { type Kysely, sql } from 'kysely';
 import { PartnerAway } from '../platform/errors.ts';
 import type { Partner } from '../platform/http.ts';
 import type { AccountingTables } from './accounting-tables.ts';
+import { isAddressable } from './contract-numbers.ts';
 import type { Comparison, Difference, Span } from './differences.ts';
-import { type K3Contract, readFromK3 } from './k3.ts';
+import { type InK3, type K3Contract, readFromK3 } from './k3.ts';
 
 const pageRowsMax = 500;
 const atOnceMax = 5;
@@ -29,57 +30,115 @@ interface K3Difference extends Difference {
   readonly kind: (typeof k3Kinds)[number];
 }
 
+interface Compared {
+  readonly found: Difference[];
+  readonly unanswered: Unanswered[];
+  /** Answered, though not by K3 itself. */
+  readonly foreign: Unanswered[];
+  /** Unanswered ones since the last answer. */
+  inARow: number;
+  /** A contract about which K3 itself has answered. */
+  answered: Row | undefined;
+}
+
+interface Unanswered {
+  readonly row: Row;
+  readonly why: string;
+}
+
 /**
  * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
- * which is gone on our side is still compared. A contract about which K3 does not answer, or not in its form, is named,
- * and blocks no other: also one whose answer is no JSON, because a page may stand for one address only.
+ * which is gone on our side is still compared. A contract about which K3 does not answer is named, and blocks no other.
  */
 export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
-  const found: Difference[] = [];
-  const unanswered: string[] = [];
-  let [after, inARow, why] = ['0', 0, ''];
-  const compare = async (row: Row) => {
-    try {
-      found.push(...(await compared(deps.k3, row)));
-      inARow = 0;
-    } catch (error) {
-      if (!(error instanceof PartnerAway)) throw error;
-      if (error.answered) {
-        found.push(notReadable(row, error.message));
-        inARow = 0;
-        return;
-      }
-      inARow += 1;
-      unanswered.push(row.contract_no);
-      why ||= error.message;
-    }
+  const run: Compared = {
+    ...{ found: [], unanswered: [], foreign: [] },
+    ...{ inARow: 0, answered: undefined },
   };
-  for (;;) {
+  for (let after = '0'; ; ) {
     const page = await pageAfter(deps.mysql, after, to);
-    const waiting = page.values();
-    const lane = async () => {
-      for (const row of waiting) {
-        await compare(row);
-        if (inARow >= unansweredMax) return;
-      }
-    };
-    // All lanes end before an error of one is thrown.
-    for (const ended of await Promise.allSettled(Array.from({ length: atOnceMax }, lane)))
-      if (ended.status === 'rejected') throw ended.reason;
+    await compareAll(deps.k3, page, run);
     const last = page.at(-1);
-    if (!last || page.length < pageRowsMax || inARow >= unansweredMax) break;
+    if (!last || page.length < pageRowsMax || run.inARow >= unansweredMax) break;
     after = last.contract_id;
   }
-  const names = unanswered.slice(0, unansweredMax).map((no) => `contract ${no}`);
+  await decideForeign(deps.k3, run);
+  const [first] = run.unanswered;
+  const names = run.unanswered.slice(0, unansweredMax).map(({ row }) => subjectOf(row));
   return {
-    found: found.toSorted(bySubject),
-    why: unanswered.length ? `${names.join(', ')}: ${why}` : undefined,
+    found: run.found.toSorted(bySubject),
+    why: first && `${names.join(', ')}: ${first.why}`,
   };
 }
 
-const notReadable = ({ contract_no, amount_fen }: Row, theirs: string): K3Difference => ({
-  ...{ kind: 'contract not readable in K3', subject: `contract ${contract_no}` },
-  ...{ ours: amount_fen, theirs },
+async function compareAll(k3: Partner, rows: readonly Row[], run: Compared): Promise<void> {
+  const waiting = rows.values();
+  const lane = async () => {
+    for (const row of waiting) {
+      await compare(k3, row, run);
+      if (run.inARow >= unansweredMax) return;
+    }
+  };
+  // All lanes end before an error of one is thrown.
+  for (const ended of await Promise.allSettled(Array.from({ length: atOnceMax }, lane)))
+    if (ended.status === 'rejected') throw ended.reason;
+}
+
+async function compare(k3: Partner, row: Row, run: Compared): Promise<void> {
+  const { contract_no } = row;
+  if (!isAddressable(contract_no)) {
+    run.found.push(notReadable(row, `no address names ${contract_no}`));
+    return;
+  }
+  try {
+    run.found.push(...between(row, await readFromK3(k3, contract_no)));
+    run.answered = row;
+    run.inARow = 0;
+  } catch (error) {
+    if (!(error instanceof PartnerAway)) throw error;
+    run.inARow = error.answered ? 0 : run.inARow + 1;
+    (error.answered ? run.foreign : run.unanswered).push({ row, why: error.message });
+  }
+}
+
+/**
+ * Decides what an answer that is not K3's own means (docs/decisions/0081-answers-that-are-not-k3s.md). While K3 answers
+ * about another contract, the address of this one is odd: it is asked for once more, and then named. Otherwise K3 is
+ * unavailable, and nothing is said of the contract.
+ */
+async function decideForeign(k3: Partner, run: Compared): Promise<void> {
+  const foreign = run.foreign.splice(0);
+  if (!foreign.length) return;
+  if (!(await isThere(k3, run.answered))) {
+    run.unanswered.push(...foreign);
+    return;
+  }
+  run.inARow = 0;
+  await compareAll(
+    k3,
+    foreign.map(({ row }) => row),
+    run,
+  );
+  run.found.push(...run.foreign.map(({ row, why }) => notReadable(row, why)));
+}
+
+/** Whether K3 itself answers about a contract now, as it has before. */
+async function isThere(k3: Partner, row: Row | undefined): Promise<boolean> {
+  if (!row) return false;
+  try {
+    await readFromK3(k3, row.contract_no);
+    return true;
+  } catch (error) {
+    if (error instanceof PartnerAway) return false;
+    throw error;
+  }
+}
+
+const subjectOf = ({ contract_no }: Row): string => `contract ${contract_no}`;
+
+const notReadable = (row: Row, theirs: string): K3Difference => ({
+  ...{ kind: 'contract not readable in K3', subject: subjectOf(row) },
+  ...{ ours: row.amount_fen, theirs },
 });
 
 const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
@@ -103,25 +162,21 @@ const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
 
 type Row = Awaited<ReturnType<typeof pageAfter>>[number];
 
-async function compared(k3: Partner, row: Row): Promise<K3Difference[]> {
-  const subject = `contract ${row.contract_no}`;
-  const theirs = await readFromK3(k3, row.contract_no);
-  if (!theirs) {
-    const why = row.message ? `${row.status}: ${row.message}` : row.status;
-    return [
-      {
-        kind: 'contract not in K3',
-        subject,
-        ours: why ?? row.amount_fen,
-        theirs: null,
-      },
-    ];
-  }
-  return [...between(subject, row, theirs)];
+function* between(row: Row, inK3: InK3): Generator<K3Difference> {
+  if (inK3.is === 'unreadable') yield notReadable(row, inK3.why);
+  else if (inK3.is === 'absent') yield absent(row);
+  else yield* betweenContents(row, inK3.contract);
+}
+
+function absent(row: Row): K3Difference {
+  const why = row.message ? `${row.status}: ${row.message}` : row.status;
+  const ours = why ?? row.amount_fen;
+  return { kind: 'contract not in K3', subject: subjectOf(row), ours, theirs: null };
 }
 
 /** Names are not repeated here: reports travel further than tables. */
-function* between(subject: string, row: Row, theirs: K3Contract): Generator<K3Difference> {
+function* betweenContents(row: Row, theirs: K3Contract): Generator<K3Difference> {
+  const subject = subjectOf(row);
   const amount = row.now_fen ?? row.amount_fen;
   if (BigInt(amount) !== BigInt(theirs.amount))
     yield { kind: 'contract amount in K3', subject, ours: amount, theirs: String(theirs.amount) };

@@ -9,7 +9,7 @@ import { isHeld, type Stopped } from './in-hand.ts';
 import type { SettleByHand } from './inputs.ts';
 import type { OddEntry, Payments, StatementTrade } from './payments.ts';
 import { callsToCharge, listingSwitches } from './queues.ts';
-import { byHand, toppedUp } from './reversals.ts';
+import { toppedUp } from './reversals.ts';
 import type { CallSettings } from './settings.ts';
 import type { ChargeState } from './states.ts';
 
@@ -126,12 +126,13 @@ async function write(
     .set({
       state: to === 'charged' ? 'charged' : 'refused',
       epoch: epoch + 1,
-      reason: `${byHand}${proof}`,
+      reason: `by hand: ${proof}`,
       in_hand_until: null,
       ask_at: null,
     })
     .set(to === 'charged' ? { balance_fen: balance_fen ?? null } : {})
     .set(to === 'free' ? freed : {})
+    .set(to === 'refused' && reverses_id !== null ? { is_final: 1 } : {})
     .where('id', '=', id)
     .where('state', '=', state)
     .where('epoch', '=', epoch)

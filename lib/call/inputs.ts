@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { Day, idOf, Who, Why } from '../platform/fields.ts';
+import { AnyId, Day, idOf, placeAfter, Who, Why } from '../platform/fields.ts';
+import { isId } from '../platform/ids.ts';
 
 const resumed = "of an answer's `resume`; `run` fills it in";
 const dayMs = 86_400_000;
@@ -13,9 +14,7 @@ export const AdvancePaymentIds = z
     ),
     by: Who,
     why: Why,
-    highest: z
-      .string()
-      .regex(/^\d{1,19}$/, 'Expected the id of a trade, as text')
+    highest: placeAfter('a trade')
       .default('0')
       .describe(`the highest trade that was read before, ${resumed}`),
     passed_over: z
@@ -40,11 +39,7 @@ export const ImportHistory = z
     by: Who,
     why: Why,
     part: z.enum(historyParts).optional().describe(`the part that is resumed, ${resumed}`),
-    after: z
-      .string()
-      .regex(/^\d+$/, 'Expected an id, as text')
-      .optional()
-      .describe(`the last row of it that was imported, ${resumed}`),
+    after: AnyId.optional().describe(`the last row of it that was imported, ${resumed}`),
   })
   .meta({ examples: [{ what: 'calls', by: 'lena', why: 'the old job is replaced' }] });
 export type ImportHistory = z.infer<typeof ImportHistory>;
@@ -66,17 +61,18 @@ export const NamedDays = z
   })
   .meta({ examples: [{ from: '2026-11-19', to: '2026-11-20' }] });
 
+const isScope = (text: string): boolean =>
+  text === 'all' || isId(text.match(/^owner:(.*)$/s)?.[1] ?? '');
+
 export const ResumeCharging = z
   .strictObject({
     scope: z
       .string()
-      .regex(/^(all|owner:[1-9]\d{0,18})$/, 'Expected all or owner:<user_id>')
+      .refine(isScope, 'Expected all or owner:<user_id>')
       .describe('which stop is lifted: `all`, or `owner:<user_id>`'),
     by: Who,
     why: Why,
-    after: z
-      .string()
-      .regex(/^\d{1,19}$/, 'Expected the id of a payment, as text')
+    after: placeAfter('a payment')
       .default('0')
       .describe(`the last payment that was sent on, ${resumed}`),
   })

@@ -1,9 +1,8 @@
 import * as z from 'zod';
+import { issuesOf } from '../platform/config.ts';
 import { cutTo } from '../platform/cut.ts';
-import { PartnerAway } from '../platform/errors.ts';
 import type { Exchange } from '../platform/exchange.ts';
 import { type Partner, partner } from '../platform/http.ts';
-import { isAddressable } from './contract-numbers.ts';
 import type { CallSettings } from './settings.ts';
 
 /** A contract as K3 has it, or is to have it. The amount is in fen. */
@@ -20,15 +19,31 @@ const Message = z.string().catch('no reason');
 const Refused = z.object({ success: z.literal(false), message: Message });
 /** As long as the column: a bill with a longer number, or with none, is posted all the same. */
 const billNoLengthMax = 64;
-const Posted = z.object({
-  success: z.literal(true),
-  bill_no: z
-    .union([z.string().min(1), z.number()])
-    .transform((number) => cutTo(String(number), billNoLengthMax))
-    .nullable()
-    .catch(null),
-});
-const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
+const BillNo = z
+  .union([z.string().min(1), z.number()])
+  .transform((number) => cutTo(String(number), billNoLengthMax))
+  .nullable()
+  .catch(null);
+const Posted = z.object({ success: z.literal(true), bill_no: BillNo });
+
+/** What K3 itself says of a number. `unreadable`: it has something, and says of it nothing that can be read. */
+export type InK3 =
+  | { readonly is: 'there'; readonly contract: K3Contract; readonly bill_no: string | null }
+  | { readonly is: 'absent' }
+  | { readonly is: 'unreadable'; readonly why: string };
+
+const Found = z.object({ success: z.literal(true), ...K3Contract.shape, bill_no: BillNo });
+/** K3 marks each of its own answers by `success`: one without it may come from a gateway before K3. */
+const Read = z.union([
+  Found.transform(
+    ({ success: _, bill_no, ...contract }): InK3 => ({ is: 'there', contract, bill_no }),
+  ),
+  Refused.transform((): InK3 => ({ is: 'absent' })),
+  z.looseObject({ success: z.literal(true) }).transform((answer): InK3 => {
+    const { error } = Found.safeParse(answer);
+    return { is: 'unreadable', why: error ? issuesOf(error) : 'in another form' };
+  }),
+]);
 
 /**
  * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
@@ -50,16 +65,12 @@ export async function postToK3(
 }
 
 /**
- * What K3 has under a contract's number; undefined where it has nothing. Of a number that no address can hold it says
- * nothing readable.
+ * What K3 has under a contract's number, which an address must be able to name (`isAddressable`). Throws `PartnerAway`
+ * for every answer that is not K3's own.
  */
-export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
-  if (!isAddressable(number))
-    throw new PartnerAway('K3', 'none', `no address names ${number}`, { answered: true });
-  const answer = z.union([Found, Refused]);
+export async function readFromK3(k3: Partner, number: string): Promise<InK3> {
   const path = `/contracts/${encodeURIComponent(number)}` as const;
-  const found = await k3({ method: 'GET', path, about: { number }, answer });
-  return found.success ? K3Contract.parse(found) : undefined;
+  return await k3({ method: 'GET', path, about: { number }, answer: Read });
 }
 
 const timeoutMs = 5_000;

@@ -24,8 +24,11 @@ interface PaymentIdDeps {
 const idsPassedOver = 1_000_000n;
 /** Trades with ids that ours cannot have, as many as are named. */
 const namedMax = 20;
-/** With less than this left no further statement is read. */
-const statementMs = 30_000;
+/**
+ * With less than this left no further statement is read. After the last one the payment centre is asked about a trade,
+ * and the ids are written.
+ */
+export const statementMs = 50_000;
 
 /**
  * Moves the ids of payments above all that the payment centre knows, after our database was restored to an earlier

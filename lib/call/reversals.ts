@@ -153,7 +153,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (charge.state !== 'charged') return { outcome: 'not charged' };
   const known = await trx
     .selectFrom(table)
-    .select(['id', 'state', 'epoch', 'reason', isHeld('in_hand_until').as('held')])
+    .select(['id', 'state', 'epoch', 'is_final', isHeld('in_hand_until').as('held')])
     .where('reverses_id', '=', payment_id)
     .forUpdate()
     .executeTakeFirst();
@@ -162,7 +162,7 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
   if (!known) return { ...rest, ...(await insert(trx, rest, charge.call_type)) };
   const { id, state, held } = known;
   if (state === 'charged') return { outcome: 'reversed before', reversal_id: id };
-  if (state === 'refused' && isLastWord(known.reason))
+  if (state === 'refused' && known.is_final === 1)
     return { outcome: 'refused before', reversal_id: id };
   if (state === 'refused') {
     await detach(trx, id);
@@ -179,14 +179,10 @@ async function begin(trx: Trx, { payment_id, by, why }: ReverseCharge): Promise<
 }
 
 /** There is nothing to give back, now or later. */
-const neverSeen = 'the payment centre has never seen the charge';
-
-/** Begins the reason of a payment that a person has ended; no answer of the payment centre is written like this. */
-export const byHand = 'by hand: ';
-
-/** Whether no later attempt may follow a refusal. A person sets a charge free whose reversal may be made again. */
-const isLastWord = (reason: string | null): boolean =>
-  reason === neverSeen || reason?.startsWith(byHand) === true;
+const neverSeen = {
+  reason: 'the payment centre has never seen the charge',
+  is_final: 1,
+} as const;
 
 /** A charge has one reversal: the refused one makes room for the next, and says itself what it was for. */
 const detach = (trx: Trx, id: string) =>
@@ -227,7 +223,7 @@ function meaningOf(answer: Answer | undefined) {
   if (answer?.is === 'refused')
     return { outcome: 'refused', state: 'refused', reason: reasonOf(answer) } as const;
   if (answer?.is === 'never seen')
-    return { outcome: 'refused', state: 'refused', reason: neverSeen } as const;
+    return { outcome: 'refused', state: 'refused', ...neverSeen } as const;
   if (answer?.is === 'conflict')
     return { outcome: 'conflict', state: 'unknown', ...person } as const;
   return {

@@ -46,6 +46,7 @@ export interface CallTables extends PlatformTables {
     ask_at: string | null;
     announced: Generated<number>;
     refund_refused_of: string | null;
+    is_final: Generated<number>;
   };
   'user_prop_db.charge_gate': { scope: string; counted_after_id: Generated<string> };
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };

@@ -56,6 +56,12 @@ export const idOf = (what: string) => IdText(`Expected the id of ${what}, as tex
 /** The same, with what is said of another text. */
 export const IdText = (message: string) => z.string().refine(isId, message);
 
+/** A place in a table that is read in the order of its ids: that of the last row, or 0 before the first. */
+export const placeAfter = (what: string) =>
+  z
+    .string()
+    .refine((text) => text === '0' || isId(text), `Expected the id of ${what}, as text, or 0`);
+
 const lowestId = -(2n ** 63n);
 const highestId = 2n ** 64n - 1n;
 

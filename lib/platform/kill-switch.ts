@@ -4,7 +4,7 @@ import { release, releasedAtOnceMax, releaseIfOn } from './held-rows.ts';
 import type { SetSwitch } from './inputs.ts';
 import { inTransaction } from './mysql.ts';
 import type { PlatformTables } from './schema.ts';
-import { isSwitch, type Switches } from './switches.ts';
+import { isSwitch, namesIn, type Switches } from './switches.ts';
 
 /** What it was before. */
 type Before = 'off' | 'on' | 'never set';
@@ -40,7 +40,7 @@ export async function setSwitch(
   { name, state, by, why }: SetSwitch,
 ): Promise<Answer> {
   if (state === 'off' && !isSwitch(known, name))
-    throw new Error(`There is no switch ${name}. There are: ${Object.keys(known).join(', ')}.`);
+    throw new Error(`There is no switch ${name}. There are: ${namesIn(known).join(', ')}.`);
   const set = await inTransaction(mysql, async (trx): Promise<Answer> => {
     const before = await stateOf(trx, name);
     if (state === 'on' && before === 'never set')

@@ -15,7 +15,7 @@ export const refusalStatuses = {
 } as const;
 export type RefusalCode = keyof typeof refusalStatuses;
 
-/** What is wrong with one field of a body or of a query; `path` is empty where it is the whole. */
+/** What is wrong with one field of a value, such as a body or a query; `path` is empty where it is the whole. */
 export interface Issue {
   readonly path: string;
   readonly message: string;

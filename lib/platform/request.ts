@@ -1,7 +1,8 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
+import { issuesIn } from './config.ts';
 import { FieldTwice, jsonIn } from './json.ts';
-import { type Issue, Refused } from './refusal.ts';
+import { Refused } from './refusal.ts';
 import type { Request, Route } from './route.ts';
 
 /** Of a body as it was sent. */
@@ -82,6 +83,3 @@ function parsed(schema: z.ZodType, value: unknown, what: string): unknown {
   if (!error) return data;
   throw new Refused('invalid_body', `The ${what} is not valid.`, { issues: issuesIn(error) });
 }
-
-const issuesIn = ({ issues }: z.ZodError): Issue[] =>
-  issues.map(({ path, message }) => ({ path: path.join('.'), message }));

@@ -24,6 +24,12 @@ export function listedName(known: Switches, name: string): string | undefined {
   return Number(number) <= (known[members]?.[family] ?? 0) ? family : undefined;
 }
 
+/** All names, as a person reads them: of a family also which numbers there are. */
+export const namesIn = (known: Switches): string[] =>
+  Object.keys(known).map((name) =>
+    isFamily(name) ? `${name} (n from 1 to ${known[members]?.[name] ?? 0})` : name,
+  );
+
 export const isFamily = (name: string): boolean => name.includes('<n>');
 
 export const isSwitch = (known: Switches, name: string): boolean =>

@@ -1,7 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import * as z from 'zod';
 
-const modes = ['lose_answer', 'error', 'refuse', 'slow', 'duplicate'] as const;
+const modes = [
+  ...(['lose_answer', 'error', 'refuse', 'slow', 'duplicate'] as const),
+  ...(['odd_answer', 'page'] as const),
+] as const;
 
 /** What is done to the next `times` requests whose path begins with `path`. */
 const Fault = z.strictObject({
@@ -17,6 +20,8 @@ interface Held {
   readonly faults: Fault[];
   /** What is answered to GET on these paths, with or without a query, whatever the partner would say. */
   readonly answers: Map<string, unknown>;
+  /** The last requests, as method and path. */
+  readonly calls: string[];
   resets: number;
 }
 
@@ -55,16 +60,19 @@ export interface Simulator {
 }
 
 const bodyBytesMax = 32 << 20;
+const callsMax = 1_000;
 
 /**
  * Serves a partner on a port (0: any free one), with the controls that all simulators have: `GET /__state`,
- * `POST /__reset`, `POST /__faults`, `POST /__answers {"<path>": <body>}` (what GET is answered there, odd or not). A fault `lose_answer` and `duplicate` has the effect, `error` and `refuse` have none.
+ * `POST /__reset`, `POST /__faults`, `POST /__answers {"<path>": <body>}` (what GET is answered there, odd or not), and
+ * `GET /__calls` (the last requests since the reset). The faults `lose_answer`, `duplicate` and `odd_answer` (a success
+ * in no form of the partner's) have the effect; `error`, `refuse` and `page` (a gateway's 404, which is no JSON) have none.
  */
 export async function startSimulator(
   make: Partner | ((url: string) => Partner),
   port = 0,
 ): Promise<Simulator> {
-  const held: Held = { faults: [], answers: new Map(), resets: 0 };
+  const held: Held = { faults: [], answers: new Map(), calls: [], resets: 0 };
   const server = createServer((request, response) => {
     serve(partner, held, request, response).catch((error) => {
       send(response, { status: 400, body: { error: String(error) } });
@@ -92,6 +100,8 @@ async function serve(
 ): Promise<void> {
   const call = await callOf(request);
   if (call.path.startsWith('/__')) return send(response, controlled(partner, held, call));
+  held.calls.splice(0, held.calls.length - callsMax + 1);
+  held.calls.push(`${call.method} ${call.path}`);
   const { resets } = held;
   const fault = nextFault(held.faults, call.path);
   if (fault?.mode === 'slow') await new Promise((done) => setTimeout(done, fault.ms));
@@ -99,20 +109,24 @@ async function serve(
   if (held.resets !== resets) return void request.socket.destroy();
   if (fault?.mode === 'error') return send(response, { status: 500, body: { error: 'injected' } });
   if (fault?.mode === 'refuse') return send(response, partner.refuse(call));
+  if (fault?.mode === 'page') return sendPage(response);
   const asked = [`${call.path}?${call.query}`, call.path].find((one) => held.answers.has(one));
   if (call.method === 'GET' && asked) return send(response, { body: held.answers.get(asked) });
   if (fault?.mode === 'duplicate') await partner.handle(call);
   const reply = await partner.handle(call);
   if (fault?.mode === 'lose_answer') request.socket.destroy();
+  else if (fault?.mode === 'odd_answer') send(response, { body: { odd: true } });
   else send(response, reply ?? { status: 404, body: { error: `No ${call.method} ${call.path}.` } });
 }
 
 function controlled(partner: Partner, held: Held, { method, path, body }: Call): Reply {
   if (method === 'GET' && path === '/__state') return { body: partner.state() };
+  if (method === 'GET' && path === '/__calls') return { body: { calls: held.calls } };
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };
   if (path === '/__reset') {
     held.faults.length = 0;
     held.answers.clear();
+    held.calls.length = 0;
     held.resets += 1;
     partner.reset();
     return { body: {} };
@@ -168,4 +182,9 @@ function json(text: string): unknown {
 function send(response: ServerResponse, { status = 200, body }: Reply): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
+}
+
+function sendPage(response: ServerResponse): void {
+  response.writeHead(404, { 'content-type': 'text/html' });
+  response.end('<html><body>404 Not Found</body></html>');
 }

@@ -322,6 +322,63 @@ test('K3: a contract that no address can name is named, and not asked about', as
   expect(asked.filter(({ path }) => !path.startsWith('/statement'))).toHaveLength(7);
 });
 
+const html = { status: 404, html: '<html>404 Not Found</html>' };
+const numbers = Array.from({ length: 12 }, (_, n) => `C-${n}`);
+/** Answers of K3 by the contract's number, and to the payment centre's statement that there is no trade. */
+const inK3 = (answer: (number: string) => Reply) => {
+  reply = ({ path }) =>
+    path.startsWith('/statement') ? { code: 0, trades: [] } : answer(numberIn(path));
+};
+
+test.each([
+  ['a page with 404', () => html],
+  ['a page with 200', () => ({ status: 200, html: '<html>maintenance</html>' })],
+  ["a gateway's own JSON", () => ({ message: 'Forbidden' })],
+  ['a page, or nothing', (number: string) => (number < 'C-5' ? html : { status: 502, html: '' })],
+])(
+  'K3: where it answers every contract with %s, nothing is decided for any, and the part is missing',
+  async (_, answer) => {
+    inK3(answer);
+    expect(await comparedWith(numbers)).toEqual({ found: [], missing: 'k3' });
+  },
+);
+
+test('K3: where pages begin after the first answer and stay, nothing is decided, and the part is missing', async () => {
+  const good = new Set<string>();
+  inK3((number) => {
+    if (good.size > 0) return html;
+    good.add(number);
+    return { ...known, number };
+  });
+  expect(await comparedWith(numbers)).toEqual({ found: [], missing: 'k3' });
+});
+
+test('K3: what was answered by a page for a short time is asked for again and compared', async () => {
+  const seen = new Set<string>();
+  inK3((number) => {
+    const isFirst = !seen.has(number);
+    seen.add(number);
+    return isFirst && !number.startsWith('good') ? html : { ...known, number };
+  });
+  expect(await comparedWith(numbers)).toEqual({ found: [], missing: null });
+});
+
+test('K3: a contract that K3 itself refuses is a difference, also the only one', async () => {
+  inK3((number) =>
+    number.startsWith('C-') ? { success: false, message: '单据不存在' } : { ...known, number },
+  );
+  expect(await comparedWith(['C-1'])).toEqual({
+    found: ['contract not in K3: contract C-1'],
+    missing: null,
+  });
+  await resetCalls();
+  inK3(() => ({ success: false, message: '单据不存在' }));
+  expect(await comparedWith(['C-1'])).toEqual({
+    found: ['C-1', 'good-1', 'good-2'].map((number) => `contract not in K3: contract ${number}`),
+    missing: null,
+  });
+});
+
 test('K3: what it answers with 500 is no answer, and leaves the part missing', async () => {
   reply = ({ path }) => {
     if (path.startsWith('/statement')) return { code: 0, trades: [] };

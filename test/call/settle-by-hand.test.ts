@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { settleByHand } from '../../lib/call/hand-settlement.ts';
@@ -8,6 +10,7 @@ import { callSwitches } from '../../lib/call/switches.ts';
 import { setSwitch } from '../../lib/platform/kill-switch.ts';
 import { mysql } from '../../lib/platform/mysql.ts';
 import { switches } from '../../lib/platform/switches.ts';
+import { root } from '../../local/root.ts';
 import { paymentAccount } from '../../local/secrets.ts';
 import { balances, contract, income } from '../support/accounting.ts';
 import {
@@ -314,6 +317,54 @@ test('a reversal that is ended by hand as refused is final: the charge is not re
   ]);
   expect(await income()).toEqual([[first, '11', 4_000]]);
   expect((await ledger()).accounts['42']?.balance).toBe(16_000);
+});
+
+const paymentLog = 'user_prop_db.sublessor_call_payment_log_201409';
+
+test('whether a refused reversal is final does not follow from the text of its reason', async () => {
+  await reversal();
+  await account(43, 20_000);
+  await client.deduct({ tradeId: '820000000001', userId: '43', amountFen: 700 });
+  await reverse();
+  await run(`update ${paymentLog} set in_hand_until = null`);
+  await age(11);
+  const refused = { ...neverSeen, to: 'refused', payment_id: '820000000001', day: today };
+  expect(await settle(refused)).toMatchObject({ outcome: 'refused' });
+  await run(`update ${paymentLog} set reason = 'account frozen' where reverses_id is not null`);
+  expect(await reverse()).toMatchObject({ outcome: 'refused before' });
+  await run(
+    `update ${paymentLog} set reason = 'by hand: x', is_final = 0 where reverses_id is not null`,
+  );
+  expect(await reverse()).toMatchObject({
+    ...{ outcome: 'reversed', reversal_id: '820000000002' },
+  });
+});
+
+test('reversals that were final before the column are so after the migration, and no others', async () => {
+  const reasons = {
+    'by hand: the ticket 77': 1,
+    'the payment centre has never seen the charge': 1,
+    'account frozen': 0,
+    'reason unknown': 0,
+  };
+  await run(
+    `insert into ${paymentLog} (user_id, amount_fen, state, reason) values (42, 4000, 'refused', 'by hand: a charge')`,
+  );
+  for (const [index, reason] of Object.keys(reasons).entries())
+    await run(
+      `insert into ${paymentLog} (reverses_id, user_id, amount_fen, state, reason)
+       values (?, 42, -4000, 'refused', ?)`,
+      [810_000_000_000 + index, reason],
+    );
+  const [, update = ''] = readFileSync(
+    join(root, 'migrations/0039-final-reversals.sql'),
+    'utf8',
+  ).split(/^(?=update )/m);
+  await run(update);
+  expect(await rowsOf(`select reason, is_final from ${paymentLog} order by id`)).toEqual([
+    { reason: 'by hand: a charge', is_final: 0 },
+    ...Object.entries(reasons).map(([reason, is_final]) => ({ reason, is_final })),
+  ]);
 });
 
 test('two who settle a charge at once do it once, and what cannot be written whole is not written', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
+import { againSeconds } from '../../lib/broker/invalidations.ts';
 import {
   leaseSeconds as comparisonLeaseSeconds,
   pauseMsMax as comparisonPauseMs,
@@ -16,6 +17,7 @@ import { inHandSeconds as rowLeaseSeconds } from '../../lib/call/in-hand.ts';
 import { leaseSeconds as incomeLeaseSeconds } from '../../lib/call/income.ts';
 import { k3, readFromK3 } from '../../lib/call/k3.ts';
 import { listingService, switchTo } from '../../lib/call/listing-service.ts';
+import { statementMs } from '../../lib/call/payment-ids.ts';
 import { payments } from '../../lib/call/payments.ts';
 import { endMs as reversalEndMs } from '../../lib/call/reversals.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
@@ -26,6 +28,7 @@ import {
   renewEveryMs as readerRenewMs,
 } from '../../lib/order/lease.ts';
 import { singerAt } from '../../lib/order/singer.ts';
+import { leaseMs as cacheLeaseMs } from '../../lib/platform/cached.ts';
 import {
   leaseSeconds as deliveryLeaseSeconds,
   renewAfterMs as deliveryRenewMs,
@@ -419,6 +422,9 @@ describe('values that depend on each other', () => {
       expect(secondsOf(id) * 1000, id).toBeGreaterThan(2 * payment + writingMs);
     }
     expect(pushLeaseSeconds * 1000).toBeGreaterThan(2 * (await partners.singer()));
+    // A contract that K3 refuses is asked for.
+    const contract = 2 * (await partners.k3()) + writingMs;
+    expect(secondsOf('call/post-contract') * 1000).toBeGreaterThan(contract);
   });
 
   test('a run begins no row whose exchanges would not end before its time-out', async () => {
@@ -427,6 +433,26 @@ describe('values that depend on each other', () => {
       expect(margin).toBeGreaterThan(longest);
       expect(margin).toBeLessThan(secondsOf('call/settle-unknown-charges') * 500);
     }
+  });
+
+  test('no statement is read that leaves no time for the question after it, and several fit into the time-out', async () => {
+    // The statement of the last day, the question about a trade, and what is written.
+    expect(statementMs).toBeGreaterThan(2 * (await partners.payment()) + writingMs);
+    expect(statementMs).toBeLessThan(secondsOf('call/advance-payment-ids') * 500);
+  });
+
+  test('a lease of the cache outlasts every function that reads through it, and ends before the second invalidation', () => {
+    const readers = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
+      /import .*\bcached\b.* from /.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(readers).toEqual(['lib/broker/readings.ts']);
+    const functions = globSync('functions/**/*.ts', { cwd: root }).filter((file) =>
+      readFileSync(join(root, file), 'utf8').includes('/broker/readings.ts'),
+    );
+    expect(functions).toEqual(['functions/broker/read-profile.ts']);
+    // The lease begins after the invocation.
+    expect(cacheLeaseMs).toBeGreaterThanOrEqual(secondsOf('broker/read-profile') * 1000);
+    expect(cacheLeaseMs).toBeLessThan(againSeconds * 1000);
   });
 
   test('a lease outlasts its function, or the time between two renewals three times, or one step', () => {
@@ -439,12 +465,13 @@ describe('values that depend on each other', () => {
 
   test('every lease of the product is compared here', () => {
     const files = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
-      /const (?:lease|inHand)Seconds = /.test(readFileSync(join(root, file), 'utf8')),
+      /const (?:lease|inHand)(?:Seconds|Ms) = /.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(files.toSorted()).toEqual([
       ...['lib/broker/reconciliation.ts', 'lib/broker/walks.ts'],
       ...['lib/call/in-hand.ts', 'lib/call/income.ts'],
-      ...['lib/order/in-hand.ts', 'lib/order/lease.ts', 'lib/platform/delivery.ts'],
+      ...['lib/order/in-hand.ts', 'lib/order/lease.ts'],
+      ...['lib/platform/cached.ts', 'lib/platform/delivery.ts'],
     ]);
   });
 

@@ -45,6 +45,20 @@ test('an error and a refusal have no effect, a lost answer has', async () => {
   expect(await post('/push', { n: 4 })).toEqual([200, { code: 0, count: 2 }]);
 });
 
+test('a page of a gateway has no effect, an odd answer has, and every request is listed until a reset', async () => {
+  await post('/__faults', { mode: 'page', times: 1 });
+  await post('/__faults', { mode: 'odd_answer', times: 1 });
+  const page = await fetch(`${url}/push`, { method: 'POST', body: '{}' });
+  expect([page.status, (await page.text()).slice(0, 6)]).toEqual([404, '<html>']);
+  expect(await state()).toEqual({ pushes: [] });
+  expect(await post('/push/b', { n: 1 })).toEqual([200, { odd: true }]);
+  expect(await state()).toEqual({ pushes: [{ n: 1 }] });
+  const calls = async () => await (await fetch(`${url}/__calls`)).json();
+  expect(await calls()).toEqual({ calls: ['POST /push', 'POST /push/b'] });
+  await post('/__reset');
+  expect(await calls()).toEqual({ calls: [] });
+});
+
 test('a duplicate arrives twice, a slow one late', async () => {
   await post('/__faults', { mode: 'duplicate', times: 1 });
   expect(await post('/push', { n: 1 })).toEqual([200, { code: 0, count: 2 }]);

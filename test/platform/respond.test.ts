@@ -89,6 +89,67 @@ test('each wrong field of the body is named', async () => {
   ]);
 });
 
+const payBy = route({
+  id: 'test/pay-by',
+  method: 'POST',
+  path: '/payments',
+  summary: 'Pays.',
+  who: 'signed',
+  body: z.union([
+    z.object({
+      card: z.object({ number: z.string(), year: z.union([z.int(), z.string().regex(/^\d+$/)]) }),
+      fen: z.int(),
+    }),
+    z.object({ account: z.string(), holder: z.string(), fen: z.int() }),
+  ]),
+  answers: { 201: z.object({}) },
+});
+const pay = respond(payBy, () => ({ status: 201, outcome: 'paid', body: {} }), deps);
+const payment = (body: unknown) =>
+  ask(pay, signed(httpEvent({ method: 'POST', path: '/payments', body })));
+
+const expected = (what: string, received: string) =>
+  `Invalid input: expected ${what}, received ${received}`;
+
+test.each([
+  [
+    { account: '7', holder: 'x', fen: '1' },
+    [{ path: 'fen', message: expected('number', 'string') }],
+  ],
+  [
+    { card: { number: '4', year: null }, fen: 1 },
+    [
+      {
+        path: 'card.year',
+        message: `${expected('number', 'null')}, or ${expected('string', 'null')}`,
+      },
+    ],
+  ],
+  [
+    {},
+    [
+      { path: 'card', message: expected('object', 'undefined') },
+      { path: 'fen', message: expected('number', 'undefined') },
+    ],
+  ],
+  [
+    { account: '7', fen: 1 },
+    [
+      {
+        path: '',
+        message: `card: ${expected('object', 'undefined')}, or holder: ${expected('string', 'undefined')}`,
+      },
+    ],
+  ],
+])(
+  'the body %j, which fits none of several forms, is answered with the fields of the nearest and what was expected',
+  async (body, issues) => {
+    expect((await payment({ account: '7', holder: 'x', fen: 1 })).status).toBe(201);
+    const answer = await payment(body);
+    expect([answer.status, answer.body.error.issues]).toEqual([400, issues]);
+  },
+);
+
 test('a query that does not fit, and a path that does not', async () => {
   const wrongQuery = signed(event({ numbers: [1] }, { query: 'unit=dollar' }));
   expect(await refused(handler, wrongQuery)).toEqual([400, 'invalid_body']);

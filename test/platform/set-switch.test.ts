@@ -116,7 +116,7 @@ test.each([
     if (!wrongForm.test(String(thrown)))
       expect(thrown).toMatch(
         new RegExp(
-          `^Error: There is no switch ${name}\\. There are: broker/.*, order/singer, order/scenario-<n>\\.$`,
+          `^Error: There is no switch ${name}\\. There are: broker/.*, order/singer, order/scenario-<n> \\(n from 1 to 15\\)\\.$`,
         ),
       );
     expect([await switches(), await trail()]).toEqual([[], []]);

@@ -17,6 +17,7 @@ export function partnerOf(name: SimulatorName) {
     url,
     ask,
     state: async <State>() => (await ask('/__state')) as State,
+    calls: async () => (await ask('/__calls'))['calls'] as string[],
     reset: () => ask('/__reset', {}),
     fault: (mode: string, times = 1, path = '/') => ask('/__faults', { path, mode, times }),
   };

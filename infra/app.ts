@@ -7,7 +7,7 @@ import { Synthesis } from './constructs/synthesis.ts';
 import { order } from './order.ts';
 import { delivery, platform } from './platform.ts';
 
-/** The whole product. Stage `local` and `cloud` are made from the same pages. `bundles`: see `Site`. */
+/** The whole product. Stage `local` and `cloud` are made from the same pages. `bundles`: see `Synthesis`. */
 export function signalbox(app: App, bundles?: string): App {
   const site = new Synthesis(app, bundles);
   const base = backing(app, site);

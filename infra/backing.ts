@@ -11,7 +11,7 @@ import { busName } from './constructs/names.ts';
 import { secretId } from './constructs/secrets.ts';
 import type { Backing, Synthesis } from './constructs/synthesis.ts';
 
-/** What lies under the domains. On one machine local/ runs the servers, and only the rest is made. */
+/** What all domains need: network, database, bus, API, bucket, alarm topic. In stage `local` the servers run in local/. */
 export function backing(app: App, site: Synthesis): Backing {
   const { context } = site;
   const stack = new Stack(app, 'backing', {

@@ -8,10 +8,10 @@ import {
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 
-/** Requests a second over all routes, and as many at one moment; each caller has a limit of his own. */
+/** Requests per second over all routes, and the burst on top of it; each caller has a limit of their own. */
 const requestThrottle = { rateLimit: 500, burstLimit: 1_000 };
 
-/** The one HTTP API. Its log names routes, not paths: a path may hold what is personal. */
+/** The one HTTP API. Its access log names routes, not paths, because a path may hold personal data. */
 export function httpApi(stack: Stack): IHttpApi {
   const api = new HttpApi(stack, 'api', { apiName: 'signalbox', createDefaultStage: false });
   const logGroup = new LogGroup(stack, 'api/log', {

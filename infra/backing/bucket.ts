@@ -14,7 +14,7 @@ import { bucketName } from '../constructs/names.ts';
 const oldVersionDays = 30;
 const accessLogDays = 90;
 
-/** One bucket for files of ours. Nothing in it goes by itself but versions that were replaced and uploads that broke off. */
+/** The bucket for our files. Only replaced versions and incomplete uploads expire. */
 export function bucket(stack: Stack, { stage }: Context): Bucket {
   const name = bucketName(stage, Aws.ACCOUNT_ID, Aws.REGION);
   const accessLog = new Bucket(stack, 'bucket/access', {
@@ -38,7 +38,7 @@ export function bucket(stack: Stack, { stage }: Context): Bucket {
   return made;
 }
 
-/** As the policy of the bucket, which S3 recommends; CDK would write an access control list. */
+/** Grants by a bucket policy, as S3 recommends; CDK would write an access control list. */
 function logsTo(accessLog: Bucket, made: Bucket): void {
   accessLog.addToResourcePolicy(
     new PolicyStatement({

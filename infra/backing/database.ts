@@ -21,7 +21,7 @@ const clusterIdentifier = 'signalbox';
 const port = Port.tcp(3306);
 const period = Duration.minutes(1);
 
-/** The MySQL of our own schemas: the server that is named in context lets us in, or a cluster is made. */
+/** The MySQL server of our own schemas: the one that the context names, or an Aurora cluster that is created. */
 export function database(stack: Stack, context: Context, inside: Inside, alarms: ITopic): void {
   const { mysqlSecurityGroup } = context;
   if (mysqlSecurityGroup) {
@@ -34,7 +34,7 @@ export function database(stack: Stack, context: Context, inside: Inside, alarms:
   watch(stack, cluster, alarms);
 }
 
-/** Aurora MySQL, serverless, with a binlog that can be read; `platform/migrate` says for how long it is kept. */
+/** Aurora MySQL Serverless with row binlog; `platform/migrate` sets its retention. */
 function aurora(stack: Stack, { stage }: Context, { vpc, data }: Inside): DatabaseCluster {
   const engine = DatabaseClusterEngine.auroraMysql({
     version: AuroraMysqlEngineVersion.VER_3_10_0,
@@ -65,7 +65,7 @@ function aurora(stack: Stack, { stage }: Context, { vpc, data }: Inside): Databa
     backup: { retention: Duration.days(14) },
     cloudwatchLogsExports: logs,
   });
-  // Beside the functions, not beside the data: it must reach Secrets Manager, through the NAT gateway.
+  // In the functions' subnets, because rotation must reach Secrets Manager through the NAT gateway.
   cluster.addRotationSingleUser({
     vpcSubnets: { subnetType: SubnetType.PRIVATE_WITH_EGRESS },
   });

@@ -17,14 +17,14 @@ import { alarm } from '../constructs/alarms.ts';
 import type { Context } from '../constructs/context.ts';
 import type { Network } from '../constructs/synthesis.ts';
 
-/** A network, and the address that partners see when we call them, if we made it. */
+/** The network of the functions; `address` is what partners see, if the NAT gateway is ours. */
 export interface Inside extends Network {
   readonly address?: string;
-  /** The subnets of databases: without a way out where the network is ours. */
+  /** The databases' subnets; isolated if the network is ours. */
   readonly data: { readonly subnetType?: SubnetType };
 }
 
-/** The VPC that is named in context, or one of our own. */
+/** The VPC that the context names, or a new one. */
 export function network(stack: Stack, context: Context, alarms: ITopic): Inside {
   if (context.vpc) return given(stack, context);
   const made = ours(stack, context, alarms);
@@ -94,7 +94,7 @@ function ours(
   return { vpc: vpc as IVpc, ...(address && { address: address.ref }) };
 }
 
-/** It outlives the stack: WeChat's white list names it. */
+/** Kept when the stack is deleted, because WeChat's white list names it. */
 function fixedAddress(stack: Stack): CfnEIP {
   const address = new CfnEIP(stack, 'network/address', {
     domain: 'vpc',

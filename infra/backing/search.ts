@@ -102,7 +102,7 @@ function made(stack: Stack, { stage }: Context, inside: Inside): OpenSearch {
   Validations.of(user).acknowledge({
     id: 'AwsSolutions-SMG4',
     reason:
-      'The password also stands in the domain’s own user database, which no rotation reaches.',
+      'The password is also kept in the domain’s own user database, which no rotation reaches.',
   });
   return domain;
 }
@@ -136,7 +136,7 @@ const logPolicy = (stack: Stack): ResourcePolicy =>
     ],
   });
 
-/** Users are told apart by the domain itself; the policy of AWS stands before that and would ask for signatures. */
+/** The domain authenticates users itself; an AWS policy would be evaluated first and require signed requests. */
 function openToUsers(stack: Stack, domain: OpenSearch): void {
   const statement = new PolicyStatement({
     principals: [new AnyPrincipal()],

@@ -89,9 +89,9 @@ export function watchRelease(
 export interface Measure {
   readonly kind: string;
   readonly name: string;
-  /** In seconds, or rows where the name begins with `rows`. */
+  /** Seconds, or rows if the name begins with `rows`. */
   readonly threshold: number;
-  /** Long enough to hold a measurement: the alarm takes none for good. */
+  /** Long enough to contain a measurement: the alarm treats missing data as good. */
   readonly period: Duration;
 }
 
@@ -128,7 +128,7 @@ export function watchQueue(
   stack.watched.queues.push({ id, queue, dead });
 }
 
-/** An alarm for a word among a function's outcomes. */
+/** An alarm for one of a function's outcomes. */
 export function watchOutcome(
   stack: Domain,
   id: string,
@@ -150,7 +150,7 @@ function watch(stack: Domain, id: string, harm: string, watches: readonly Watch[
   return made;
 }
 
-/** One alarm that tells the topic when it goes off and when it is over. */
+/** Creates an alarm that notifies the topic when it starts and when it ends. */
 export function alarm(
   scope: Construct,
   topic: ITopic,

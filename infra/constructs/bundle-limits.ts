@@ -1,4 +1,4 @@
-/** What makes a bundle heavy, by the libraries in it, and what it may weigh; the first kind that holds counts. */
+/** The size limits of bundles, by the libraries they contain; the first kind that matches counts. */
 const ceilings: readonly [kind: string, holds: RegExp | undefined, bytesMax: number][] = [
   ['any', /node_modules\/(undici|@upstash|@opensearch-project|@vlasky|jose)\//, 1_500_000],
   ['with MySQL', /node_modules\/mysql2\//, 1_000_000],
@@ -6,7 +6,7 @@ const ceilings: readonly [kind: string, holds: RegExp | undefined, bytesMax: num
   ['that only describes', undefined, 200_000], // docs/decisions/0004-bundles.md
 ];
 
-/** The ceiling of a bundle that is made of these files. */
+/** Returns the size limit of a bundle that consists of these files. */
 export function ceilingOf(files: readonly string[]): { kind: string; bytesMax: number } {
   const [kind, , bytesMax] = ceilings.find(
     ([, holds]) => !holds || files.some((file) => holds.test(file)),

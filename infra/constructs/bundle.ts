@@ -13,12 +13,12 @@ export const functionIds = (): Id[] =>
     .map((path) => path.slice('functions/'.length, -'.ts'.length) as Id)
     .toSorted();
 
-/** Folders that are put next to a function's code, by the function's id. */
+/** Folders that are copied next to a function's code, by the function's id. */
 const folders: Readonly<Record<string, string>> = { 'platform/migrate': 'migrations' };
 
 /**
  * Bundles functions into `<outdir>/<id>/index.mjs`, all in one call, with all they import and the folders they read.
- * Each measure was measured (docs/decisions/0004-bundles.md, `npm run bench`).
+ * The effect of each option was measured (docs/decisions/0004-bundles.md, `npm run bench`).
  */
 export function bundle(
   outdir: string,
@@ -39,7 +39,7 @@ export function bundle(
 const requireForCommonJs =
   "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);";
 
-/** What bench/ bundles its bare peers with, too. */
+/** Options that bench/ uses for its bare peers, too. */
 export const options = {
   outExtension: { '.js': '.mjs' },
   bundle: true,

@@ -1,2 +1,2 @@
-/** What one of our MySQL servers is told to accept; backing.ts and local/ set it. */
+/** The connection limit that backing.ts and local/ set on our MySQL servers. */
 export const connectionsMax = 500;

@@ -1,7 +1,7 @@
 import type { App } from 'aws-cdk-lib';
 import * as z from 'zod';
 
-/** Names of what exists: `a,b` on the command line, a list in cdk.context.json. */
+/** Ids of existing resources: `a,b` on the command line, a list in cdk.context.json. */
 const list = (item: z.ZodString) =>
   z
     .preprocess(
@@ -33,7 +33,7 @@ const Given = z.object({
   addressAllocation: named('eipalloc').optional(),
   mysqlSecurityGroup: named('sg').optional(),
   opensearchUrl: z.url({ protocol: /^https?$/ }).optional(),
-  // Fields of configuration documents that are others on one machine than in the cloud.
+  // Fields of configuration documents that differ between stages.
   broker_weidian_api: address,
   payment_base_api_url: address,
   listing_api_url: address,
@@ -64,7 +64,7 @@ export type Context = z.infer<typeof Context>;
 
 export const contextKeys = Object.keys(Given.shape);
 
-/** The context of a synthesis. Throws what is wrong with it, a line for each value. */
+/** Returns the context of a synthesis. Throws an error with one line for each wrong value. */
 export function contextOf(app: App): Context {
   const given = Object.fromEntries(contextKeys.map((key) => [key, app.node.tryGetContext(key)]));
   const context = Context.safeParse(given);

@@ -16,7 +16,7 @@ const width = 6;
 /** The dashboard's grid has 24 columns. */
 const wide = 24;
 
-/** One dashboard for a domain, once all its functions are wired: alarms, then a row for each function and queue. */
+/** Creates a domain's dashboard after its functions are wired: alarms, then a row for each function and queue. */
 export function dashboard(stack: Domain): void {
   const { functions, queues, alarms } = stack.watched;
   const made = new Dashboard(stack, 'dashboard', {
@@ -46,7 +46,7 @@ function functionRow({ id, made }: Watched['functions'][number]): IWidget[] {
 function queueRow({ id, queue, dead }: Watched['queues'][number]): IWidget[] {
   return [
     graph(`${id}: seconds waited`, [queue.metricApproximateAgeOfOldestMessage({ period })]),
-    graph(`${id}: messages waiting and in hand`, [
+    graph(`${id}: messages visible and in flight`, [
       queue.metricApproximateNumberOfMessagesVisible({ period }),
       queue.metricApproximateNumberOfMessagesNotVisible({ period }),
     ]),
@@ -54,7 +54,7 @@ function queueRow({ id, queue, dead }: Watched['queues'][number]): IWidget[] {
   ];
 }
 
-/** The words that the function's log lines begin with, counted: whichever there are, so that a new one needs nothing. */
+/** Counts of all outcomes of the function, found by a metric search, so that a new outcome appears by itself. */
 const outcomesOf = (id: string): IMetric =>
   new MathExpression({
     expression: `SEARCH('{signalbox,service} service="${id}"', 'Sum', ${period.toSeconds()})`,

@@ -8,8 +8,7 @@ import { OrderSettings } from '../../lib/order/settings.ts';
 import { PlatformSettings } from '../../lib/platform/settings.ts';
 
 /**
- * The configuration documents and what each must look like. They are strict here, at synth; functions ignore fields that
- * they do not know.
+ * The schemas of the configuration documents. They are strict here, at synth; functions ignore unknown fields.
  */
 export const documentSchemas: Readonly<Record<string, z.ZodType>> = {
   broker: BrokerSettings,
@@ -21,8 +20,8 @@ export const documentSchemas: Readonly<Record<string, z.ZodType>> = {
 const folder = fileURLToPath(new URL('../../config/', import.meta.url));
 
 /**
- * The documents of config/ as text, by their domain. `given` are fields that the context names instead: addresses of
- * partners, and limits that are others on one machine. Throws what is wrong with a document.
+ * Returns the documents of config/ as text, by domain. `given` are fields that the context overrides: partners'
+ * addresses, and limits that differ between stages. Throws an error that names what is wrong with a document.
  */
 export function documents(
   given: Readonly<Record<string, unknown>>,

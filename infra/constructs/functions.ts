@@ -23,16 +23,16 @@ import type { Use } from './resources.ts';
 import type { Domain } from './synthesis.ts';
 
 export interface Common {
-  /** What it reads and writes: gives the variable and the permission. */
+  /** Resources that it reads or writes; each adds its variable and its permission. */
   readonly uses?: readonly Use[];
-  /** The queues it sends to: gives the variable and the permission. */
+  /** Queues that it sends to; each adds its variable and its permission. */
   readonly sends?: readonly QueueName[];
   readonly timeout: Duration;
-  /** Who suffers how when it fails: the first sentence of its alarms. */
+  /** Who is affected and how when it fails: the first sentence of its alarms. */
   readonly harm: string;
-  /** It works until its time is nearly over, on purpose: only what goes on after that is too slow. */
+  /** It works until shortly before its time-out on purpose; its duration alarm is therefore higher. */
   readonly worksToTheEnd?: true;
-  /** What it measures itself, each with an alarm. */
+  /** Measures of its own, each with an alarm. */
   readonly measures?: readonly Measure[];
 }
 
@@ -77,7 +77,7 @@ export function everyAndByHand(
   });
 }
 
-/** A function that several schedules (UTC) start, each with an input of its own; they are told apart by name. */
+/** Wires a function that several named schedules (UTC) start, each with its own input. */
 export function everyOf(
   stack: Domain,
   id: Id,
@@ -102,15 +102,15 @@ interface Timed {
 }
 
 interface Drain extends Common {
-  /** Messages handed over in one invocation. */
+  /** Messages per invocation, at most. */
   readonly batch: number;
-  /** Invocations that run at the same time; SQS takes no fewer than 2. */
+  /** Concurrent invocations, at most; SQS accepts no fewer than 2. */
   readonly atOnce: number;
-  /** Upstream systems put messages on it, too. */
+  /** Upstream systems send to it, too. */
   readonly external?: true;
 }
 
-/** The one function that empties a queue; it has the queue's id. */
+/** Wires the only consumer of a queue; it has the queue's id. */
 export function drain(
   stack: Domain,
   queue: QueueName,
@@ -121,7 +121,7 @@ export function drain(
   if (external) site.feeds(queue.id);
   const source = queueIn(stack, queue);
   const dead = deadQueueIn(stack, queue);
-  // Six times the time-out is what AWS asks for; on one machine that would make every test of a failure slow.
+  // AWS recommends six times the time-out; in stage `local` that would make every test of a failure slow.
   const seconds = common.timeout.toSeconds();
   (source.node.defaultChild as CfnQueue).visibilityTimeout = site.local ? seconds + 2 : seconds * 6;
   const made = functionIn(stack, queue.id, common, atOnce);
@@ -136,7 +136,7 @@ export function drain(
   watchQueue(stack, queue.id, common.harm, source, dead);
 }
 
-/** Lets a queue hear of an event: its messages are the event's body. */
+/** Subscribes a queue to an event; the message is the event's body. */
 export function subscribe(stack: Domain, { event }: EventName, queue: QueueName): void {
   stack.site.feeds(queue.id);
   new Rule(stack, `${queue.id}/hears/${event}`, {
@@ -150,7 +150,7 @@ export function subscribe(stack: Domain, { event }: EventName, queue: QueueName)
   });
 }
 
-/** A function that runs at each deploy which changes its properties; the deploy fails where it fails. */
+/** Wires a function that runs at each deploy that changes its properties; if it fails, the deploy fails. */
 export function atDeploy(
   stack: Domain,
   id: Id,
@@ -170,15 +170,15 @@ export function atDeploy(
   });
 }
 
-/** Twice is more than a person starts; `npm run ops` waits for each answer. */
+/** Two are enough, because `npm run ops` waits for each answer. */
 const handInstances = 2;
 
-/** A function that only a person starts, with `npm run ops -- run <id>`: nothing triggers it. At most 15 minutes. */
+/** Wires a function that only a person starts, with `npm run ops -- run <id>`. It runs for 15 minutes at most. */
 export function byHand(stack: Domain, id: Id, common: Common): void {
   Tags.of(functionIn(stack, id, common, handInstances)).add(startedTag, startedByHand);
 }
 
-/** A function with its role, log and alarms. `instances` run at once at the most; `reserved` makes Lambda see to it. */
+/** Creates a function with its role, log group and alarms. `instances` is its highest concurrency, which `reserved` enforces. */
 export function functionIn(
   stack: Domain,
   id: Id,

@@ -2,7 +2,7 @@ import { Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
 
-/** The calls that AWS cannot scope to a resource, each with its reason: the only `*` in any role. */
+/** Actions that AWS cannot scope to a resource, each with its reason: the only `*` in any role. */
 const unscoped = {
   'ec2:CreateNetworkInterface':
     'Lambda attaches a function to its subnets; the interface has no name before it exists.',
@@ -33,5 +33,5 @@ export function acknowledge(construct: Construct, calls: readonly Unscoped[]): v
   Validations.of(construct).acknowledge({ id: 'AwsSolutions-IAM5[Resource::*]', reason });
 }
 
-/** How CodeDeploy sees the alarms that turn a release back. */
+/** CodeDeploy reads the alarms that roll a release back. */
 export const deployCalls = ['cloudwatch:DescribeAlarms'] as const satisfies Unscoped[];

@@ -24,9 +24,9 @@ const rollouts = {
 };
 
 /**
- * What a trigger must point at. In stage `cloud` the alias `live`: a new version takes its traffic over by tenths, a
- * minute each, and gives all of it back when one of its alarms goes off (docs/decisions/0010-rollout.md). On one
- * machine the function itself.
+ * Returns what triggers must invoke. In stage `cloud` that is the alias `live`: traffic shifts to a new version by a
+ * tenth each minute, and back when one of its alarms goes off (docs/decisions/0010-rollout.md). In stage `local` it is
+ * the function itself.
  */
 export function liveAlias(
   stack: Domain,
@@ -36,7 +36,7 @@ export function liveAlias(
 ): IFunction {
   const { site } = stack;
   if (site.local) return made as IFunction;
-  // The version that was live before is kept: a person can point the alias back at it within seconds.
+  // The previous version is retained, so that a person can point the alias back at it within seconds.
   made.currentVersion.applyRemovalPolicy(RemovalPolicy.RETAIN);
   const newest = made.currentVersion as IVersion;
   const alias = new Alias(stack, `${id}/live`, { aliasName, version: newest });
@@ -59,7 +59,7 @@ const applicationIn = (stack: Domain): LambdaApplication =>
   (stack.node.tryFindChild('rollout') as LambdaApplication | undefined) ??
   new LambdaApplication(stack, 'rollout', { applicationName: stack.stackName });
 
-/** AWS's own policy for this lets CodeDeploy change every alias of the account. */
+/** A role of its own, because AWS's managed policy allows CodeDeploy to change every alias of the account. */
 function deployerIn(stack: Domain, { functionArn }: Lambda): Role {
   const role = (stack.node.tryFindChild('rollout/role') as Role | undefined) ?? newDeployer(stack);
   role.addToPolicy(

@@ -1,10 +1,10 @@
-/** The bus that the domains' events pass. */
+/** The name of the bus of the domains' events. */
 export const busName = 'signalbox';
 
-/** A bucket's name is one for all accounts and regions of the world. */
+/** A bucket's name must be unique across all accounts and regions. */
 export const bucketName = (stage: string, account: string, region: string): string =>
   `signalbox-${stage}-${account}-${region}`;
 
-/** Where a domain's configuration document is found in Systems Manager. */
+/** The name of a domain's configuration document in Systems Manager. */
 export const settingsName = (stage: string, domain: string): string =>
   `/signalbox/${stage}/config/${domain}`;

@@ -7,12 +7,13 @@ import type { Domain } from './synthesis.ts';
 const retention = Duration.days(14);
 const deadRetention = Duration.days(14);
 /**
- * Only the net for crashes and time-outs: consumers dead-letter messages themselves, with a reason, long before. With
- * the pauses of lib/platform/messaging/visibility.ts so many deliveries last as long as the retention.
+ * SQS's own limit of deliveries catches only crashes and time-outs: consumers dead-letter messages themselves, with a
+ * reason, much earlier. With the pauses of lib/platform/messaging/visibility.ts this many deliveries take as long as
+ * the retention.
  */
 const receivesMax = 1_000;
 
-/** The queue of that id with its dead-letter queue, made when first named in the domain it belongs to. */
+/** Returns the queue with this id; creates it and its dead-letter queue at the first call in its domain. */
 export function queueIn(stack: Domain, { id }: QueueName): SqsQueue {
   const [domain] = id.split('/');
   if (domain !== stack.node.id)

@@ -14,7 +14,7 @@ import { settingsName } from './names.ts';
 import { secretId } from './secrets.ts';
 import type { Domain } from './synthesis.ts';
 
-/** Something a function uses: the variable it is told by and the permission it needs, in one word of its wiring. */
+/** A resource that a function uses: its environment variable and its permission. */
 export interface Resource {
   readonly variable?: { readonly name: string; readonly value: string };
   readonly grantTo: (role: IRole) => void;
@@ -37,7 +37,7 @@ export const secret =
   (stack) =>
     secretIn(stack, name);
 
-/** A variable that gives access to nothing. */
+/** A variable without a permission. */
 export const value =
   (name: string, text: string): Use =>
   () => ({ variable: { name, value: text }, grantTo: () => {} });
@@ -47,7 +47,7 @@ const given =
   (stack) =>
     value(name, stack.site.context[context] ?? '')(stack);
 
-/** Whose tokens people bring: empty where the context names nobody, and tokens are then answered 503. */
+/** The issuer of people's tokens; if the context names none, requests with a token get 503. */
 export const identity = {
   issuer: given(oidcVariables.issuer, 'oidcIssuer'),
   audience: given(oidcVariables.audience, 'oidcAudience'),
@@ -74,7 +74,7 @@ export const bus: Use = ({ backing }) => ({
   grantTo: (role) => backing.bus.grantPutEventsTo(role),
 });
 
-/** Every queue of the product, by its name: only for who delivers for all. The domains are wired before. */
+/** Every queue, by its name: for `platform/deliver-due` only, after all domains are wired. */
 export const allQueues: Use = (stack) => ({
   grantTo: (role) =>
     role.addToPrincipalPolicy(
@@ -87,7 +87,7 @@ export const allQueues: Use = (stack) => ({
     ),
 });
 
-/** Secrets exist before the deploy, made by who knows them (docs/decisions/0003-secrets.md). */
+/** Secrets are created before the deploy by the person who knows them (docs/decisions/0003-secrets.md). */
 function secretIn(stack: Domain, name: SecretName): Resource {
   stack.site.reads(name);
   const secretName = secretId(stack.site.context.stage, name);

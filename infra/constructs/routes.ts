@@ -9,11 +9,11 @@ import { identity, mysql, secret } from './resources.ts';
 import type { Domain } from './synthesis.ts';
 
 interface Answering extends Common {
-  /** Requests that are answered at the same time; API Gateway refuses more. */
+  /** Concurrent requests, at most; API Gateway refuses more. */
   readonly atOnce: number;
 }
 
-/** The one function that answers a route of the product's HTTP API; it has the route's id. */
+/** Wires the function that answers a route of the HTTP API; it has the route's id. */
 export function route(
   stack: Domain,
   { id, method, path, who }: RouteName,
@@ -24,7 +24,7 @@ export function route(
     ...(who.includes('signed') ? [secret('upstream-keys')] : []),
     ...(who.some((one) => one !== 'signed') ? [identity.issuer, identity.audience] : []),
   ];
-  // Nothing but a reservation keeps what callers start within the connections that a server takes.
+  // Only reserved concurrency keeps callers' invocations within the connections that a server accepts.
   const limits = { reserved: atOnce };
   const made = functionIn(stack, id, { ...common, uses: [...checks, ...uses] }, atOnce, limits);
   const httpRoute = new HttpRoute(stack, `${id}/route`, {

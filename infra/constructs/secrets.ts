@@ -1,8 +1,8 @@
 import type { SecretName } from '../../lib/platform/names.ts';
 
 /**
- * Every secret there can be, as `signalbox/<stage>/<name>`, and what it opens. Only those that a deployed function
- * reads are needed; the output SecretsRead of a deploy names them.
+ * Every possible secret `signalbox/<stage>/<name>` and what it gives access to. Only secrets that a deployed function
+ * reads must exist; the deploy's output SecretsRead names them.
  */
 export const secrets = {
   mysql: 'our own schemas; made by the deploy unless mysqlSecurityGroup is given',
@@ -17,5 +17,5 @@ export const secrets = {
   'upstream-keys': 'the keys of the systems that call our HTTP API',
 } as const satisfies Record<SecretName, string>;
 
-/** Under which name Secrets Manager knows it. */
+/** The secret's name in Secrets Manager. */
 export const secretId = (stage: string, name: SecretName): string => `signalbox/${stage}/${name}`;

@@ -19,15 +19,15 @@ import type { Watched } from './watched-resources.ts';
 /** What `backing` makes, or finds, for all domains. */
 export interface Backing {
   readonly alarms: ITopic;
-  /** What domains tell each other passes here. */
+  /** The bus of the domains' events. */
   readonly bus: IEventBus;
   /** The product's one HTTP API; routes are added by the domains. */
   readonly api: IHttpApi;
-  /** Files of ours: private, encrypted, kept in versions. */
+  /** Our files: private, encrypted, versioned. */
   readonly bucket: Bucket;
-  /** Where functions that open connections to databases run; none on one machine. */
+  /** The network of functions that connect to databases; none in stage `local`. */
   readonly network?: Network;
-  /** The address of OpenSearch; its user stands in the secret `opensearch`. */
+  /** The address of OpenSearch; its user is in the secret `opensearch`. */
   readonly searchUrl?: string;
 }
 
@@ -47,7 +47,7 @@ export class Synthesis {
   readonly #connections = new Map<MysqlName, number>();
   readonly #secrets = new Set<SecretName>();
 
-  /** `bundles` is a folder with one for each function that is there already; without it they are made. */
+  /** `bundles` is a folder that holds a bundle for each function; without it they are built. */
   constructor(app: App, bundles?: string) {
     this.context = contextOf(app);
     this.#bundles = bundles ?? join(app.outdir, 'bundles');
@@ -63,7 +63,7 @@ export class Synthesis {
     return !this.local && !this.context.mysqlSecurityGroup;
   }
 
-  /** The folder that becomes the function's code. */
+  /** Registers a function as wired and returns the folder of its code. */
   wire(id: Id): string {
     if (!functionIds().includes(id))
       throw new Error(`infra/ wires ${id}, but functions/${id}.ts is not there.`);
@@ -79,7 +79,7 @@ export class Synthesis {
     this.#drained.push(queueId);
   }
 
-  /** The ids of all queues of the product, once all domains are wired. */
+  /** The ids of all queues; complete once all domains are wired. */
   get queueIds(): readonly string[] {
     return this.#drained;
   }
@@ -93,12 +93,12 @@ export class Synthesis {
     this.#secrets.add(secret);
   }
 
-  /** The secrets that some function reads. */
+  /** The secrets that at least one function reads. */
   get secrets(): SecretName[] {
     return [...this.#secrets].toSorted();
   }
 
-  /** Everything that is wrong with the wiring, a sentence each. */
+  /** Every mistake in the wiring, one sentence each. */
   mistakes(): string[] {
     const twice = (ids: readonly string[]) => ids.filter((id, index) => ids.indexOf(id) !== index);
     const unwired = functionIds().filter((id) => !this.#wired.includes(id));
@@ -111,8 +111,11 @@ export class Synthesis {
       ),
       ...twice(this.#wired).map((id) => `${id} is wired twice.`),
       ...twice(this.#drained).map((id) => `The queue ${id} is drained twice.`),
-      ...undrained.map((id) => `The queue ${id} is sent to, but nobody drains it.`),
-      ...unfed.map((id) => `Nobody sends to the queue ${id}; if others do, say \`external\`.`),
+      ...undrained.map((id) => `The queue ${id} is sent to, but no function drains it.`),
+      ...unfed.map(
+        (id) =>
+          `No function sends to the queue ${id}; if an upstream system does, set \`external\`.`,
+      ),
       ...crowded.map(
         ([server, sum]) =>
           `${sum} connections to ${server} are possible; it takes ${connectionsMax}. Lower atOnce.`,
@@ -121,7 +124,7 @@ export class Synthesis {
   }
 }
 
-/** The stack of one domain: what its page of `every`, `drain` … calls is written on. */
+/** The stack of one domain; infra/<domain>.ts adds its functions with `scheduled`, `drain`, `byHand` … */
 export class Domain extends Stack {
   readonly site: Synthesis;
   readonly backing: Backing;

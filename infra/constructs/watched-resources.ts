@@ -2,7 +2,7 @@ import type { Alarm } from 'aws-cdk-lib/aws-cloudwatch';
 import type { IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 
-/** What is watched in one stack: filled by alarms.ts, drawn by dashboards.ts. */
+/** The watched resources of one stack: filled by alarms.ts, shown by dashboards.ts. */
 export interface Watched {
   readonly functions: { readonly id: string; readonly made: IFunction }[];
   readonly queues: { readonly id: string; readonly queue: IQueue; readonly dead: IQueue }[];

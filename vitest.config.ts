@@ -33,11 +33,11 @@ const firstOthers = 6;
 const withoutServers = [
   'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
-  'test/broker/queues.test.ts',
-  'test/call/{allocation,desired-state,filter-rules,k3}.test.ts',
-  'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
-  'test/order/{new-push,push-expiry,scenarios,singer,statements,transactions}.test.ts',
-  'test/platform/{by-hand,cut,json,mask,partner,schedule,time,tls}.test.ts',
+  'test/order/{decode-events,former-rows,indirect-writes,new-push,push-expiry,push-log-entries}.test.ts',
+  'test/order/{raw-events,scenarios,singer,statement-targets,statements}.test.ts',
+  'test/order/{transaction-events,transactions}.test.ts',
+  'test/platform/{by-hand,characters,colons,content-decoding,cut,described,errors,fields,ids}.test.ts',
+  'test/platform/{json,mask,partner,refusal,request,route,schedule,signature-in,time,tls}.test.ts',
 ];
 
 /** A project that names set-up files does not get those of the whole run: each names this one. */

@@ -2,11 +2,11 @@ import type { Kysely } from 'kysely';
 import { type ReadSecret, secret } from '../../platform/lambda/secret.ts';
 import { Credentials } from '../../platform/mysql/mysql-pool.ts';
 import type { Checkpoint } from '../checkpoints.ts';
-import { routesOf } from '../decoding/indirect-writes.ts';
 import { openBinlog, type Stream } from '../decoding/stream.ts';
 import type { OrderSettings } from '../settings.ts';
 import type { OrderTables } from '../tables.ts';
 import { type LogState, locateCheckpoint, logState, type ResumePoint } from './binlog-position.ts';
+import { routesOf } from './visible-routes.ts';
 
 /** Where changes of orders are read from. */
 export interface Source {

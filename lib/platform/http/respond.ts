@@ -3,10 +3,11 @@ import { secret } from '../lambda/secret.ts';
 import type { PlatformTables } from '../tables.ts';
 import { answer } from './answer.ts';
 import { bearer } from './bearer.ts';
+import { useNonce } from './nonces.ts';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
 import type { AnyHandle, Caller, Entitlement, Route } from './route.ts';
-import { signatureIn, UpstreamKeys, useNonce } from './signature.ts';
+import { signatureIn, UpstreamKeys } from './signature.ts';
 import { throttle } from './throttle.ts';
 
 interface Options {

@@ -45,13 +45,13 @@ export interface Made {
 /** The ones that lead to the order table, also by others. One whose text cannot be seen may do so. */
 export function leadingIn(made: readonly Made[]): Set<string> {
   const leading = new Set<string>();
-  let left = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
-  for (let before = -1; before !== leading.size; ) {
+  const read = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
+  let before: number;
+  do {
     before = leading.size;
-    const found = left.filter(({ tokens }) => !tokens.length || leadsOn(tokens, leading));
-    for (const { schema, name } of found) leading.add(keyOf(schema, name));
-    left = left.filter((one) => !found.includes(one));
-  }
+    for (const { schema, name, tokens } of read)
+      if (!tokens.length || leadsOn(tokens, leading)) leading.add(keyOf(schema, name));
+  } while (leading.size > before);
   return leading;
 }
 

@@ -13,9 +13,12 @@ test('a view leads to orders if its text names them, or another view that does',
   expect(leadingIn(made)).toEqual(new Set(['shop.latest', 'shop.paid_now', 'order_db.paid']));
 });
 
-test.each([null, ''])('a view whose text is %j, because it may not be seen, may lead to orders', (text) => {
-  expect(leadingIn([view('hidden', text)])).toEqual(new Set(['order_db.hidden']));
-});
+test.each([null, ''])(
+  'a view whose text is %j, because it may not be seen, may lead to orders',
+  (text) => {
+    expect(leadingIn([view('hidden', text)])).toEqual(new Set(['order_db.hidden']));
+  },
+);
 
 const effect = (sql: string, databases?: string[], schema = 'order_db', routes = noRoutes()) =>
   effectOf({ sql, schema, databases }, routes);

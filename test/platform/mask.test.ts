@@ -250,7 +250,10 @@ test.each(['pwd_changed_at', 'has_pwd', 'phone_calls', 'headphone'])(
   },
 );
 
-test.each([null, undefined, true, []])('%j under the name of a secret or a number stays', (value) => {
-  expect(maskedValue('password', value)).toBe(value);
-  expect(maskedValue('phone', value)).toBe(value);
-});
+test.each([null, undefined, true, []])(
+  '%j under the name of a secret or a number stays',
+  (value) => {
+    expect(maskedValue('password', value)).toBe(value);
+    expect(maskedValue('phone', value)).toBe(value);
+  },
+);

@@ -12,13 +12,13 @@ const phone =
  */
 const landline = new RegExp(
   [
-    /(?<![\dA-Za-z]|\d\.|[\da-f]{8}-(?:[\da-f]{4}-){2,3}|[\da-f]{8}-(?=(?:[\da-f]{4}-){3}[\da-f]{12}))/
-      .source,
-    `(?!${uuid.source})`,
-    /(?:(?:(?:\+|00)86[- ]?|86[- ])\(?0?|\(?0)(10|2\d|[3-9]\d{2})\)?[- ]?[2-8]\d{2,3}[- ]?(\d{4})/
-      .source,
-    /(?![\dA-Za-z]|\.\d|[:/][a-z])/.source,
-  ].join(''),
+    /(?<![\dA-Za-z]|\d\.|[\da-f]{8}-(?:[\da-f]{4}-){2,3}|[\da-f]{8}-(?=(?:[\da-f]{4}-){3}[\da-f]{12}))/,
+    new RegExp(`(?!${uuid.source})`),
+    /(?:(?:(?:\+|00)86[- ]?|86[- ])\(?0?|\(?0)(10|2\d|[3-9]\d{2})\)?[- ]?[2-8]\d{2,3}[- ]?(\d{4})/,
+    /(?![\dA-Za-z]|\.\d|[:/][a-z])/,
+  ]
+    .map(({ source }) => source)
+    .join(''),
   'g',
 );
 /** A number under a name that says whose it is, whatever its form: one without its area code, or with an extension. */

@@ -157,6 +157,7 @@ test('a number beside a UUID or a time is masked', () => {
     expect(mask(`13812345678 ${whole}`)).toBe(`138****5678 ${whole}`);
     expect(mask(`${whole} 13812345678`)).toBe(`${whole} 138****5678`);
   }
+  expect(mask('1234 13812345678 12.123Z')).toBe('1234 138****5678 12.123Z');
 });
 
 test('a UUID that looks like a parted number stays as it is', () => {

@@ -36,7 +36,8 @@ const withoutServers = [
   'test/broker/queues.test.ts',
   'test/call/{allocation,filter,k3,standing}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
-  'test/order/{changes,lateness,scenarios,singer,statements,transactions}.test.ts',
+  'test/order/{changes,former-rows,indirect-writes,lateness,scenarios,singer}.test.ts',
+  'test/order/{statement-targets,statements,transaction-events,transactions}.test.ts',
   'test/platform/{by-hand,cut,http,json,mask,schedule,time,tls}.test.ts',
 ];
 

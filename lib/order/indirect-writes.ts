@@ -1,5 +1,3 @@
-import { type Kysely, sql } from 'kysely';
-import { grantsOf, isGranted } from './grants.ts';
 import {
   madeBy,
   names,
@@ -9,7 +7,6 @@ import {
   targetsOf,
   tokensOf,
 } from './statements.ts';
-import type { OrderTables } from './tables.ts';
 
 /** The one table whose rows are looked at. */
 export const orderTable = { schema: 'order_db', table: 'order' } as const;
@@ -37,20 +34,8 @@ export const noRoutes = (): Routes => ({ names: new Set(), triggersSeen: false }
 
 const keyOf = (schema: string, table: string): string => `${schema}.${table}`.toLowerCase();
 
-/** The routes that our user can see now. */
-export async function routesOf(order: Kysely<OrderTables>): Promise<Routes> {
-  const { rows } = await sql<Made>`
-    select table_schema \`schema\`, table_name \`name\`, view_definition \`text\` from information_schema.views
-    where table_schema not in ('sys', 'mysql', 'information_schema', 'performance_schema')
-    union all
-    select event_object_schema, event_object_table, action_statement from information_schema.triggers
-    where event_object_schema <> 'sys'`.execute(order);
-  const { schema } = orderTable;
-  const triggersSeen = isGranted(await grantsOf(order), 'TRIGGER', [`${schema}.*`]);
-  return { names: leadingIn(rows), triggersSeen };
-}
-
-interface Made {
+/** A view, or a table with a trigger, and the text of it. */
+export interface Made {
   readonly schema: string;
   readonly name: string;
   /** Empty where it may not be seen. */
@@ -58,15 +43,15 @@ interface Made {
 }
 
 /** The ones that lead to the order table, also by others. One whose text cannot be seen may do so. */
-function leadingIn(made: readonly Made[]): Set<string> {
+export function leadingIn(made: readonly Made[]): Set<string> {
   const leading = new Set<string>();
-  let left = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
-  for (let before = -1; before !== leading.size; ) {
+  const read = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
+  let before: number;
+  do {
     before = leading.size;
-    const found = left.filter(({ tokens }) => !tokens.length || leadsOn(tokens, leading));
-    for (const { schema, name } of found) leading.add(keyOf(schema, name));
-    left = left.filter((one) => !found.includes(one));
-  }
+    for (const { schema, name, tokens } of read)
+      if (!tokens.length || leadsOn(tokens, leading)) leading.add(keyOf(schema, name));
+  } while (leading.size > before);
   return leading;
 }
 

@@ -3,10 +3,10 @@ import { Credentials } from '../platform/pool.ts';
 import { type ReadSecret, secret } from '../platform/secret.ts';
 import { openBinlog, type Stream } from './binlog.ts';
 import type { Checkpoint } from './checkpoints.ts';
-import { routesOf } from './indirect-writes.ts';
 import { type Found, find, type LogState, logState } from './server.ts';
 import type { OrderSettings } from './settings.ts';
 import type { OrderTables } from './tables.ts';
+import { routesOf } from './visible-routes.ts';
 
 /** Where changes of orders are read from. */
 export interface Source {

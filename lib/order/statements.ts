@@ -62,31 +62,19 @@ const calling = ['select', 'do', 'call'];
  * from its text. `nothing`: it is none that changes rows.
  */
 export function targetsOf(tokens: readonly Token[]): readonly TableName[] | 'unknown' | 'nothing' {
-  const start = tokens.findIndex((token) => !isSign(token, '('));
-  const [first] = tokens.slice(start);
+  const statement = tokens.slice(tokens.findIndex((token) => !isSign(token, '(')));
+  const [first] = statement;
   if (isWord(first, ...calling)) return 'unknown';
   if (!isWord(first, ...changing)) return 'nothing';
-  const body = isWord(first, 'with') ? afterCommonTables(tokens) : tokens.slice(start);
-  return writtenIn(body) ?? 'unknown';
-}
-
-/** The statement that follows `with … as (…), …`. */
-function afterCommonTables(tokens: readonly Token[]): readonly Token[] {
-  const at = outer(tokens).findIndex(
-    ({ token, depth }) => depth === 0 && isWord(token, 'update', 'delete', 'insert', 'replace'),
-  );
-  return at < 0 ? [] : tokens.slice(at);
+  // An INSERT has its common tables after its target.
+  const verb = isWord(first, 'with') ? indexOf(statement, 'update', 'delete') : 0;
+  return writtenIn(statement.slice(verb)) ?? 'unknown';
 }
 
 function writtenIn(tokens: readonly Token[]): readonly TableName[] | undefined {
   const [verb] = tokens;
   if (isWord(verb, 'insert', 'replace')) return firstName(skip(tokens, 1, modifiers));
-  if (isWord(verb, 'load')) {
-    const at = tokens.findIndex(
-      (token, index) => isWord(token, 'into') && isWord(tokens[index + 1], 'table'),
-    );
-    return at < 0 ? undefined : firstName(tokens.slice(at + 2));
-  }
+  if (isWord(verb, 'load')) return firstName(tokens.slice(indexOf(tokens, 'into') + 2));
   if (isWord(verb, 'update')) return updatedIn(skip(tokens, 1, modifiers));
   if (isWord(verb, 'delete'))
     return deletedIn(skip(tokens, 1, ['low_priority', 'quick', 'ignore']));
@@ -151,19 +139,8 @@ interface Reference {
 
 const beforeTables = ['join', 'straight_join'];
 const afterTables = [
-  ...[
-    'join',
-    'straight_join',
-    'inner',
-    'cross',
-    'left',
-    'right',
-    'outer',
-    'natural',
-    'on',
-    'using',
-  ],
-  ...['where', 'set', 'order', 'limit', 'partition', 'use', 'force', 'ignore', 'from', 'select'],
+  ...['join', 'straight_join', 'inner', 'cross', 'left', 'right', 'natural', 'on', 'using'],
+  ...['partition', 'use', 'force', 'ignore', 'where'],
 ];
 
 /** Tables that are named in `a, b x join (c y, d)`; those within subqueries are only read. */
@@ -173,11 +150,11 @@ function referencesIn(tokens: readonly Token[]): Reference[] {
   for (let at = 0; at < tokens.length; ) {
     const token = tokens[at];
     if (isSign(token, '(') && isWord(tokens[at + 1], 'select', 'with', 'values', 'table')) {
-      at = afterParentheses(tokens, at);
+      at = closing(tokens, at);
       expected = false;
       continue;
     }
-    const found = expected && !isSign(token, '(') ? nameAt(tokens, at) : undefined;
+    const found = expected ? nameAt(tokens, at) : undefined;
     if (found) {
       at = isWord(tokens[found.next], 'as') ? found.next + 1 : found.next;
       const alias = tokens[at];
@@ -192,12 +169,12 @@ function referencesIn(tokens: readonly Token[]): Reference[] {
   return references;
 }
 
-function afterParentheses(tokens: readonly Token[], from: number): number {
-  const { depth } = outer(tokens)[from] ?? { depth: 0 };
-  const end = outer(tokens).findIndex(
-    (one, index) => index > from && isSign(one.token, ')') && one.depth === depth,
+/** The place of the parenthesis that closes the one at `from`. */
+function closing(tokens: readonly Token[], from: number): number {
+  const at = outer(tokens.slice(from)).findIndex(
+    ({ token, depth }) => depth === 0 && isSign(token, ')'),
   );
-  return end < 0 ? tokens.length : end + 1;
+  return at < 0 ? tokens.length : from + at;
 }
 
 const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
@@ -219,8 +196,7 @@ function updatedIn(tokens: readonly Token[]): readonly TableName[] {
   const references = referencesIn(tokens.slice(0, set));
   const all = references.map(({ name }) => name);
   if (all.length < 2) return all;
-  const rest = tokens.slice(set + 1);
-  const assigned = rest.slice(0, indexOf(rest, 'where', 'order', 'limit'));
+  const assigned = tokens.slice(set + 1);
   const targets: TableName[] = [];
   let begins = true;
   for (const [at, { token, depth }] of outer(assigned).entries()) {
@@ -251,30 +227,24 @@ function deletedIn(tokens: readonly Token[]): readonly TableName[] {
     return referencesIn(body.slice(0, tablesEnd(body))).map(({ name }) => name);
   const listed = from > 0 ? tokens.slice(0, from) : body.slice(0, using);
   const references = referencesIn(from > 0 ? body : body.slice(using + 1));
-  return referencesIn(listed.filter((token) => !isSign(token, '*'))).map(({ name }) =>
-    meant(name, references),
-  );
+  return referencesIn(listed).map(({ name }) => meant(name, references));
 }
 
 /** Where the tables of `from t [alias] …` end. */
 const tablesEnd = (tokens: readonly Token[]): number =>
-  indexOf(tokens, 'where', 'order', 'limit', 'partition');
+  indexOf(tokens, 'where', 'order', 'partition');
 
 /** Whether a name of this table stands in the text; `order` alone is a word of SQL. */
 export const names = (tokens: readonly Token[], table: string): boolean =>
   tokens.some(
     (token, at) =>
-      token.kind !== 'sign' &&
       same(token.value, table) &&
       (token.kind !== 'name' || table !== 'order' || isSign(tokens[at - 1], '.')),
   );
 
 /** Whether a table of this schema is named in full. */
 export const namesSchema = (tokens: readonly Token[], schema: string): boolean =>
-  tokens.some(
-    (token, at) =>
-      token.kind !== 'sign' && same(token.value, schema) && isSign(tokens[at + 1], '.'),
-  );
+  tokens.some((token, at) => same(token.value, schema) && isSign(tokens[at + 1], '.'));
 
 /** The first words, in lower case; signs and quotes end them. */
 export function wordsOf(tokens: readonly Token[]): readonly string[] {
@@ -290,7 +260,7 @@ export function madeBy(
   const at = tokens.findIndex((token) => isWord(token, 'view', 'trigger', 'table', 'procedure'));
   const isView = isWord(tokens[at], 'view');
   if (!isView && !isWord(tokens[at], 'trigger')) return undefined;
-  const from = tokens.findIndex((token, index) => index > at && isWord(token, 'on'));
+  const from = tokens.findIndex((token) => isWord(token, 'on'));
   const found = nameAt(tokens, (isView ? at : from) + 1);
   return found && { name: found.name, text: tokens.slice(found.next) };
 }

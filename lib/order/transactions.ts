@@ -70,7 +70,7 @@ interface Open {
  */
 export function readingFrom(from: Checkpoint): Reading {
   let gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
-  /** All GTIDs of the files before this one, where GTIDs were not known at the beginning. */
+  /** All GTIDs of the files before this one. */
   let gtidsBefore: string | undefined;
   let { file, position, atMs } = from;
   let resumed = from.open;
@@ -142,7 +142,7 @@ export function readingFrom(from: Checkpoint): Reading {
         position = event.position;
         break;
       case 'header':
-        if (!gtids) gtidsBefore = event.gtids;
+        gtidsBefore = event.gtids;
         if (!open) position = Math.max(position, event.position);
         break;
       case 'transaction':

@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: [
       'test/call/{allocation,filter,standing}.test.ts',
-      'test/order/{changes,lateness,scenarios}.test.ts',
-      'test/platform/{cut,time}.test.ts',
+      'test/order/{changes,former-rows,indirect-writes,lateness,scenarios}.test.ts',
+      'test/order/{statement-targets,statements,transaction-events,transactions}.test.ts',
+      'test/platform/{cut,mask,time}.test.ts',
     ],
     env: { TZ: 'Asia/Shanghai' }, // As deployed functions have it.
   },

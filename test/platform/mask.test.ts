@@ -9,6 +9,8 @@ test.each([
   ['+8613812345678 0086-13812345678 013812345678', '138****5678 138****5678 138****5678'],
   ['138-1234-5678, 138 1234 5678, +86 138 1234 5678', '138****5678, 138****5678, 138****5678'],
   ['{"phone":"13812345678"}', '{"phone":"138****5678"}'],
+  ['8613812345678, 86-13812345678', '138****5678, 138****5678'],
+  ['+862162345678', '021****5678'],
   ['landline 02162345678, 075523456789', 'landline 021****5678, 0755****6789'],
   ['010-62345678 (010)62345678 0371-6234567', '010****5678 010****5678 0371****4567'],
   ['+86 10 6234 5678, 0086-21-62345678, 86-755-23456789', '010****5678, 021****5678, 0755****6789'],
@@ -16,9 +18,12 @@ test.each([
   ['{"caller":"62345678","n":1}', '{"caller":"****5678","n":1}'],
   ['{"body":"{\\"callee\\":\\"62345678\\"}"}', '{"body":"{\\"callee\\":\\"****5678\\"}"}'],
   ['caller_digits: 2162345678', 'caller_digits: ****5678'],
+  ['caller : 62345678, PHONE: 62345678', 'caller : ****5678, PHONE: ****5678'],
   ['card 11010119900307123X', 'card 110101********123X'],
+  ['110101199012311234, 110101199011150019.', '110101********1234, 110101********0019.'],
   ['oABCD1234efgh_5678-ijklMNOPq', 'o****NOPq'],
   ['fan "o6_bmjrPTlm6_2sgVt7hMZOPfL2M"!', 'fan "o****fL2M"!'],
+  ['fan oa_bmjrPTlm6_2sgVt7hMZOPfL2M', 'fan o****fL2M'],
   ['https://api/x?access_token=abc_DEF&y=1', 'https://api/x?access_token=***&y=1'],
   ['/token?appid=wx1&secret=abc&grant_type=x', '/token?appid=wx1&secret=***&grant_type=x'],
   ['?component_access_token=a1&refresh_token=b2', '?component_access_token=***&refresh_token=***'],
@@ -26,12 +31,16 @@ test.each([
     'https://s3/x?X-Amz-Signature=0ff&X-Amz-Credential=AK',
     'https://s3/x?X-Amz-Signature=***&X-Amz-Credential=***',
   ],
+  ['accesstoken=abc&apikey=def&my-api_key=ghi', 'accesstoken=***&apikey=***&my-api_key=***'],
   ['phone=13812345678&password=hunter2', 'phone=138****5678&password=***'],
   ['{"password":"hunter2","n":1}', '{"password":"***","n":1}'],
   ['{"body":"{\\"new_password\\":\\"a b\\"}"}', '{"body":"{\\"new_password\\":\\"***\\"}"}'],
+  ['{"apikey" : "k"}, {"my_api_key":"k"}', '{"apikey" : "***"}, {"my_api_key":"***"}'],
+  ['{"access_token":"a","accessToken":"b"}', '{"access_token":"***","accessToken":"***"}'],
   ['cut off: {"password":"hunt', 'cut off: {"password":"***"'],
   ["{ access_token: 'abc', expires: 1 }", "{ access_token: '***', expires: 1 }"],
   ['Authorization: Bearer 0f1e2d3c4b5a6978', 'Authorization: Bearer ***'],
+  ['Bearer  0f1e2d3c4b5a6978', 'Bearer  ***'],
   ['authorization: Basic b3BlcmF0b3I6cHc=', 'authorization: Basic ***'],
   [`jwt ${jsonWebToken} is over`, 'jwt eyJ*** is over'],
   ['mysql://signalbox:p4ss@10.0.0.1:3306/', 'mysql://signalbox:***@10.0.0.1:3306/'],
@@ -41,9 +50,13 @@ test.each([
 
 test.each([
   '1795238400000 12345678901 order 1381234567812',
-  'took 0.13812345678 s, 13912345678.25 units',
+  'took 0.13812345678 s, 13912345678.25 and 02162345678.25 units',
   '2b9f0c64-1381-4567-8901-138123456789',
   '05122345-6789-4123-8123-051223456789 2b9f0c64-0512-4123-8123-010223456789',
+  '2b9f0c64-1381-4567-8901-013812345678 2b9f0c64-0138-1234-5678-0abc12345678',
+  '2b9f0c64-1381-0567-0086-051223456789 2b9f0c64-0512-2345-6789-0abc12345678',
+  '05122345-6789-4123-8123-0abc12345678 00860512-2345-6789-8123-0abc12345678',
+  '110101199013311234, 1101011990113212345',
   'arn:aws:sqs:us-east-1:051234567890:signalbox-call, https://sqs/051234567890/signalbox-call',
   'on 2026-11-25 03:10:02.0371, after 0.03716234567 s',
   'sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
@@ -107,6 +120,46 @@ test('no password survives in JSON, as it is or in a text of JSON', () => {
   );
 });
 
+test.each([
+  ['20161210-0001-13812345678', '20161210-0001-138****5678'],
+  ['1-0001-0002-0003-13812345678', '1-0001-0002-0003-138****5678'],
+  ['1-0138-1234-5678-201612101712', '1-138****5678-201612101712'],
+  ['20161210-0138-1234-5678-0001', '20161210-138****5678-0001'],
+  ['13812345678-201612101712', '138****5678-201612101712'],
+  ['20161210-0001-02162345678', '20161210-0001-021****5678'],
+  ['1-0001-0002-02162345678', '1-0001-0002-021****5678'],
+  ['1-0512-2345-6789-201612101712', '1-0512****6789-201612101712'],
+  ['20161210-0512-2345-6789-0001', '20161210-0512****6789-0001'],
+  ['02162345678-0001-201612101712', '021****5678-0001-201612101712'],
+  ['05122345-6789-0001-0002-1', '0512****6789-0001-0002-1'],
+])('a number in %s is masked, because a key of several parts is no UUID', (key, masked) => {
+  expect(mask(key)).toBe(masked);
+});
+
+test('a UUID of digits stays as it is, at whatever place a number could begin in it', () => {
+  const group = fc.stringMatching(/^(?:0086|0?1[3-9]\d|0[3-9]\d\d|0?10|02\d)?\d{12}$/);
+  const uuids = fc
+    .tuple(group, group, group, group, group)
+    .map(([a, b, c, d, e]) =>
+      [a.slice(0, 8), ...[b, c, d].map((text) => text.slice(0, 4)), e.slice(0, 12)].join('-'),
+    );
+  fc.assert(
+    fc.property(uuids, (uuid) => {
+      expect(mask(`at ${uuid}, ${uuid}`)).toBe(`at ${uuid}, ${uuid}`);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test('a number beside a UUID or a time is masked', () => {
+  const uuid = '2b9f0c64-1381-4567-8901-138123456789';
+  for (const whole of [uuid, '2026-11-25T03:10:02.123Z']) {
+    expect(mask(`13812345678 ${whole}`)).toBe(`138****5678 ${whole}`);
+    expect(mask(`${whole} 13812345678`)).toBe(`${whole} 138****5678`);
+  }
+  expect(mask('1234 13812345678 12.123Z')).toBe('1234 138****5678 12.123Z');
+});
+
 test('a UUID that looks like a parted number stays as it is', () => {
   const uuid = '00000000-0140-5564-8000-000000000000';
   expect(mask(uuid)).toBe(uuid);
@@ -142,6 +195,8 @@ test('a number under the name of a telephone number is masked, whatever its form
     phone: '****5588',
     calls: 62_345_678,
   });
+  expect(maskedValue('callerDigits', '62345678')).toBe('****5678');
+  expect(maskedValue('phone', '62345678 ext. 5')).toBe('****5678 ext. 5');
   const caller = 'upstream:call-centre-4001234';
   expect(JSON.parse(JSON.stringify({ caller }, maskedValue))).toEqual({ caller });
 });
@@ -181,3 +236,25 @@ test('a time of a log line stays as it is, and a telephone number beside one doe
     ),
   );
 });
+
+test.each(['pwd', 'api_key', 'apikey', 'identity_card', 'identityCard', 'PASSWORD'])(
+  'a text under the name %s does not reach a log line',
+  (key) => {
+    expect(maskedValue(key, 'any')).toBe('***');
+  },
+);
+
+test.each(['pwd_changed_at', 'has_pwd', 'phone_calls', 'headphone'])(
+  'a number under %s stays as it is, because the name only contains another',
+  (key) => {
+    expect(maskedValue(key, '62345678')).toBe('62345678');
+  },
+);
+
+test.each([null, undefined, true, []])(
+  '%j under the name of a secret or a number stays',
+  (value) => {
+    expect(maskedValue('password', value)).toBe(value);
+    expect(maskedValue('phone', value)).toBe(value);
+  },
+);

@@ -4,9 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
-      'test/call/{allocation,filter,standing}.test.ts',
-      'test/order/{changes,lateness,scenarios}.test.ts',
-      'test/platform/{cut,time}.test.ts',
+      'test/broker/{forms,messages,parts,questions,queues}.test.ts',
+      'test/call/{allocation,broker-phone-rows,filter,history-rows,queues,standing,states}.test.ts',
+      'test/order/{changes,decoding,lateness,raw-events,scenarios,success}.test.ts',
+      'test/platform/{characters,cut,decoding,described,errors,fields,ids,json}.test.ts',
+      'test/platform/{refusal,request,route,signature-in,time}.test.ts',
     ],
     env: { TZ: 'Asia/Shanghai' }, // As deployed functions have it.
   },

@@ -38,7 +38,7 @@ const withoutServers = [
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
   'test/order/{changes,decoding,lateness,raw-events,scenarios}.test.ts',
   'test/order/{singer,statements,success,transactions}.test.ts',
-  'test/platform/{by-hand,characters,cut,decoding,described,errors,fields,http,ids,json,mask}.test.ts',
+  'test/platform/{by-hand,characters,colons,cut,decoding,described,errors,fields,http,ids,json,mask}.test.ts',
   'test/platform/{refusal,request,route,schedule,signature-in,time,tls}.test.ts',
 ];
 

@@ -65,10 +65,10 @@ export function signatureIn(request: RawRequest, keys: UpstreamKeys, now = Date.
   if (Math.abs(now / 1000 - Number(timestamp)) > windowSeconds)
     throw new Refused('unauthenticated', 'The timestamp is not within five minutes of our clock.');
   const given = Buffer.from(data['x-signalbox-signature'], 'hex');
-  const secrets = Object.hasOwn(keys, key) ? (keys[key] ?? []) : [];
-  const right = secrets.filter((secret) =>
-    timingSafeEqual(given, signatureOf(secret, stamp, request)),
-  );
+  const right = Object.entries(keys)
+    .filter(([name]) => name === key)
+    .flatMap(([, secrets]) => secrets)
+    .filter((secret) => timingSafeEqual(given, signatureOf(secret, stamp, request)));
   if (!right.length) throw new Refused('unauthenticated', 'The signature is not right.');
   return { key, ...stamp };
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import * as z from 'zod';
 import { PublishedForm, publishedIn } from '../../lib/broker/forms.ts';
 import { Refused } from '../../lib/platform/refusal.ts';
 
@@ -61,15 +62,34 @@ test('a message is read the same from its fields as from JSON', () => {
   );
   fc.assert(
     fc.property(message, (sent) => {
-      const fields = Object.entries(sent).map(([name, value]) => [name, String(value)]);
+      const fields = new URLSearchParams();
+      for (const [name, value] of Object.entries(sent)) fields.set(name, String(value));
       const data = new URLSearchParams({ POST_data: JSON.stringify(sent) });
-      expect(publishedIn(new URLSearchParams(fields))).toEqual(sent);
+      expect(publishedIn(fields)).toEqual(sent);
       expect(publishedIn(data)).toEqual(sent);
     }),
   );
 });
 
-test('the description of a form names both its forms', () => {
+test('the description of a form says what each of its two forms is', () => {
+  expect(z.toJSONSchema(PublishedForm, { io: 'input' }).anyOf).toMatchObject([
+    { title: 'The fields of the message', required: ['broker_ids', 'flag'] },
+    {
+      title: 'The message as JSON in one field',
+      properties: {
+        POST_data: {
+          type: 'string',
+          contentMediaType: 'application/json',
+          description: 'The whole message as JSON, as the body of application/json.',
+          examples: ['{"broker_ids":"1,2","flag":2,"source":1}'],
+        },
+      },
+      required: ['POST_data'],
+    },
+  ]);
+});
+
+test('the description of a form takes both its forms', () => {
   const takes = (value: unknown) => PublishedForm.safeParse(value).success;
   expect(takes({ broker_ids: '1', flag: 2 })).toBe(true);
   expect(takes({ broker_ids: '1', flag: 2, source: 100, source_type: 100 })).toBe(true);

@@ -80,6 +80,7 @@ test.each([
   [{ ...valid, source: 1, source_type: 2 }, 'source (1) and source_type (2) say different things'],
 ])('%j is told what is wrong with it: %s', (sent, message) => {
   expect(messageOf(sent)).toBe(message);
+  expect(BrokerEvent.safeParse(sent).error?.issues[0]?.code).not.toBe('');
 });
 
 test('a message carries a hundred ids', () => {

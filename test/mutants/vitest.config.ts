@@ -7,7 +7,7 @@ export default defineConfig({
       'test/broker/{forms,messages,parts,questions,queues}.test.ts',
       'test/call/{allocation,broker-phone-rows,filter,history-rows,queues,standing,states}.test.ts',
       'test/order/{changes,decoding,lateness,raw-events,scenarios,success}.test.ts',
-      'test/platform/{characters,cut,decoding,described,errors,fields,ids,json}.test.ts',
+      'test/platform/{characters,colons,cut,decoding,described,errors,fields,ids,json}.test.ts',
       'test/platform/{refusal,request,route,signature-in,time}.test.ts',
     ],
     env: { TZ: 'Asia/Shanghai' }, // As deployed functions have it.

@@ -46,11 +46,11 @@ test.each([
 test('encodings are undone from the last to the first', () => {
   fc.assert(
     fc.property(
-      fc.uint8Array({ minLength: 1, maxLength: 50 }).map((bytes) => Buffer.from(bytes)),
+      fc.uint8Array({ minLength: 1, maxLength: 50 }).map((bytes): Buffer => Buffer.from(bytes)),
       fc.array(fc.constantFrom(...encoders), { minLength: 1, maxLength: 4 }),
       (body, chosen) => {
         fc.pre(!(body[0] === 0x1f && body[1] === 0x8b));
-        const sent = chosen.reduce((bytes, [, encode]) => encode(bytes), body);
+        const sent = chosen.reduce<Buffer>((bytes, [, encode]) => encode(bytes), body);
         expect(read(sent, chosen.map(([name]) => name).join(', '))).toEqual(body);
       },
     ),

@@ -72,6 +72,10 @@ test.each([
   ]);
 });
 
+test('a time that does not exist is an issue of our own', () => {
+  expect(Time.safeParse('now').error?.issues).toMatchObject([{ code: 'custom', path: [] }]);
+});
+
 test('an instant has one wall time, whatever zone it is written in', () => {
   const instants = fc.date({
     ...{ min: new Date('1970-01-01T00:00:00Z'), max: new Date('9999-12-30T00:00:00Z') },

@@ -3,8 +3,12 @@ import * as z from 'zod';
 import { route } from '../../lib/platform/route.ts';
 
 const given = {
-  ...{ id: 'test/show', method: 'GET', path: '/{b}/things/{a}', summary: 'Shows it.' },
-  ...{ parameters: z.object({ a: z.string(), b: z.string() }), answers: { 200: 'text/plain' } },
+  id: 'test/show',
+  method: 'GET',
+  path: '/{b}/things/{a}',
+  summary: 'Shows it.',
+  parameters: z.object({ a: z.string(), b: z.string() }),
+  answers: { 200: 'text/plain' },
 } as const;
 
 test('who may call is a list, in which anyone is nobody', () => {

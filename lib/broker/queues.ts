@@ -56,8 +56,7 @@ const idsIn = (passed?: string) =>
 export const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
-const known = (source: z.infer<typeof Sent>) =>
-  source === 0 ? sources.base : source || undefined;
+const known = (source: z.infer<typeof Sent>) => (source === 0 ? sources.base : source || undefined);
 
 export const Flag = z.literal(
   Object.values(flags),

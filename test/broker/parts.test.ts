@@ -48,7 +48,9 @@ test('each id that cannot be applied is told, and all others are applied once', 
         right.filter((id) => Number(id) % 2).length,
         right.filter((id) => Number(id) % 2 === 0).length,
       ]);
-      expect(applied.filter((part) => !part.some((id) => wrong.includes(id))).flat()).toEqual(right);
+      expect(applied.filter((part) => !part.some((id) => wrong.includes(id))).flat()).toEqual(
+        right,
+      );
     }),
   );
 });

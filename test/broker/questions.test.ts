@@ -115,7 +115,10 @@ test('a question that gets no answer fails all its ids, and the others are asked
 
 test('the cause is that of the first question that failed', async () => {
   const errors = [new PartnerAway('x', 'none', 'first'), new PartnerAway('x', 'none', 'second')];
-  const { ask } = serviceOf({ failing: ['1', '51'], error: ([first]) => errors[first === '1' ? 0 : 1] });
+  const { ask } = serviceOf({
+    failing: ['1', '51'],
+    error: ([first]) => errors[first === '1' ? 0 : 1],
+  });
   expect((await ask(numbered(51))).cause).toBe(errors[0]);
 });
 
@@ -174,7 +177,10 @@ test('when time is up nothing more is asked', async () => {
   const { told, failed, unasked, cause } = await ask(ids);
   expect(asked).toEqual([ids.slice(0, 50)]);
   expect([told.size, failed, unasked]).toEqual([50, [], ids.slice(50)]);
-  expect(cause).toMatchObject({ effect: 'none', message: 'The micro-shop is away: it takes too long' });
+  expect(cause).toMatchObject({
+    effect: 'none',
+    message: 'The micro-shop is away: it takes too long',
+  });
 });
 
 test('a question may begin at the very end of the time', async () => {

@@ -47,9 +47,9 @@ test('a transaction begins with its GTID, its place and, where the server says i
     expect(logEventsOf(eventOf(name), { type: eventTypes.gtid, body }, routes)).toMatchObject([
       { kind: 'transaction', position: 500, committedAtMs: atMs },
     ]);
-  expect(logEventsOf(eventOf('Gtid'), { type: eventTypes.gtid, body: Buffer.alloc(9) }, routes)).toStrictEqual([
-    { kind: 'transaction', gtid: null, position: 500 },
-  ]);
+  expect(
+    logEventsOf(eventOf('Gtid'), { type: eventTypes.gtid, body: Buffer.alloc(9) }, routes),
+  ).toStrictEqual([{ kind: 'transaction', gtid: null, position: 500 }]);
 });
 
 test.each([
@@ -97,7 +97,7 @@ test.each([
   'create table `START TRANSACTION` like transaction',
   'alter table t START TRANSACTION',
   'create table t (a int) START TRANSACTION x',
-  "create table t (a int) -- START TRANSACTION",
+  'create table t (a int) -- START TRANSACTION',
 ])('%j is a statement of its own', (sql) => {
   expect(query(`  ${sql} `, 'other')).toMatchObject([
     { kind: 'statement', schema: 'other', sql, position: 500, atMs },
@@ -136,9 +136,14 @@ test('the schemas that a statement touched are those of the event as it was sent
 test('a LOAD DATA that changes orders cannot be read, another can', () => {
   const load = (sql: string) => {
     const header = Buffer.alloc(26);
-    return { type: eventTypes.executeLoad, body: Buffer.concat([header, Buffer.from(`\0${sql}sums`)]) };
+    return {
+      type: eventTypes.executeLoad,
+      body: Buffer.concat([header, Buffer.from(`\0${sql}sums`)]),
+    };
   };
-  expect(checkLoad(load('load data infile "x" into table order_db.t'), true, routes)).toBeUndefined();
+  expect(
+    checkLoad(load('load data infile "x" into table order_db.t'), true, routes),
+  ).toBeUndefined();
   const sql = 'load data infile "x" into table order_db.order';
   expect(() => checkLoad(load(sql), true, routes)).toThrow(new Error(changed(sql)));
   expect(checkLoad(load(sql), false, routes)).toBeUndefined(); // Its name ends with the checksum then.
@@ -242,7 +247,9 @@ const describing = (fields: object = {}) => {
 test('the description of the order table names its columns; texts are read as they are', () => {
   const { columns, event } = describing();
   expect(decode('TableMap', event)).toEqual([]);
-  expect(columns.filter(({ charset }) => charset)).toEqual([{ name: 'status', charset: 'utf8mb4' }]);
+  expect(columns.filter(({ charset }) => charset)).toEqual([
+    { name: 'status', charset: 'utf8mb4' },
+  ]);
   expect(decode('TableMap', { ...event, tableMap: { 7: {} } })).toEqual([]);
 });
 
@@ -281,7 +288,10 @@ test.each(['ucs2', 'utf16', 'utf16le', 'utf32'])(
   },
 );
 
-test.each(['utf16x', 'xutf16', 'utf8mb4', 'gbk'])('a column in the charset %s can be read', (charset) => {
-  const columns = [{ name: 'status', charset }];
-  expect(decode('TableMap', describing({ tableMap: { 7: { columns } } }).event)).toEqual([]);
-});
+test.each(['utf16x', 'xutf16', 'utf8mb4', 'gbk'])(
+  'a column in the charset %s can be read',
+  (charset) => {
+    const columns = [{ name: 'status', charset }];
+    expect(decode('TableMap', describing({ tableMap: { 7: { columns } } }).event)).toEqual([]);
+  },
+);

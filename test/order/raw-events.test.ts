@@ -64,11 +64,15 @@ test('an event of another kind, or of a server before MySQL 8, says no time', ()
 
 test('a time of any size is read to the millisecond', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1_000, max: 2 ** 53 - 1 }), fc.boolean(), (microseconds, copy) => {
-      const time = timeBytes(microseconds, false);
-      const body = copy ? gtidBody(timeBytes(now, true), time) : gtidBody(time);
-      expect(committed(body)).toBe(Math.floor(microseconds / 1000));
-    }),
+    fc.property(
+      fc.integer({ min: 1_000, max: 2 ** 53 - 1 }),
+      fc.boolean(),
+      (microseconds, copy) => {
+        const time = timeBytes(microseconds, false);
+        const body = copy ? gtidBody(timeBytes(now, true), time) : gtidBody(time);
+        expect(committed(body)).toBe(Math.floor(microseconds / 1000));
+      },
+    ),
   );
 });
 
@@ -143,7 +147,10 @@ function load(status: readonly number[], schema: string, sql: string, checksum: 
   const header = Buffer.alloc(26);
   header[8] = Buffer.byteLength(schema);
   header.writeUInt16LE(status.length, 11);
-  return { type: eventTypes.executeLoad, body: bytes(header, status, `${schema}\0${sql}${checksum}`) };
+  return {
+    type: eventTypes.executeLoad,
+    body: bytes(header, status, `${schema}\0${sql}${checksum}`),
+  };
 }
 
 test('the statement of LOAD DATA stands after its variables and its schema', () => {

@@ -11,10 +11,18 @@ test.each([
   ['nurse', '55', { nurseId: 55 }],
   ['nurse', null, { nurseId: null }],
   ['nurses', '3', { nurseId: null }],
-])('a push to a %s of id %j is logged with its receiver', (receiver_type, receiver_id, receiver) => {
-  const push = { receiver_type, receiver_id, scenario: 8 };
-  const success = successOf(push, at);
-  expect(success).toEqual({ ...receiver, operate, successTime: at });
-  expect(Object.keys(success)).toEqual([...Object.keys(receiver), 'operate', 'successTime']);
-  expect(failureOf(push, at, 'x')).toEqual({ ...receiver, operate, failureTime: at, reason: 'x' });
-});
+])(
+  'a push to a %s of id %j is logged with its receiver',
+  (receiver_type, receiver_id, receiver) => {
+    const push = { receiver_type, receiver_id, scenario: 8 };
+    const success = successOf(push, at);
+    expect(success).toEqual({ ...receiver, operate, successTime: at });
+    expect(Object.keys(success)).toEqual([...Object.keys(receiver), 'operate', 'successTime']);
+    expect(failureOf(push, at, 'x')).toEqual({
+      ...receiver,
+      operate,
+      failureTime: at,
+      reason: 'x',
+    });
+  },
+);

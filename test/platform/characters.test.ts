@@ -19,13 +19,21 @@ test.each([
   expect(firstRefused(`😀${character}\u0001`)).toBe(`U+${hex.toUpperCase()}`);
 });
 
-test.each(['\t', '\n', '\r', ' ', '\u007f', '\ud7ff', '\ue000', '\ufffd', '\u{10000}', '\u{10ffff}'])(
-  '%j is taken by SQS as it is',
-  (character) => {
-    expect(escaped(`a${character}b`)).toBe(`a${character}b`);
-    expect(firstRefused(`a${character}b`)).toBeUndefined();
-  },
-);
+test.each([
+  '\t',
+  '\n',
+  '\r',
+  ' ',
+  '\u007f',
+  '\ud7ff',
+  '\ue000',
+  '\ufffd',
+  '\u{10000}',
+  '\u{10ffff}',
+])('%j is taken by SQS as it is', (character) => {
+  expect(escaped(`a${character}b`)).toBe(`a${character}b`);
+  expect(firstRefused(`a${character}b`)).toBeUndefined();
+});
 
 test('a message keeps every character, and SQS takes its JSON', () => {
   const units = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 30 });

@@ -101,7 +101,10 @@ test('a body may be a form, or a text', () => {
   const media = 'application/x-www-form-urlencoded';
   const plain = contentOf({});
   expect(contentOf({ form })).toEqual({ ...plain, [media]: plain?.['application/json'] });
-  expect(contentOf({ form, formBody: z.string() })).toEqual({ ...plain, [media]: { schema: text } });
+  expect(contentOf({ form, formBody: z.string() })).toEqual({
+    ...plain,
+    [media]: { schema: text },
+  });
   expect(contentOf({ bodyMedia: 'text/csv' })).toEqual({ 'text/csv': plain?.['application/json'] });
 });
 

@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type * as z from 'zod';
-import { AnyId, Day, IdText, idOf, Time, WallTimeText, Who, Why } from '../../lib/platform/fields.ts';
+import {
+  AnyId,
+  Day,
+  IdText,
+  idOf,
+  Time,
+  WallTimeText,
+  Who,
+  Why,
+} from '../../lib/platform/fields.ts';
 
 const messagesOf = (schema: z.ZodType, value: unknown): readonly string[] =>
   schema.safeParse(value).error?.issues.map(({ message }) => message) ?? [];
@@ -120,9 +129,7 @@ test.each([
   '0000-00-00',
   '',
 ])('%j is no wall time of a database', (text) => {
-  expect(messagesOf(WallTimeText, text)).toEqual([
-    'Expected a time such as 2026-11-21 08:00:00',
-  ]);
+  expect(messagesOf(WallTimeText, text)).toEqual(['Expected a time such as 2026-11-21 08:00:00']);
 });
 
 test('the text of an id is a positive BIGINT, and another is told what was expected', () => {

@@ -22,13 +22,12 @@ test('the error is known by its name and its field', () => {
   expect(new FieldTwice('a')).toMatchObject({ name: 'FieldTwice', field: 'a' });
 });
 
-test.each([
-  '{"x":["a","a","\\u0041"]}',
-  '{"x":{"a":"a"},"y":{"a":"\\u0061"}}',
-  '"\\u0041"',
-])('a text with an escaped character, and no field twice, is read: %s', (text) => {
-  expect(jsonIn(text)).toEqual(JSON.parse(text));
-});
+test.each(['{"x":["a","a","\\u0041"]}', '{"x":{"a":"a"},"y":{"a":"\\u0061"}}', '"\\u0041"'])(
+  'a text with an escaped character, and no field twice, is read: %s',
+  (text) => {
+    expect(jsonIn(text)).toEqual(JSON.parse(text));
+  },
+);
 
 test.each(['{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', '{"a":"a","b":"\\"a\\":1,\\"a\\":2"}'])(
   'the same name in other objects, or in a text, is no field twice: %s',

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { bodyBytesMax, inputsOf, notJson, rawRequestOf } from '../../lib/platform/request.ts';
 import { Refused } from '../../lib/platform/refusal.ts';
+import { bodyBytesMax, inputsOf, notJson, rawRequestOf } from '../../lib/platform/request.ts';
 import { route } from '../../lib/platform/route.ts';
 import { httpEvent } from '../support/http.ts';
 
@@ -75,15 +75,18 @@ test('the schemas of a route read parameters, query and body', () => {
   expect(read(plain, { ...good, body: 'no JSON' })).toEqual(nothing);
 });
 
-test.each([{ id: 'x' }, undefined])('what is no parameter of the path is not found: %j', (given) => {
-  const asked = { ...good, ...(given ? { parameters: given } : { parameters: {} }) };
-  expect(refusalOf(() => read(change, asked))).toEqual({
-    code: 'not_found',
-    message: 'Nothing has such an address.',
-  });
-  const { parameters: _, ...without } = good;
-  expect(refusalOf(() => read(change, without))).toMatchObject({ code: 'not_found' });
-});
+test.each([{ id: 'x' }, undefined])(
+  'what is no parameter of the path is not found: %j',
+  (given) => {
+    const asked = { ...good, ...(given ? { parameters: given } : { parameters: {} }) };
+    expect(refusalOf(() => read(change, asked))).toEqual({
+      code: 'not_found',
+      message: 'Nothing has such an address.',
+    });
+    const { parameters: _, ...without } = good;
+    expect(refusalOf(() => read(change, without))).toMatchObject({ code: 'not_found' });
+  },
+);
 
 test('what a schema does not take is named by its path', () => {
   expect(refusalOf(() => read(change, { ...good, body: '{"name":1,"at":{"day":"x"}}' }))).toEqual({
@@ -125,15 +128,15 @@ test('what is no JSON is not quoted', () => {
   });
 });
 
-test.each(['application/x-www-form-urlencoded', 'Application/X-WWW-Form-Urlencoded; charset=utf-8'])(
-  'a form is read as one, where a route takes forms: %s',
-  (media) => {
-    const asked = { body: 'a=1&b=%20', headers: { 'content-type': media } };
-    expect(read(sent, asked).body).toEqual({ a: '1', b: ' ' });
-    expect(refusalOf(() => read(noForm, asked)).code).toBe('invalid_body');
-    expect(read({ ...sent, bodyMedia: 'text/plain' }, asked).body).toBe('a=1&b=%20');
-  },
-);
+test.each([
+  'application/x-www-form-urlencoded',
+  'Application/X-WWW-Form-Urlencoded; charset=utf-8',
+])('a form is read as one, where a route takes forms: %s', (media) => {
+  const asked = { body: 'a=1&b=%20', headers: { 'content-type': media } };
+  expect(read(sent, asked).body).toEqual({ a: '1', b: ' ' });
+  expect(refusalOf(() => read(noForm, asked)).code).toBe('invalid_body');
+  expect(read({ ...sent, bodyMedia: 'text/plain' }, asked).body).toBe('a=1&b=%20');
+});
 
 test.each([{}, { 'content-type': 'text/html; was application/x-www-form-urlencoded' }])(
   'a body of another media type is JSON: %j',

@@ -99,7 +99,9 @@ const fits = (name: keyof typeof signatureFormats, text: string) =>
   signatureFormats[name].test(text);
 
 test('a key is of 1 to 100 characters, a timestamp of 1 to 12 digits', () => {
-  expect(['x', '\n', '王'.repeat(100)].map((text) => fits('key', text))).toEqual(Array(3).fill(true));
+  expect(['x', '\n', '王'.repeat(100)].map((text) => fits('key', text))).toEqual(
+    Array(3).fill(true),
+  );
   expect(['', 'x'.repeat(101)].map((text) => fits('key', text))).toEqual([false, false]);
   expect(['0', '9'.repeat(12)].map((text) => fits('timestamp', text))).toEqual([true, true]);
   for (const text of ['', '1'.repeat(13), '1x', 'x1', '-1', '1.5', '1\n'])
@@ -115,9 +117,9 @@ test('a nonce holds no dot and no blank, so that the signed text can be taken ap
 });
 
 test('a signature is 64 digits of hex', () => {
-  expect(['09afAF'.padEnd(64, '0'), 'f'.repeat(64)].map((text) => fits('signature', text))).toEqual([
-    ...[true, true],
-  ]);
+  expect(['09afAF'.padEnd(64, '0'), 'f'.repeat(64)].map((text) => fits('signature', text))).toEqual(
+    [...[true, true]],
+  );
   for (const text of ['0'.repeat(63), '0'.repeat(65), 'g'.repeat(64), `${'0'.repeat(64)}\n`])
     expect([text, fits('signature', text)]).toEqual([text, false]);
 });
@@ -125,7 +127,10 @@ test('a signature is 64 digits of hex', () => {
 test('the secret of upstream systems holds one or two secrets of 16 characters or more for each key', () => {
   const takes = (value: unknown) => UpstreamKeys.safeParse(value).success;
   const secret = 'x'.repeat(16);
-  expect([{ a: [secret] }, { ['k'.repeat(100)]: [secret, secret] }].map(takes)).toEqual([true, true]);
+  expect([{ a: [secret] }, { ['k'.repeat(100)]: [secret, secret] }].map(takes)).toEqual([
+    true,
+    true,
+  ]);
   for (const value of [{ a: [] }, { a: [secret, secret, secret] }, { a: ['x'.repeat(15)] }])
     expect(takes(value)).toBe(false);
   for (const value of [{ '': [secret] }, { ['k'.repeat(101)]: [secret] }, { a: secret }])
@@ -140,7 +145,8 @@ test('whatever is signed is let in, and nothing else is', () => {
       const headers = signedHeaders(by, { ...request, body }, { timestamp, nonce });
       expect(read(headers, undefined, { ...request, body }).nonce).toBe(nonce);
       const same = Buffer.from(other).equals(Buffer.from(body));
-      if (!same) expect(why(() => read(headers, undefined, { ...request, body: other }))).toBe(wrong);
+      if (!same)
+        expect(why(() => read(headers, undefined, { ...request, body: other }))).toBe(wrong);
       if (otherNonce !== nonce)
         expect(
           why(() =>

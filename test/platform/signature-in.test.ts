@@ -138,7 +138,8 @@ test('the secret of upstream systems holds one or two secrets of 16 characters o
 });
 
 test('whatever is signed is let in, and nothing else is', () => {
-  const texts = fc.string({ unit: 'binary', maxLength: 20 });
+  const unit = fc.constantFrom('a', '.', '\n', '可', '😀');
+  const texts = fc.string({ unit, maxLength: 20 });
   const nonces = fc.stringMatching(/^[\w+/=:~-]{1,20}$/);
   fc.assert(
     fc.property(texts, texts, nonces, nonces, (body, other, nonce, otherNonce) => {

@@ -33,12 +33,14 @@ const firstOthers = 6;
 const withoutServers = [
   'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
-  'test/broker/queues.test.ts',
-  'test/call/{allocation,filter,k3,standing}.test.ts',
+  'test/broker/{forms,messages,parts,questions,queues}.test.ts',
+  'test/call/{allocation,broker-phone-rows,filter,history-rows,k3,queues,standing,states}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
-  'test/order/{changes,former-rows,indirect-writes,lateness,scenarios,singer}.test.ts',
-  'test/order/{statement-targets,statements,transaction-events,transactions}.test.ts',
-  'test/platform/{by-hand,cut,http,json,mask,schedule,time,tls}.test.ts',
+  'test/order/{changes,decoding,former-rows,indirect-writes,lateness,raw-events,scenarios}.test.ts',
+  'test/order/{singer,statement-targets,statements,success}.test.ts',
+  'test/order/{transaction-events,transactions}.test.ts',
+  'test/platform/{by-hand,characters,colons,cut,decoding,described,errors,fields,http,ids,json,mask}.test.ts',
+  'test/platform/{refusal,request,route,schedule,signature-in,time,tls}.test.ts',
 ];
 
 /** A project that names set-up files does not get those of the whole run: each names this one. */

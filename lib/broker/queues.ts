@@ -32,8 +32,8 @@ const idsText = {
 /** How upstream tables write "none" in a column of ids; a row of that id is a mistake of theirs. */
 const noId = '0';
 
-/** The ids of a text, each once; those of `passed` are allowed to be among them, and are told apart. */
-const idsIn = (passed: readonly string[]) =>
+/** The ids of a text, each once; `passed` is allowed to be among them, and is told apart. */
+const idsIn = (passed?: string) =>
   z
     .string()
     .meta(idsText)
@@ -43,21 +43,20 @@ const idsIn = (passed: readonly string[]) =>
         return z.NEVER;
       };
       const all = text.split(',');
-      const ids = all.filter((id) => !passed.includes(id));
-      const wrong = ids.length ? all.findIndex((id) => !isId(id) && !passed.includes(id)) : 0;
+      const ids = all.filter((id) => id !== passed);
+      const wrong = ids.length ? all.findIndex((id) => !isId(id) && id !== passed) : 0;
       if (wrong >= 0)
         return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
       if (all.length > idsPerMessageMax)
         return problem(`${all.length} ids; at most ${idsPerMessageMax}`);
-      const unusable = all.filter((id) => passed.includes(id));
+      const unusable = all.filter((id) => id === passed);
       return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
     });
 
 export const Sent = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
-const known = (source: z.infer<typeof Sent>) =>
-  source === '' || source == null ? undefined : source === 0 ? sources.base : source;
+const known = (source: z.infer<typeof Sent>) => (source === 0 ? sources.base : source || undefined);
 
 export const Flag = z.literal(
   Object.values(flags),
@@ -65,7 +64,7 @@ export const Flag = z.literal(
 );
 
 /** The ids of a message, each once. */
-export const Ids = idsIn([]);
+export const Ids = idsIn();
 
 const eventOf = (broker_ids: ReturnType<typeof idsIn>) =>
   z
@@ -91,6 +90,6 @@ export const BrokerEvent = eventOf(Ids).transform(({ ids, flag, source }) => ({
 export type BrokerEvent = z.infer<typeof BrokerEvent>;
 
 /** The same on the queue, where an id 0 is left out (`unusable`) and does not keep the others from being applied. */
-const QueuedEvent = eventOf(idsIn([noId]));
+const QueuedEvent = eventOf(idsIn(noId));
 
 export const brokerEvents = queue('broker/apply-event', QueuedEvent);

@@ -93,7 +93,7 @@ const rowsOf = (changes: readonly Omit<RowChange, 'atMs'>[], atMs: number): LogE
 ];
 
 /** `XA COMMIT X'6f6e65',X'',1`: the server writes the name alike in all four statements. */
-const xa = /^XA (START|END|COMMIT|ROLLBACK) (.*)$/is;
+const xa = /^XA (START|END|COMMIT|ROLLBACK) (.*)/is;
 
 function ofQuery(statement: Statement, routes: Routes, position: number, atMs: number): LogEvent[] {
   const { schema } = statement;

@@ -18,14 +18,14 @@ const gunzipped: Decode = (body, options) => (isGzip(body) ? gunzipSync(body, op
 const inflated: Decode = (body, options) =>
   ((body[0] ?? 0) & 0x0f) === 8 ? inflateSync(body, options) : inflateRawSync(body, options);
 
-const decoders: Readonly<Record<string, Decode>> = {
-  identity: (body) => body,
-  gzip: gunzipped,
-  'x-gzip': gunzipped,
-  deflate: inflated,
-  br: (body, options) => brotliDecompressSync(body, options),
-  zstd: (body, options) => zstdDecompressSync(body, options),
-};
+const decoders: ReadonlyMap<string, Decode> = new Map<string, Decode>([
+  ['identity', (body) => body],
+  ['gzip', gunzipped],
+  ['x-gzip', gunzipped],
+  ['deflate', inflated],
+  ['br', (body, options) => brotliDecompressSync(body, options)],
+  ['zstd', (body, options) => zstdDecompressSync(body, options)],
+]);
 
 /**
  * The body without its `content-encoding`, which partners and their proxies use without being asked. Throws where the
@@ -38,7 +38,7 @@ export function decoded(body: Buffer, encoding: string, bytesMax: number): Buffe
     .split(',')
     .map((name) => name.trim() || 'gzip');
   return names.reduceRight((content, name) => {
-    const decode = decoders[name];
+    const decode = decoders.get(name);
     if (!decode) throw new Error(`unknown content-encoding ${name}`);
     return decode(content, { maxOutputLength: bytesMax });
   }, body);

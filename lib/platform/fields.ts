@@ -23,12 +23,11 @@ export const Day = z.iso
   .refine(isInRange, 'Expected a day from 1970 to 9999');
 
 const zoned = z.iso.datetime({ offset: true });
-const wall = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/;
 
 /** A time that exists, in Shanghai where it names no zone; parsed to Shanghai's wall time. */
 export const Time = z.string().transform((text, context) => {
   const time = zoned.safeParse(text).success ? wallTime(new Date(text)) : text;
-  if (exists(time) && isInRange(time)) return time;
+  if (isTime(time)) return time;
   context.addIssue({
     code: 'custom',
     message:
@@ -37,17 +36,16 @@ export const Time = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-function exists(text: string): boolean {
-  if (!wall.test(text)) return false;
+/** Whether a text is a wall time that exists: its date is written in just this way. */
+function isTime(text: string): boolean {
   const date = dateOf(text);
-  return !Number.isNaN(date.getTime()) && wallTime(date) === text;
+  return isInRange(text) && !Number.isNaN(date.getTime()) && wallTime(date) === text;
 }
 
 /** A wall time or a day of a database, as an answer of ours names it; one that exists. */
 export const WallTimeText = z.string().refine((text) => {
-  const [, day = '', time = ' 00:00:00'] =
-    text.match(/^(\d{4}-\d\d-\d\d)( \d\d:\d\d:\d\d)?(?:(?<=:\d\d)\.\d{1,6})?$/) ?? [];
-  return exists(`${day}${time}`) && isInRange(day);
+  const time = text.replace(/(?<=:\d\d)\.\d{1,6}$/, '');
+  return isTime(time.length === 'YYYY-MM-DD'.length ? `${time} 00:00:00` : time);
 }, 'Expected a time such as 2026-11-21 08:00:00');
 
 /** The text of an id that is a positive BIGINT. */

@@ -1,3 +1,4 @@
+import { colonsIn, colonsOf } from './colons.ts';
 import { cutTo } from './cut.ts';
 
 /** A field that a text of JSON has twice: of one the parser keeps the last, and says nothing of the others. */
@@ -22,29 +23,6 @@ export function jsonIn(text: string): unknown {
 }
 
 const fieldLengthMax = 100;
-
-function colonsIn(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf(':'); at >= 0; at = text.indexOf(':', at + 1)) count += 1;
-  return count;
-}
-
-/** Of a value as JSON: one for each field, and those within names and texts. It may be nested as deeply as a text is long. */
-function colonsOf(value: unknown): number {
-  const left: unknown[] = [value];
-  let count = 0;
-  for (let one = left.pop(); left.length || one !== undefined; one = left.pop()) {
-    if (typeof one === 'string') count += colonsIn(one);
-    else if (Array.isArray(one)) for (const element of one) left.push(element);
-    else if (typeof one === 'object' && one !== null)
-      // Faster than Object.entries by half; what JSON.parse makes inherits no field.
-      for (const name in one) {
-        count += 1 + colonsIn(name);
-        left.push((one as Record<string, unknown>)[name]);
-      }
-  }
-  return count;
-}
 
 /** Strings, one of them the name of a field where a colon follows, and where objects begin and end. */
 const tokens = /"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]/g;

@@ -1,12 +1,13 @@
 import type { Kysely } from 'kysely';
 import { answer } from './answer.ts';
 import { bearer } from './bearer.ts';
+import { useNonce } from './nonces.ts';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
 import type { AnyHandle, Caller, Entitlement, Route } from './route.ts';
 import type { PlatformTables } from './schema.ts';
 import { secret } from './secret.ts';
-import { signatureIn, UpstreamKeys, useNonce } from './signature.ts';
+import { signatureIn, UpstreamKeys } from './signature.ts';
 import { throttle } from './throttle.ts';
 
 interface Options {

@@ -1,11 +1,8 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
-import type { PlatformTables } from './schema.ts';
 import { signatureFormats, windowSeconds } from './signature-formats.ts';
-import { wallTime } from './time.ts';
 
 /** `{"<key>": ["secret", "older secret"]}`: while a secret is rotated both are valid. */
 export const UpstreamKeys = z.record(
@@ -13,10 +10,6 @@ export const UpstreamKeys = z.record(
   z.array(z.string().min(16)).min(1).max(2),
 );
 export type UpstreamKeys = z.infer<typeof UpstreamKeys>;
-
-/** Our clock and the database's may differ by this much before a nonce is forgotten too early. */
-const skewSeconds = 60;
-const expiredAtOnceMax = 20;
 
 const Headers = z.object({
   'x-signalbox-key': z.string().regex(signatureFormats.key),
@@ -72,34 +65,10 @@ export function signatureIn(request: RawRequest, keys: UpstreamKeys, now = Date.
   if (Math.abs(now / 1000 - Number(timestamp)) > windowSeconds)
     throw new Refused('unauthenticated', 'The timestamp is not within five minutes of our clock.');
   const given = Buffer.from(data['x-signalbox-signature'], 'hex');
-  const secrets = Object.hasOwn(keys, key) ? (keys[key] ?? []) : [];
-  const right = secrets.filter((secret) =>
-    timingSafeEqual(given, signatureOf(secret, stamp, request)),
-  );
+  const right = Object.entries(keys)
+    .filter(([name]) => name === key)
+    .flatMap(([, secrets]) => secrets)
+    .filter((secret) => timingSafeEqual(given, signatureOf(secret, stamp, request)));
   if (!right.length) throw new Refused('unauthenticated', 'The signature is not right.');
   return { key, ...stamp };
-}
-
-/**
- * Remembers a nonce for as long as its request could be sent again. Throws `unauthenticated` the second time.
- * Each call forgets a few that have expired.
- */
-export async function useNonce(
-  { mysql }: { mysql: Kysely<PlatformTables> },
-  { key, nonce, timestamp }: Signature,
-): Promise<void> {
-  const kept = Number(timestamp) + windowSeconds + skewSeconds;
-  const row = { key_id: key, nonce, expires_at: wallTime(new Date(kept * 1000)) };
-  try {
-    await mysql.insertInto('signalbox.nonce').values(row).execute();
-  } catch (error) {
-    if (!(error instanceof Error && 'errno' in error && error.errno === 1062)) throw error;
-    throw new Refused('unauthenticated', 'The nonce was used before.');
-  }
-  await mysql
-    .deleteFrom('signalbox.nonce')
-    .where('expires_at', '<', sql<string>`now()`)
-    .orderBy('expires_at')
-    .limit(expiredAtOnceMax)
-    .execute();
 }

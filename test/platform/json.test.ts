@@ -8,6 +8,8 @@ test.each([
   ['{"b":{"a":1,"c":[{"x":1},{"y":1,"y" : 2}]}}', 'y'],
   ['[{"a":{}},{"a":[{}],"b":"}","a":1}]', 'a'],
   ['{"":1,"":1}', ''],
+  ['{"a":1,"a":"\\u003a"}', 'a'],
+  ['{"a":1,"a":{"b\\u003A":1}}', 'a'],
   ['{"__proto__":1,"__proto__":1}', '__proto__'],
   ['{"a\\"":1,"a\\"":1}', 'a"'],
   [`{"${'长'.repeat(200)}":1,"${'长'.repeat(200)}":1}`, '长'.repeat(100)],
@@ -15,6 +17,17 @@ test.each([
   expect(() => jsonIn(text)).toThrow(FieldTwice);
   expect(() => jsonIn(text)).toThrow(`The field ${JSON.stringify(field)} is there twice.`);
 });
+
+test('the error is known by its name and its field', () => {
+  expect(new FieldTwice('a')).toMatchObject({ name: 'FieldTwice', field: 'a' });
+});
+
+test.each(['{"x":["a","a","\\u0041"]}', '{"x":{"a":"a"},"y":{"a":"\\u0061"}}', '"\\u0041"'])(
+  'a text with an escaped character, and no field twice, is read: %s',
+  (text) => {
+    expect(jsonIn(text)).toEqual(JSON.parse(text));
+  },
+);
 
 test.each(['{"a":1,"b":{"a":1},"c":[{"a":1},{"a":1}]}', '{"a":"a","b":"\\"a\\":1,\\"a\\":2"}'])(
   'the same name in other objects, or in a text, is no field twice: %s',

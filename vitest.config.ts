@@ -33,6 +33,10 @@ const firstOthers = 6;
 const withoutServers = [
   'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
+  'test/broker/{event-messages,form-body,portions,queues,shop-questions}.test.ts',
+  'test/call/{allocation,broker-phone-rows,charge-states,desired-state,filter-rules}.test.ts',
+  'test/call/{history-rows,k3,queues}.test.ts',
+  'test/local/{ports,processes,simulators,stack,upstash}.test.ts',
   'test/order/{decode-events,former-rows,indirect-writes,new-push,push-expiry,push-log-entries}.test.ts',
   'test/order/{raw-events,scenarios,singer,statement-targets,statements}.test.ts',
   'test/order/{transaction-events,transactions}.test.ts',

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { Refused } from '../platform/http/refusal.ts';
 import { notJson } from '../platform/http/request.ts';
 import { jsonIn } from '../platform/json.ts';
-import { Flag, Ids, Sent } from './queues.ts';
+import { Flag, Ids, SentSource } from './queues.ts';
 
 /** The field in which upstream's middleware sends a whole message as JSON. */
 const wholeMessage = 'POST_data';
@@ -10,9 +10,9 @@ const wholeMessage = 'POST_data';
 const messageFields = ['broker_ids', 'flag', 'source', 'source_type'];
 
 /** What a form holds, for the description of the API: `publishedIn` reads it. */
-export const PublishedForm = z.union([
+export const EventForm = z.union([
   z
-    .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
+    .object({ broker_ids: Ids, flag: Flag, source: SentSource, source_type: SentSource })
     .meta({ title: 'The fields of the message' }),
   z
     .object({
@@ -26,7 +26,7 @@ export const PublishedForm = z.union([
 ]);
 
 /** What stands in a form: the message as JSON in one field, or its fields, of which numbers are text. */
-export function publishedIn(fields: URLSearchParams): unknown {
+export function eventInForm(fields: URLSearchParams): unknown {
   const [json, ...more] = fields.getAll(wholeMessage);
   if (json === undefined) return Object.fromEntries(Array.from(fields.keys(), fieldOf(fields)));
   const beside = more.length ? wholeMessage : messageFields.find((name) => fields.has(name));

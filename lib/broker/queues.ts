@@ -53,10 +53,10 @@ const idsIn = (passed: readonly string[]) =>
       return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
     });
 
-export const Sent = z
+export const SentSource = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
-const known = (source: z.infer<typeof Sent>) =>
+const known = (source: z.infer<typeof SentSource>) =>
   source === '' || source == null ? undefined : source === 0 ? sources.base : source;
 
 export const Flag = z.literal(
@@ -69,7 +69,7 @@ export const Ids = idsIn([]);
 
 const eventOf = (broker_ids: ReturnType<typeof idsIn>) =>
   z
-    .object({ broker_ids, flag: Flag, source: Sent, source_type: Sent })
+    .object({ broker_ids, flag: Flag, source: SentSource, source_type: SentSource })
     .transform(({ broker_ids: { ids, unusable }, flag, source, source_type }, context) => {
       const given = known(source);
       const alias = known(source_type);

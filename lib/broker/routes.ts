@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { Refused } from '../platform/http/refusal.ts';
 import { route } from '../platform/http/route.ts';
-import { PublishedForm, publishedIn } from './form-body.ts';
+import { EventForm, eventInForm } from './form-body.ts';
 import { BrokerEvent, idPattern } from './queues.ts';
 
 /** The one channel of upstream systems' middleware that ends here. */
@@ -23,8 +23,8 @@ export const acceptEventRoute = route({
   who: 'signed',
   query: z.object({ tunnel: Tunnel }),
   body: BrokerEvent,
-  form: publishedIn,
-  formBody: PublishedForm,
+  form: eventInForm,
+  formBody: EventForm,
   answers: { 202: z.object({ accepted: z.int().describe('How many different ids.') }) },
   refuses: ['unknown_tunnel'],
 });

@@ -1,7 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import fc from 'fast-check';
 import { beforeEach, expect, test, vi } from 'vitest';
-import { publishedIn } from '../../lib/broker/form-body.ts';
+import { eventInForm } from '../../lib/broker/form-body.ts';
 import { BrokerEvent, brokerEvents, flags } from '../../lib/broker/queues.ts';
 import { resetDatabases, rowsOf, turn } from '../support/databases.ts';
 import { ask, httpEvent, signed } from '../support/http.ts';
@@ -168,7 +168,7 @@ test('whatever a form holds, it is read as a message or refused, never anything 
   const value = fc.oneof(fc.string(), fc.integer().map(String), fc.constant('1,2'));
   fc.assert(
     fc.property(fc.array(fc.tuple(field, value)), (fields) => {
-      const read = BrokerEvent.safeParse(publishedIn(new URLSearchParams(fields)));
+      const read = BrokerEvent.safeParse(eventInForm(new URLSearchParams(fields)));
       if (!read.success) return;
       expect(read.data.ids.length).toBeGreaterThan(0);
       expect(Object.values(flags)).toContain(read.data.flag);

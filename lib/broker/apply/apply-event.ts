@@ -5,30 +5,30 @@ import { type BrokerEvent, brokerEvents, flags, type Source, sources } from '../
 import { bases } from './bases.ts';
 import { companies } from './companies.ts';
 import {
-  applyShops,
+  applyMicroShops,
   databaseTime,
-  type ShopDeps,
-  type ShopsDone,
-  type Waiting,
+  type MicroShopDeps,
+  type MicroShopsResult,
+  type WaitingIds,
 } from './micro-shops.ts';
-import type { Done, Failure } from './portions.ts';
+import type { ApplyResult, Failure } from './portions.ts';
 import { stores } from './stores.ts';
-import type { Applied } from './sync-rows.ts';
+import type { SyncCounts } from './sync-rows.ts';
 import { syncEntity } from './synced-entity.ts';
 import { talents } from './talents.ts';
 
 /** `unusable` are ids that the message named and that can be the id of nothing. */
 type Event = BrokerEvent & { readonly unusable?: readonly string[] };
-type Apply = (deps: ShopDeps, ids: readonly string[]) => Promise<Done | ShopsDone>;
+type Apply = (deps: MicroShopDeps, ids: readonly string[]) => Promise<ApplyResult | MicroShopsResult>;
 
 const applyBy: Readonly<Record<Source, Apply>> = {
   [sources.base]: (deps, ids) => syncEntity(deps, bases, ids),
-  [sources.weidian]: applyShops,
+  [sources.weidian]: applyMicroShops,
   [sources.talentAndStar]: (deps, ids) => syncEntity(deps, talents, ids),
   [sources.all]: async (deps, ids) => {
     const base = await syncEntity(deps, bases, ids);
     const talent = await syncEntity(deps, talents, ids);
-    const shop = await applyShops(deps, ids); // Last: it alone may have to wait for others.
+    const shop = await applyMicroShops(deps, ids); // Last: it alone may have to wait for others.
     const failures = [...base.failures, ...talent.failures, ...shop.failures];
     return { ...base, failures, waiting: shop.waiting };
   },
@@ -44,7 +44,7 @@ const applyBy: Readonly<Record<Source, Apply>> = {
  * for: the others are applied. Only where nothing of the message could be done the
  * message itself fails, or waits.
  */
-export async function applyEvent(deps: ShopDeps, event: Event) {
+export async function applyEvent(deps: MicroShopDeps, event: Event) {
   const { ids, unusable = [], flag, source } = event;
   const done = await applyBy[source](deps, ids);
   const { present, deleted } = done;
@@ -72,10 +72,10 @@ export async function applyEvent(deps: ShopDeps, event: Event) {
 
 /** By way of the outbox: what comes of one does not depend on the others of its message. */
 async function separate(
-  { mysql }: ShopDeps,
+  { mysql }: MicroShopDeps,
   { flag, source }: Event,
   failures: readonly Failure[],
-  waiting: readonly Waiting[],
+  waiting: readonly WaitingIds[],
 ): Promise<void> {
   if (!failures.length && !waiting.length) return;
   const now = dateOf(await databaseTime(mysql));
@@ -90,7 +90,7 @@ async function separate(
   for (const { id, error } of failures) await rest([id], source, new Postponed(now, error.message));
 }
 
-function wordFor(flag: number, { present, deleted }: Applied) {
+function wordFor(flag: number, { present, deleted }: SyncCounts) {
   if (flag === flags.deleted && present) return 'kept';
   return deleted && !present ? 'deleted' : 'applied';
 }

@@ -13,14 +13,14 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
 /** Base profiles. Row and telephone number each have a stamp of their own. */
 export const bases: SyncedEntity<typeof table> = {
   source: sources.base,
-  mirror: {
+  target: {
     table,
     key: 'broker_id',
-    copies: [
+    columns: [
       ...(['true_name', 'city_id', 'company_id', 'store_id', 'photo', 'is_deleted'] as const),
       ...(['source_updated_at', 'mobile', 'mobile_updated_at'] as const),
     ],
-    forgets: ['source_updated_at', 'mobile_updated_at'],
+    clearedOnDelete: ['source_updated_at', 'mobile_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

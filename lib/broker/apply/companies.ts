@@ -13,11 +13,11 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
 /** Companies; the name that the site shows is the short one. */
 export const companies: SyncedEntity<typeof table> = {
   source: sources.company,
-  mirror: {
+  target: {
     table,
     key: 'company_id',
-    copies: ['name', 'is_deleted', 'source_updated_at'],
-    forgets: ['source_updated_at'],
+    columns: ['name', 'is_deleted', 'source_updated_at'],
+    clearedOnDelete: ['source_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

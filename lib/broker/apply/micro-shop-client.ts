@@ -37,17 +37,17 @@ const Answer = z.discriminatedUnion('status', [
 ]);
 
 /** It answered an error for these ids, perhaps for the sake of one of them. */
-export class ShopsRefused extends PartnerUnavailable {}
+export class MicroShopRefused extends PartnerUnavailable {}
 
-interface Shops {
+interface MicroShops {
   /** By the id of the broker; one without a shop is absent. */
   readonly shops: ReadonlyMap<string, Shop>;
   /** The records that are not of the form asked for, and what is wrong with each. */
-  readonly wrong: ReadonlyMap<string, Error>;
+  readonly malformed: ReadonlyMap<string, Error>;
 }
 
 /** The micro-shops (微店) of these brokers. Throws `PartnerUnavailable` for an answer that is not of the form asked for. */
-export type MicroShopClient = (ids: readonly string[]) => Promise<Shops>;
+export type MicroShopClient = (ids: readonly string[]) => Promise<MicroShops>;
 
 /** Asks the micro-shop service, a GET that may be repeated. Its answer's fields that we do not know are left out. */
 export function microShopClient(
@@ -65,11 +65,11 @@ export function microShopClient(
       answer: Answer,
     });
     if (answer.status === 'ok') return shopsIn(answer.data, ids);
-    throw new ShopsRefused(partnerName, 'none', `it answered an error: ${mask(answer.msg)}`);
+    throw new MicroShopRefused(partnerName, 'none', `it answered an error: ${mask(answer.msg)}`);
   };
 }
 
-function shopsIn(records: Readonly<Record<string, unknown>>, ids: readonly string[]): Shops {
+function shopsIn(records: Readonly<Record<string, unknown>>, ids: readonly string[]): MicroShops {
   const shops = new Map<string, Shop>();
   const wrong = new Map<string, Error>();
   for (const id of ids) {
@@ -78,5 +78,5 @@ function shopsIn(records: Readonly<Record<string, unknown>>, ids: readonly strin
     if (data) shops.set(id, data);
     else wrong.set(id, new Error(`${partnerName}'s record of broker ${id}: ${issuesOf(error)}`));
   }
-  return { shops, wrong };
+  return { shops, malformed: wrong };
 }

@@ -11,15 +11,15 @@ import type { BrokerSwitch } from '../switches.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
 import { invalidations } from './invalidations.ts';
 import type { MicroShopClient } from './micro-shop-client.ts';
-import { type Done, type Failure, inParts } from './portions.ts';
-import { type QueriedShops, queryAll } from './shop-questions.ts';
-import { type Copy, inOrder, type SyncedTable, syncRows } from './sync-rows.ts';
+import { type ApplyResult, type Failure, applyInHalves } from './portions.ts';
+import { type MicroShopAnswers, queryMicroShops } from './shop-questions.ts';
+import { type SourceRow, inLockOrder, type SyncedTable, syncRows } from './sync-rows.ts';
 import { type ApplyDeps, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_ext_profile';
 
-export interface ShopDeps extends ApplyDeps {
-  readonly weishop: MicroShopClient;
+export interface MicroShopDeps extends ApplyDeps {
+  readonly microShopClient: MicroShopClient;
   /** The first of these kill switches that is off. */
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
@@ -27,23 +27,23 @@ export interface ShopDeps extends ApplyDeps {
 const shops: SyncedTable<typeof table> = {
   table,
   key: 'broker_id',
-  copies: ['weidian_failures', 'is_deleted'],
-  readBefore: {
+  columns: ['weidian_failures', 'is_deleted'],
+  readBeforeLock: {
     columns: ['weidian_name', 'wechat_name', 'weidian_qrcode'],
     at: 'weidian_asked_at',
   },
   // The stamp is a time of ours, which goes on whatever becomes of the broker.
-  forgets: [],
+  clearedOnDelete: [],
 };
 
 /** Ids whose shop could not be asked for, and until when they wait. */
-export interface Waiting {
+export interface WaitingIds {
   readonly ids: readonly string[];
   readonly postponed: Postponed;
 }
 
-export interface ShopsDone extends Done {
-  readonly waiting: readonly Waiting[];
+export interface MicroShopsResult extends ApplyResult {
+  readonly waiting: readonly WaitingIds[];
 }
 
 /**
@@ -51,20 +51,20 @@ export interface ShopsDone extends Done {
  * by the time of the question, by our database's clock: of two answers the one that was asked for later stays. What
  * it did not answer for changes nothing and waits, each time for longer; what it did answer for is applied.
  */
-export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promise<ShopsDone> {
-  const ordered = inOrder(ids);
+export async function applyMicroShops(deps: MicroShopDeps, ids: readonly string[]): Promise<MicroShopsResult> {
+  const ordered = inLockOrder(ids);
   const heldBy = await deps.firstSwitchOff('partner/weishop');
   if (heldBy) {
     const until = dateOf(await databaseTime(deps.mysql));
     const held = new Postponed(until, 'It is switched off.', { heldBy });
     return { ...nothing, waiting: [{ ids: ordered, postponed: held }] };
   }
-  const asked = await queryAll(
-    { weishop: deps.weishop, now: () => databaseTime(deps.mysql) },
+  const asked = await queryMicroShops(
+    { weishop: deps.microShopClient, now: () => databaseTime(deps.mysql) },
     ordered,
   );
-  const wrong = Array.from(asked.wrong, ([id, error]): Failure => ({ id, error }));
-  const done = await applyAnswers(deps, asked.told);
+  const wrong = Array.from(asked.malformed, ([id, error]): Failure => ({ id, error }));
+  const done = await applyAnswers(deps, asked.answers);
   return {
     ...done,
     failures: [...wrong, ...done.failures],
@@ -74,9 +74,9 @@ export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promis
 
 const nothing = { present: 0, deleted: 0, failures: [] };
 
-async function applyAnswers(deps: ShopDeps, told: QueriedShops['told']): Promise<Done> {
+async function applyAnswers(deps: MicroShopDeps, told: MicroShopAnswers['answers']): Promise<ApplyResult> {
   if (!told.size) return nothing;
-  return await inParts(inOrder([...told.keys()]), (part) =>
+  return await applyInHalves(inLockOrder([...told.keys()]), (part) =>
     transactionWithOutbox(deps, async (trx, follow) => {
       const applied = await syncRows(trx, shops, part, (some) =>
         readUpstream(deps.upstream, some, told),
@@ -90,13 +90,13 @@ async function applyAnswers(deps: ShopDeps, told: QueriedShops['told']): Promise
 
 /** Ids that were not asked for wait for a minute, however often the others failed. */
 async function waitingOf(
-  { mysql }: ShopDeps,
-  { failed, unasked, cause }: QueriedShops,
-): Promise<readonly Waiting[]> {
+  { mysql }: MicroShopDeps,
+  { failed, notAsked: unasked, cause }: MicroShopAnswers,
+): Promise<readonly WaitingIds[]> {
   if (!cause) return [];
-  const waiting: Waiting[] = [];
+  const waiting: WaitingIds[] = [];
   if (failed.length)
-    waiting.push({ ids: failed, postponed: await postponeShops(mysql, failed, cause) });
+    waiting.push({ ids: failed, postponed: await postponeMicroShops(mysql, failed, cause) });
   if (unasked.length) {
     const now = dateOf(await databaseTime(mysql));
     waiting.push({ ids: unasked, postponed: postponed(cause, 1, now) });
@@ -108,8 +108,8 @@ async function waitingOf(
 async function readUpstream(
   upstream: Kysely<UpstreamTables>,
   ids: readonly string[],
-  told: QueriedShops['told'],
-): Promise<Copy<typeof table>[]> {
+  told: MicroShopAnswers['answers'],
+): Promise<SourceRow<typeof table>[]> {
   const { rows } = await sql<{ broker_id: string; status: number | null }>`
     select BrokerId broker_id, Status status from anjuke_db.ajk_broker
     where BrokerId in (${ids}) order by BrokerId`.execute(upstream);
@@ -132,7 +132,7 @@ export async function databaseTime(mysql: Kysely<ProfileTables>): Promise<string
  * How often in a row the service was away is kept with the first broker of the message: the message itself, and its
  * number of deliveries, begin anew each time it is put off.
  */
-async function postponeShops(
+async function postponeMicroShops(
   mysql: Kysely<ProfileTables>,
   [first = '']: readonly string[],
   cause: PartnerUnavailable,

@@ -4,7 +4,7 @@ import {
   idsPerQuestionMax,
   type MicroShopClient,
   partnerName,
-  ShopsRefused,
+  MicroShopRefused,
 } from './micro-shop-client.ts';
 
 const askedAtOnceMax = 5;
@@ -22,15 +22,15 @@ type ShopAnswer = Pick<
 >;
 
 /** The ids by what came of their questions. */
-export interface QueriedShops {
+export interface MicroShopAnswers {
   /** Those that it answered for, the ones without a shop among them. */
-  readonly told: ReadonlyMap<string, ShopAnswer>;
+  readonly answers: ReadonlyMap<string, ShopAnswer>;
   /** Those whose record is not of the form asked for. */
-  readonly wrong: ReadonlyMap<string, Error>;
+  readonly malformed: ReadonlyMap<string, Error>;
   /** Those whose question failed. */
   readonly failed: readonly string[];
   /** Those that were not asked for: time was up, or too many questions had failed. */
-  readonly unasked: readonly string[];
+  readonly notAsked: readonly string[];
   /** Why; undefined where all were answered for. */
   readonly cause: PartnerUnavailable | undefined;
 }
@@ -42,7 +42,7 @@ interface AskDeps {
 }
 
 /** Asks for as many at once as the service takes; an id that is left out of an answer is asked for once more, alone. */
-export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<QueriedShops> {
+export async function queryMicroShops(deps: AskDeps, ids: readonly string[]): Promise<MicroShopAnswers> {
   const { weishop, now } = deps;
   const told = new Map<string, ShopAnswer>();
   const wrong = new Map<string, Error>();
@@ -62,13 +62,13 @@ export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<Q
   for (let start = 0; start < ids.length; start += idsPerQuestionMax)
     await askTogether(ids.slice(start, start + idsPerQuestionMax));
   await inLanes(missing, askAlone);
-  return { told, wrong, failed, unasked, cause };
+  return { answers: told, malformed: wrong, failed, notAsked: unasked, cause };
 
   async function askTogether(some: readonly string[]): Promise<void> {
     if (tooLate(some)) return;
     const error = await ask(some, (id) => missing.push(id));
     if (!error) return;
-    if (!(error instanceof ShopsRefused) || some.length === 1 || halved >= halvedMax)
+    if (!(error instanceof MicroShopRefused) || some.length === 1 || halved >= halvedMax)
       return void failed.push(...some);
     halved += 1;
     const middle = Math.ceil(some.length / 2);
@@ -95,7 +95,7 @@ export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<Q
       const answer = await weishop(some);
       for (const id of some) {
         const shop = answer.shops.get(id);
-        const error = answer.wrong.get(id);
+        const error = answer.malformed.get(id);
         if (error) wrong.set(id, error);
         else if (!shop) whenAbsent(id, weidian_asked_at);
         else {

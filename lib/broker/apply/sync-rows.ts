@@ -12,19 +12,19 @@ export interface SyncedTable<Name extends TableName> {
    * Columns that are read under the row's lock and written whatever its stamp: a stamp may be set back (a clock, a restored
    * backup), and of two who read under the lock the later one reads the later state.
    */
-  readonly copies: readonly Column<Name>[];
+  readonly columns: readonly Column<Name>[];
   /** Columns that were read before the lock, and the one that says when: an earlier reading than was written is passed over, an equal one is not. */
-  readonly readBefore?: { readonly columns: readonly Column<Name>[]; readonly at: Column<Name> };
+  readonly readBeforeLock?: { readonly columns: readonly Column<Name>[]; readonly at: Column<Name> };
   /** Set to null when a row is marked deleted. */
-  readonly forgets: readonly Column<Name>[];
+  readonly clearedOnDelete: readonly Column<Name>[];
 }
 
 /** A row as its source has it now; `is_deleted` says whether the source itself counts it as deleted. */
-export type Copy<Name extends TableName> = Readonly<Partial<ProfileTables[Name]>> & {
+export type SourceRow<Name extends TableName> = Readonly<Partial<ProfileTables[Name]>> & {
   readonly is_deleted: number;
 };
 
-export interface Applied {
+export interface SyncCounts {
   /** Present and usable at the source: written, undeleted. */
   readonly present: number;
   /** Absent at the source, or it says so itself: marked deleted. */
@@ -40,8 +40,8 @@ export async function syncRows<Name extends TableName>(
   trx: Transaction<ProfileTables>,
   copied: SyncedTable<Name>,
   ids: readonly string[],
-  read: (ids: readonly string[]) => Promise<readonly Copy<Name>[]>,
-): Promise<Applied> {
+  read: (ids: readonly string[]) => Promise<readonly SourceRow<Name>[]>,
+): Promise<SyncCounts> {
   await lock(trx, copied, ids);
   const found = await read(ids);
   if (found.length) await write(trx, copied, found);
@@ -53,7 +53,7 @@ export async function syncRows<Name extends TableName>(
 }
 
 /** In the order in which all lock. */
-export const inOrder = (ids: readonly string[]): string[] =>
+export const inLockOrder = (ids: readonly string[]): string[] =>
   ids.toSorted((a, b) => Number(BigInt(a) - BigInt(b)));
 
 /**
@@ -76,8 +76,8 @@ async function lock<Name extends TableName>(
 
 async function write<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, copies, readBefore }: SyncedTable<Name>,
-  rows: readonly Copy<Name>[],
+  { table, key, columns: copies, readBeforeLock: readBefore }: SyncedTable<Name>,
+  rows: readonly SourceRow<Name>[],
 ): Promise<void> {
   const { columns: earlier = [], at } = readBefore ?? {};
   // MySQL assigns from left to right: the time comes last, or it would be compared with itself.
@@ -101,7 +101,7 @@ const unlessEarlier = (column: string, at: string): string =>
 
 async function markDeleted<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, forgets }: SyncedTable<Name>,
+  { table, key, clearedOnDelete: forgets }: SyncedTable<Name>,
   ids: readonly string[],
 ): Promise<void> {
   const changes = ['is_deleted = 1', ...forgets.map((column) => `${column} = null`)];

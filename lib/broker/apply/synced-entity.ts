@@ -4,8 +4,8 @@ import { brokerApplied } from '../events.ts';
 import type { Source } from '../queues.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
 import { invalidations } from './invalidations.ts';
-import { type Done, inParts } from './portions.ts';
-import { type Copy, inOrder, type SyncedTable, syncRows, type TableName } from './sync-rows.ts';
+import { type ApplyResult, applyInHalves } from './portions.ts';
+import { type SourceRow, inLockOrder, type SyncedTable, syncRows, type TableName } from './sync-rows.ts';
 
 export interface ApplyDeps {
   readonly mysql: Kysely<ProfileTables>;
@@ -17,12 +17,12 @@ export interface ApplyDeps {
 export interface SyncedEntity<Name extends TableName> {
   /** As in queues.ts. */
   readonly source: Source;
-  readonly mirror: SyncedTable<Name>;
+  readonly target: SyncedTable<Name>;
   /** What upstream has of these ids at this moment. */
   readonly read: (
     upstream: Kysely<UpstreamTables>,
     ids: readonly string[],
-  ) => Promise<readonly Copy<Name>[]>;
+  ) => Promise<readonly SourceRow<Name>[]>;
   /** Where the cache keeps what is shown of it. */
   readonly cacheKey: (id: string) => string;
 }
@@ -33,10 +33,10 @@ export interface SyncedEntity<Name extends TableName> {
  */
 export async function syncEntity<Name extends TableName>(
   deps: ApplyDeps,
-  { source, mirror: copied, read, cacheKey }: SyncedEntity<Name>,
+  { source, target: copied, read, cacheKey }: SyncedEntity<Name>,
   ids: readonly string[],
-): Promise<Done> {
-  return await inParts(inOrder(ids), (part) =>
+): Promise<ApplyResult> {
+  return await applyInHalves(inLockOrder(ids), (part) =>
     transactionWithOutbox(deps, async (trx, follow) => {
       const applied = await syncRows(trx, copied, part, (some) => read(deps.upstream, some));
       const event = toBus(brokerApplied, { source, ids: [...part] });

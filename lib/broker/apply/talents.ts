@@ -21,14 +21,14 @@ interface Row {
  */
 export const talents: SyncedEntity<typeof table> = {
   source: sources.talentAndStar,
-  mirror: {
+  target: {
     table,
     key: 'broker_id',
-    copies: [
+    columns: [
       ...(['is_wechat_talent', 'talent_level', 'talent_updated_at'] as const),
       ...(['is_star_agent', 'stars', 'is_deleted'] as const),
     ],
-    forgets: ['talent_updated_at'],
+    clearedOnDelete: ['talent_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

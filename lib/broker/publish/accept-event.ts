@@ -8,7 +8,7 @@ import { type BrokerEvent, brokerEvents } from '../queues.ts';
 import type { acceptEventRoute } from '../routes.ts';
 import type { BrokerSwitch } from '../switches.ts';
 
-export interface PublishDeps {
+export interface AcceptEventDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly deliver: Deliver;
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
@@ -21,7 +21,7 @@ const retryAfterSeconds = 60;
  * kill switch it is refused as `unavailable`: the message stays with its sender.
  */
 export async function acceptEvent(
-  deps: PublishDeps,
+  deps: AcceptEventDeps,
   { ids, flag, source }: BrokerEvent,
 ): Promise<AnswerOf<typeof acceptEventRoute>> {
   if (await deps.firstSwitchOff('broker/accept-event'))

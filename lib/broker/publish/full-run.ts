@@ -41,7 +41,7 @@ export interface FullRun {
 }
 
 /** The ids after one, ascending, at most `limit`. */
-export type Ids = (after: string, limit: number) => Promise<string[]>;
+export type IdSource = (after: string, limit: number) => Promise<string[]>;
 
 /** The last walk of that name. */
 export async function lastFullRun(
@@ -119,7 +119,7 @@ export async function withExclusiveRun<Result>(
 /** What is walked over. */
 interface RunSource {
   readonly source: Source;
-  readonly ids: Ids;
+  readonly ids: IdSource;
   readonly pageRowsMax: number;
   /** Those ids of a page that are published; all where it is not given. What it writes is of the page's transaction. */
   readonly fresh?: (trx: Transaction<FullRunTables>, page: readonly string[]) => Promise<string[]>;
@@ -133,7 +133,7 @@ interface RunLimits {
 
 export interface FullRunResult {
   readonly outcome: 'published' | 'out of time' | 'overtaken' | 'switched off';
-  readonly walk: FullRun;
+  readonly fullRun: FullRun;
 }
 
 /**
@@ -151,9 +151,9 @@ export async function continueRun(
   let walk = begun;
   while (!walk.ended) {
     if (await firstSwitchOff(walk.name, functionOf(walk.name)))
-      return { outcome: 'switched off', walk };
-    if (remaining() < pageTimeMs) return { outcome: 'out of time', walk };
-    if (!(await claimed.renew())) return { outcome: 'overtaken', walk };
+      return { outcome: 'switched off', fullRun: walk };
+    if (remaining() < pageTimeMs) return { outcome: 'out of time', fullRun: walk };
+    if (!(await claimed.renew())) return { outcome: 'overtaken', fullRun: walk };
     const page = await ids(walk.at_id, pageRowsMax);
     const before = walk;
     walk = await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
@@ -171,7 +171,7 @@ export async function continueRun(
     });
     progress(walk);
   }
-  return { outcome: 'published', walk };
+  return { outcome: 'published', fullRun: walk };
 }
 
 /** A walk is named by its function, and its mode if it has several. */
@@ -190,7 +190,7 @@ async function move(
 
 /** Ids of several places as one ascending row, each once. */
 export const mergeIdSources =
-  (...places: readonly Ids[]): Ids =>
+  (...places: readonly IdSource[]): IdSource =>
   async (after, limit) => {
     // None of the first `limit` of all can be beyond the first `limit` of its own place.
     const pages = await Promise.all(places.map((place) => place(after, limit)));

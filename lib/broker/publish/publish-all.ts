@@ -10,7 +10,7 @@ import {
   continueRun,
   type FullRun,
   type FullRunDeps,
-  type Ids,
+  type IdSource,
   lastFullRun,
   mergeIdSources,
   startFullRun,
@@ -18,7 +18,7 @@ import {
 } from './full-run.ts';
 import { everyBase, everyCompany, everyStore } from './id-sources.ts';
 
-interface EverythingDeps extends FullRunDeps {
+interface PublishAllDeps extends FullRunDeps {
   readonly mysql: Kysely<FullRunTables>;
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
@@ -33,7 +33,7 @@ interface FullProducer {
   readonly places: (
     upstream: Kysely<UpstreamTables>,
     ours: Kysely<ProfileTables>,
-  ) => readonly Ids[];
+  ) => readonly IdSource[];
 }
 
 const bases: FullProducer = {
@@ -55,7 +55,7 @@ const stores: FullProducer = {
   places: everyStore,
 };
 
-type Publish = (deps: EverythingDeps, input: PublishAll, hand: Hand) => Promise<Answer>;
+type Publish = (deps: PublishAllDeps, input: PublishAll, hand: Hand) => Promise<Answer>;
 
 /** Each publishes everything once: all that upstream has, and what is shown although it is gone there. */
 export const publishAllBases: Publish = (...args) => publishAll(bases, ...args);
@@ -65,7 +65,7 @@ export const publishAllStores: Publish = (...args) => publishAll(stores, ...args
 /** A run that was killed is gone on with by the next call, from the page at which it stood. */
 async function publishAll(
   all: FullProducer,
-  deps: EverythingDeps,
+  deps: PublishAllDeps,
   input: PublishAll,
   { remaining, progress }: Hand,
 ): Promise<Answer> {
@@ -75,7 +75,7 @@ async function publishAll(
     const begun = await runFor(deps, all, claimed, input);
     const ids = mergeIdSources(...all.places(upstream, mysql));
     const ground = { source: all.source, ids, pageRowsMax };
-    const { outcome, walk } = await continueRun(deps, claimed, begun, ground, {
+    const { outcome, fullRun: walk } = await continueRun(deps, claimed, begun, ground, {
       remaining,
       progress: ({ published, total, at_id }) => progress(published, total, `up to ${at_id}`),
     });
@@ -88,7 +88,7 @@ async function publishAll(
 
 /** The run that the input means: that of its number, the last one where it has not ended, or a new one. */
 async function runFor(
-  { mysql, upstream }: EverythingDeps,
+  { mysql, upstream }: PublishAllDeps,
   { name, table }: FullProducer,
   claimed: Lease,
   { run, anew, by: who, why }: PublishAll,

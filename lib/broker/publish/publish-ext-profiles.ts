@@ -11,16 +11,16 @@ import {
   type FullRun,
   type FullRunDeps,
   type FullRunResult,
-  type Ids,
+  type IdSource,
   lastFullRun,
   mergeIdSources,
   startFullRun,
   withExclusiveRun,
 } from './full-run.ts';
 import { everyShop, everyTalent, starsOf } from './id-sources.ts';
-import { dayOf, deleteStars, isOfEndedDay, newStars } from './stars.ts';
+import { dayOf, deleteStars, startedAfterDay, newStars } from './stars.ts';
 
-export interface ExtensionDeps extends FullRunDeps {
+export interface PublishExtProfilesDeps extends FullRunDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
 }
@@ -41,7 +41,7 @@ interface Synchronisation {
     upstream: Kysely<UpstreamTables>,
     mysql: Kysely<FullRunTables>,
     day: string,
-  ) => readonly Ids[];
+  ) => readonly IdSource[];
 }
 
 const modes: Readonly<Record<Mode, Synchronisation>> = {
@@ -63,7 +63,7 @@ const modes: Readonly<Record<Mode, Synchronisation>> = {
  * day for which it was begun; then it begins those that are missing, up to its own day's.
  */
 export async function publishExtProfiles(
-  deps: ExtensionDeps,
+  deps: PublishExtProfilesDeps,
   { at, remaining, input: { mode } }: Tick & { readonly input: Input },
 ) {
   const { mysql } = deps;
@@ -95,11 +95,11 @@ const daySeconds = 86_400;
 /** The day that follows what was synchronised last: the same again where it had not ended when that began. */
 function nextDay(last: FullRun, today: string): string {
   if (last.day >= today) return today;
-  return isOfEndedDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
+  return startedAfterDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
 }
 
 async function walkOn(
-  deps: ExtensionDeps,
+  deps: PublishExtProfilesDeps,
   mode: Mode,
   claimed: Lease,
   walk: FullRun,
@@ -115,7 +115,7 @@ async function walkOn(
   return await continueRun(deps, claimed, walk, all, { remaining });
 }
 
-const told = ({ outcome, walk: { day, published } }: FullRunResult) => ({
+const told = ({ outcome, fullRun: { day, published } }: FullRunResult) => ({
   outcome,
   day,
   published,

@@ -8,7 +8,7 @@ export const dayOf = (time: WallTime): string => time.slice(0, 10);
 const startOf = (day: string): WallTime => `${day} 00:00:00`;
 
 /** Whether a walk over the stars of a day began when that day had ended. */
-export const isOfEndedDay = ({ day, began_at }: FullRun): boolean => dayOf(began_at) > day;
+export const startedAfterDay = ({ day, began_at }: FullRun): boolean => dayOf(began_at) > day;
 
 /**
  * The star agents of a page that are to be published, and remembered as they are now. On the day itself these are all,
@@ -23,7 +23,7 @@ export async function newStars(
 ): Promise<string[]> {
   if (!page.length) return [];
   const now = await hashesOf(upstream, page);
-  const published = isOfEndedDay(walk) ? await remembered(trx, walk, page) : new Map();
+  const published = startedAfterDay(walk) ? await remembered(trx, walk, page) : new Map();
   const fresh = now.filter(({ id, hash }) => !published.get(id)?.equals(hash));
   if (fresh.length)
     await trx

@@ -9,7 +9,7 @@ import { companyKey, profileKey, storeKey } from '../cache-keys.ts';
 import { Profile, type readProfileRoute } from '../routes.ts';
 import type { ProfileTables } from '../tables.ts';
 
-export interface ReadDeps {
+export interface ReadProfileDeps {
   readonly mysql: Kysely<ProfileTables>;
   readonly cache: Cache;
 }
@@ -22,7 +22,7 @@ const Store = z.object({ name: z.string().nullable(), address: z.string().nullab
 
 /** Answers with a profile as the site shows it. Without the cache it comes from MySQL. */
 export async function readProfile(
-  deps: ReadDeps,
+  deps: ReadProfileDeps,
   id: string,
 ): Promise<AnswerOf<typeof readProfileRoute>> {
   if (!isId(id))
@@ -36,7 +36,7 @@ export async function readProfile(
 
 /** The profile as the site shows it, and whether all of it came from the cache. */
 export async function profileOf(
-  { mysql, cache }: ReadDeps,
+  { mysql, cache }: ReadProfileDeps,
   id: string,
 ): Promise<{ profile: Profile | undefined; from: CacheResult<unknown>['from'] }> {
   const row = await readThrough({ cache, schema: Row }, profileKey(id), () => rowOf(mysql, id));

@@ -20,7 +20,7 @@ import {
 import {
   type ComparisonRound,
   deleteSuspects,
-  driftOf,
+  driftTable,
   markAsDrift,
   nextSuspectMs,
   type ReconcileTables,
@@ -96,7 +96,7 @@ async function roundFor(
       .executeTakeFirst();
     if (last && last.ended_at === null) return { round: last.round, repairs };
     if (last && (at !== undefined || (daily && Number(last.today)))) return undefined;
-    await trx.deleteFrom(driftOf({ repairs })).execute();
+    await trx.deleteFrom(driftTable({ repairs })).execute();
     const { insertId } = await trx
       .insertInto('user_prop_db.broker_round')
       .values({
@@ -169,7 +169,7 @@ async function recheckAll(work: Work, round: ComparisonRound): Promise<boolean> 
 async function recheck(work: Work, round: ComparisonRound, graceSeconds: number): Promise<void> {
   const { mysql, upstream, deliver, held } = work;
   const due = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(['kind', 'subject_id', 'upstream_hash'])
     .where('state', '=', 'suspect')
     .where('found_at', '<=', sql<string>`now(3) - interval ${graceSeconds} second`)
@@ -210,7 +210,7 @@ async function reportOf({ mysql }: Work, round: ComparisonRound, done: boolean) 
   const drift: Record<string, { rows: number; ids: string[] }> = {};
   for (const kind of comparedEntities) {
     const all = mysql
-      .selectFrom(driftOf(round))
+      .selectFrom(driftTable(round))
       .where('kind', '=', kind)
       .where('state', '=', 'drift');
     const { rows } = await all
@@ -233,7 +233,7 @@ async function reportOf({ mysql }: Work, round: ComparisonRound, done: boolean) 
 async function rest({ mysql }: Work, round: ComparisonRound, { repair, daily }: Reconcile) {
   const { kind, after_id } = await roundIn(mysql, round);
   const { left } = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(({ fn }) => fn.countAll<string>().as('left'))
     .where('state', '=', 'suspect')
     .executeTakeFirstOrThrow();

@@ -33,7 +33,7 @@ export interface ComparisonRound {
 }
 
 /** The table of a round's drift. Both have the same columns; Kysely knows the name of one. */
-export const driftOf = ({ repairs }: Pick<ComparisonRound, 'repairs'>) =>
+export const driftTable = ({ repairs }: Pick<ComparisonRound, 'repairs'>) =>
   (repairs
     ? 'user_prop_db.broker_drift'
     : 'user_prop_db.broker_reported_drift') as 'user_prop_db.broker_drift';
@@ -46,7 +46,7 @@ export async function upsertSuspects(
   differences: readonly Difference[],
 ): Promise<void> {
   await trx
-    .insertInto(driftOf(round))
+    .insertInto(driftTable(round))
     .values(
       differences.map(({ id, upstreamHash }) => ({
         ...{ kind, subject_id: id, state: 'suspect' as const, upstream_hash: upstreamHash },
@@ -67,7 +67,7 @@ export async function nextSuspectMs(
   graceSeconds: number,
 ): Promise<number | undefined> {
   const { wait } = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(
       sql<string | null>`timestampdiff(microsecond, now(3),
         min(found_at) + interval ${graceSeconds} second) / 1000`.as('wait'),
@@ -86,7 +86,7 @@ export async function deleteSuspects(
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .deleteFrom(driftOf(round))
+    .deleteFrom(driftTable(round))
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)
     .execute();
@@ -101,7 +101,7 @@ export async function markAsDrift(
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .updateTable(driftOf(round))
+    .updateTable(driftTable(round))
     .set({ state: 'drift' })
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)

@@ -128,7 +128,7 @@ test('a hundred ids are taken; 300 kB are not', async () => {
   expect(await published()).toHaveLength(1);
 });
 
-const unknown = [404, 'unknown_tunnel', 'Only the tunnel broker_event ends here.'];
+const unknown = [404, 'unknown_tunnel', 'Unknown tunnel; the only one is broker_event.'];
 
 test.each([
   ['tunnel=member_event', unknown],

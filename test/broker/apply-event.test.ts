@@ -184,7 +184,7 @@ test('an id 0 among others is left out, and the others are applied; alone it is 
   expect(await takeDead(dead)).toEqual([
     {
       body: JSON.stringify(update('0')),
-      reason: 'broker_ids: Expected positive ids joined by commas; number 1 is none',
+      reason: 'broker_ids: Expected positive ids joined by commas; number 1 is not an id',
     },
   ]);
 });
@@ -243,11 +243,11 @@ test('ten bad records: ten set aside, each with what is wrong with it', async ()
       'Invalid input: expected object, received array',
       'The body is not JSON.',
       'broker_ids: Invalid input: expected string, received undefined',
-      'broker_ids: Expected positive ids joined by commas; number 1 is none',
-      'broker_ids: Expected positive ids joined by commas; number 2 is none',
+      'broker_ids: Expected positive ids joined by commas; number 1 is not an id',
+      'broker_ids: Expected positive ids joined by commas; number 2 is not an id',
       'flag: Expected one of 1, 2, 3',
       'source: Expected one of 0, 1, 2, 3, 99, 100, 101',
-      'source: source (1) and source_type (2) say different things',
+      'source: source (1) and source_type (2) differ',
     ].toSorted((a, b) => a.localeCompare(b)),
   );
   expect(await bases()).toEqual([]);

@@ -1,3 +1,4 @@
+/** Companies: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { companyKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
@@ -10,7 +11,7 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
   readonly status: number | null;
 }
 
-/** Companies; the name that the site shows is the short one. */
+/** The name that the site shows is the short name. */
 export const companies: SyncedEntity<typeof table> = {
   source: sources.company,
   target: {

@@ -1,3 +1,4 @@
+/** Isolates ids that cannot be applied by halving a failed list. */
 import { isUnavailable } from '../../platform/errors.ts';
 import type { SyncCounts } from './sync-rows.ts';
 
@@ -12,8 +13,8 @@ export interface ApplyResult extends SyncCounts {
 }
 
 /**
- * Applies ids together. Where that fails, each half is applied for itself, and so on: an id whose row cannot be read
- * or written keeps no other from being applied. A database that is unavailable fails all of them.
+ * Applies ids together. After an error it applies each half separately, recursively, so that an id whose row cannot
+ * be read or written does not block the others. An unavailable database fails all ids.
  */
 export async function applyInHalves(
   ids: readonly string[],

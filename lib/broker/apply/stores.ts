@@ -1,3 +1,4 @@
+/** Stores: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { storeKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';

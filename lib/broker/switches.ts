@@ -8,7 +8,7 @@ export const brokerSwitches = {
   'broker/publish-company-changes': 'the scan for changed companies',
   'broker/publish-store-changes': 'the scan for changed stores',
   'broker/publish-ext-profiles': 'the synchronisation of extended profiles, in every mode',
-  'broker/publish-ext-profiles:weidian': 'the synchronisation of micro-shops',
+  'broker/publish-ext-profiles:weidian': 'the synchronisation of micro shops',
   'broker/publish-ext-profiles:star': 'the synchronisation of star agents',
   'broker/publish-ext-profiles:talent-and-star': 'the nightly synchronisation of talents and stars',
   'broker/publish-all-bases': 'full runs over all brokers',

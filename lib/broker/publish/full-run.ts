@@ -130,7 +130,7 @@ export async function withExclusiveRun<Result>(
   }
 }
 
-/** What a run passes over. */
+/** The ids that a run publishes, and the `source` of their messages. */
 interface RunSource {
   readonly source: Source;
   readonly ids: IdSource;

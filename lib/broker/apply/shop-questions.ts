@@ -1,106 +1,110 @@
+/** Queries the micro shop service for the brokers of a message, within limits of time and failures. */
 import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { ProfileTables } from '../tables.ts';
 import {
-  idsPerQuestionMax,
+  idsPerQueryMax,
   type MicroShopClient,
+  MicroShopRefused,
   partnerName,
-  ShopsRefused,
 } from './micro-shop-client.ts';
 
-const askedAtOnceMax = 5;
-/** All questions of a message; they end before the function's time-out, so that what was answered is applied. */
-const askingMsMax = 12_000;
-/** Questions that are asked again in halves because the service refused them. */
-const halvedMax = 12;
-/** After so many of its questions failed no further id is asked for alone. */
-const failedAloneMax = 5;
+const concurrencyMax = 5;
+/** The limit for all queries of a message. It ends before the function's time-out, so that answers can be applied. */
+const queryingMsMax = 12_000;
+/** How many refused queries of a message are split in halves and sent again. */
+const splitsMax = 12;
+/** After this many failed ids, no further id is queried alone. */
+const failedMax = 5;
 
-/** What the service said of a broker, and when it was asked. */
-type ShopAnswer = Pick<
+/** The service's answer for one broker, and the time of the query. */
+type MicroShopAnswer = Pick<
   ProfileTables['user_prop_db.broker_ext_profile'],
   'weidian_name' | 'wechat_name' | 'weidian_qrcode' | 'weidian_asked_at'
 >;
 
-/** The ids by what came of their questions. */
-export interface QueriedShops {
-  /** Those that it answered for, the ones without a shop among them. */
-  readonly told: ReadonlyMap<string, ShopAnswer>;
-  /** Those whose record is not of the form asked for. */
-  readonly wrong: ReadonlyMap<string, Error>;
-  /** Those whose question failed. */
+/** The ids of a message by the result of their query. */
+export interface MicroShopAnswers {
+  /** Ids with an answer, including brokers without a micro shop. */
+  readonly answers: ReadonlyMap<string, MicroShopAnswer>;
+  /** Ids whose record does not match the schema. */
+  readonly malformed: ReadonlyMap<string, Error>;
+  /** Ids whose query failed. */
   readonly failed: readonly string[];
-  /** Those that were not asked for: time was up, or too many questions had failed. */
-  readonly unasked: readonly string[];
-  /** Why; undefined where all were answered for. */
+  /** Ids that were not queried, because time was up or too many queries had failed. */
+  readonly notAsked: readonly string[];
+  /** The first error, or undefined if no id failed or was skipped. */
   readonly cause: PartnerUnavailable | undefined;
 }
 
-interface AskDeps {
-  readonly weishop: MicroShopClient;
-  /** Our database's clock. */
+interface QueryDeps {
+  readonly microShopClient: MicroShopClient;
+  /** Returns the time of our database's clock. */
   readonly now: () => Promise<string>;
 }
 
-/** Asks for as many at once as the service takes; an id that is left out of an answer is asked for once more, alone. */
-export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<QueriedShops> {
-  const { weishop, now } = deps;
-  const told = new Map<string, ShopAnswer>();
-  const wrong = new Map<string, Error>();
+/** Queries ids in batches of the service's maximum. An id that is missing in an answer is queried once more, alone. */
+export async function queryMicroShops(
+  deps: QueryDeps,
+  ids: readonly string[],
+): Promise<MicroShopAnswers> {
+  const { microShopClient, now } = deps;
+  const answers = new Map<string, MicroShopAnswer>();
+  const malformed = new Map<string, Error>();
   const failed: string[] = [];
-  const unasked: string[] = [];
+  const notAsked: string[] = [];
   const missing: string[] = [];
   let cause: PartnerUnavailable | undefined;
-  let halved = 0;
-  const end = performance.now() + askingMsMax;
-  const tooLate = (some: readonly string[]): boolean => {
+  let splits = 0;
+  const end = performance.now() + queryingMsMax;
+  const skipIfLate = (some: readonly string[]): boolean => {
     if (performance.now() <= end) return false;
-    unasked.push(...some);
+    notAsked.push(...some);
     cause ??= new PartnerUnavailable(partnerName, 'none', 'it takes too long');
     return true;
   };
 
-  for (let start = 0; start < ids.length; start += idsPerQuestionMax)
-    await askTogether(ids.slice(start, start + idsPerQuestionMax));
-  await inLanes(missing, askAlone);
-  return { told, wrong, failed, unasked, cause };
+  for (let start = 0; start < ids.length; start += idsPerQueryMax)
+    await queryBatch(ids.slice(start, start + idsPerQueryMax));
+  await inLanes(missing, queryAlone);
+  return { answers, malformed, failed, notAsked, cause };
 
-  async function askTogether(some: readonly string[]): Promise<void> {
-    if (tooLate(some)) return;
-    const error = await ask(some, (id) => missing.push(id));
+  async function queryBatch(batch: readonly string[]): Promise<void> {
+    if (skipIfLate(batch)) return;
+    const error = await query(batch, (id) => missing.push(id));
     if (!error) return;
-    if (!(error instanceof ShopsRefused) || some.length === 1 || halved >= halvedMax)
-      return void failed.push(...some);
-    halved += 1;
-    const middle = Math.ceil(some.length / 2);
-    await askTogether(some.slice(0, middle));
-    await askTogether(some.slice(middle));
+    if (!(error instanceof MicroShopRefused) || batch.length === 1 || splits >= splitsMax)
+      return void failed.push(...batch);
+    splits += 1;
+    const middle = Math.ceil(batch.length / 2);
+    await queryBatch(batch.slice(0, middle));
+    await queryBatch(batch.slice(middle));
   }
 
-  async function askAlone(id: string): Promise<void> {
-    if (failed.length >= failedAloneMax) return void unasked.push(id);
-    if (tooLate([id])) return;
-    const none = { weidian_name: null, wechat_name: null, weidian_qrcode: null };
-    const error = await ask([id], (absent, weidian_asked_at) => {
-      told.set(absent, { ...none, weidian_asked_at });
+  async function queryAlone(id: string): Promise<void> {
+    if (failed.length >= failedMax) return void notAsked.push(id);
+    if (skipIfLate([id])) return;
+    const noShop = { weidian_name: null, wechat_name: null, weidian_qrcode: null };
+    const error = await query([id], (absent, weidian_asked_at) => {
+      answers.set(absent, { ...noShop, weidian_asked_at });
     });
     if (error) failed.push(id);
   }
 
-  async function ask(
-    some: readonly string[],
+  async function query(
+    batch: readonly string[],
     whenAbsent: (id: string, weidian_asked_at: string) => void,
   ): Promise<PartnerUnavailable | undefined> {
     const weidian_asked_at = await now();
     try {
-      const answer = await weishop(some);
-      for (const id of some) {
+      const answer = await microShopClient(batch);
+      for (const id of batch) {
         const shop = answer.shops.get(id);
-        const error = answer.wrong.get(id);
-        if (error) wrong.set(id, error);
+        const error = answer.malformed.get(id);
+        if (error) malformed.set(id, error);
         else if (!shop) whenAbsent(id, weidian_asked_at);
         else {
           const { weidian_name, wechat_name, qrcode: weidian_qrcode } = shop;
-          told.set(id, { weidian_name, wechat_name, weidian_qrcode, weidian_asked_at });
+          answers.set(id, { weidian_name, wechat_name, weidian_qrcode, weidian_asked_at });
         }
       }
       return undefined;
@@ -112,7 +116,7 @@ export async function queryAll(deps: AskDeps, ids: readonly string[]): Promise<Q
   }
 }
 
-/** Works on several at once; after an error nothing more is begun, and what has begun is waited for. */
+/** Runs `work` on several ids concurrently. After an error it starts no more, and waits for those that run. */
 async function inLanes(ids: readonly string[], work: (id: string) => Promise<void>): Promise<void> {
   const waiting = ids.values();
   const errors: unknown[] = [];
@@ -122,6 +126,6 @@ async function inLanes(ids: readonly string[], work: (id: string) => Promise<voi
       await work(id).catch((error) => errors.push(error));
     }
   };
-  await Promise.all(Array.from({ length: askedAtOnceMax }, lane));
+  await Promise.all(Array.from({ length: concurrencyMax }, lane));
   if (errors.length) throw errors[0];
 }

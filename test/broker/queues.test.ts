@@ -75,10 +75,22 @@ describe('lib/broker/queues', () => {
     const messageOf = (sent: unknown) => BrokerEvent.safeParse(sent).error?.issues[0]?.message;
 
     test.each([
-      [{ ...valid, broker_ids: '1,x' }, 'Expected positive ids joined by commas; number 2 is not an id'],
-      [{ ...valid, broker_ids: '' }, 'Expected positive ids joined by commas; number 1 is not an id'],
-      [{ ...valid, broker_ids: '0,1' }, 'Expected positive ids joined by commas; number 1 is not an id'],
-      [{ ...valid, broker_ids: Array(101).fill('1').join() }, 'Expected at most 100 ids, received 101'],
+      [
+        { ...valid, broker_ids: '1,x' },
+        'Expected positive ids joined by commas; number 2 is not an id',
+      ],
+      [
+        { ...valid, broker_ids: '' },
+        'Expected positive ids joined by commas; number 1 is not an id',
+      ],
+      [
+        { ...valid, broker_ids: '0,1' },
+        'Expected positive ids joined by commas; number 1 is not an id',
+      ],
+      [
+        { ...valid, broker_ids: Array(101).fill('1').join() },
+        'Expected at most 100 ids, received 101',
+      ],
       [{ broker_ids: '1', flag: 4 }, 'Expected one of 1, 2, 3'],
       [{ ...valid, source: 5 }, 'Expected one of 0, 1, 2, 3, 99, 100, 101'],
       [{ ...valid, source: 1, source_type: 2 }, 'source (1) and source_type (2) differ'],
@@ -104,7 +116,12 @@ describe('lib/broker/queues', () => {
   test('the queue schema returns an id 0 apart from the others', () => {
     const { schema } = brokerEvents;
     const read = (broker_ids: string) => schema.safeParse({ ...valid, broker_ids });
-    expect(read('0,2,0,1,2').data).toEqual({ ids: ['2', '1'], unusable: ['0'], flag: 2, source: 1 });
+    expect(read('0,2,0,1,2').data).toEqual({
+      ids: ['2', '1'],
+      unusable: ['0'],
+      flag: 2,
+      source: 1,
+    });
     expect(read('1').data).toEqual({ ids: ['1'], unusable: [], flag: 2, source: 1 });
     expect(read('0,0').error?.issues[0]?.message).toBe(
       'Expected positive ids joined by commas; number 1 is not an id',

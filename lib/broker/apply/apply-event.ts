@@ -4,6 +4,7 @@ import { postpone } from '../../platform/messaging/outbox.ts';
 import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { dateOf } from '../../platform/time.ts';
 import { type BrokerEvent, brokerEvents, flags, type Source, sources } from '../queues.ts';
+import type { ApplyResult, Failure } from './apply-in-halves.ts';
 import { bases } from './bases.ts';
 import { companies } from './companies.ts';
 import {
@@ -13,7 +14,6 @@ import {
   type MicroShopsResult,
   type WaitingIds,
 } from './micro-shops.ts';
-import type { ApplyResult, Failure } from './portions.ts';
 import { stores } from './stores.ts';
 import type { SyncCounts } from './sync-rows.ts';
 import { syncEntity } from './synced-entity.ts';

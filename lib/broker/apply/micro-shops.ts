@@ -10,10 +10,10 @@ import { brokerApplied } from '../events.ts';
 import { sources } from '../queues.ts';
 import type { BrokerSwitch } from '../switches.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
+import { type ApplyResult, applyInHalves, type Failure } from './apply-in-halves.ts';
 import { invalidations } from './invalidations.ts';
 import type { MicroShopClient } from './micro-shop-client.ts';
-import { type ApplyResult, applyInHalves, type Failure } from './portions.ts';
-import { type MicroShopAnswers, queryMicroShops } from './shop-questions.ts';
+import { type MicroShopAnswers, queryMicroShops } from './query-micro-shops.ts';
 import { inLockOrder, type SourceRow, type SyncedTable, syncRows } from './sync-rows.ts';
 import { type ApplyDeps, withDeletion } from './synced-entity.ts';
 

@@ -4,8 +4,8 @@ import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messa
 import { brokerApplied } from '../events.ts';
 import type { Source } from '../queues.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
+import { type ApplyResult, applyInHalves } from './apply-in-halves.ts';
 import { invalidations } from './invalidations.ts';
-import { type ApplyResult, applyInHalves } from './portions.ts';
 import {
   inLockOrder,
   type SourceRow,

@@ -1,5 +1,5 @@
 /** Writes down each finished call of the 400 service, and decides whether the owner who got it pays for it. */
-import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
+import { brokersKnownCheck } from '../../lib/call/filtering/broker-phone-runs.ts';
 import { filterCall } from '../../lib/call/filtering/filter-call.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
@@ -17,7 +17,7 @@ const now = () => new Date();
 const deps = {
   ...{ mysql: db, settings: document, deliver: deliverBy(queueChannel(callsToCharge)) },
   firstSwitchOff: switches({ mysql: db }),
-  brokersKnown: brokersKnown({ mysql: db, upstream, settings: document, now }),
+  brokersKnown: brokersKnownCheck({ mysql: db, upstream, settings: document, now }),
 };
 export const handler = consume(finishedCalls, (call) => filterCall(deps, call), {
   mysql: db,

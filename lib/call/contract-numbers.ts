@@ -1,4 +1,4 @@
 /** In an address they name no contract, however they are escaped: K3 cannot be asked about it. */
-const pathSteps: ReadonlySet<string> = new Set(['.', '..']);
+const pathSegments: ReadonlySet<string> = new Set(['.', '..']);
 
-export const isAddressable = (number: string): boolean => !pathSteps.has(number);
+export const isAddressable = (number: string): boolean => !pathSegments.has(number);

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { Day, idOf, Who, Why } from '../platform/fields.ts';
 
-const resumed = "of an answer's `resume`; `run` fills it in";
+const fromResume = "of an answer's `resume`; `run` fills it in";
 const dayMs = 86_400_000;
 const daysMax = 400;
 const proofLengthMax = 400;
@@ -17,12 +17,12 @@ export const AdvancePaymentIds = z
       .string()
       .regex(/^\d{1,19}$/, 'Expected the id of a trade, as text')
       .default('0')
-      .describe(`the highest trade that was read before, ${resumed}`),
+      .describe(`the highest trade that was read before, ${fromResume}`),
     passed_over: z
       .array(z.string().max(200))
       .max(20)
       .default([])
-      .describe(`trades that were passed over before, ${resumed}`),
+      .describe(`trades that were passed over before, ${fromResume}`),
   })
   .meta({ examples: [{ by: 'lena', why: 'the database was restored to an hour ago' }] });
 export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;
@@ -39,12 +39,12 @@ export const ImportHistory = z
       ),
     by: Who,
     why: Why,
-    part: z.enum(historyParts).optional().describe(`the part that is resumed, ${resumed}`),
+    part: z.enum(historyParts).optional().describe(`the part that is resumed, ${fromResume}`),
     after: z
       .string()
       .regex(/^\d+$/, 'Expected an id, as text')
       .optional()
-      .describe(`the last row of it that was imported, ${resumed}`),
+      .describe(`the last row of it that was imported, ${fromResume}`),
   })
   .meta({ examples: [{ what: 'calls', by: 'lena', why: 'the old job is replaced' }] });
 export type ImportHistory = z.infer<typeof ImportHistory>;
@@ -78,7 +78,7 @@ export const ResumeCharging = z
       .string()
       .regex(/^\d{1,19}$/, 'Expected the id of a payment, as text')
       .default('0')
-      .describe(`the last payment that was sent on, ${resumed}`),
+      .describe(`the last payment that was sent on, ${fromResume}`),
   })
   .meta({
     examples: [{ scope: 'owner:42', by: 'lena', why: 'a promotion: the calls are real' }],

@@ -18,7 +18,7 @@ const halfWidth = (digit: string): string =>
   String.fromCharCode(digit.charCodeAt(0) - '０'.charCodeAt(0) + '0'.charCodeAt(0));
 
 /** Numbers of any kind: 138****0001, 021****5678, and short ones not at all. */
-export function masked(number: string): string {
+export function maskNumber(number: string): string {
   const known = mask(number);
   if (known !== number) return known;
   const characters = Array.from(number);

@@ -18,7 +18,7 @@ export const isLeased = (column: string) =>
   sql<number | string>`coalesce(${sql.ref(column)} > now(3), 0)`;
 
 /** Puts off what needs a row that another has in hand. */
-export function unlessLeased(
+export function postponeIfLeased(
   { held, held_until }: { readonly held: number | string; readonly held_until: string | null },
   what: string,
 ): void {
@@ -26,10 +26,10 @@ export function unlessLeased(
     throw new Postponed(dateOf(held_until), `${what} in hand until ${held_until}`);
 }
 
-export type CallSwitchOff = FirstSwitchOff<CallSwitch>;
+export type FirstCallSwitchOff = FirstSwitchOff<CallSwitch>;
 
 /** Puts off, until it is lifted, what a kill switch stops. */
-export async function unlessOff(firstSwitchOff: CallSwitchOff, name: CallSwitch): Promise<void> {
+export async function postponeIfSwitchedOff(firstSwitchOff: FirstCallSwitchOff, name: CallSwitch): Promise<void> {
   const heldBy = await firstSwitchOff(name);
   if (heldBy) throw new Postponed(new Date(0), `${heldBy} is off`, { heldBy });
 }

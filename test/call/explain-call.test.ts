@@ -1,6 +1,6 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { beforeEach, expect, test } from 'vitest';
-import { judge } from '../../lib/call/filtering/filter-rules.ts';
+import { evaluateRules } from '../../lib/call/filtering/filter-rules.ts';
 import { callLog, contract, owner, payment } from '../support/accounting.ts';
 import { resetDatabases, run } from '../support/databases.ts';
 import { ask, refused } from '../support/http.ts';
@@ -19,7 +19,7 @@ const event = (token = support): APIGatewayProxyEventV2 => ({
 
 /** Decides as call/filter-call does. */
 async function decided(durationSeconds: number): Promise<void> {
-  const judgement = judge(
+  const judgement = evaluateRules(
     { status: 1, durationSeconds, startedAt: '2026-11-20 09:58:00' },
     { connectedBeforeAt: '2026-11-19 09:57:59', validAfterAt: null, isBroker: true },
     { durationSeconds: 8, apartSeconds: 86_400 },
@@ -90,7 +90,7 @@ test('of a call that was imported the rule is known, and nothing else', async ()
 
 /** Decides in shadow mode, as call/filter-call does, and leaves the real log as it is. */
 async function shadowed(compared: string | null): Promise<void> {
-  const judgement = judge(
+  const judgement = evaluateRules(
     { status: 1, durationSeconds: 8, startedAt: '2026-11-20 09:58:00' },
     { connectedBeforeAt: null, validAfterAt: null, isBroker: false },
     { durationSeconds: 8, apartSeconds: 86_400 },

@@ -3,17 +3,17 @@ import { expect, test } from 'vitest';
 import {
   type FilterRule,
   filterRules,
-  judge,
-  type Known,
+  evaluateRules,
+  type CallHistory,
 } from '../../lib/call/filtering/filter-rules.ts';
-import { digitsOf, masked } from '../../lib/call/phone-numbers.ts';
+import { digitsOf, maskNumber } from '../../lib/call/phone-numbers.ts';
 import { dateOf, plusSeconds, type WallTime } from '../../lib/platform/time.ts';
 
 /** The rule alone. */
-const filterRuleOf = (...of: Parameters<typeof judge>) => judge(...of).filterRule;
+const filterRuleOf = (...of: Parameters<typeof evaluateRules>) => evaluateRules(...of).filterRule;
 
 const limits = { durationSeconds: 8, apartSeconds: 86_400 };
-const nobody: Known = { connectedBeforeAt: null, validAfterAt: null, isBroker: false };
+const nobody: CallHistory = { connectedBeforeAt: null, validAfterAt: null, isBroker: false };
 const good = { status: 1, durationSeconds: 9, startedAt: '2026-11-20 10:00:00' };
 
 test('a call that was connected, lasted longer than the limit and has no neighbour is valid', () => {
@@ -64,7 +64,7 @@ test.each([
 
 test('every rule is kept with what it looked at, also those after the first that applies', () => {
   const known = { connectedBeforeAt: '2026-11-20 09:00:00', validAfterAt: null, isBroker: true };
-  expect(judge({ ...good, durationSeconds: 3 }, known, limits)).toEqual({
+  expect(evaluateRules({ ...good, durationSeconds: 3 }, known, limits)).toEqual({
     filterRule: 3,
     rules: [
       { rule: 2, input: { status: 1 }, applies: false },
@@ -200,7 +200,7 @@ test.each([
   ['1234567', '****'],
   ['', '****'],
 ])('of the number %j is shown %j', (number, shown) => {
-  expect(masked(number)).toBe(shown);
+  expect(maskNumber(number)).toBe(shown);
 });
 
 test('mobile numbers with any prefix and any parting are compared as their eleven digits', () => {

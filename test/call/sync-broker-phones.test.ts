@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
+import { brokersKnownCheck } from '../../lib/call/filtering/broker-phone-runs.ts';
 import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import type { CallTables } from '../../lib/call/tables.ts';
@@ -150,7 +150,7 @@ test('what the scan writes while a page is compared is not overwritten by an old
 
 test('a call waits until the first full run has ended, and then no more', async () => {
   for (const id of [1, 2, 3, 4, 5, 6, 7]) await upstreamBroker(id, { stamp: oldStamp });
-  const check = brokersKnown({ ...deps, now: () => new Date('2026-11-20T10:00:00+08:00') });
+  const check = brokersKnownCheck({ ...deps, now: () => new Date('2026-11-20T10:00:00+08:00') });
   await expect(check()).rejects.toMatchObject({
     ...{ name: 'Postponed', until: new Date('2026-11-20T10:01:00+08:00') },
   });

@@ -4,7 +4,7 @@ import type { Deliver } from '../../platform/messaging/outbox.ts';
 import { postponed } from '../../platform/partners/partner.ts';
 import type { Payments, TradeAnswer } from '../partners/payment-centre.ts';
 import type { ValidCall } from '../queues.ts';
-import type { CallSwitchOff } from '../row-lease.ts';
+import type { FirstCallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallSwitch } from '../switches.ts';
 import type { CallTables } from '../tables.ts';
@@ -12,7 +12,7 @@ import { recordTradeResult } from './charge-results.ts';
 import {
   type Charge,
   type ChargeLimits,
-  claimForSending,
+  leaseForSending,
   findCharge,
   insertCharge,
   releaseWithoutResult,
@@ -25,7 +25,7 @@ export interface ChargeDeps {
   readonly payments: Payments;
   readonly deliver: Deliver;
   /** The first of these kill switches that is off. */
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
   readonly now: () => Date;
 }
 
@@ -66,7 +66,7 @@ const heldWords = {
   'owner stopped': 'owner stopped',
 } as const;
 
-const beginningsMax = 3;
+const insertAttemptsMax = 3;
 
 /** The charge as it begins, or why it does not. A stop may be lifted between the two looks. */
 async function insertOrHold(
@@ -75,19 +75,19 @@ async function insertOrHold(
   amountFen: number,
   limits: ChargeLimits,
 ): Promise<Charge | Exclude<HoldResult, 'begins'>> {
-  for (let attempt = 1; attempt <= beginningsMax; attempt++) {
+  for (let attempt = 1; attempt <= insertAttemptsMax; attempt++) {
     const begun = await insertCharge(mysql, call, amountFen, limits);
     if (begun === 'known') return begun;
-    if (begun !== 'held') return fresh(begun.id, call, amountFen);
+    if (begun !== 'held') return newCharge(begun.id, call, amountFen);
     const held = await insertHeldCharge(mysql, call, amountFen, limits);
     if (held !== 'begins') return held;
   }
-  throw new Error(`Call ${call.callLogId} was held and let go ${beginningsMax} times.`);
+  throw new Error(`Call ${call.callLogId} was held and let go ${insertAttemptsMax} times.`);
 }
 
-const fresh = (id: string, { callLogId, userId }: ValidCall, amountFen: number): Charge => ({
+const newCharge = (id: string, { callLogId, userId }: ValidCall, amountFen: number): Charge => ({
   ...{ id, callLogId, userId, amountFen },
-  ...{ state: 'sent', epoch: 1, asked: 0 },
+  ...{ state: 'sent', fencingToken: 1, queryCount: 0 },
 });
 
 /** What is left to do with a charge that has a row: to send it, if it waits and may go now. */
@@ -99,7 +99,7 @@ async function resumeCharge(deps: ChargeDeps, call: ValidCall) {
     return { outcome: outcome[charge.state], paymentId: charge.id };
   // Of these two nobody knows yet; call/settle-unknown-charges asks, and knows when to send again.
   if (charge.state !== 'intent') return { outcome: `is ${charge.state}`, paymentId: charge.id };
-  const taken = await claimForSending(deps.mysql, charge);
+  const taken = await leaseForSending(deps.mysql, charge);
   return taken
     ? await sendToPaymentCentre(deps, taken)
     : { outcome: 'waits', paymentId: charge.id };
@@ -115,7 +115,7 @@ export async function sendToPaymentCentre(deps: ChargeDeps, charge: Charge) {
   } catch (error) {
     if (!(error instanceof PartnerUnavailable)) throw error;
     if (error.effect === 'none') return await releaseAndPostpone(deps, charge, error);
-    await releaseWithoutResult(mysql, charge, 'unknown', { afterSeconds: firstAskSeconds });
+    await releaseWithoutResult(mysql, charge, 'unknown', { afterSeconds: firstQuerySeconds });
     return { outcome: 'unknown', paymentId: charge.id, why: error.message };
   }
   if (answer.is === 'later')
@@ -125,12 +125,12 @@ export async function sendToPaymentCentre(deps: ChargeDeps, charge: Charge) {
       new PartnerUnavailable('the payment centre', 'none', '5000'),
     );
   if (answer.is === 'conflict' || answer.is === 'never seen')
-    return await giveUp(deps, charge, answer);
+    return await releaseForPerson(deps, charge, answer);
   return await recordTradeResult(deps, charge, answer);
 }
 
 /** Until the payment centre is first asked what became of a charge whose answer was lost. */
-const firstAskSeconds = 300;
+const firstQuerySeconds = 300;
 
 /** Nothing has happened there: the row waits again, and the message comes back. */
 async function releaseAndPostpone(
@@ -138,7 +138,7 @@ async function releaseAndPostpone(
   charge: Charge,
   away: PartnerUnavailable,
 ): Promise<never> {
-  const later = postponed(away, charge.epoch, now());
+  const later = postponed(away, charge.fencingToken, now());
   const seconds = Math.round((later.until.getTime() - now().getTime()) / 1000);
   await releaseWithoutResult(mysql, charge, 'intent', { afterSeconds: seconds });
   throw later;
@@ -148,7 +148,7 @@ async function releaseAndPostpone(
  * A mistake of our own: the id stands for something else there, or there is nothing to give back. What the payment
  * centre says about this id is not about this row, so it is never asked; a person has to look.
  */
-async function giveUp(
+async function releaseForPerson(
   { mysql }: ChargeDeps,
   charge: Charge,
   { is }: Pick<TradeAnswer, 'is'>,

@@ -4,20 +4,20 @@ import { listingSwitches, type OutOfMoney } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
 import { type Charge, recordFinalResult } from './payment-log.ts';
 
-interface AnswerDeps {
+interface ResultDeps {
   readonly mysql: Kysely<CallTables>;
   readonly deliver: Deliver;
 }
 
 /** A final answer: to a trade, with the code that says why it was refused; without it the reason is not known. */
-interface Final {
+interface TradeResult {
   readonly is: 'done' | 'refused';
   readonly code?: number;
   readonly balanceFen?: number | undefined;
 }
 
 /** Why listings go offline, by the code with which a charge was refused. */
-const whys: Readonly<Record<number, OutOfMoney['why']>> = {
+const offlineReasons: Readonly<Record<number, OutOfMoney['why']>> = {
   4001: 'not enough money',
   4002: 'account frozen',
   4003: 'unknown account',
@@ -28,15 +28,15 @@ const whys: Readonly<Record<number, OutOfMoney['why']>> = {
  * listings offline goes in the same transaction; any other answer is one statement.
  */
 export async function recordTradeResult(
-  { mysql, deliver }: AnswerDeps,
+  { mysql, deliver }: ResultDeps,
   charge: Charge,
-  answer: Final,
+  answer: TradeResult,
 ) {
   const { id, userId } = charge;
   const state = answer.is === 'done' ? 'charged' : 'refused';
   const { balanceFen } = answer;
-  const why = offlineBecause(answer);
-  const reason = answer.is === 'refused' ? reasonOf(answer) : null;
+  const why = offlineReason(answer);
+  const reason = answer.is === 'refused' ? refusalReason(answer) : null;
   const written = why
     ? await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
         const first = await recordFinalResult(trx, charge, state, { balanceFen, reason });
@@ -52,12 +52,12 @@ export async function recordTradeResult(
 }
 
 /** Why an owner's listings go offline after a final answer; undefined where they stay as they are. */
-export function offlineBecause(answer: Final): OutOfMoney['why'] | undefined {
-  if (answer.is === 'refused') return reasonOf(answer);
+export function offlineReason(answer: TradeResult): OutOfMoney['why'] | undefined {
+  if (answer.is === 'refused') return refusalReason(answer);
   // Below 0, too: the payment centre may let an owner owe it something.
   return answer.balanceFen !== undefined && answer.balanceFen <= 0 ? 'balance is 0' : undefined;
 }
 
 /** The word for a refusal; no top-up ends one whose reason is not known. */
-export const reasonOf = ({ code }: Pick<Final, 'code'>): OutOfMoney['why'] =>
-  whys[code ?? 0] ?? 'reason unknown';
+export const refusalReason = ({ code }: Pick<TradeResult, 'code'>): OutOfMoney['why'] =>
+  offlineReasons[code ?? 0] ?? 'reason unknown';

@@ -14,9 +14,9 @@ export interface Charge {
   readonly amountFen: number;
   readonly state: ChargeState;
   /** Which sending of it this is; part of every write that is no final answer. */
-  readonly epoch: number;
+  readonly fencingToken: number;
   /** How often it was asked about. */
-  readonly asked: number;
+  readonly queryCount: number;
 }
 
 /** How many charges may begin in a minute. */
@@ -26,19 +26,19 @@ export interface ChargeLimits {
 }
 
 export const paymentLogTable = 'user_prop_db.sublessor_call_payment_log_201409';
-const callLog = 'user_prop_db.sublessor_call_log_201409';
+const callLogTable = 'user_prop_db.sublessor_call_log_201409';
 const duplicateEntry = 1062;
 
 /** Rows that began so long ago are certainly older than a minute, however long they waited for the gate. */
-const minuteAndWaitSeconds = 65;
+const windowAndLockWaitSeconds = 65;
 
-const log = sql.table(paymentLogTable);
+const paymentLogRef = sql.table(paymentLogTable);
 /** That neither all charging nor this owner's is stopped. */
 export const noChargeStop = (user: string) => sql<boolean>`not exists (
   select 1 from user_prop_db.charge_stop where scope in ('all', concat('owner:', ${sql.ref(user)})))`;
 
 /** Those of the last minute, the gate's row in `gate` and the call's in `this`; a correlated read comes after its lock. */
-const lastMinute = `row_of_it.created_at >= now(3) - interval 60 second
+const countedCondition = `row_of_it.created_at >= now(3) - interval 60 second
   and row_of_it.id > gate.counted_after_id and row_of_it.call_log_id is not null`;
 
 /**
@@ -59,7 +59,7 @@ export async function insertCharge(
   const values = [amountFen, callLogId, userId, least, perMinuteMax, perMinutePerOwnerMax];
   try {
     const { insertId, numAffectedRows } = await mysql.executeQuery(
-      CompiledQuery.raw(beginning, values),
+      CompiledQuery.raw(insertChargeSql, values),
     );
     return numAffectedRows ? { id: String(insertId) } : 'held';
   } catch (error) {
@@ -69,23 +69,23 @@ export async function insertCharge(
 }
 
 /** Written out, for it is sent as it stands: to put it together anew would take longer than to send it. */
-const beginning = `
+const insertChargeSql = `
   insert into ${paymentLogTable}
     (call_log_id, user_id, amount_fen, call_type, state, sent_at, in_hand_until, announced)
   select this.id, this.user_id, ?, this.call_type, 'sent', now(3),
     now(3) + interval ${leaseSeconds} second, 0
-  from user_prop_db.charge_gate gate straight_join ${callLog} this
+  from user_prop_db.charge_gate gate straight_join ${callLogTable} this
   where gate.scope = 'all' and this.id = ? and this.user_id = ?
     and this.filter_rule = ${filterRules.valid}
     and not exists (select 1 from user_prop_db.charge_stop
       where scope in ('all', concat('owner:', this.user_id)))
     and ((select max(id) from ${paymentLogTable} last_of_all where id > gate.counted_after_id)
         - coalesce((select id from ${paymentLogTable} before_it
-            where created_at < now(3) - interval ${minuteAndWaitSeconds} second
+            where created_at < now(3) - interval ${windowAndLockWaitSeconds} second
             order by created_at desc limit 1), (select min(id) - 1 from ${paymentLogTable} first_of_all))
         < ?
-      or (select count(*) from ${paymentLogTable} row_of_it where ${lastMinute}) < ?
-        and (select count(*) from ${paymentLogTable} row_of_it where ${lastMinute}
+      or (select count(*) from ${paymentLogTable} row_of_it where ${countedCondition}) < ?
+        and (select count(*) from ${paymentLogTable} row_of_it where ${countedCondition}
             and row_of_it.user_id = this.user_id and row_of_it.id > coalesce((
               select counted_after_id from user_prop_db.charge_gate
               where scope = concat('owner:', this.user_id)), 0)) < ?)
@@ -103,8 +103,8 @@ export async function countLastMinute(
     select count(*) all_owners, coalesce(sum(row_of_it.user_id = ${userId} and row_of_it.id > coalesce((
       select counted_after_id from user_prop_db.charge_gate
       where scope = concat('owner:', ${userId})), 0)), 0) this_owner
-    from user_prop_db.charge_gate gate join ${log} row_of_it
-    where gate.scope = 'all' and ${sql.raw(lastMinute)}`.execute(trx);
+    from user_prop_db.charge_gate gate join ${paymentLogRef} row_of_it
+    where gate.scope = 'all' and ${sql.raw(countedCondition)}`.execute(trx);
   const [counts] = rows;
   return { all: Number(counts?.all_owners), owner: Number(counts?.this_owner) };
 }
@@ -141,7 +141,7 @@ export const toCharges = (rows: readonly Row[]): Charge[] =>
  * Takes a row that waits, or that the payment centre has never seen, in hand to be sent (again), unless a stop is set:
  * the row under its new epoch, undefined where it is not to be had.
  */
-export async function claimForSending(
+export async function leaseForSending(
   mysql: Kysely<CallTables>,
   charge: Charge,
 ): Promise<Charge | undefined> {
@@ -150,17 +150,17 @@ export async function claimForSending(
     .updateTable(paymentLogTable)
     .set({
       state: 'sent',
-      epoch: charge.epoch + 1,
+      epoch: charge.fencingToken + 1,
       sent_at: sql<string>`now(3)`,
       in_hand_until: sql<string>`now(3) + interval ${sql.lit(leaseSeconds)} second`,
       ask_at: null,
     })
     .where('id', '=', charge.id)
     .where('state', '=', charge.state)
-    .where('epoch', '=', charge.epoch)
+    .where('epoch', '=', charge.fencingToken)
     .where(noChargeStop('user_id'))
     .executeTakeFirst();
-  return numUpdatedRows ? { ...charge, state: 'sent', epoch: charge.epoch + 1 } : undefined;
+  return numUpdatedRows ? { ...charge, state: 'sent', fencingToken: charge.fencingToken + 1 } : undefined;
 }
 
 /**
@@ -180,13 +180,13 @@ export async function recordFinalResult(
   },
 ): Promise<boolean> {
   const { numAffectedRows } = await mysql.executeQuery(
-    CompiledQuery.raw(ending(state), [state, balanceFen, reason, id]),
+    CompiledQuery.raw(finalResultSql(state), [state, balanceFen, reason, id]),
   );
   return numAffectedRows === 1n;
 }
 
 /** Written out like `beginning`. */
-const ending = (state: 'charged' | 'refused'): string => `
+const finalResultSql = (state: 'charged' | 'refused'): string => `
   update ${paymentLogTable} set state = ?, balance_fen = ?, reason = ?, in_hand_until = null, ask_at = null
   where id = ? and state in (${statesLeadingTo(state).map((from) => `'${from}'`)})`;
 
@@ -196,7 +196,7 @@ const ending = (state: 'charged' | 'refused'): string => `
  */
 export async function releaseWithoutResult(
   mysql: Kysely<CallTables>,
-  { id, epoch }: Pick<Charge, 'id' | 'epoch'>,
+  { id, fencingToken: epoch }: Pick<Charge, 'id' | 'epoch'>,
   state: 'unknown' | 'intent',
   {
     afterSeconds,

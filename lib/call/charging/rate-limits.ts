@@ -31,7 +31,7 @@ export async function insertHeldCharge(
       const callType = await requireValidCall(trx, call);
       const why = await blockReason(trx, call, limits);
       if (why) await insertIntent(trx, call, amountFen, callType);
-      if (why?.scope) await setStop(trx, why.scope, why.text);
+      if (why?.scope) await insertChargeStop(trx, why.scope, why.text);
       return why?.word ?? 'begins';
     });
   } catch (error) {
@@ -66,7 +66,7 @@ async function requireValidCall(
   return call.call_type;
 }
 
-interface Why {
+interface Block {
   readonly word: Exclude<HoldResult, 'begins' | 'known'>;
   /** Of the stop that is to be set. */
   readonly scope?: string;
@@ -77,7 +77,7 @@ async function blockReason(
   trx: Transaction<CallTables>,
   { userId }: ValidCall,
   { perMinuteMax, perMinutePerOwnerMax }: ChargeLimits,
-): Promise<Why | undefined> {
+): Promise<Block | undefined> {
   const { all, owner } = stopScopes;
   const set = await trx
     .selectFrom('user_prop_db.charge_stop')
@@ -113,6 +113,6 @@ async function insertIntent(
     .execute();
 }
 
-async function setStop(trx: Transaction<CallTables>, scope: string, why: string): Promise<void> {
+async function insertChargeStop(trx: Transaction<CallTables>, scope: string, why: string): Promise<void> {
   await trx.insertInto('user_prop_db.charge_stop').ignore().values({ scope, why }).execute();
 }

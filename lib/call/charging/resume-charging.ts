@@ -21,7 +21,7 @@ interface ResumeDeps {
 }
 
 const rowsPerPage = 500;
-const endMs = 15_000;
+const remainingMsMin = 15_000;
 
 /**
  * Lifts a stop, and sends on every charge that waited under it. What has begun so far counts against no limit any
@@ -33,21 +33,21 @@ export async function resumeCharging(
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
 ) {
   const { scope } = input;
-  const lifted = await inTransaction(deps.mysql, (trx) => lift(trx, input));
+  const lifted = await inTransaction(deps.mysql, (trx) => liftChargeStop(trx, input));
   const outcome = lifted ? 'lifted' : 'not set';
   let { after } = input;
   let nudged = 0;
   for (;;) {
-    const ids = await nudgePage(deps, scope, after);
+    const ids = await requeuePage(deps, scope, after);
     nudged += ids.length;
     after = ids.at(-1) ?? after;
     if (ids.length < rowsPerPage) return { outcome, scope, nudged };
     progress(nudged);
-    if (remaining() < endMs) return { outcome, scope, nudged, resume: { ...input, after } };
+    if (remaining() < remainingMsMin) return { outcome, scope, nudged, resume: { ...input, after } };
   }
 }
 
-async function lift(
+async function liftChargeStop(
   trx: Transaction<CallTables>,
   { scope, by, why }: ResumeCharging,
 ): Promise<boolean> {
@@ -69,7 +69,7 @@ async function lift(
 }
 
 /** The ids of the next intents that no stop holds, each with its message under way. */
-async function nudgePage(deps: ResumeDeps, scope: string, after: string): Promise<string[]> {
+async function requeuePage(deps: ResumeDeps, scope: string, after: string): Promise<string[]> {
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const waiting = selectCharges(trx)
       .where('state', '=', 'intent')

@@ -16,10 +16,10 @@ export interface PhoneRunDeps {
 
 type Trx = Transaction<CallTables>;
 
-const runs = 'user_prop_db.broker_phone_run';
-const phones = 'user_prop_db.broker_phone';
+const runTable = 'user_prop_db.broker_phone_run';
+const phoneTable = 'user_prop_db.broker_phone';
 /** Below this many milliseconds no further page is begun. */
-const pageTimeMs = 10_000;
+const remainingMsMin = 10_000;
 
 /**
  * Compares `broker_phone` with upstream, page by page in the order of ids, and repairs what differs: what the scan
@@ -27,29 +27,29 @@ const pageTimeMs = 10_000;
  * of all only fills, once for ever; then there is one comparison a day. A run that is out of time is resumed by the
  * next tick.
  */
-export async function runOverBrokerPhones(
+export async function runBrokerPhoneComparison(
   deps: PhoneRunDeps,
   { at, remaining }: { readonly at: Date; readonly remaining: () => number },
   noteUnusable: NoteUnusable = () => {},
 ) {
   const day = wallTime(at).slice(0, 10);
-  const timeLeft = () => remaining() > pageTimeMs;
+  const timeLeft = () => remaining() > remainingMsMin;
   const filled = await isFilled(deps.mysql);
   if (!filled && !(await fill(deps, day, timeLeft))) return { fullRun: 'fill out of time' };
-  if (await beginComparison(deps.mysql, day)) await withoutId(deps, noteUnusable);
-  const run = await toItsEnd(deps, 'compare', timeLeft, noteUnusable);
+  if (await startComparison(deps.mysql, day)) await removeRowsWithoutId(deps, noteUnusable);
+  const run = await continueRun(deps, 'compare', timeLeft, noteUnusable);
   const facts = { repaired: Number(run.repaired), ...(!filled && { firstRun: true }) };
   return { fullRun: run.done_at ? 'compared' : 'comparison out of time', ...facts };
 }
 
 /** Pages that a call waits for at most; a table that is longer is filled by the schedule meanwhile. */
-const pagesWhileACallWaits = 2;
+const pagesPerCheckMax = 2;
 
 /**
  * Makes a check that lets a call be decided only when all brokers' numbers are known: until the first full run has
  * ended it throws `Postponed`. A table of a few pages is filled at once, by the check itself.
  */
-export function brokersKnown(deps: PhoneRunDeps & { readonly now: () => Date }) {
+export function brokersKnownCheck(deps: PhoneRunDeps & { readonly now: () => Date }) {
   let known: Promise<boolean> | undefined;
   const look = async () => {
     if (await isFilled(deps.mysql)) return true;
@@ -57,7 +57,7 @@ export function brokersKnown(deps: PhoneRunDeps & { readonly now: () => Date }) 
     return await fill(
       deps,
       wallTime(deps.now()).slice(0, 10),
-      () => pages++ < pagesWhileACallWaits,
+      () => pages++ < pagesPerCheckMax,
     );
   };
   return async (): Promise<void> => {
@@ -74,23 +74,23 @@ export function brokersKnown(deps: PhoneRunDeps & { readonly now: () => Date }) 
 }
 
 async function isFilled(mysql: Kysely<CallTables>): Promise<boolean> {
-  return Boolean((await runNamed(mysql, 'fill'))?.done_at);
+  return Boolean((await findRun(mysql, 'fill'))?.done_at);
 }
 
 async function fill(deps: PhoneRunDeps, day: string, more: () => boolean): Promise<boolean> {
-  await deps.mysql.insertInto(runs).ignore().values({ name: 'fill', day }).execute();
-  return Boolean((await toItsEnd(deps, 'fill', more)).done_at);
+  await deps.mysql.insertInto(runTable).ignore().values({ name: 'fill', day }).execute();
+  return Boolean((await continueRun(deps, 'fill', more)).done_at);
 }
 
 /** True for the one invocation that begins the comparison of a day. */
-async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<boolean> {
+async function startComparison(mysql: Kysely<CallTables>, day: string): Promise<boolean> {
   const first = await mysql
-    .insertInto(runs)
+    .insertInto(runTable)
     .ignore()
     .values({ name: 'compare', day })
     .executeTakeFirst();
   const next = await mysql
-    .updateTable(runs)
+    .updateTable(runTable)
     .set({ day, after_id: '0', repaired: '0', done_at: null })
     .where('name', '=', 'compare')
     .where('day', '<', day)
@@ -99,18 +99,18 @@ async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<
 }
 
 /** Ids that are none come before all pages: they are named, and nobody is known by them. */
-async function withoutId({ mysql, upstream }: PhoneRunDeps, note: NoteUnusable): Promise<void> {
+async function removeRowsWithoutId({ mysql, upstream }: PhoneRunDeps, note: NoteUnusable): Promise<void> {
   const { rows } = await sql<UpstreamPhone>`
     select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
-    where BrokerId < 1 order by BrokerId limit ${withoutIdMax}`.execute(upstream);
+    where BrokerId < 1 order by BrokerId limit ${rowsWithoutIdMax}`.execute(upstream);
   note(rows);
-  await mysql.deleteFrom(phones).where('broker_id', '<', '1').execute();
+  await mysql.deleteFrom(phoneTable).where('broker_id', '<', '1').execute();
 }
 
-const runNamed = (mysql: Kysely<CallTables>, name: 'fill' | 'compare') =>
-  mysql.selectFrom(runs).selectAll().where('name', '=', name).executeTakeFirst();
+const findRun = (mysql: Kysely<CallTables>, name: 'fill' | 'compare') =>
+  mysql.selectFrom(runTable).selectAll().where('name', '=', name).executeTakeFirst();
 
-async function toItsEnd(
+async function continueRun(
   deps: PhoneRunDeps,
   name: 'fill' | 'compare',
   more: () => boolean,
@@ -118,30 +118,30 @@ async function toItsEnd(
 ) {
   const { pageRowsMax } = await deps.settings();
   for (;;) {
-    const run = await runNamed(deps.mysql, name);
+    const run = await findRun(deps.mysql, name);
     if (!run) throw new Error(`The run ${name} over the brokers' telephone numbers is gone.`);
     if (run.done_at || !more()) return run;
-    noteUnusable(await page(deps, run, pageRowsMax));
+    noteUnusable(await processPage(deps, run, pageRowsMax));
   }
 }
 
-type Run = NonNullable<Awaited<ReturnType<typeof runNamed>>>;
+type Run = NonNullable<Awaited<ReturnType<typeof findRun>>>;
 
 type Phone = UpstreamPhone & { readonly digits?: string };
 type NoteUnusable = (rows: readonly UpstreamPhone[]) => void;
-const withoutIdMax = 20;
+const rowsWithoutIdMax = 20;
 
 /**
  * Ours are read before upstream's, and only what is still as it was read is repaired: what the scan has written in
  * between is newer. Another invocation may do the same page; the first one moves the run. Gives upstream's rows.
  */
-async function page(
+async function processPage(
   { mysql, upstream }: PhoneRunDeps,
   run: Run,
   limit: number,
 ): Promise<readonly UpstreamPhone[]> {
   const ours = await mysql
-    .selectFrom(phones)
+    .selectFrom(phoneTable)
     .select(['broker_id as id', 'phone', 'digits', 'updated_at as stamp'])
     .where('broker_id', '>', run.after_id)
     .orderBy('broker_id')
@@ -150,10 +150,10 @@ async function page(
   const { rows: theirs } = await sql<Phone>`
     select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
     where BrokerId > ${run.after_id} order by BrokerId limit ${limit}`.execute(upstream);
-  const upTo = lowest(endOf(ours, limit), endOf(theirs, limit));
-  const usable = upToId(theirs, upTo).flatMap((row) => phoneRow(row) ?? []);
+  const upTo = lowerId(lastIdOf(ours, limit), lastIdOf(theirs, limit));
+  const usable = rowsUpTo(theirs, upTo).flatMap((row) => phoneRow(row) ?? []);
   const wanted = new Map(usable.map((row) => [row.broker_id, row]));
-  const here = new Map(upToId(ours, upTo).map((row) => [row.id, row]));
+  const here = new Map(rowsUpTo(ours, upTo).map((row) => [row.id, row]));
   const absent = [...wanted.values()].filter(({ broker_id }) => !here.has(broker_id));
   const differing = [...here.values()].filter(({ id, phone, digits }) => {
     const row = wanted.get(id);
@@ -162,24 +162,24 @@ async function page(
   // Who fills a table that was never complete deletes nothing: the comparison of the day does.
   const repairs = differing.filter(({ id }) => run.name === 'compare' || wanted.has(id));
   await inTransaction(mysql, async (trx) => {
-    if (!(await advance(trx, run, upTo, absent.length + repairs.length))) return;
-    if (absent.length) await trx.insertInto(phones).ignore().values(absent).execute();
-    for (const row of repairs) await repair(trx, row, wanted.get(row.id));
+    if (!(await advanceRun(trx, run, upTo, absent.length + repairs.length))) return;
+    if (absent.length) await trx.insertInto(phoneTable).ignore().values(absent).execute();
+    for (const row of repairs) await repairRow(trx, row, wanted.get(row.id));
   });
   return theirs;
 }
 
-const endOf = (rows: readonly Phone[], limit: number): string =>
+const lastIdOf = (rows: readonly Phone[], limit: number): string =>
   (rows.length === limit && rows.at(-1)?.id) || idMax;
 
-const lowest = (one: string, other: string): string => (BigInt(one) < BigInt(other) ? one : other);
+const lowerId = (one: string, other: string): string => (BigInt(one) < BigInt(other) ? one : other);
 
-const upToId = (rows: readonly Phone[], id: string): readonly Phone[] =>
+const rowsUpTo = (rows: readonly Phone[], id: string): readonly Phone[] =>
   rows.filter((row) => BigInt(row.id) <= BigInt(id));
 
-async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Promise<boolean> {
+async function advanceRun(trx: Trx, run: Run, upTo: string, repaired: number): Promise<boolean> {
   const { numUpdatedRows } = await trx
-    .updateTable(runs)
+    .updateTable(runTable)
     .set({ after_id: upTo, repaired: sql<string>`repaired + ${repaired}` })
     .set(upTo === idMax ? { done_at: sql<string>`now(3)` } : {})
     .where('name', '=', run.name)
@@ -190,16 +190,16 @@ async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Prom
   return numUpdatedRows > 0n;
 }
 
-async function repair(
+async function repairRow(
   trx: Trx,
   { id, phone, stamp }: Phone,
   wanted: PhoneRow | undefined,
 ): Promise<void> {
   const asRead = sql<boolean>`broker_id = ${id} and phone = ${phone} and updated_at <=> ${stamp}`;
-  if (!wanted) await trx.deleteFrom(phones).where(asRead).execute();
+  if (!wanted) await trx.deleteFrom(phoneTable).where(asRead).execute();
   else
     await trx
-      .updateTable(phones)
+      .updateTable(phoneTable)
       .set({ phone: wanted.phone, digits: wanted.digits, updated_at: wanted.updated_at })
       .where(asRead)
       .execute();

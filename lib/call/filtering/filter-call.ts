@@ -1,12 +1,12 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
 import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
-import { digitsOf, masked } from '../phone-numbers.ts';
+import { digitsOf, maskNumber } from '../phone-numbers.ts';
 import { callsToCharge, type FinishedCall } from '../queues.ts';
-import { type CallSwitchOff, unlessOff } from '../row-lease.ts';
+import { type FirstCallSwitchOff, postponeIfSwitchedOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallLog, CallTables } from '../tables.ts';
-import { connected, type FilterRule, filterRules, judge, type Known } from './filter-rules.ts';
+import { connected, type FilterRule, filterRules, evaluateRules, type CallHistory } from './filter-rules.ts';
 
 export interface FilterDeps {
   readonly mysql: Kysely<CallTables>;
@@ -14,14 +14,14 @@ export interface FilterDeps {
   readonly deliver: Deliver;
 }
 
-const callLog = 'user_prop_db.sublessor_call_log_201409';
+const callLogTable = 'user_prop_db.sublessor_call_log_201409';
 /** In shadow mode the old system writes the table above; ours has the same columns, and is treated as if it were it. */
-const shadowLog = 'user_prop_db.call_shadow_log' as typeof callLog;
-const logFor = ({ shadow }: Pick<CallSettings, 'shadow'>) => (shadow ? shadowLog : callLog);
+const shadowLogTable = 'user_prop_db.call_shadow_log' as typeof callLogTable;
+const logFor = ({ shadow }: Pick<CallSettings, 'shadow'>) => (shadow ? shadowLogTable : callLogTable);
 const duplicateEntry = 1062;
 
 /** What happened to a call, by the rule it falls under. */
-const words: Readonly<Record<FilterRule, string>> = {
+const outcomeByRule: Readonly<Record<FilterRule, string>> = {
   [filterRules.valid]: 'valid',
   [filterRules.notConnected]: 'not connected',
   [filterRules.tooShort]: 'too short',
@@ -33,15 +33,15 @@ const words: Readonly<Record<FilterRule, string>> = {
 export const filterSwitch = 'call/filter-call';
 
 interface GuardDeps extends FilterDeps {
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
   /** Throws `Postponed` until all brokers' numbers are known (lib/call/filtering/broker-phone-runs.ts). */
-  readonly brokersKnown: () => Promise<void>;
+  readonly requireBrokersKnown: () => Promise<void>;
 }
 
 /** Filters a call unless the kill switch is off, and not before all brokers' numbers are known. */
 export async function filterCall(deps: GuardDeps, call: FinishedCall) {
-  await unlessOff(deps.firstSwitchOff, filterSwitch);
-  await deps.brokersKnown();
+  await postponeIfSwitchedOff(deps.firstSwitchOff, filterSwitch);
+  await deps.requireBrokersKnown();
   return await filterAndQueue(deps, call);
 }
 
@@ -54,13 +54,13 @@ export async function filterAndQueue(deps: FilterDeps, call: FinishedCall) {
   const { '400_postcallinfo_dyz': connection } = settings;
   if (!connection.routing_keys.includes(call.routing_key))
     throw new Rejected(`routing_key: ${call.routing_key} is none of ours`);
-  return await decideCall(deps, await written(deps.mysql, logFor(settings), call), settings);
+  return await decideCall(deps, await insertCall(deps.mysql, logFor(settings), call), settings);
 }
 
 /** The id of the call's row. The same call again is that row; another call under its name is rejected. */
-async function written(
+async function insertCall(
   mysql: Kysely<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   call: FinishedCall,
 ): Promise<string> {
   const { routing_key: _, ...row } = call;
@@ -85,18 +85,18 @@ async function written(
 
 /** What the old system has written in its own way is compared by owner and start only. */
 const importedFields = ['user_id', 'started_at'] as const;
-const fields = [
+const comparedFields = [
   ...importedFields,
   ...(['caller', 'callee', 'status', 'duration', 'call_type'] as const),
 ];
 
 /** What of a call is other than it was when its name was first seen. Telephone numbers are compared by their digits. */
 function differencesBetween(known: Selectable<CallLog>, call: FinishedCall): string[] {
-  const differing = (isImported(known) ? importedFields : fields).filter(
+  const differing = (isImported(known) ? importedFields : comparedFields).filter(
     (field) => comparable(field, known[field]) !== comparable(field, call[field]),
   );
   const text = (field: string, value: unknown) =>
-    field === 'caller' || field === 'callee' ? masked(String(value)) : String(value);
+    field === 'caller' || field === 'callee' ? maskNumber(String(value)) : String(value);
   return differing.map(
     (field) => `${field} is ${text(field, known[field])}, not ${text(field, call[field])}`,
   );
@@ -121,16 +121,16 @@ export async function decideCall(deps: FilterDeps, callLogId: string, given?: Ca
   const log = logFor(settings);
   return await transactionWithOutbox(deps, async (trx, follow) => {
     await lockPair(trx, log, callLogId);
-    const call = await callIn(trx, log, callLogId, apartSeconds);
+    const call = await loadCallWithNeighbours(trx, log, callLogId, apartSeconds);
     if (call.filter_rule !== null) return { outcome: 'decided before', callLogId };
     const { status, duration: durationSeconds, started_at: startedAt } = call;
-    const known: Known = {
+    const known: CallHistory = {
       connectedBeforeAt: call.connected_before_at,
       validAfterAt: call.valid_after_at,
       isBroker: Number(call.is_broker) === 1,
     };
     const limits = { durationSeconds: settings.filter_call_time_rule_threshold, apartSeconds };
-    const judgement = judge({ status, durationSeconds, startedAt }, known, limits);
+    const judgement = evaluateRules({ status, durationSeconds, startedAt }, known, limits);
     const { filterRule } = judgement;
     await trx
       .updateTable(log)
@@ -144,14 +144,14 @@ export async function decideCall(deps: FilterDeps, callLogId: string, given?: Ca
     if (settings.shadow) return { outcome: 'shadowed', callLogId, filterRule };
     if (filterRule === filterRules.valid)
       follow(toQueue(callsToCharge, { callLogId, userId: call.user_id }));
-    return { outcome: words[filterRule], callLogId, filterRule };
+    return { outcome: outcomeByRule[filterRule], callLogId, filterRule };
   });
 }
 
 /** The row that all calls of this caller to this owner share; made by the first of them. */
 async function lockPair(
   trx: Transaction<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   callLogId: string,
 ): Promise<void> {
   await trx
@@ -168,9 +168,9 @@ async function lockPair(
  * The call and what is known about it, read in one statement after the pair is locked. Only the nearest neighbours
  * count: if they are far enough, all others are.
  */
-async function callIn(
+async function loadCallWithNeighbours(
   trx: Transaction<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   callLogId: string,
   apartSeconds: number,
 ) {

@@ -20,7 +20,7 @@ interface Call {
 }
 
 /** What was decided about other calls of the same caller to the same owner, and who the caller is. */
-export interface Known {
+export interface CallHistory {
   /** When the last connected call began that is decided and began no later than this one, whatever its own rule. */
   readonly connectedBeforeAt: WallTime | null;
   /** When the first valid call began that is decided and began no earlier than this one. */
@@ -36,16 +36,16 @@ export interface FilterLimits {
 }
 
 /** One rule, what it looked at and whether the call falls under it. */
-interface Judged {
+interface RuleResult {
   readonly rule: Exclude<FilterRule, 1>;
   readonly input: Readonly<Record<string, unknown>>;
   readonly applies: boolean;
 }
 
 /** What is kept as `decision` of a call: the rule it falls under, and all that were looked at, in their order. */
-export interface Judgement {
+export interface FilterDecision {
   readonly filterRule: FilterRule;
-  readonly rules: readonly Judged[];
+  readonly rules: readonly RuleResult[];
 }
 
 /**
@@ -55,12 +55,12 @@ export interface Judgement {
  * less than `apartSeconds` apart, in whatever order they arrive. And a call is passed over for the sake of another
  * (rule 4) only where there is one: connected and before it, or valid and after it.
  */
-export function judge(call: Call, known: Known, limits: FilterLimits): Judgement {
+export function evaluateRules(call: Call, known: CallHistory, limits: FilterLimits): FilterDecision {
   const { status, durationSeconds, startedAt } = call;
   const { connectedBeforeAt, validAfterAt, isBroker } = known;
   const isNear = (other: WallTime | null) =>
     other !== null && secondsBetween(other, startedAt) < limits.apartSeconds;
-  const rules: Judged[] = [
+  const rules: RuleResult[] = [
     {
       rule: filterRules.notConnected,
       input: { status },

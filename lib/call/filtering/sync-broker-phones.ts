@@ -4,7 +4,7 @@ import type { Deliver } from '../../platform/messaging/outbox.ts';
 import { type Page, type ScanLimits, type Stamped, scan } from '../../platform/messaging/scan.ts';
 import type { CallTables } from '../tables.ts';
 import { phoneRow, unusablePhones } from './broker-phone-rows.ts';
-import { runOverBrokerPhones } from './broker-phone-runs.ts';
+import { runBrokerPhoneComparison } from './broker-phone-runs.ts';
 import type { UpstreamPhones } from './upstream-phones.ts';
 
 export interface BrokerPhoneDeps {
@@ -28,7 +28,7 @@ export async function syncBrokerPhones(
 ) {
   const unusable = unusablePhones();
   const scanned = await scanBrokerPhones(deps, tick, unusable.note);
-  const run = await runOverBrokerPhones(deps, tick, unusable.note);
+  const run = await runBrokerPhoneComparison(deps, tick, unusable.note);
   return { ...scanned, ...run, ...unusable.facts() };
 }
 
@@ -39,8 +39,8 @@ async function scanBrokerPhones(
 ) {
   const source = {
     name: 'call/sync-broker-phones:anjuke_db.ajk_brokerextend',
-    now: () => clock(upstream),
-    read: (page: Page) => read(upstream, page),
+    now: () => upstreamNow(upstream),
+    read: (page: Page) => readChangedPhones(upstream, page),
   };
   const platform = mysql as unknown as Parameters<typeof scan>[0]['mysql'];
   const scanned = await scan(
@@ -54,19 +54,19 @@ async function scanBrokerPhones(
 
   async function write(rows: readonly Phone[], trx: unknown) {
     noteUnusable(rows);
-    await apply(trx as Transaction<CallTables>, rows);
+    await applyPhones(trx as Transaction<CallTables>, rows);
     return []; // Nobody has to be told.
   }
 }
 
-async function clock(upstream: Kysely<UpstreamPhones>): Promise<string> {
+async function upstreamNow(upstream: Kysely<UpstreamPhones>): Promise<string> {
   const { rows } = await sql<{ now: string }>`select now() now`.execute(upstream);
   const [row] = rows;
   if (!row) throw new Error('select now() gave no row');
   return row.now;
 }
 
-async function read(
+async function readChangedPhones(
   upstream: Kysely<UpstreamPhones>,
   { time, id, upTo, limit }: Page,
 ): Promise<Phone[]> {
@@ -79,7 +79,7 @@ async function read(
 }
 
 /** A number that was taken away, or that is none, leaves no row: nobody is known by it. */
-async function apply(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
+async function applyPhones(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
   const known = rows.flatMap((row) => phoneRow(row) ?? []);
   const ids = new Set(known.map(({ broker_id }) => broker_id));
   const gone = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);

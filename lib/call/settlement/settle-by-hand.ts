@@ -9,21 +9,21 @@ import { audit } from '../../platform/operations/audit.ts';
 import { lockAccount, postPayment } from '../accounting/owner-accounts.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import type { ChargeState } from '../charge-states.ts';
-import { offlineBecause } from '../charging/charge-results.ts';
+import { offlineReason } from '../charging/charge-results.ts';
 import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
 import type { SettleByHand } from '../inputs.ts';
 import type { OddEntry, Payments, StatementTrade } from '../partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../queues.ts';
-import { type CallSwitchOff, isLeased } from '../row-lease.ts';
+import { type FirstCallSwitchOff, isLeased } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
-import { byHand, toppedUp } from './reverse-charge.ts';
+import { byHandPrefix, topUpEntry } from './reverse-charge.ts';
 
 export interface HandSettlementDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly payments: Pick<Payments, 'tradeOf' | 'statementOf'>;
   readonly settings: () => Promise<Pick<CallSettings, 'stuckAfterMinutes'>>;
   readonly deliver: Deliver;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
 type Trx = Transaction<AccountingTables>;
@@ -38,31 +38,31 @@ export async function settleByHand(deps: HandSettlementDeps, asked: SettleByHand
   const off = await deps.firstSwitchOff('partner/payment');
   if (off) return { outcome: `${off} is off`, payment_id };
   const { stuckAfterMinutes } = await deps.settings();
-  const row = await openPayment(deps.mysql, payment_id, stuckAfterMinutes);
+  const row = await findPayment(deps.mysql, payment_id, stuckAfterMinutes);
   if (!row) return { outcome: 'no such payment', payment_id };
   if (isFinal(row.state)) return { outcome: 'settled before', payment_id, state: row.state };
   if (Number(row.sending) === 1) return { outcome: 'still being sent', payment_id };
-  const found = await evidence(deps.payments, row, asked.day);
+  const found = await gatherEvidence(deps.payments, row, asked.day);
   if (!proves(found, to)) return { outcome: 'not proved', payment_id, ...found };
   return await transactionWithOutbox(deps, async (trx, follow) => {
     await lockAccount(trx, row.user_id);
-    const written = await write(trx, row, asked, found);
+    const written = await writeSettlement(trx, row, asked, found);
     if (!written) return { outcome: 'overtaken', payment_id };
-    follow(...(await consequences(trx, row, asked, found)));
+    follow(...(await followUps(trx, row, asked, found)));
     const { proof, by, why } = asked;
     const { call_log_id, reverses_id } = row;
     const detail = { ...{ payment_id, to, proof, call_log_id, reverses_id }, ...found };
     await audit(trx, { who: by, what: 'charge/settle-by-hand', why, detail });
-    return { outcome: outcomes[to], payment_id };
+    return { outcome: outcomeByEnd[to], payment_id };
   });
 }
 
-const outcomes = { charged: 'charged', refused: 'refused', free: 'set free' } as const;
+const outcomeByEnd = { charged: 'charged', refused: 'refused', free: 'set free' } as const;
 
 const isFinal = (state: ChargeState): boolean => state === 'charged' || state === 'refused';
 
 /** The payment; `sending` is 1 while its request to the payment centre may still be on its way. */
-const openPayment = (mysql: Kysely<AccountingTables>, id: string, stuckAfterMinutes: number) =>
+const findPayment = (mysql: Kysely<AccountingTables>, id: string, stuckAfterMinutes: number) =>
   mysql
     .selectFrom(paymentLog)
     .select(['id', 'call_log_id', 'reverses_id', 'user_id', 'amount_fen', 'state', 'epoch'])
@@ -73,7 +73,7 @@ const openPayment = (mysql: Kysely<AccountingTables>, id: string, stuckAfterMinu
     .where('id', '=', id)
     .executeTakeFirst();
 
-type Row = NonNullable<Awaited<ReturnType<typeof openPayment>>>;
+type Row = NonNullable<Awaited<ReturnType<typeof findPayment>>>;
 
 interface Evidence {
   /** What the payment centre answers about the id. */
@@ -83,7 +83,7 @@ interface Evidence {
   readonly balance_fen?: number;
 }
 
-async function evidence(
+async function gatherEvidence(
   { tradeOf, statementOf }: HandSettlementDeps['payments'],
   { id, user_id, amount_fen }: Row,
   day: string | undefined,
@@ -94,12 +94,12 @@ async function evidence(
   const line = trades.find(({ tradeId }) => tradeId === id);
   return {
     trade: trade.is,
-    statement: line ? listedAs(line, user_id, amount_fen) : 'nothing',
+    statement: line ? statementEvidence(line, user_id, amount_fen) : 'nothing',
     ...(balance_fen !== undefined && { balance_fen }),
   };
 }
 
-function listedAs(
+function statementEvidence(
   line: StatementTrade | OddEntry,
   userId: string,
   amountFen: string | number,
@@ -116,7 +116,7 @@ function proves({ trade, statement }: Evidence, to: SettleByHand['to']): boolean
 }
 
 /** False where another has changed the row since it was read. */
-async function write(
+async function writeSettlement(
   trx: Trx,
   { id, state, epoch, call_log_id, reverses_id }: Row,
   { to, proof }: SettleByHand,
@@ -131,7 +131,7 @@ async function write(
     .set({
       state: to === 'charged' ? 'charged' : 'refused',
       epoch: epoch + 1,
-      reason: `${byHand}${proof}`,
+      reason: `${byHandPrefix}${proof}`,
       in_hand_until: null,
       ask_at: null,
     })
@@ -145,7 +145,7 @@ async function write(
 }
 
 /** Posts a reversal, charges a free call again, and tells call/switch-listings what the trade means for the owner. */
-async function consequences(
+async function followUps(
   trx: Trx,
   { id, user_id, amount_fen, call_log_id, reverses_id }: Row,
   { to }: SettleByHand,
@@ -154,7 +154,7 @@ async function consequences(
   if (to === 'charged' && reverses_id !== null) {
     await postPayment(trx, { id, user_id, amount_fen, reverses_id });
     return balance_fen !== undefined && balance_fen > 0
-      ? [await toppedUp(trx, user_id, balance_fen)]
+      ? [await topUpEntry(trx, user_id, balance_fen)]
       : [];
   }
   if (call_log_id === null) return [];
@@ -162,6 +162,6 @@ async function consequences(
   const is = to === 'charged' ? 'done' : 'refused';
   // The payment centre has refused this owner nothing.
   if (trade !== is) return [];
-  const why = offlineBecause({ is, balanceFen: balance_fen });
+  const why = offlineReason({ is, balanceFen: balance_fen });
   return why ? [toQueue(listingSwitches, { userId: user_id, paymentId: id, why })] : [];
 }

@@ -8,7 +8,7 @@ import { recordTradeResult } from '../charging/charge-results.ts';
 import {
   type Charge,
   chargeCallMessage,
-  claimForSending,
+  leaseForSending,
   noChargeStop,
   paymentLogTable,
   selectCharges,
@@ -27,11 +27,11 @@ const queryConcurrency = 4;
 /** The payment centre is away: who asks on only waits. */
 const noAnswersMax = 3;
 /** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
-export const endMs = 50_000;
+export const remainingMsMin = 50_000;
 
-const stepSeconds = { hour: 3_600, day: 86_400 } as const;
+const queryIntervalSeconds = { hour: 3_600, day: 86_400 } as const;
 /** So many times hourly, then daily. */
-const hourlyAsks = 24;
+const hourlyQueriesMax = 24;
 
 /**
  * Brings to an end what nobody has in hand: calls that were written down and not decided, charges whose sender died,
@@ -54,7 +54,7 @@ export async function settleUnknownCharges(
       return otherwise;
     }
   };
-  const decided = await step(() => decideOpen(deps, settings, remaining), 0);
+  const decided = await step(() => decideUndecidedCalls(deps, settings, remaining), 0);
   if (shadow) {
     const compared = await compareShadow(mysql, stuckAfterMinutes);
     throwFirst(failures);
@@ -65,7 +65,7 @@ export async function settleUnknownCharges(
   const settled = partnerOff ? {} : await step(() => queryDueTrades(deps, remaining), {});
   const resume = () => resumeReversals(deps, { remaining });
   const reversals = partnerOff ? 0 : await step(resume, 0);
-  const trigger = () => nudgeIntents(deps, stuckAfterMinutes);
+  const trigger = () => requeueIntents(deps, stuckAfterMinutes);
   const nudged = (await firstSwitchOff(...chargingSwitches)) ? 0 : await step(trigger, 0);
   const announced = await step(() => publishChargedEvents(deps, remaining), 0);
   throwFirst(failures);
@@ -83,7 +83,7 @@ function throwFirst(failures: readonly unknown[]): void {
   throw new Error(`${failures.length} failed: ${textOf(first)}`, { cause: first });
 }
 
-async function decideOpen(
+async function decideUndecidedCalls(
   deps: ChargeDeps,
   settings: CallSettings,
   remaining: () => number,
@@ -91,7 +91,7 @@ async function decideOpen(
   let decided = 0;
   const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, settings, rowsMax)) {
-    if (remaining() < endMs || (await deps.firstSwitchOff(filterSwitch))) break;
+    if (remaining() < remainingMsMin || (await deps.firstSwitchOff(filterSwitch))) break;
     try {
       await decideCall(deps, id, settings);
       decided += 1;
@@ -141,10 +141,10 @@ async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
   let aways = 0;
   const lane = async () => {
     for (const charge of due) {
-      if (remaining() < endMs || aways >= noAnswersMax) return;
+      if (remaining() < remainingMsMin || aways >= noAnswersMax) return;
       if (await firstSwitchOff('partner/payment')) return;
       try {
-        const word = await settle(deps, charge).catch((error: unknown) => noAnswer(error, charge));
+        const word = await settleCharge(deps, charge).catch((error: unknown) => reportNoAnswer(error, charge));
         if (word === 'no answer') aways += 1;
         counts[word] = (counts[word] ?? 0) + 1;
       } catch (error) {
@@ -160,7 +160,7 @@ async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
 }
 
 /** An answer that cannot be read is about one charge, which is named: the others are asked about all the same. */
-function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
+function reportNoAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
   if (!(error instanceof PartnerUnavailable)) throw error;
   if (!error.answered) return 'no answer';
   reportFailure('odd answer', { paymentId: id }, error);
@@ -168,18 +168,18 @@ function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
 }
 
 /** Asks what became of a charge. One that the payment centre has never seen goes out again, the same as before. */
-async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
-  if (!(await takeToAsk(deps.mysql, charge))) return 'asked by another';
+async function settleCharge(deps: ChargeDeps, charge: Charge): Promise<string> {
+  if (!(await scheduleNextQuery(deps.mysql, charge))) return 'asked by another';
   try {
     const trade = await deps.payments.tradeOf(charge.id);
     if (trade.is === 'refused') return await recordRefusal(deps, charge, trade.balanceFen);
     if (trade.is !== 'never seen') return (await recordTradeResult(deps, charge, trade)).outcome;
     if (await deps.firstSwitchOff(...chargingSwitches)) return 'waits';
-    const taken = await claimForSending(deps.mysql, charge);
+    const taken = await leaseForSending(deps.mysql, charge);
     return taken ? (await sendToPaymentCentre(deps, taken)).outcome : 'waits';
   } catch (error) {
     if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
-    if (error instanceof Rejected) return conflict(error);
+    if (error instanceof Rejected) return reportConflict(error);
     throw error;
   }
 }
@@ -200,7 +200,7 @@ async function recordRefusal(
     return (await recordTradeResult(deps, charge, trade)).outcome;
   const again = await deps.payments
     .deduct({ tradeId, userId, amountFen })
-    .catch((error: unknown) => noAnswer(error, charge));
+    .catch((error: unknown) => reportNoAnswer(error, charge));
   if (again === 'no answer') return again;
   if (again === 'odd answer') return (await recordTradeResult(deps, charge, trade)).outcome;
   if (again.is === 'later') return 'no answer';
@@ -209,7 +209,7 @@ async function recordRefusal(
 }
 
 /** What the payment centre says about this id is about another charge: it is asked no more. */
-async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): Promise<string> {
+async function waitForPerson(mysql: Kysely<CallTables>, { id, fencingToken: epoch }: Charge): Promise<string> {
   const reason = 'the payment centre says conflict';
   await mysql
     .updateTable(paymentLogTable)
@@ -218,21 +218,21 @@ async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): 
     .where('state', '=', 'unknown')
     .where('epoch', '=', epoch)
     .execute();
-  return conflict(new Error(`payment ${id}: ${reason}`));
+  return reportConflict(new Error(`payment ${id}: ${reason}`));
 }
 
 /** A person has to look at it; docs/runbooks/charge-conflict.md. */
-function conflict(error: Error): string {
+function reportConflict(error: Error): string {
   reportFailure('conflict', {}, error);
   return 'conflict';
 }
 
 /** The next ask is set before this one is made: two runs do not ask about one charge. */
-async function takeToAsk(
+async function scheduleNextQuery(
   mysql: Kysely<CallTables>,
-  { id, epoch, asked }: Charge,
+  { id, fencingToken: epoch, queryCount: asked }: Charge,
 ): Promise<boolean> {
-  const seconds = asked < hourlyAsks ? stepSeconds.hour : stepSeconds.day;
+  const seconds = asked < hourlyQueriesMax ? queryIntervalSeconds.hour : queryIntervalSeconds.day;
   const { numUpdatedRows } = await mysql
     .updateTable(paymentLogTable)
     .set({ asked: asked + 1, ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second` })
@@ -245,7 +245,7 @@ async function takeToAsk(
 }
 
 /** Messages for intents that wait for nothing: no stop, no "try later" whose time has not come. */
-async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
+async function requeueIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
   const long = minutesAgo(stuckAfterMinutes);
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const rows = await selectCharges(trx)
@@ -271,7 +271,7 @@ async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promis
 /** Tells the other domains, once a page is written; its rows say so in the same transaction. */
 async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): Promise<number> {
   let announced = 0;
-  while (remaining() > endMs) {
+  while (remaining() > remainingMsMin) {
     const page = await transactionWithOutbox(deps, async (trx, follow) => {
       const rows = await selectCharges(trx)
         .where('announced', '=', 0)

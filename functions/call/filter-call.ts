@@ -1,4 +1,4 @@
-/** Writes down each finished call of the 400 service, and decides whether the owner who got it pays for it. */
+/** Logs each finished call of the 400 service, and decides whether the owner who received it pays for it. */
 import { brokersKnownCheck } from '../../lib/call/filtering/broker-phone-runs.ts';
 import { filterCall } from '../../lib/call/filtering/filter-call.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
@@ -15,9 +15,11 @@ const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSetting
 const upstream = mysql<UpstreamPhones>('mysql-upstream');
 const now = () => new Date();
 const deps = {
-  ...{ mysql: db, settings: document, deliver: deliverBy(queueChannel(callsToCharge)) },
+  mysql: db,
+  settings: document,
+  deliver: deliverBy(queueChannel(callsToCharge)),
   firstSwitchOff: switches({ mysql: db }),
-  brokersKnown: brokersKnownCheck({ mysql: db, upstream, settings: document, now }),
+  requireBrokersKnown: brokersKnownCheck({ mysql: db, upstream, settings: document, now }),
 };
 export const handler = consume(finishedCalls, (call) => filterCall(deps, call), {
   mysql: db,

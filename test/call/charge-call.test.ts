@@ -39,7 +39,7 @@ beforeEach(async () => {
   await take(offline);
 });
 
-test('a valid call costs its owner 40 yuan, under an id from 820000000000', async () => {
+test('call/charge-call charges the owner 40 yuan under an id from 820000000000 when the call is valid', async () => {
   await account(42, 10_000);
   const call = await decidedCall(42, { callType: 2 });
   expect(await charge(eventOf('call/charge-call', 'valid'))).toEqual([]);
@@ -62,7 +62,7 @@ test('a valid call costs its owner 40 yuan, under an id from 820000000000', asyn
   expect(await messages()).toEqual([]);
 });
 
-test('the same message twice, and ten times at once, charges once', async () => {
+test('call/charge-call charges a call once when its message comes twice, and ten times at once', async () => {
   await account(42, 100_000);
   const call = await decidedCall();
   await charge(sqsEvent(call));
@@ -72,7 +72,7 @@ test('the same message twice, and ten times at once, charges once', async () => 
   expect(await chargeStates()).toEqual([['charged', '96000']]);
 });
 
-test('a message that comes again after 28 days charges nothing, whatever became of the charge', async () => {
+test('call/charge-call charges nothing when a message comes again after 28 days, whatever the result of the charge was', async () => {
   await account(42, 4_500);
   const calls = [await decidedCall(), await decidedCall()];
   for (const call of calls) await charge(sqsEvent(call));
@@ -90,7 +90,7 @@ test.each([
   { why: 'not enough money', amount: 3_999, frozen: false, balanceFen: '3999' },
   { why: 'account frozen', amount: 9_999, frozen: true, balanceFen: null },
 ])(
-  '$why: refused for good, the listings go offline',
+  'call/charge-call records a final refusal and queues that listings go offline when the payment centre says: $why',
   async ({ why, amount, frozen, balanceFen }) => {
     await account(42, amount, frozen);
     await charge(sqsEvent(await decidedCall()));
@@ -102,20 +102,20 @@ test.each([
   },
 );
 
-test('an account that the payment centre does not know is refused for good', async () => {
+test('call/charge-call records a final refusal when the payment centre does not know the account', async () => {
   await charge(sqsEvent(await decidedCall(7)));
   expect(await chargeStates()).toEqual([['refused', null]]);
   expect(await messages()).toMatchObject([{ userId: '7', why: 'unknown account' }]);
 });
 
-test('the last money is charged, and then the listings go offline', async () => {
+test('call/charge-call charges the call and queues that listings go offline when the balance becomes 0', async () => {
   await account(42, 4_000);
   await charge(sqsEvent(await decidedCall()));
   expect(await chargeStates()).toEqual([['charged', '0']]);
   expect(await messages()).toMatchObject([{ userId: '42', why: 'balance is 0' }]);
 });
 
-test('a balance below 0 after a charge takes the listings offline as well', async () => {
+test('call/charge-call queues that listings go offline when the balance falls below 0', async () => {
   await account(42, 1_000, false, 10_000);
   await charge(sqsEvent(await decidedCall()));
   expect(await chargeStates()).toEqual([['charged', '-3000']]);
@@ -125,7 +125,7 @@ test('a balance below 0 after a charge takes the listings offline as well', asyn
 });
 
 test.each(['lose_answer', 'error'])(
-  '%s: unknown, asked about in five minutes, nothing goes offline',
+  'call/charge-call leaves the charge unknown, to be queried in five minutes, and takes nothing offline when the trade ends with %s',
   async (mode) => {
     await account(42, 4_000);
     await fault(mode);
@@ -137,14 +137,14 @@ test.each(['lose_answer', 'error'])(
     );
     expect(Number(row?.['seconds'])).toBeGreaterThan(290);
     expect(Number(row?.['seconds'])).toBeLessThanOrEqual(300);
-    await charge(sqsEvent(call)); // A second message does not guess.
+    await charge(sqsEvent(call)); // A repeated delivery does not guess the result.
     expect(await chargeStates()).toEqual([['unknown', null]]);
     expect(await messages()).toEqual([]);
     expect((await ledger()).trades).toHaveLength(mode === 'error' ? 0 : 1);
   },
 );
 
-test('5000 is put off with the same id and amount, a minute, then two; nothing goes offline', async () => {
+test('call/charge-call postpones the same id and amount by one minute, then by two, and takes nothing offline when the payment centre answers 5000', async () => {
   await account(42, 4_500);
   await busy(2);
   const call = await decidedCall();
@@ -163,7 +163,7 @@ test('5000 is put off with the same id and amount, a minute, then two; nothing g
   expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 4000 }]);
 });
 
-test('4009 is our own mistake: set aside, never asked about, nothing offline', async () => {
+test('call/charge-call dead-letters the message, never queries the charge and takes nothing offline when the payment centre answers 4009', async () => {
   await account(42, 100_000);
   await charge(sqsEvent(await decidedCall()));
   await run('delete from user_prop_db.sublessor_call_payment_log_201409');
@@ -185,7 +185,7 @@ test('4009 is our own mistake: set aside, never asked about, nothing offline', a
   expect(await messages()).toEqual([]);
 });
 
-test('only valid calls of the owner named are charged', async () => {
+test('call/charge-call dead-letters a message when its call is not valid, unknown, or of another owner', async () => {
   await account(42, 100_000);
   const undecided = await decidedCall(42, { rule: null });
   const broker = await decidedCall(42, { rule: 5 });
@@ -208,28 +208,33 @@ test.each([
   [4.35, '435'],
   [1.1, '110'],
   [10_000, '1000000'],
-])('a price of %s yuan is charged as %s fen, exactly', async (yuan, fen) => {
-  await account(42, 2_000_000);
-  const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
-  const document = settings('call', CallSettings);
-  const deps = {
-    mysql: mysql<CallTables>('mysql'),
-    settings: async () => ({ ...(await document()), payment_price_per_call: yuan }),
-    payments: payments(document, async () => paymentAccount),
-    ...{ deliver: async () => [], firstSwitchOff: async () => undefined, now: () => new Date() },
-  };
-  await chargeCall(deps, await decidedCall());
-  expect((await chargeRows()).map(({ amount_fen }) => amount_fen)).toEqual([fen]);
-  expect((await ledger()).trades).toMatchObject([{ amount: Number(fen), state: 'done' }]);
-});
+])(
+  'call/charge-call charges exactly the right fen when the price is %s yuan (%s fen)',
+  async (yuan, fen) => {
+    await account(42, 2_000_000);
+    const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
+    const document = settings('call', CallSettings);
+    const deps = {
+      mysql: mysql<CallTables>('mysql'),
+      settings: async () => ({ ...(await document()), payment_price_per_call: yuan }),
+      payments: payments(document, async () => paymentAccount),
+      deliver: async () => [],
+      firstSwitchOff: async () => undefined,
+      now: () => new Date(),
+    };
+    await chargeCall(deps, await decidedCall());
+    expect((await chargeRows()).map(({ amount_fen }) => amount_fen)).toEqual([fen]);
+    expect((await ledger()).trades).toMatchObject([{ amount: Number(fen), state: 'done' }]);
+  },
+);
 
-test('switched off, charges wait under the switch and leave no row', async () => {
+test('call/charge-call postpones the message under the kill switch and inserts no row when charging is switched off', async () => {
   await account(42, 100_000);
   await run(
     "insert into signalbox.switch (name, state, `by`, why) values ('charging', 'off', 'test', 'test')",
   );
   const call = await decidedCall();
-  // The switches were read by the tests before.
+  // The handler has cached the switches, so the use case gets a stub.
   const { chargeCall } = await import('../../lib/call/charging/charge-call.ts');
   const firstSwitchOff = async () => 'charging';
   await expect(
@@ -238,7 +243,7 @@ test('switched off, charges wait under the switch and leave no row', async () =>
   expect(await chargeStates()).toEqual([]);
 });
 
-test('under a stop charges wait as intents, for all or for one owner; ids and amounts are fixed', async () => {
+test('call/charge-call inserts charges as intents with their ids and amounts when a charge stop is set for all or for one owner', async () => {
   await account(42, 100_000);
   await account(43, 100_000);
   await run("insert into user_prop_db.charge_stop (scope, why) values ('owner:42', 'test')");

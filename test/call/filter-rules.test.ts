@@ -1,35 +1,38 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
+  type CallHistory,
+  evaluateRules,
   type FilterRule,
   filterRules,
-  evaluateRules,
-  type CallHistory,
 } from '../../lib/call/filtering/filter-rules.ts';
 import { digitsOf, maskNumber } from '../../lib/call/phone-numbers.ts';
 import { dateOf, plusSeconds, type WallTime } from '../../lib/platform/time.ts';
 
-/** The rule alone. */
+/** Returns only the rule. */
 const filterRuleOf = (...of: Parameters<typeof evaluateRules>) => evaluateRules(...of).filterRule;
 
 const limits = { durationSeconds: 8, apartSeconds: 86_400 };
 const nobody: CallHistory = { connectedBeforeAt: null, validAfterAt: null, isBroker: false };
 const good = { status: 1, durationSeconds: 9, startedAt: '2026-11-20 10:00:00' };
 
-test('a call that was connected, lasted longer than the limit and has no neighbour is valid', () => {
+test('evaluateRules finds a call valid when it was connected, was long enough and has no neighbour', () => {
   expect(filterRuleOf(good, nobody, limits)).toBe(1);
 });
 
-test.each([0, 2, -1])('status %i is rule 2, whatever else is wrong', (status) => {
-  const call = { ...good, status, durationSeconds: 1 };
-  const known = { connectedBeforeAt: good.startedAt, validAfterAt: null, isBroker: true };
-  expect(filterRuleOf(call, known, limits)).toBe(2);
-});
+test.each([0, 2, -1])(
+  'evaluateRules returns rule 2 when the status is %i, even if other rules apply',
+  (status) => {
+    const call = { ...good, status, durationSeconds: 1 };
+    const history = { connectedBeforeAt: good.startedAt, validAfterAt: null, isBroker: true };
+    expect(filterRuleOf(call, history, limits)).toBe(2);
+  },
+);
 
-test('8 seconds are too short, also for a broker with a neighbour; 9 are not', () => {
-  const known = { ...nobody, connectedBeforeAt: good.startedAt, isBroker: true };
-  expect(filterRuleOf({ ...good, durationSeconds: 8 }, known, limits)).toBe(3);
-  expect(filterRuleOf({ ...good, durationSeconds: 9 }, known, limits)).toBe(4);
+test('evaluateRules returns rule 3 when the call lasted 8 seconds, even if later rules apply, but not when it lasted 9', () => {
+  const history = { ...nobody, connectedBeforeAt: good.startedAt, isBroker: true };
+  expect(filterRuleOf({ ...good, durationSeconds: 8 }, history, limits)).toBe(3);
+  expect(filterRuleOf({ ...good, durationSeconds: 9 }, history, limits)).toBe(4);
   expect(filterRuleOf({ ...good, durationSeconds: 9 }, { ...nobody, isBroker: true }, limits)).toBe(
     5,
   );
@@ -41,7 +44,7 @@ test.each([
   { seconds: 86_400, rule: 1 },
   { seconds: 86_401, rule: 1 },
 ])(
-  'another connected call $seconds s before gives rule $rule, a valid one as long after, too',
+  'evaluateRules returns rule $rule when a connected call started $seconds s before, or a valid one $seconds s after',
   ({ seconds, rule }) => {
     const before = { ...nobody, connectedBeforeAt: plusSeconds(good.startedAt, -seconds) };
     expect(filterRuleOf(good, before, limits)).toBe(rule);
@@ -57,14 +60,17 @@ test.each([
   // Shanghai has no summer time; where others have it a day may have 23 or 25 hours.
   ['2026-03-28 12:00:00', '2026-03-29 12:00:00', 1],
   ['2026-10-24 12:00:00', '2026-10-25 11:59:59', 4],
-])('from %s to %s is rule %i', (before, startedAt, rule) => {
-  const known = { ...nobody, connectedBeforeAt: before };
-  expect(filterRuleOf({ ...good, startedAt }, known, limits)).toBe(rule);
-});
+])(
+  'evaluateRules judges by elapsed seconds across months, years and summer time when calls start at %s and %s (rule %i)',
+  (before, startedAt, rule) => {
+    const history = { ...nobody, connectedBeforeAt: before };
+    expect(filterRuleOf({ ...good, startedAt }, history, limits)).toBe(rule);
+  },
+);
 
-test('every rule is kept with what it looked at, also those after the first that applies', () => {
-  const known = { connectedBeforeAt: '2026-11-20 09:00:00', validAfterAt: null, isBroker: true };
-  expect(evaluateRules({ ...good, durationSeconds: 3 }, known, limits)).toEqual({
+test('evaluateRules returns the input of every rule when an early rule applies', () => {
+  const history = { connectedBeforeAt: '2026-11-20 09:00:00', validAfterAt: null, isBroker: true };
+  expect(evaluateRules({ ...good, durationSeconds: 3 }, history, limits)).toEqual({
     filterRule: 3,
     rules: [
       { rule: 2, input: { status: 1 }, applies: false },
@@ -99,7 +105,7 @@ interface Decided extends Arrival {
 const seconds = (time: WallTime): number => dateOf(time).getTime() / 1000;
 const gap = (a: Decided, b: Decided): number => seconds(b.startedAt) - seconds(a.startedAt);
 
-/** All calls of one pair, decided one after the other; what is known is looked for among all that are decided. */
+/** Decides all calls of one pair one after another; each sees the decided calls before it. */
 function decideAll(arrivals: readonly Arrival[]): Decided[] {
   const decided: Decided[] = [];
   for (const arrival of arrivals) {
@@ -112,7 +118,7 @@ function decideAll(arrivals: readonly Arrival[]): Decided[] {
       .filter((other) => other.rule === filterRules.valid && other.startedAt >= startedAt)
       .map((other) => other.startedAt)
       .toSorted();
-    const known = {
+    const history = {
       connectedBeforeAt: before.at(-1) ?? null,
       validAfterAt: after[0] ?? null,
       isBroker: arrival.isBroker,
@@ -120,7 +126,7 @@ function decideAll(arrivals: readonly Arrival[]): Decided[] {
     decided.push({
       ...arrival,
       startedAt,
-      rule: filterRuleOf({ ...arrival, startedAt }, known, limits),
+      rule: filterRuleOf({ ...arrival, startedAt }, history, limits),
     });
   }
   return decided;
@@ -130,7 +136,7 @@ const arrivals = fc.array(
   fc.record({
     offsetSeconds: fc.oneof(
       fc.integer({ min: 0, max: 5 * 86_400 }),
-      // Often exactly at the edges, and often at the same instant.
+      // Often exactly at a limit, and often at the same instant.
       fc.constantFrom(0, 86_399, 86_400, 86_401, 172_799, 172_800, 172_801),
     ),
     status: fc.constantFrom(1, 1, 1, 0),
@@ -140,7 +146,7 @@ const arrivals = fc.array(
   { maxLength: 14 },
 );
 
-test('in whatever order calls arrive, no two valid ones of a pair are less than a day apart', () => {
+test('evaluateRules keeps valid calls of a pair at least a day apart when calls arrive in any order', () => {
   fc.assert(
     fc.property(arrivals, (calls) => {
       const valid = decideAll(calls).filter(({ rule }) => rule === filterRules.valid);
@@ -152,7 +158,7 @@ test('in whatever order calls arrive, no two valid ones of a pair are less than 
   );
 });
 
-test('every connected, long enough call of no broker that is not valid has a neighbour for whose sake', () => {
+test('evaluateRules applies rule 4 only when a neighbour within a day exists', () => {
   fc.assert(
     fc.property(arrivals, (calls) => {
       const decided = decideAll(calls);
@@ -173,7 +179,7 @@ test('every connected, long enough call of no broker that is not valid has a nei
   );
 });
 
-test('one number is the same number however it is written', () => {
+test('digitsOf returns the same digits when one number is spelt in different ways', () => {
   const spellings = ['13812345678', '+86 138-1234-5678', '8613812345678', '008613812345678'];
   spellings.push('013812345678', '0086 013812345678', '138 1234 5678', '１３８１２３４５６７８');
   expect(new Set(spellings.map(digitsOf))).toEqual(new Set(['13812345678']));
@@ -187,7 +193,7 @@ test.each([
   ['400-820-8820', '4008208820'],
   ['', ''],
   ['anonymous', ''],
-])('of %j is compared %j', (phone, digits) => {
+])('digitsOf, when given %j, returns %j', (phone, digits) => {
   expect(digitsOf(phone)).toBe(digits);
 });
 
@@ -199,18 +205,18 @@ test.each([
   ['+86 13812345678', '138****5678'],
   ['1234567', '****'],
   ['', '****'],
-])('of the number %j is shown %j', (number, shown) => {
+])('maskNumber, when given %j, returns %j', (number, shown) => {
   expect(maskNumber(number)).toBe(shown);
 });
 
-test('mobile numbers with any prefix and any parting are compared as their eleven digits', () => {
+test('digitsOf returns the eleven digits of a mobile number when it has any prefix and any separators', () => {
   const mobile = fc
     .tuple(fc.integer({ min: 3, max: 9 }), fc.integer({ min: 0, max: 999_999_999 }))
     .map(([second, rest]) => `1${second}${String(rest).padStart(9, '0')}`);
   const prefix = fc.constantFrom('', '0', '86', '+86', '0086', '86-0', '0086 0');
-  const parting = fc.constantFrom('', ' ', '-', '\t', '.');
+  const separator = fc.constantFrom('', ' ', '-', '\t', '.');
   fc.assert(
-    fc.property(mobile, prefix, parting, (number, before, mark) => {
+    fc.property(mobile, prefix, separator, (number, before, mark) => {
       const written = `${before}${mark}${number.slice(0, 3)}${mark}${number.slice(3, 7)}${mark}${number.slice(7)}`;
       expect(digitsOf(written)).toBe(number);
     }),

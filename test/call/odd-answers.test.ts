@@ -1,6 +1,6 @@
 /**
- * What a partner did is decided by the code of its answer, or by asking once more: a count or a balance that cannot be
- * read is logged, and leaves no row open. Tables, statements and K3's contracts: odd-books.test.ts.
+ * Tests odd answers of partners: the answer's code, or one more query, decides what the partner did. A count or balance
+ * that cannot be read is logged and leaves no row open. odd-books.test.ts covers tables, statements and K3's contracts.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -31,7 +31,7 @@ interface Asked {
 }
 type Reply = Readonly<Record<string, unknown>> | { readonly status: number; readonly html: string };
 
-/** A partner that answers whatever `reply` says, and what it was asked. */
+/** A partner that answers with `reply`, and the requests that it received. */
 let reply: (asked: Asked) => Reply;
 let asked: Asked[] = [];
 const server = createServer(async (request, response) => {
@@ -39,9 +39,10 @@ const server = createServer(async (request, response) => {
   for await (const part of request) text += String(part);
   const one = { path: request.url ?? '', body: text ? JSON.parse(text) : {} };
   asked.push(one);
-  const said = reply(one);
-  if (!('html' in said)) response.end(JSON.stringify(said));
-  else response.writeHead(Number(said['status']), { 'content-type': 'text/html' }).end(said.html);
+  const answer = reply(one);
+  if (!('html' in answer)) response.end(JSON.stringify(answer));
+  else
+    response.writeHead(Number(answer['status']), { 'content-type': 'text/html' }).end(answer.html);
 });
 await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -59,9 +60,12 @@ const table = 'user_prop_db.sublessor_call_payment_log_201409';
 const document = settings('call', CallSettings);
 const unlimited = { chargesPerMinuteMax: 100_000, chargesPerMinutePerOwnerMax: 100_000 };
 const charging = {
-  ...{ mysql: calls, payments: centre, firstSwitchOff },
+  mysql: calls,
+  payments: centre,
+  firstSwitchOff,
   settings: async () => ({ ...(await document()), ...unlimited }),
-  ...{ deliver: async () => [], now: () => new Date() },
+  deliver: async () => [],
+  now: () => new Date(),
 };
 const settle = () => settleUnknownCharges({ ...charging, mysql: db as never }, { remaining });
 
@@ -75,7 +79,7 @@ const valuesOf = (good: Readonly<Record<string, unknown>>, field: string) =>
     .filter((one) => one.field === field)
     .map(({ message }) => message);
 const isOdd = (value: unknown) => !Number.isSafeInteger(value);
-const told = async () =>
+const switchMessages = async () =>
   (await rowsOf("select body from signalbox.outbox where destination like '%switch-listings'")).map(
     ({ body }) => JSON.parse(String(body)) as Record<string, unknown>,
   );
@@ -84,7 +88,7 @@ const reversal = async () =>
 const failures = async (work: () => Promise<unknown>) =>
   (await logged(work, process.stderr)).map(({ message }) => message);
 
-const forget = () =>
+const deleteRows = () =>
   run(`delete from ${table}; delete from signalbox.outbox;
     delete from user_prop_db.sublessor_accounting_income_201409`);
 
@@ -98,9 +102,9 @@ const reverseOne = async () => {
 
 const done = { code: 0, state: 'done', balance: 5_000 };
 
-test('a refund whose balance cannot be read is done, with the balance that is asked for', async () => {
+test('reverseCharge records the refund with the balance of one more query when the answer’s balance cannot be read', async () => {
   for (const odd of valuesOf({ code: 0, balance: 5_000 }, 'balance')) {
-    await forget();
+    await deleteRows();
     reply = ({ path, body }) =>
       path === '/trade/refund' ? { ...odd, trade_id: body['trade_id'] } : done;
     const balance = isOdd(odd['balance']) ? '5000' : String(odd['balance']);
@@ -108,37 +112,37 @@ test('a refund whose balance cannot be read is done, with the balance that is as
       expect(await reverseOne(), JSON.stringify(odd)).toMatchObject({ outcome: 'reversed' }),
     );
     expect(await reversal()).toEqual({ state: 'charged', balance_fen: balance });
-    expect(lines).toEqual(isOdd(odd['balance']) ? ['odd answer'] : []);
-    expect((await told()).map((one) => one['balance'])).toEqual(
+    expect(lines).toEqual(isOdd(odd['balance']) ? ['odd-answer'] : []);
+    expect((await switchMessages()).map((one) => one['balance'])).toEqual(
       Number(balance) > 0 ? [Number(balance)] : [],
     );
   }
 });
 
-test('a refund whose balance nobody can say is done without it, and shows no listings', async () => {
+test('reverseCharge records the refund without a balance and switches no listings on when no answer has a readable balance', async () => {
   for (const odd of valuesOf(done, 'balance').filter(({ balance }) => isOdd(balance))) {
-    await forget();
+    await deleteRows();
     reply = ({ path, body }) =>
       path === '/trade/refund' ? { ...odd, trade_id: body['trade_id'] } : odd;
     expect(await reverseOne(), JSON.stringify(odd)).toMatchObject({ outcome: 'reversed' });
     expect(await reversal()).toEqual({ state: 'charged', balance_fen: null });
-    expect(await told()).toEqual([]);
+    expect(await switchMessages()).toEqual([]);
     expect(await resumeReversals(reversing, { remaining })).toBe(0);
   }
 });
 
-test('a refund that is answered in another form is decided by what has become of the trade', async () => {
+test('reverseCharge takes the result from a query about the trade when the refund’s answer cannot be read', async () => {
   const good = { code: 0, trade_id: 'x', balance: 5_000 };
   const odd = [...valuesOf(good, 'trade_id'), ...valuesOf({ ...good, trade_id: null }, 'code')];
   for (const answer of odd) {
-    await forget();
+    await deleteRows();
     reply = ({ path }) => (path === '/trade/refund' ? answer : done);
     expect(await reverseOne(), JSON.stringify(answer)).toMatchObject({ outcome: 'reversed' });
     expect(await reversal()).toEqual({ state: 'charged', balance_fen: '5000' });
   }
 });
 
-test('a refund that is answered in another form is refused or made again as the trade says', async () => {
+test('reverseCharge refuses the refund or leaves it open, as the trade’s query says, when the refund’s answer cannot be read', async () => {
   let state: Reply = { code: 0, state: 'refused' };
   reply = ({ path }) => (path === '/trade/refund' ? { status: 404, html: '<html>' } : state);
   expect(await reverseOne()).toMatchObject({ outcome: 'refused' });
@@ -146,13 +150,13 @@ test('a refund that is answered in another form is refused or made again as the 
     { state: 'refused', reason: 'reason unknown' },
   ]);
   for (state of [{ code: 4004 }, { code: '0' }, { status: 500, html: '' }]) {
-    await forget();
-    expect(await reverseOne()).toMatchObject({ outcome: 'open: start it again' });
+    await deleteRows();
+    expect(await reverseOne()).toMatchObject({ outcome: 'reversal-open' });
     expect(await reversal()).toMatchObject({ state: 'unknown' });
   }
 });
 
-test('reversals that never end keep no later one from being resumed', async () => {
+test('resumeReversals resumes later reversals when more than one page of earlier ones never ends', async () => {
   const open = 101;
   for (let n = 0; n < open; n++) {
     const id = String(810_000_001_000 + n);
@@ -170,7 +174,7 @@ test('reversals that never end keep no later one from being resumed', async () =
   expect(new Set(refunds.map(({ body }) => body['trade_id'])).size).toBe(open);
 });
 
-test('a charge whose answer cannot be read is done once it is asked about, with or without a balance', async () => {
+test('settleUnknownCharges charges a call after a query, with or without a balance, when the trade’s answer cannot be read', async () => {
   const good = { code: 0, trade_id: 'x', balance: 5_000 };
   const odd: Readonly<Record<string, unknown>>[] = [
     ...valuesOf(good, 'balance').map((one) => ({ ...one, trade_id: null })),
@@ -190,8 +194,8 @@ test('a charge whose answer cannot be read is done once it is asked about, with 
   expect(states.map(([state]) => state)).toEqual(odd.map(() => 'charged'));
 });
 
-test('a refusal whose reason cannot be read is a refusal all the same', async () => {
-  await chargeLater(3);
+test('settleUnknownCharges records a refusal when its reason cannot be read', async () => {
+  await makeUnknownCharges(3);
   const odd = [{ code: '4001' }, { status: 404, html: '<html>' }, { code: 0, balance: null }];
   reply = ({ path, body }) =>
     path === '/trade/deduct'
@@ -199,18 +203,18 @@ test('a refusal whose reason cannot be read is a refusal all the same', async ()
       : { code: 0, state: 'refused' };
   await settle();
   expect(await chargeStates()).toEqual(odd.map(() => ['refused', null]));
-  expect((await told()).map(({ why }) => why)).toEqual(odd.map(() => 'reason unknown'));
+  expect((await switchMessages()).map(({ why }) => why)).toEqual(odd.map(() => 'reason unknown'));
 });
 
-/** Charges whose answers were lost and that are to be asked about now. */
-async function chargeLater(count: number): Promise<void> {
+/** Makes charges whose answers were lost and whose query is due. */
+async function makeUnknownCharges(count: number): Promise<void> {
   reply = () => ({ status: 500, html: '' });
   for (let n = 0; n < count; n++) await chargeCall(charging, await decidedCall());
   await run(`update ${table} set ask_at = now(3) - interval 1 minute`);
 }
 
-test('the lane that cannot read the switches ends, and the run ends after all other lanes', async () => {
-  await chargeLater(8);
+test('settleUnknownCharges ends all other lanes before it fails when one lane cannot read the switches', async () => {
+  await makeUnknownCharges(8);
   let [reads, underWay] = [0, 0];
   const leftUnderWay: number[] = [];
   const firstUnreadable = async (...names: readonly string[]) => {
@@ -236,9 +240,9 @@ test('the lane that cannot read the switches ends, and the run ends after all ot
   expect(states.filter((state) => state === 'charged')).toHaveLength(7);
 });
 
-test('listings are switched when the service says so, however it counts them', async () => {
+test('switchListings records the switch when the service’s count of listings cannot be read', async () => {
   const listings = listingService(async () => ({ listing_api_url: url }));
-  const deps = { ...{ mysql: db, listings, firstSwitchOff }, deliver: async () => [] };
+  const deps = { mysql: db, listings, firstSwitchOff, deliver: async () => [] };
   const id = '810000000900';
   await payment({ id, callLogId: null });
   for (const odd of valuesOf({ code: 0, listings: 3 }, 'listings')) {
@@ -248,24 +252,26 @@ test('listings are switched when the service says so, however it counts them', a
     const message = { userId: owner, paymentId: id, why: 'balance is 0' } as const;
     const lines = await failures(async () =>
       expect(await switchListings(deps, message), JSON.stringify(odd)).toMatchObject({
-        ...{ outcome: 'offline', userId: owner },
+        outcome: 'offline',
+        userId: owner,
         listings: isCount ? odd['listings'] : undefined,
       }),
     );
-    expect(lines).toEqual(isCount ? [] : ['odd answer']);
+    expect(lines).toEqual(isCount ? [] : ['odd-answer']);
     expect(
       await rowsOf('select state, request_done from user_prop_db.sublessor_listings'),
     ).toMatchObject([{ state: 'offline', request_done: 1 }]);
   }
 });
 
-/** Reconciles a day on which these contracts, beside two good ones, are in K3. */
+/** Reconciles a day on which K3 has these contracts and two good ones. */
 async function comparedWith(numbers: readonly string[]) {
   const day = String((await rowsOf('select current_date d'))[0]?.['d']);
   for (const [n, number] of ['good-1', ...numbers, 'good-2'].entries()) {
     await contract(String(n + 1), 9_000);
     await run('update user_prop_db.sublessor_contract set contract_no = ? where contract_id = ?', [
-      ...[number, n + 1],
+      number,
+      n + 1,
     ]);
     await run(
       'update user_prop_db.sublessor_contract_posting set contract_no = ?, created_at = ? where contract_id = ?',
@@ -275,7 +281,9 @@ async function comparedWith(numbers: readonly string[]) {
   const retry = { attemptsMax: 1, delayMs: 0 };
   await reconcile(
     {
-      ...{ mysql: db, payments: centre, firstSwitchOff },
+      mysql: db,
+      payments: centre,
+      firstSwitchOff,
       k3: partner({ name: 'K3', baseUrl: url, timeoutMs: 5_000, retry }),
       settings: async () => ({ shadow: false }),
     },
@@ -294,7 +302,7 @@ async function comparedWith(numbers: readonly string[]) {
 const known = { success: true, customer: '客户', amount: 9_000, signed_at: '2026-11-01 10:00:00' };
 const numberIn = (path: string) => decodeURIComponent(path.replace('/contracts/', ''));
 
-test('K3: contracts about which it answers no JSON are named, and the others compared, however many in a row', async () => {
+test('reconcile names contracts and compares the others when K3 answers no JSON for many in a row', async () => {
   const odd = Array.from({ length: 12 }, (_, n) => `页/${n}?#`);
   reply = ({ path }) => {
     if (path.startsWith('/statement')) return { code: 0, trades: [] };
@@ -308,7 +316,7 @@ test('K3: contracts about which it answers no JSON are named, and the others com
   );
 });
 
-test('K3: a contract that no address can name is named, and not asked about', async () => {
+test('reconcile names a contract and does not ask K3 about it when its number cannot be part of a URL', async () => {
   reply = ({ path }) => {
     if (path.startsWith('/statement')) return { code: 0, trades: [] };
     return { ...known, number: numberIn(path) };
@@ -322,7 +330,7 @@ test('K3: a contract that no address can name is named, and not asked about', as
   expect(asked.filter(({ path }) => !path.startsWith('/statement'))).toHaveLength(7);
 });
 
-test('K3: what it answers with 500 is no answer, and leaves the part missing', async () => {
+test('reconcile marks the part k3 as missing when K3 answers with 500', async () => {
   reply = ({ path }) => {
     if (path.startsWith('/statement')) return { code: 0, trades: [] };
     const number = numberIn(path);

@@ -22,7 +22,7 @@ const resume = (name: string) => handler(eventOf('call/resume-charging', name), 
 const stops = () => rowsOf('select scope, why from user_prop_db.charge_stop order by scope');
 const states = async () => Object.groupBy(await chargeStates(), ([state]) => String(state));
 
-/** Lets the messages that lie on the queue be consumed. */
+/** Lets call/charge-call consume all messages on the queue. */
 async function consumeAll(): Promise<void> {
   const messages = await take(queue);
   for (let start = 0; start < messages.length; start += 10)
@@ -47,7 +47,7 @@ beforeEach(async () => {
   await take(queue);
 });
 
-test('more than 20 charges of one owner in a minute stop his, exactly then; others go on', async () => {
+test('call/charge-call sets a charge stop for one owner after exactly 20 charges, and charges other owners, when the owner has more in a minute', async () => {
   await account(42, 1_000_000);
   await account(43, 1_000_000);
   await chargeMany(42, 45);
@@ -59,7 +59,7 @@ test('more than 20 charges of one owner in a minute stop his, exactly then; othe
   expect((await ledger()).trades).toHaveLength(23);
 });
 
-test('resumed, all that waited is charged, none twice, and new charges do not stop it again at once', async () => {
+test('call/resume-charging requeues all waiting charges once, and earlier charges no longer count, when it lifts an owner’s stop', async () => {
   await account(42, 1_000_000);
   await chargeMany(42, 30);
   expect(await resume('owner')).toMatchObject({ outcome: 'lifted', nudged: 10 });
@@ -74,18 +74,18 @@ test('resumed, all that waited is charged, none twice, and new charges do not st
   ]);
 });
 
-test('lifted again it nudges what is left and notes nothing', async () => {
+test('call/resume-charging requeues the rest and writes no audit entry when the stop was lifted before', async () => {
   await account(42, 1_000_000);
   await chargeMany(42, 22);
   await resume('owner');
   await take(queue);
-  expect(await resume('owner')).toMatchObject({ outcome: 'not set', nudged: 2 });
+  expect(await resume('owner')).toMatchObject({ outcome: 'not-set', nudged: 2 });
   await consumeAll();
   expect(Object.keys(await states())).toEqual(['charged']);
   expect(await rowsOf('select 1 from signalbox.audit')).toHaveLength(1);
 });
 
-test('all owners resumed, who is stopped himself stays so', async () => {
+test('call/resume-charging leaves an owner’s own stop set when it lifts the stop for all', async () => {
   await account(42, 1_000_000);
   await account(43, 1_000_000);
   await run(
@@ -103,11 +103,11 @@ test('all owners resumed, who is stopped himself stays so', async () => {
   ]);
 });
 
-test('more than 600 charges in a minute stop all, exactly then', async () => {
+test('call/charge-call sets a charge stop for all owners after exactly 600 charges when there are more in a minute', async () => {
   vi.setConfig({ testTimeout: 60_000 });
   const owners = Array.from({ length: 40 }, (_, n) => 100 + n);
   for (const owner of owners) await account(owner, 1_000_000);
-  // 590 of the last minute, as other instances have begun them.
+  // 590 charges of the last minute, as other instances have inserted them.
   await run(`insert into user_prop_db.sublessor_call_payment_log_201409 (call_log_id, user_id, amount_fen, state)
     with recursive n as (select 1 id union all select id + 1 from n where id < 590)
     select -id, -id, 4000, 'charged' from n`);
@@ -120,7 +120,7 @@ test('more than 600 charges in a minute stop all, exactly then', async () => {
   expect((await states())['charged']).toHaveLength(630);
 });
 
-test('a scope that is none is refused', async () => {
+test('call/resume-charging refuses its input when the scope is invalid', async () => {
   await expect(handler({ scope: 'owner:x', by: 'lena', why: 'test' }, contextOf())).rejects.toThrow(
     /scope/,
   );

@@ -40,8 +40,8 @@ interface Centre {
 const ledger = async () => await centre.state<Centre>();
 const refunds = async () => (await ledger()).trades.filter(({ amount }) => amount < 0);
 
-/** Charged through the payment centre, as call/charge-call does it. */
-async function charged(): Promise<void> {
+/** Charges a call through the payment centre, as call/charge-call does. */
+async function makeCharge(): Promise<void> {
   const { deduct } = payments(async () => settings, account);
   await centre.ask('/__accounts', { user_id: owner, balance: 10_000 });
   const answer = await deduct({ tradeId: payment_id, userId: owner, amountFen: 4_000 });
@@ -54,17 +54,20 @@ beforeEach(async () => {
   await centre.reset();
 });
 
-test('payment, income and contract are taken back together, by new entries, and once', async () => {
+test('call/reverse-charge takes back payment, income and contract balances once, by new entries, when a charge is posted', async () => {
   await contract('11', 3_000);
   await contract('12', 9_000, { signedAt: '2026-11-02 00:00:00' });
-  await charged();
+  await makeCharge();
   await post();
   expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000002' });
-  expect(await reverse()).toMatchObject({ outcome: 'reversed before' });
+  expect(await reverse()).toMatchObject({ outcome: 'already-reversed' });
   expect(await reversals()).toEqual([
     {
-      ...{ id: '820000000002', reverses_id: payment_id, call_log_id: null },
-      ...{ amount_fen: '-4000', state: 'charged' },
+      id: '820000000002',
+      reverses_id: payment_id,
+      call_log_id: null,
+      amount_fen: '-4000',
+      state: 'charged',
     },
   ]);
   expect(await income()).toEqual([
@@ -78,17 +81,17 @@ test('payment, income and contract are taken back together, by new entries, and 
   expect(await trail()).toEqual(['charge/reverse', 'charge/reversed']);
 });
 
-test('two at once: one refund, one reversal', async () => {
-  await charged();
+test('call/reverse-charge makes one refund and one reversal when two run at once', async () => {
+  await makeCharge();
   const outcomes = (await Promise.all([reverse(), reverse()])).map(({ outcome }) => outcome);
   expect(outcomes).toContain('reversed');
   expect(await refunds()).toHaveLength(1);
   expect(await reversals()).toHaveLength(1);
 });
 
-test('a charge that is not posted yet is posted and taken back', async () => {
+test('call/reverse-charge posts the charge and its reversal when the charge is not posted yet', async () => {
   await contract('11', 9_000);
-  await charged();
+  await makeCharge();
   await reverse();
   await post();
   expect(await income()).toEqual([
@@ -98,9 +101,9 @@ test('a charge that is not posted yet is posted and taken back', async () => {
   expect(await balances()).toEqual([9_000]);
 });
 
-test('what a contract gets back pays for what waits, and a reversed charge waits no more', async () => {
+test('call/reverse-charge allocates the refunded money to other unallocated charges when the contract had paid the charge', async () => {
   await contract('11', 5_000);
-  await charged();
+  await makeCharge();
   await payment({ id: '820000000010' });
   await payment({ id: '820000000011' });
   await post();
@@ -117,8 +120,8 @@ test('what a contract gets back pays for what waits, and a reversed charge waits
   ]);
 });
 
-test('a reversed charge that none covered is not paid by a contract that comes', async () => {
-  await charged();
+test('call/post-contract does not pay for an unallocated charge when it was reversed before', async () => {
+  await makeCharge();
   await post();
   await reverse();
   await payment({ id: '820000000010' });
@@ -133,13 +136,13 @@ test('a reversed charge that none covered is not paid by a contract that comes',
 });
 
 test.each(['lose_answer', 'error'])(
-  '%s: open, and made with the same id at the next start',
+  'call/reverse-charge leaves the reversal open and makes it with the same id at the next start when the refund ends with %s',
   async (mode) => {
     await contract('11', 9_000);
-    await charged();
+    await makeCharge();
     await post();
     await centre.fault(mode, 1, '/trade/refund');
-    expect(await reverse()).toMatchObject({ outcome: 'open: start it again' });
+    expect(await reverse()).toMatchObject({ outcome: 'reversal-open' });
     expect(await balances()).toEqual([5_000]);
     expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000002' });
     expect(await refunds()).toHaveLength(1);
@@ -147,22 +150,22 @@ test.each(['lose_answer', 'error'])(
   },
 );
 
-test('killed while the payment centre was asked: the next start waits, then goes on', async () => {
-  await charged();
+test('call/reverse-charge resumes a reversal after its lease has expired when the first worker crashed during the refund', async () => {
+  await makeCharge();
   await run(
     `insert into user_prop_db.sublessor_call_payment_log_201409
       (id, reverses_id, user_id, amount_fen, state, epoch, in_hand_until)
      values (820000000002, ?, ?, -4000, 'sent', 1, now(3) + interval 1 minute)`,
     [payment_id, owner],
   );
-  expect(await reverse()).toMatchObject({ outcome: 'in hand' });
+  expect(await reverse()).toMatchObject({ outcome: 'leased' });
   await free();
   expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000002' });
 });
 
-test('a reversal that nobody goes on with is gone on with by itself', async () => {
+test('settle-unknown-charges resumes an abandoned reversal', async () => {
   await contract('11', 9_000);
-  await charged();
+  await makeCharge();
   await post();
   await centre.fault('lose_answer', 1, '/trade/refund');
   await reverse();
@@ -177,35 +180,37 @@ test('a reversal that nobody goes on with is gone on with by itself', async () =
   expect(await refunds()).toHaveLength(1);
 });
 
-test('only what was charged is reversed, and no reversal', async () => {
-  expect(await reverse()).toMatchObject({ outcome: 'no such payment' });
+test('call/reverse-charge refuses when the payment is unknown, not charged, or itself a reversal', async () => {
+  expect(await reverse()).toMatchObject({ outcome: 'no-such-payment' });
   await payment({ id: payment_id, state: 'unknown' });
-  expect(await reverse()).toMatchObject({ outcome: 'not charged' });
+  expect(await reverse()).toMatchObject({ outcome: 'not-charged' });
   await run('update user_prop_db.sublessor_call_payment_log_201409 set reverses_id = 1');
-  expect(await reverse()).toMatchObject({ outcome: 'a reversal itself' });
+  expect(await reverse()).toMatchObject({ outcome: 'is-a-reversal' });
   expect(await trail()).toEqual([]);
 });
 
-test('a kill switch keeps it from the payment centre', async () => {
-  await charged();
+test('call/reverse-charge does not ask the payment centre when its kill switch is off', async () => {
+  await makeCharge();
   const deps = {
     mysql: mysql<AccountingTables>('mysql'),
     payments: payments(async () => settings, account),
     firstSwitchOff: async () => 'partner/payment',
   };
-  const outcome = 'partner/payment is off';
-  expect(await reverseCharge(deps, ReverseCharge.parse(wrong))).toMatchObject({ outcome });
+  expect(await reverseCharge(deps, ReverseCharge.parse(wrong))).toMatchObject({
+    outcome: 'switched-off',
+    switch: 'partner/payment',
+  });
   expect(await reversals()).toEqual([]);
 });
 
-test('a charge that the payment centre has never seen is not given back', async () => {
+test('call/reverse-charge refuses for good when the payment centre has never seen the charge', async () => {
   await payment({ id: payment_id });
   expect(await reverse()).toMatchObject({ outcome: 'refused' });
-  expect(await reverse()).toMatchObject({ outcome: 'refused before' });
+  expect(await reverse()).toMatchObject({ outcome: 'already-refused' });
   expect(await income()).toEqual([]);
 });
 
-test('it takes a payment, who and why, and nothing else', async () => {
+test('call/reverse-charge refuses its input when `why` is missing or a field is unknown', async () => {
   await expect(handler({ payment_id: '1', by: 'lena' }, contextOf())).rejects.toThrow(/why/);
   await expect(handler({ ...wrong, amount: 1 }, contextOf())).rejects.toThrow(/amount/);
 });
@@ -213,26 +218,32 @@ test('it takes a payment, who and why, and nothing else', async () => {
 const frozen = (is: boolean) =>
   centre.ask('/__accounts', { user_id: owner, balance: 6_000, frozen: is });
 
-test('a refund that was refused can be made later, under a new id, once', async () => {
+test('call/reverse-charge makes a new reversal once under a new id when the payment centre refused the first one', async () => {
   await contract('11', 9_000);
-  await charged();
+  await makeCharge();
   await post();
   await frozen(true);
   expect(await reverse()).toMatchObject({ outcome: 'refused', reversal_id: '820000000002' });
   expect(await balances()).toEqual([5_000]);
   await frozen(false);
   expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000003' });
-  expect(await reverse()).toMatchObject({ outcome: 'reversed before' });
+  expect(await reverse()).toMatchObject({ outcome: 'already-reversed' });
   const rows = await rowsOf(`select id, reverses_id, refund_refused_of, state, reason
     from user_prop_db.sublessor_call_payment_log_201409 where amount_fen < 0 order by id`);
   expect(rows).toEqual([
     {
-      ...{ id: '820000000002', reverses_id: null, refund_refused_of: payment_id },
-      ...{ state: 'refused', reason: 'account frozen' },
+      id: '820000000002',
+      reverses_id: null,
+      refund_refused_of: payment_id,
+      state: 'refused',
+      reason: 'account frozen',
     },
     {
-      ...{ id: '820000000003', reverses_id: payment_id, refund_refused_of: null },
-      ...{ state: 'charged', reason: wrong.why },
+      id: '820000000003',
+      reverses_id: payment_id,
+      refund_refused_of: null,
+      state: 'charged',
+      reason: wrong.why,
     },
   ]);
   expect((await ledger()).accounts[owner]?.balance).toBe(10_000);
@@ -243,12 +254,15 @@ test('a refund that was refused can be made later, under a new id, once', async 
     ['820000000003', '11', -4_000],
   ]);
   expect(await trail()).toEqual([
-    ...['charge/reverse', 'charge/reversal-refused', 'charge/reverse', 'charge/reversed'],
+    'charge/reverse',
+    'charge/reversal-refused',
+    'charge/reverse',
+    'charge/reversed',
   ]);
 });
 
-test('two at once after a refusal make one refund', async () => {
-  await charged();
+test('call/reverse-charge makes one refund when two run at once after a refusal', async () => {
+  await makeCharge();
   await frozen(true);
   await reverse();
   await frozen(false);
@@ -257,41 +271,41 @@ test('two at once after a refusal make one refund', async () => {
   expect((await ledger()).accounts[owner]?.balance).toBe(10_000);
 });
 
-/** What platform/deliver-due will send. */
-const told = async () =>
+/** Messages to call/switch-listings that platform/deliver-due will send. */
+const switchMessages = async () =>
   (
     await rowsOf(
       "select body from signalbox.outbox where destination = 'queue:call/switch-listings'",
     )
   ).map(({ body }) => JSON.parse(String(body)) as Record<string, unknown>);
 
-test('money that is given back shows the listings again', async () => {
-  await charged();
+test('call/switch-listings switches listings on when a refund leaves the owner money', async () => {
+  await makeCharge();
   await run(
     `insert into user_prop_db.sublessor_listings (user_id, cause_at, cause_payment_id, cause, state, request_id)
      values (?, '2026-11-20 10:00:00', ?, 'balance is 0', 'offline', 'offline-1')`,
     [owner, payment_id],
   );
   await reverse();
-  const messages = await told();
+  const messages = await switchMessages();
   expect(messages).toMatchObject([{ user_id: owner, balance: 10_000 }]);
   await switchListings(sqsEvent(...messages), contextOf());
   expect(await rowsOf('select state from user_prop_db.sublessor_listings')).toEqual([
     { state: 'online' },
   ]);
   await reverse();
-  expect(await told()).toEqual(messages);
+  expect(await switchMessages()).toEqual(messages);
 });
 
-test('a refund that leaves a debt shows nothing', async () => {
-  await charged();
+test('call/reverse-charge switches no listings on when the owner is still in debt after the refund', async () => {
+  await makeCharge();
   await centre.ask('/__accounts', { user_id: owner, balance: -4_000 });
   expect(await reverse()).toMatchObject({ outcome: 'reversed' });
-  expect(await told()).toEqual([]);
+  expect(await switchMessages()).toEqual([]);
 });
 
-test('a reversal that the payment centre knows otherwise is said, and waits for a person', async () => {
-  await charged();
+test('call/reverse-charge reports a conflict and never resumes the reversal when the payment centre knows its id with other values', async () => {
+  await makeCharge();
   const { deduct } = payments(async () => settings, account);
   await deduct({ tradeId: '820000000002', userId: owner, amountFen: 1 });
   expect(await reverse()).toMatchObject({ outcome: 'conflict', reversal_id: '820000000002' });

@@ -16,7 +16,7 @@ const phones = async () =>
   (await rowsOf('select * from user_prop_db.broker_phone order by broker_id')).map(
     ({ broker_id, phone, digits }) => [broker_id, phone, digits],
   );
-/** `seconds` ago by the database's clock. */
+/** The database's time this many seconds ago. */
 const ago = async (seconds: number) =>
   String((await rowsOf('select now() - interval ? second time', [seconds]))[0]?.['time']);
 
@@ -26,14 +26,14 @@ const deps = {
   settings: async () => ({ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 }),
   deliver: deliverBy(),
 };
-/** A tick of a later day, or one with little time, with pages of two rows. */
+/** Runs a tick with pages of two rows, on a later day or with little time. */
 const sync = (days = 0, remaining = () => 60_000) =>
   syncBrokerPhones(deps, { at: new Date(Date.now() + days * 86_400_000), remaining });
 const oldStamp = '2020-01-01 00:00:00';
 
 beforeEach(resetCalls);
 
-test('numbers that changed are known as upstream has them, and as they are compared', async () => {
+test('call/sync-broker-phones stores each number as upstream has it and its digits when numbers changed', async () => {
   await upstreamBroker(1, { stamp: await ago(60), mobile: '138-1234-5678' });
   await upstreamBroker(2, { stamp: await ago(60), mobile: '+8613912345678' });
   await upstreamBroker(3, { stamp: await ago(60), extension: false });
@@ -44,7 +44,7 @@ test('numbers that changed are known as upstream has them, and as they are compa
   ]);
 });
 
-test('a new number takes the old one’s place; one that was taken away, or has no digits, is gone', async () => {
+test('call/sync-broker-phones replaces a changed number, and deletes the row when the number was removed or has no digits', async () => {
   for (const id of [1, 2, 3, 4]) await upstreamBroker(id, { stamp: await ago(60) });
   await tick();
   expect(await phones()).toHaveLength(4);
@@ -56,7 +56,7 @@ test('a new number takes the old one’s place; one that was taken away, or has 
   expect(await phones()).toEqual([['1', '13900000002', '13900000002']]);
 });
 
-test('two changes within one second are both seen', async () => {
+test('call/sync-broker-phones applies both changes when a number changes twice within one second', async () => {
   const stamp = await ago(30);
   await upstreamBroker(1, { stamp, mobile: '13900000001' });
   await tick();
@@ -65,20 +65,20 @@ test('two changes within one second are both seen', async () => {
   expect(await phones()).toEqual([['1', '13900000002', '13900000002']]);
 });
 
-test('cursor and numbers are written together: a run that breaks off is made again', async () => {
+test('call/sync-broker-phones repeats the page when a run fails before its transaction commits', async () => {
   await upstreamBroker(1, { stamp: await ago(60) });
-  await run('rename table signalbox.scan_seen to signalbox.away');
+  await run('rename table signalbox.scan_seen to signalbox.gone');
   await expect(tick()).rejects.toThrow(/scan_seen/);
-  await run('rename table signalbox.away to signalbox.scan_seen');
+  await run('rename table signalbox.gone to signalbox.scan_seen');
   expect(await phones()).toEqual([]);
-  await run('rename table user_prop_db.broker_phone to user_prop_db.away');
+  await run('rename table user_prop_db.broker_phone to user_prop_db.gone');
   await expect(tick()).rejects.toThrow(/broker_phone/);
-  await run('rename table user_prop_db.away to user_prop_db.broker_phone');
+  await run('rename table user_prop_db.gone to user_prop_db.broker_phone');
   await tick();
   expect(await phones()).toHaveLength(1);
 });
 
-test('its cursor is its own, and two runs at once leave the same rows', async () => {
+test('call/sync-broker-phones keeps its own cursor and leaves the same rows when two runs overlap', async () => {
   await upstreamBroker(1, { stamp: await ago(60) });
   await Promise.all([tick(), tick()]);
   expect(await phones()).toHaveLength(1);
@@ -86,7 +86,7 @@ test('its cursor is its own, and two runs at once leave the same rows', async ()
   expect(cursor?.['name']).toBe('call/sync-broker-phones:anjuke_db.ajk_brokerextend');
 });
 
-test('the first run fills in brokers that have not changed for years, and says so', async () => {
+test('call/sync-broker-phones fills in brokers that have not changed for years, and reports firstRun, when it runs for the first time', async () => {
   for (const id of [1, 2, 3, 4, 5])
     await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
   await upstreamBroker(6, { stamp: oldStamp, mobile: null });
@@ -95,7 +95,7 @@ test('the first run fills in brokers that have not changed for years, and says s
   expect(await sync()).not.toHaveProperty('firstRun');
 });
 
-test('the comparison of the next day finds a change that committed late, a deleted row and a number without one', async () => {
+test('call/sync-broker-phones repairs late commits, deleted rows and removed numbers when it compares on the next day', async () => {
   for (const id of [1, 2, 3, 4])
     await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
   await sync();
@@ -112,13 +112,13 @@ test('the comparison of the next day finds a change that committed late, a delet
   ]);
 });
 
-test('a full run that is out of time is resumed by the next tick, and two at once leave the same rows', async () => {
+test('call/sync-broker-phones resumes a full run with the next tick when it ran out of time, and leaves the same rows when two overlap', async () => {
   for (const id of [1, 2, 3, 4, 5, 6, 7])
     await upstreamBroker(id, { stamp: oldStamp, mobile: `1390000000${id}` });
   let looks = 0;
-  // The scan looks once, and one page is left.
+  // The scan checks the time once, which leaves time for one page.
   expect(await sync(0, () => (++looks <= 2 ? 60_000 : 0))).toEqual(
-    expect.objectContaining({ fullRun: 'fill out of time' }),
+    expect.objectContaining({ fullRun: 'fill-out-of-time' }),
   );
   expect(await phones()).toHaveLength(2);
   await Promise.all([sync(), sync()]);
@@ -128,13 +128,13 @@ test('a full run that is out of time is resumed by the next tick, and two at onc
   ).toEqual([]);
 });
 
-test('what the scan writes while a page is compared is not overwritten by an older reading', async () => {
+test('call/sync-broker-phones keeps the newer number when the scan writes it while a page is compared', async () => {
   await upstreamBroker(1, { stamp: oldStamp, mobile: '13900000001' });
   await sync();
   await upstreamBroker(1, { stamp: oldStamp, mobile: '13900000002' });
   const upstream = deps.upstream.withPlugin({
     transformQuery: ({ node }) => node,
-    // After upstream was read, and before the repair is written.
+    // Runs after upstream was read and before the repair is written.
     transformResult: async ({ result }) => {
       if (result.rows.some((row) => row['phone'] === '13900000002'))
         await run(
@@ -148,16 +148,17 @@ test('what the scan writes while a page is compared is not overwritten by an old
   expect(await phones()).toEqual([['1', '13900000003', '13900000003']]);
 });
 
-test('a call waits until the first full run has ended, and then no more', async () => {
+test('brokersKnownCheck postpones a call until the first full run has ended, and does not query again when it has', async () => {
   for (const id of [1, 2, 3, 4, 5, 6, 7]) await upstreamBroker(id, { stamp: oldStamp });
   const check = brokersKnownCheck({ ...deps, now: () => new Date('2026-11-20T10:00:00+08:00') });
   await expect(check()).rejects.toMatchObject({
-    ...{ name: 'Postponed', until: new Date('2026-11-20T10:01:00+08:00') },
+    name: 'Postponed',
+    until: new Date('2026-11-20T10:01:00+08:00'),
   });
   expect(await phones()).toHaveLength(4);
   await check();
   expect(await phones()).toHaveLength(7);
-  await run('rename table user_prop_db.broker_phone_run to user_prop_db.away');
+  await run('rename table user_prop_db.broker_phone_run to user_prop_db.gone');
   await check();
-  await run('rename table user_prop_db.away to user_prop_db.broker_phone_run');
+  await run('rename table user_prop_db.gone to user_prop_db.broker_phone_run');
 });

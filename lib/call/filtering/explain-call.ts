@@ -1,3 +1,4 @@
+/** Use case of call/explain-call: tells support why a call was charged or not. */
 import { type Kysely, sql } from 'kysely';
 import * as z from 'zod';
 import { refusal } from '../../platform/http/refusal.ts';
@@ -10,7 +11,7 @@ import { filterRules } from './filter-rules.ts';
 type Explanation = Extract<AnswerOf<typeof explainCallRoute>, { status: 200 }>['body'];
 type Db = Kysely<AccountingTables>;
 
-/** As call/filter-call keeps it; calls that were imported have none. */
+/** The column `decision`, as call/filter-call writes it; imported calls have no rules in it. */
 const Decision = z.object({
   rules: z.array(
     z.object({
@@ -22,9 +23,8 @@ const Decision = z.object({
 });
 
 /**
- * Explains why a call was charged or not, or in shadow mode what would have been decided, from what was written down
- * at the decision: what is known of its caller now may be something else. And what followed: charge, reversal, income,
- * listings.
+ * Explains why a call was charged or not, and what followed: charge, reversal, income, listings. Uses the rules' inputs
+ * as stored with the decision, because current data about the caller may differ. Includes the decision of shadow mode.
  */
 export async function explainCall(
   { mysql }: { readonly mysql: Db },
@@ -37,13 +37,21 @@ export async function explainCall(
   const call = logged ?? shadowed;
   if (!call) return refusal('not_found', 'No such call.');
   const { user_id, status, started_at, duration, call_type, filter_rule, decided_at } = call;
-  // Ids of the two logs are apart from each other: a call of the shadow's has no charge.
+  // The two logs number their rows independently, and only calls of the real log are charged.
   const [charge] = logged ? await findPayments(mysql, 'call_log_id', logged.id) : [];
   const [reversal] = charge ? await findPayments(mysql, 'reverses_id', charge.payment_id) : [];
   const ids = [charge, reversal].flatMap((one) => one?.payment_id ?? []);
   const body: Explanation = {
-    ...{ call_id, user_id, caller: maskNumber(call.caller), callee: maskNumber(call.callee) },
-    ...{ status, started_at, duration, call_type, filter_rule, decided_at },
+    call_id,
+    user_id,
+    caller: maskNumber(call.caller),
+    callee: maskNumber(call.callee),
+    status,
+    started_at,
+    duration,
+    call_type,
+    filter_rule,
+    decided_at,
     rules: rulesOf(call.decision, filter_rule),
     charge: charge ?? null,
     reversal: reversal ?? null,
@@ -56,7 +64,7 @@ export async function explainCall(
 
 type Log = 'user_prop_db.sublessor_call_log_201409' | 'user_prop_db.call_shadow_log';
 
-/** The shadow's log has all columns of the other one. */
+/** Finds a call in one of the logs. The shadow log has all columns of the real one, hence the cast. */
 const findCall = (mysql: Db, log: Log, call_id: string) =>
   mysql
     .selectFrom(log as 'user_prop_db.call_shadow_log')
@@ -64,18 +72,20 @@ const findCall = (mysql: Db, log: Log, call_id: string) =>
     .where('call_id', '=', call_id)
     .executeTakeFirst();
 
-/** What was decided in shadow mode, and how it compares with the old system's decision. */
+/** The decision of shadow mode, and how it compares with the old system's. */
 const shadowDecision = ({
   filter_rule,
   decided_at,
   decision,
   compared,
 }: NonNullable<Awaited<ReturnType<typeof findCall>>>): Explanation['shadow'] => ({
-  ...{ filter_rule, decided_at, compared },
+  filter_rule,
+  decided_at,
+  compared,
   rules: rulesOf(decision, filter_rule),
 });
 
-/** Each rule by its number, but for the one that says that none applies. */
+/** Names and numbers of the rules, without `valid`, which means that none applies. */
 const namedRules = Object.entries(filterRules).filter(([, rule]) => rule !== filterRules.valid);
 
 function rulesOf(decision: unknown, filterRule: number | null): Explanation['rules'] {
@@ -101,7 +111,9 @@ async function findPayments(mysql: Db, column: 'call_log_id' | 'reverses_id', id
     .where(column, '=', id)
     .execute();
   return rows.map(({ id: payment_id, amount_fen, balance_fen, ...rest }) => ({
-    ...{ payment_id, amount_fen: Number(amount_fen), ...rest },
+    payment_id,
+    amount_fen: Number(amount_fen),
+    ...rest,
     balance_fen: balance_fen === null ? null : Number(balance_fen),
   }));
 }

@@ -148,7 +148,7 @@ async function releaseAndPostpone(
   charge: Charge,
   unavailable: PartnerUnavailable,
 ): Promise<never> {
-  // The fencing token counts the attempts, and so sets the delay.
+  // The fencing token grows with each attempt, and the delay with it.
   const later = postponed(unavailable, charge.fencingToken, now());
   const seconds = Math.round((later.until.getTime() - now().getTime()) / 1000);
   await releaseWithoutResult(mysql, charge, 'intent', { afterSeconds: seconds });

@@ -6,7 +6,7 @@ import type { ValidCall } from '../queues.ts';
 import { leaseSeconds } from '../row-lease.ts';
 import type { CallTables } from '../tables.ts';
 
-/** A charge in the payment log. The log also holds reversals, which only settlement/reverse-charge.ts changes. */
+/** A charge in the payment log. The log also holds reversals, which settlement/reverse-charge.ts makes. */
 export interface Charge {
   /** Also its trade_id at the payment centre; it never changes. */
   readonly id: string;
@@ -14,7 +14,7 @@ export interface Charge {
   readonly userId: string;
   readonly amountFen: number;
   readonly state: ChargeState;
-  /** Column `epoch`: the number of sendings so far. Every write except a final result requires it. */
+  /** Column `epoch`: grows with each lease for sending. Every write except a final result checks it. */
   readonly fencingToken: number;
   /** Column `asked`: how many status queries were made. */
   readonly queryCount: number;

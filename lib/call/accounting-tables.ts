@@ -3,7 +3,7 @@ import type { ColumnType, Generated } from 'kysely';
 import type { OutOfMoney } from './queues.ts';
 import type { CallTables } from './tables.ts';
 
-/** migrations/0006-call-accounting.sql and 0020 to 0023 explain the tables and columns. */
+/** migrations/0006-call-accounting.sql and 0020 to 0023 explain the tables and columns; `epoch` is the fencing token. */
 export interface AccountingTables extends CallTables {
   'user_prop_db.sublessor_contract': {
     contract_id: string;

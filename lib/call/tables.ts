@@ -3,7 +3,10 @@ import type { ColumnType, Generated } from 'kysely';
 import type { PlatformTables } from '../platform/tables.ts';
 import type { ChargeState } from './charge-states.ts';
 
-/** migrations/0005-call.sql, 0009-charging.sql and 0025-settled-by-hand.sql explain the tables and columns. */
+/**
+ * migrations/0005-call.sql, 0009-charging.sql and 0025-settled-by-hand.sql explain the tables and columns; `epoch` is the
+ * fencing token.
+ */
 export interface CallTables extends PlatformTables {
   'user_prop_db.call_shadow_log': CallLog & {
     compared: 'agrees' | 'differs' | 'missing' | null;

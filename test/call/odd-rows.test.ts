@@ -5,7 +5,7 @@
  */
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { digitsOf } from '../../lib/call/phone-numbers.ts';
@@ -252,40 +252,6 @@ const escapedJson = (message: Message): string =>
     (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 
-test.each(named)(
-  '%s handles good messages as if alone when the batch has each odd value of each field',
-  async (_, source) => {
-    const odd = everyOddMessage(source.odd(0)).map(({ field, message }, n) =>
-      field === source.name
-        ? message
-        : { ...message, [source.name]: source.odd(n + 1)[source.name] },
-    );
-    await expectGoodUnchanged(source, odd);
-  },
-  60_000,
-);
-
-test.each(named)(
-  '%s handles good messages as if alone when the batch has random odd messages',
-  async (_, source) => {
-    const one = oddMessage(source.odd(1));
-    const worse = fc.tuple(one, one).map(([{ message }, second]) => {
-      const { [second.field]: _, ...rest } = message;
-      return second.field in second.message
-        ? { ...rest, [second.field]: second.message[second.field] }
-        : rest;
-    });
-    await fc.assert(
-      fc.asyncProperty(fc.array(worse, { minLength: 1, maxLength: 12 }), async (odd) => {
-        await fresh();
-        await expectGoodUnchanged(source, odd);
-      }),
-      { numRuns: 4, endOnFailure: true },
-    );
-  },
-  60_000,
-);
-
 const table = 'anjuke_db.ajk_brokerextend';
 const columns = await columnsOf(table);
 const oldStamp = '2020-01-01 00:00:00';
@@ -366,53 +332,92 @@ async function expectPhones(odd: readonly OddRow[], days: number, named = true):
   expect(await phones()).toEqual(now);
 }
 
-test(`syncBrokerPhones applies changed numbers in its scan when ${table} has each odd value of each column`, async () => {
-  await loosened(table, async () => {
-    await sync();
-    const stamp = await recent();
-    const odd = oddPhones(stamp).filter(({ updated_datetime }) => updated_datetime === stamp);
-    for (const row of odd) await writeRow(table, row);
-    for (const id of goodBrokers) await writeRow(table, goodPhone(id, stamp));
-    await expectPhones(odd, 0);
-  });
-}, 60_000);
+describe('odd messages and rows of other systems', () => {
+  test.each(named)(
+    '%s handles good messages as if alone when the batch has each odd value of each field',
+    async (_, source) => {
+      const odd = everyOddMessage(source.odd(0)).map(({ field, message }, n) =>
+        field === source.name
+          ? message
+          : { ...message, [source.name]: source.odd(n + 1)[source.name] },
+      );
+      await expectGoodUnchanged(source, odd);
+    },
+    60_000,
+  );
 
-test(`syncBrokerPhones repairs differences in the full run and the daily comparison when ${table} has each odd value of each column`, async () => {
-  await loosened(table, async () => {
-    const odd = oddPhones(oldStamp);
-    for (const row of odd) await writeRow(table, row);
-    for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
-    await expectPhones(odd, 0);
-    const zero = "updated_at < '0001-01-01' or month(updated_at) = 0 or day(updated_at) = 0";
-    expect(await rowsOf(`select * from user_prop_db.broker_phone where ${zero}`)).toEqual([]);
-    const before = await phones();
-    await run(`update user_prop_db.broker_phone set digits = '1';
+  test.each(named)(
+    '%s handles good messages as if alone when the batch has random odd messages',
+    async (_, source) => {
+      const one = oddMessage(source.odd(1));
+      const worse = fc.tuple(one, one).map(([{ message }, second]) => {
+        const { [second.field]: _, ...rest } = message;
+        return second.field in second.message
+          ? { ...rest, [second.field]: second.message[second.field] }
+          : rest;
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(worse, { minLength: 1, maxLength: 12 }), async (odd) => {
+          await fresh();
+          await expectGoodUnchanged(source, odd);
+        }),
+        { numRuns: 4, endOnFailure: true },
+      );
+    },
+    60_000,
+  );
+
+  test(`syncBrokerPhones applies changed numbers in its scan when ${table} has each odd value of each column`, async () => {
+    await loosened(table, async () => {
+      await sync();
+      const stamp = await recent();
+      const odd = oddPhones(stamp).filter(({ updated_datetime }) => updated_datetime === stamp);
+      for (const row of odd) await writeRow(table, row);
+      for (const id of goodBrokers) await writeRow(table, goodPhone(id, stamp));
+      await expectPhones(odd, 0);
+    });
+  }, 60_000);
+
+  test(`syncBrokerPhones repairs differences in the full run and the daily comparison when ${table} has each odd value of each column`, async () => {
+    await loosened(table, async () => {
+      const odd = oddPhones(oldStamp);
+      for (const row of odd) await writeRow(table, row);
+      for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
+      await expectPhones(odd, 0);
+      const zero = "updated_at < '0001-01-01' or month(updated_at) = 0 or day(updated_at) = 0";
+      expect(await rowsOf(`select * from user_prop_db.broker_phone where ${zero}`)).toEqual([]);
+      const before = await phones();
+      await run(`update user_prop_db.broker_phone set digits = '1';
       insert into user_prop_db.broker_phone values (-7, '1', '1', null), (77, '1', '1', null)`);
-    await expectPhones(odd, 1);
-    expect(await phones()).toEqual(before);
-    expect(await sync(2)).toMatchObject({ fullRun: 'compared', repaired: 0 });
-  });
-}, 60_000);
+      await expectPhones(odd, 1);
+      expect(await phones()).toEqual(before);
+      expect(await sync(2)).toMatchObject({ fullRun: 'compared', repaired: 0 });
+    });
+  }, 60_000);
 
-test(`syncBrokerPhones stores good numbers when ${table} has random odd rows`, async () => {
-  const others = columns.filter(({ isKey }) => !isKey);
-  const one = fc
-    .tuple(oddRow(others), fc.constantFrom<string | null>(null, '13712345678', ...longPhones))
-    .map(([row, phone]) => (phone === null ? row : { ...row, UserMobile: phone }));
-  await loosened(table, async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(one, { maxLength: 20 }), async (rows) => {
-        await fresh();
-        await run(`delete from ${table}`);
-        const odd = rows.map((row, n) => ({ ...row, BrokerId: 1_000 + n }));
-        for (const row of odd) await writeRow(table, row);
-        for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
-        const { known } = expectedOf([...odd, ...goodBrokers.map((id) => goodPhone(id, oldStamp))]);
-        await sync();
-        const found = await phones();
-        expect(found.map(({ broker_id, digits }) => [broker_id, digits])).toEqual(known);
-      }),
-      { numRuns: 5, endOnFailure: true },
-    );
-  });
-}, 60_000);
+  test(`syncBrokerPhones stores good numbers when ${table} has random odd rows`, async () => {
+    const others = columns.filter(({ isKey }) => !isKey);
+    const one = fc
+      .tuple(oddRow(others), fc.constantFrom<string | null>(null, '13712345678', ...longPhones))
+      .map(([row, phone]) => (phone === null ? row : { ...row, UserMobile: phone }));
+    await loosened(table, async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(one, { maxLength: 20 }), async (rows) => {
+          await fresh();
+          await run(`delete from ${table}`);
+          const odd = rows.map((row, n) => ({ ...row, BrokerId: 1_000 + n }));
+          for (const row of odd) await writeRow(table, row);
+          for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
+          const { known } = expectedOf([
+            ...odd,
+            ...goodBrokers.map((id) => goodPhone(id, oldStamp)),
+          ]);
+          await sync();
+          const found = await phones();
+          expect(found.map(({ broker_id, digits }) => [broker_id, digits])).toEqual(known);
+        }),
+        { numRuns: 5, endOnFailure: true },
+      );
+    });
+  }, 60_000);
+});

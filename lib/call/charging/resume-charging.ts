@@ -68,8 +68,7 @@ async function liftChargeStop(
     .values({ scope, counted_after_id })
     .onDuplicateKeyUpdate({ counted_after_id: sql`values(counted_after_id)` })
     .execute();
-  const platform = trx as unknown as Parameters<typeof audit>[0];
-  await audit(platform, { who: by, what: 'charging/resume', why, detail: { scope } });
+  await audit(trx, { who: by, what: 'charging/resume', why, detail: { scope } });
   return true;
 }
 

@@ -89,15 +89,15 @@ const shadowDecision = ({
 const namedRules = Object.entries(filterRules).filter(([, rule]) => rule !== filterRules.valid);
 
 function rulesOf(decision: unknown, filterRule: number | null): Explanation['rules'] {
-  const judged = Decision.safeParse(decision).data?.rules ?? [];
+  const results = Decision.safeParse(decision).data?.rules ?? [];
   return namedRules.map(([name, rule]) => {
-    const known = judged.find((one) => one.rule === rule);
-    if (known)
+    const result = results.find((one) => one.rule === rule);
+    if (result)
       return {
         rule,
         name,
-        input: known.input,
-        outcome: known.applies ? 'applies' : 'does not apply',
+        input: result.input,
+        outcome: result.applies ? 'applies' : 'does not apply',
       };
     return { rule, name, input: {}, outcome: rule === filterRule ? 'applies' : 'not known' };
   });

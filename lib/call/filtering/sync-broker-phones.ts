@@ -43,14 +43,7 @@ async function scanBrokerPhones(
     now: () => upstreamNow(upstream),
     read: (page: Page) => readChangedPhones(upstream, page),
   };
-  const platform = mysql as unknown as Parameters<typeof scan>[0]['mysql'];
-  const scanned = await scan(
-    { mysql: platform, deliver },
-    source,
-    await settings(),
-    remaining,
-    applyPage,
-  );
+  const scanned = await scan({ mysql, deliver }, source, await settings(), remaining, applyPage);
   const outcome = scanned.outcome === 'published' ? ('synced' as const) : scanned.outcome;
   return { ...scanned, outcome };
 

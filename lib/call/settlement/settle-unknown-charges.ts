@@ -70,7 +70,7 @@ export async function settleUnknownCharges(
   const reversals = partnerOff ? 0 : await step(resume, 0);
   const trigger = () => requeueIntents(deps, stuckAfterMinutes);
   const requeued = (await firstSwitchOff(...chargingSwitches)) ? 0 : await step(trigger, 0);
-  const announced = await step(() => publishChargedEvents(deps, remaining), 0);
+  const published = await step(() => publishChargedEvents(deps, remaining), 0);
   throwFirst(failures);
   const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
   return {
@@ -79,7 +79,7 @@ export async function settleUnknownCharges(
     settled,
     reversals,
     nudged: requeued,
-    announced,
+    announced: published,
     stops: stops.length,
   };
 }
@@ -288,7 +288,7 @@ async function requeueIntents(deps: ChargeDeps, stuckAfterMinutes: number): Prom
 
 /** Publishes `call/charged` for new charges, page by page; each page marks its rows in the same transaction. */
 async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): Promise<number> {
-  let announced = 0;
+  let published = 0;
   while (remaining() > remainingMsMin) {
     const page = await transactionWithOutbox(deps, async (trx, follow) => {
       const rows = await selectCharges(trx)
@@ -309,8 +309,8 @@ async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): 
       );
       return paid.length;
     });
-    announced += page;
+    published += page;
     if (page < rowsMax) break;
   }
-  return announced;
+  return published;
 }

@@ -21,6 +21,4 @@ const deps = {
   firstSwitchOff: switches({ mysql: db }),
   requireBrokersKnown: brokersKnownCheck({ mysql: db, upstream, settings: document, now }),
 };
-export const handler = consume(finishedCalls, (call) => filterCall(deps, call), {
-  mysql: db,
-});
+export const handler = consume(finishedCalls, (call) => filterCall(deps, call), { mysql: db });

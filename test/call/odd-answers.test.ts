@@ -25,20 +25,20 @@ import { logged } from '../support/captured-logs.ts';
 import { rowsOf, run } from '../support/databases.ts';
 import { everyOddMessage } from '../support/odd-values.ts';
 
-interface Asked {
+interface PartnerRequest {
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
 }
 type Reply = Readonly<Record<string, unknown>> | { readonly status: number; readonly html: string };
 
 /** A partner that answers with `reply`, and the requests that it received. */
-let reply: (asked: Asked) => Reply;
-let asked: Asked[] = [];
+let reply: (request: PartnerRequest) => Reply;
+let requests: PartnerRequest[] = [];
 const server = createServer(async (request, response) => {
   let text = '';
   for await (const part of request) text += String(part);
   const one = { path: request.url ?? '', body: text ? JSON.parse(text) : {} };
-  asked.push(one);
+  requests.push(one);
   const answer = reply(one);
   if (!('html' in answer)) response.end(JSON.stringify(answer));
   else
@@ -71,7 +71,7 @@ const settle = () => settleUnknownCharges({ ...charging, mysql: db as never }, {
 
 beforeEach(async () => {
   await resetCalls();
-  asked = [];
+  requests = [];
 });
 
 const valuesOf = (good: Readonly<Record<string, unknown>>, field: string) =>
@@ -216,7 +216,7 @@ describe('odd answers of partners', () => {
     reply = () => ({ status: 500, html: '' });
     await resumeReversals(reversing, { remaining });
     await resumeReversals(reversing, { remaining });
-    const refunds = asked.filter(({ path }) => path === '/trade/refund');
+    const refunds = requests.filter(({ path }) => path === '/trade/refund');
     expect(new Set(refunds.map(({ body }) => body['trade_id'])).size).toBe(open);
   });
 
@@ -328,7 +328,7 @@ describe('odd answers of partners', () => {
       'contract not readable in K3: contract .',
       'contract not readable in K3: contract ..',
     ]);
-    expect(asked.filter(({ path }) => !path.startsWith('/statement'))).toHaveLength(7);
+    expect(requests.filter(({ path }) => !path.startsWith('/statement'))).toHaveLength(7);
   });
 
   test('reconcile marks the part k3 as missing when K3 answers with 500', async () => {

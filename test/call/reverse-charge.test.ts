@@ -54,7 +54,7 @@ beforeEach(async () => {
   await centre.reset();
 });
 
-const frozen = (is: boolean) =>
+const setFrozen = (is: boolean) =>
   centre.ask('/__accounts', { user_id: owner, balance: 6_000, frozen: is });
 
 /** Messages to call/switch-listings that platform/deliver-due will send. */
@@ -145,10 +145,10 @@ describe('call/reverse-charge', () => {
       await contract('11', 9_000);
       await makeCharge();
       await post();
-      await frozen(true);
+      await setFrozen(true);
       expect(await reverse()).toMatchObject({ outcome: 'refused', reversal_id: '820000000002' });
       expect(await balances()).toEqual([5_000]);
-      await frozen(false);
+      await setFrozen(false);
       expect(await reverse()).toMatchObject({ outcome: 'reversed', reversal_id: '820000000003' });
       expect(await reverse()).toMatchObject({ outcome: 'already-reversed' });
       const rows = await rowsOf(`select id, reverses_id, refund_refused_of, state, reason
@@ -276,9 +276,9 @@ describe('call/reverse-charge', () => {
 
     test('call/reverse-charge makes one refund when two run at once after a refusal', async () => {
       await makeCharge();
-      await frozen(true);
+      await setFrozen(true);
       await reverse();
-      await frozen(false);
+      await setFrozen(false);
       await Promise.all([reverse(), reverse()]);
       expect((await refunds()).filter(({ state }) => state === 'done')).toHaveLength(1);
       expect((await ledger()).accounts[owner]?.balance).toBe(10_000);

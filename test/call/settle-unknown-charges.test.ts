@@ -57,7 +57,7 @@ function settlement(client = payments(settings('call', CallSettings), async () =
   const db = mysql<AccountingTables>('mysql');
   let readings = 0;
   const firstSwitchOff = switches({ mysql: db as never }, () => (readings += 11_000));
-  const asked: string[] = [];
+  const queried: string[] = [];
   const deps = {
     mysql: db,
     settings: settings('call', CallSettings),
@@ -67,12 +67,12 @@ function settlement(client = payments(settings('call', CallSettings), async () =
     payments: {
       ...client,
       tradeOf: async (id: string) => {
-        asked.push(id);
+        queried.push(id);
         return await client.tradeOf(id);
       },
     },
   };
-  return { asked, run: () => settleUnknownCharges(deps, { remaining: () => 200_000 }) };
+  return { queried, run: () => settleUnknownCharges(deps, { remaining: () => 200_000 }) };
 }
 
 const turnSwitch = (name: string, state: 'on' | 'off') =>
@@ -300,14 +300,19 @@ describe('call/settle-unknown-charges', () => {
       {
         name: 'partner/payment',
         // Neither the charge nor the reversal is queried, and no intent is requeued.
-        while: { states: ['charged', 'unknown', 'intent', 'sent'], asked: 0, open: 0, requeued: 0 },
+        while: {
+          states: ['charged', 'unknown', 'intent', 'sent'],
+          queried: 0,
+          open: 0,
+          requeued: 0,
+        },
       },
       {
         name: 'charging',
         // The charge is not sent again; the refund is made, because it is not a charge.
         while: {
           states: ['charged', 'unknown', 'intent', 'charged'],
-          asked: 1,
+          queried: 1,
           open: 0,
           requeued: 0,
         },
@@ -316,7 +321,7 @@ describe('call/settle-unknown-charges', () => {
         name: 'call/filter-call',
         while: {
           states: ['charged', 'charged', 'intent', 'charged'],
-          asked: 1,
+          queried: 1,
           open: 1,
           requeued: 1,
         },
@@ -326,10 +331,10 @@ describe('call/settle-unknown-charges', () => {
       async ({ name, while: expected }) => {
         await makeEverythingOpen();
         await turnSwitch(name, 'off');
-        const { asked, run: settleNow } = settlement();
+        const { queried, run: settleNow } = settlement();
         const seen = async () => ({
           states: (await chargeStates()).map(([state]) => state),
-          asked: asked.length,
+          queried: queried.length,
           open: (
             await rowsOf(
               'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null',
@@ -355,7 +360,7 @@ describe('call/settle-unknown-charges', () => {
       for (let count = 0; count < 9; count++) await makeUnknownCharge('error');
       await age(11);
       const client = payments(settings('call', CallSettings), async () => paymentAccount);
-      const { asked, run: settleNow } = settlement({
+      const { queried, run: settleNow } = settlement({
         ...client,
         tradeOf: async (id) => {
           await turnSwitch('partner/payment', 'off');
@@ -364,7 +369,7 @@ describe('call/settle-unknown-charges', () => {
       });
       await settleNow();
       // The queries that were in flight before the first answer.
-      expect(asked.length).toBeLessThanOrEqual(4);
+      expect(queried.length).toBeLessThanOrEqual(4);
       const states = (await chargeStates()).map(([state]) => state);
       expect(states).toEqual(Array.from({ length: 9 }, () => 'unknown'));
       await turnSwitch('partner/payment', 'on');

@@ -16,7 +16,9 @@ export const RepairGap = z
     pass: z
       .boolean()
       .default(false)
-      .describe("the reader resumes at the present end of the binlog and skips what cannot be read before it"),
+      .describe(
+        'the reader resumes at the present end of the binlog and skips what cannot be read before it',
+      ),
     resume: z
       .strictObject({
         after: AnyId,
@@ -24,7 +26,9 @@ export const RepairGap = z
         began: WallTimeText.optional(),
       })
       .optional()
-      .describe("the progress of the comparison, copied from `resume` of the last answer; `run` fills it in"),
+      .describe(
+        'the progress of the comparison, copied from `resume` of the last answer; `run` fills it in',
+      ),
   })
   .meta({ examples: [{ by: 'lena', why: 'the binlog was purged over the holidays' }] });
 export type RepairGap = z.infer<typeof RepairGap>;
@@ -36,7 +40,9 @@ export const Resend = z
       .string()
       .length(64)
       .optional()
-      .describe('one push of the order, in state refused or unknown; default: all pushes in state refused'),
+      .describe(
+        'one push of the order, in state refused or unknown; default: all pushes in state refused',
+      ),
     by: Who,
     why: Why,
   })

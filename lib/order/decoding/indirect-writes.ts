@@ -1,3 +1,4 @@
+/** Finds statements that write to the order table, directly or through views and triggers. */
 import { type Kysely, sql } from 'kysely';
 import { grantsOf, isGranted } from '../grants.ts';
 import type { OrderTables } from '../tables.ts';
@@ -11,25 +12,25 @@ import {
   tokensOf,
 } from './statements.ts';
 
-/** The one table whose rows are looked at. */
+/** The table whose rows are read. */
 export const orderTable = { schema: 'order_db', table: 'order' } as const;
 
-/** A statement as the binlog has it. */
+/** A statement in the binlog. */
 export interface Statement {
   readonly sql: string;
   /** The session's schema. */
   readonly schema: string;
-  /** The schemas of all tables that it read or wrote; undefined where the binlog does not say. */
+  /** The schemas of all tables that the statement used; undefined if the binlog does not list them. */
   readonly databases: readonly string[] | undefined;
 }
 
 /**
- * Tables and views by which a statement may write to the order table without naming it: views of
- * it, and tables with a trigger that names it.
+ * Tables and views through which a statement may write to the order table without naming it: views of
+ * the order table, and tables with a trigger that names it.
  */
 export interface Routes {
   readonly names: Set<string>;
-  /** Whether triggers of the order database's tables can be seen; TRIGGER must be granted for that. */
+  /** Whether our user may read the triggers of the order database, which needs the privilege TRIGGER. */
   readonly triggersSeen: boolean;
 }
 
@@ -37,7 +38,7 @@ export const noRoutes = (): Routes => ({ names: new Set(), triggersSeen: false }
 
 const keyOf = (schema: string, table: string): string => `${schema}.${table}`.toLowerCase();
 
-/** The routes that our user can see now. */
+/** Reads the routes that our user may see. */
 export async function routesOf(order: Kysely<OrderTables>): Promise<Routes> {
   const { rows } = await sql<Made>`
     select table_schema \`schema\`, table_name \`name\`, view_definition \`text\` from information_schema.views
@@ -53,11 +54,11 @@ export async function routesOf(order: Kysely<OrderTables>): Promise<Routes> {
 interface Made {
   readonly schema: string;
   readonly name: string;
-  /** Empty where it may not be seen. */
+  /** Empty if our user may not read it. */
   readonly text: string | null;
 }
 
-/** The ones that lead to the order table, also by others. One whose text cannot be seen may do so. */
+/** Returns those that lead to the order table, directly or through others. One with a hidden text counts. */
 function leadingIn(made: readonly Made[]): Set<string> {
   const leading = new Set<string>();
   let left = made.map((one) => ({ ...one, tokens: tokensOf(one.text ?? '') }));
@@ -75,8 +76,8 @@ const leadsOn = (tokens: readonly Token[], leading: ReadonlySet<string>): boolea
   [...leading].some((name) => names(tokens, name.slice(name.indexOf('.') + 1)));
 
 /**
- * What a statement that stands in the binlog as text may have done to orders. `unclear`: a trigger
- * that cannot be seen may have changed one. Views and triggers that it makes are noted in `routes`.
+ * Returns what a statement in the binlog may have done to orders. `unclear`: a trigger that our user may
+ * not read may have changed one. Views and triggers that the statement creates are added to `routes`.
  */
 export function effectOf(
   { sql: text, schema, databases }: Statement,
@@ -97,13 +98,13 @@ export function effectOf(
   if (written.some((one) => keyOf(one.schema, one.table) === order)) return 'changes orders';
   if (written.some((one) => routes.names.has(keyOf(one.schema, one.table))))
     return 'changes orders';
-  // A table of the order database was used that the text does not name: by a view or a trigger.
+  // The statement used a table of the order database that its text does not name: through a view or trigger.
   if (databases && !isNamed(tokens, targets, schema)) return 'changes orders';
   const mayFire = !databases || written.some((one) => isOurs(one.schema));
   return mayFire && !routes.triggersSeen ? 'unclear' : 'none';
 }
 
-/** Whether the text names a table of the order database. */
+/** Returns whether the text names a table of the order database. */
 function isNamed(tokens: readonly Token[], targets: readonly TableName[], schema: string): boolean {
   if (namesSchema(tokens, orderTable.schema)) return true;
   if (schema.toLowerCase() !== orderTable.schema) return false;

@@ -159,7 +159,11 @@ async function releaseAndPostpone(
   const neverSent = error.effect === 'none' && leased.push.perhaps_sent_at === null;
   const reason = cutTo(error.message, reasonLengthMax);
   await inTransaction(mysql, async (trx) => {
-    const unsent = { state: 'unsent', reason, ...(neverSent && { perhaps_sent_at: null }) } as const;
+    const unsent = {
+      state: 'unsent',
+      reason,
+      ...(neverSent && { perhaps_sent_at: null }),
+    } as const;
     const at = await recordResult(trx, leased, unsent);
     if (at) await logFailure(trx, leased.push, 'failed', at, reason);
   });
@@ -169,5 +173,8 @@ async function releaseAndPostpone(
 /** Postpones the message: the worker that holds the lease now records the result. */
 function leaseLost({ push: { push_id }, now }: LeasedPush): Postponed {
   const until = new Date(dateOf(now).getTime() + leaseSeconds * 1000);
-  return new Postponed(until, `The lease of push ${push_id} expired, and another worker has acquired it.`);
+  return new Postponed(
+    until,
+    `The lease of push ${push_id} expired, and another worker has acquired it.`,
+  );
 }

@@ -78,7 +78,10 @@ interface LeaseState {
 
 function throwIfLeased({ push_id, state, in_hand_until, now }: LeaseState): void {
   if (state === 'in hand' && in_hand_until !== null && in_hand_until > now)
-    throw new Postponed(dateOf(in_hand_until), `Another worker holds the lease of push ${push_id}.`);
+    throw new Postponed(
+      dateOf(in_hand_until),
+      `Another worker holds the lease of push ${push_id}.`,
+    );
 }
 
 async function leasePush(

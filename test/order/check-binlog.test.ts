@@ -64,7 +64,7 @@ test('through the handler: a server as ours is fit', async () => {
 
 test('before the first run of the reader there is nothing to compare', async () => {
   await run('truncate push_db.binlog_checkpoint');
-  expect(await check()).toEqual({ outcome: 'not begun', wrong: [] });
+  expect(await check()).toEqual({ outcome: 'not-started', wrong: [] });
 });
 
 test.each([

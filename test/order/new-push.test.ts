@@ -89,9 +89,9 @@ test.each([
 
 test.each([
   [null, undefined],
-  ['0', '"0" is no id of a patient.'],
-  ['-98', '"-98" is no id of a patient.'],
-  ['9'.repeat(41), `"${'9'.repeat(40)}" is no id of a patient.`],
+  ['0', '"0" is not a valid patient id.'],
+  ['-98', '"-98" is not a valid patient id.'],
+  ['9'.repeat(41), `"${'9'.repeat(40)}" is not a valid patient id.`],
 ])(
   'with the patient %j nobody hears, and it is said why unless there is none: %s',
   (patient_id, reason) => {
@@ -108,7 +108,7 @@ test.each([
 
 test.each([
   [null, undefined],
-  ['-1', '"-1" is no id of a nurse.'],
+  ['-1', '"-1" is not a valid nurse id.'],
 ])(
   'a service that takes too long with the nurse %j: no receiver, and whose id it is said to be',
   (nurse_id, reason) => {

@@ -168,7 +168,7 @@ test('what nobody can read is passed over by hand', async () => {
   await run('set session binlog_format = default');
   await expect(read()).rejects.toThrow(/changed by a statement/);
   expect(await repair({ ...all, pass: true })).toMatchObject({ outcome: 'repaired', pushes: 1 });
-  expect(await read()).toMatchObject({ outcome: 'nothing new' });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new' });
   expect(await pushed()).toEqual([[1, 8]]);
 });
 
@@ -190,7 +190,7 @@ test('broken off, it goes on where it was', async () => {
     pushes: 1_100,
   });
   expect(await rowsOf('select count(*) pushes from push_db.push')).toEqual([{ pushes: '1600' }]);
-  expect(await read()).toMatchObject({ outcome: 'nothing new' });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new' });
 });
 
 test('unknown fields are refused before anything is done', async () => {

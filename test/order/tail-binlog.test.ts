@@ -54,7 +54,7 @@ const readFor = (ms: number, deps = reader) => tailBinlog(deps, timeFor(ms));
 beforeEach(async () => {
   await resetDatabases();
   await take(queue);
-  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new', firstRun: true });
 });
 
 test('a change that a scenario names becomes a push, with a nudge', async () => {
@@ -82,7 +82,7 @@ test('what is in the binlog before the first run is not read', async () => {
   await placed(1, 'PAYING');
   await run('truncate push_db.binlog_checkpoint');
   await became(1, 'PENDING_ACCEPT', 'patient');
-  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true, changes: 0 });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new', firstRun: true, changes: 0 });
   await became(1, 'PENDING_SERVICE', 'nurse');
   await read();
   expect(await pushed()).toEqual([[1, 8]]);
@@ -223,11 +223,11 @@ test('of three at once one leaves', async () => {
       reader,
       timeUntil(() => oneHasLeft),
     );
-    oneHasLeft ||= outcome === 'another reads';
+    oneHasLeft ||= outcome === 'lease-not-acquired';
     return { outcome };
   };
   const outcomes = await Promise.all([run(), run(), run()]);
-  expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('another reads');
+  expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('lease-not-acquired');
 });
 
 test('rows of a prepared transaction wait for their commit, over runs and restarts', async () => {
@@ -347,7 +347,7 @@ test.each([
 
 test.each([
   ["session binlog_format = 'STATEMENT'", /changed by a statement/],
-  ["session binlog_row_image = 'MINIMAL'", /came without .*binlog_row_image=FULL/],
+  ["session binlog_row_image = 'MINIMAL'", /a change of .* without .*binlog_row_image=FULL/],
   ['session binlog_transaction_compression = ON', /TRANSACTION_PAYLOAD_EVENT/],
   ["global binlog_row_metadata = 'MINIMAL'", /binlog_row_metadata=FULL/],
 ])('%s: the reader stops and names it', async (setting, why) => {
@@ -533,7 +533,7 @@ test('a push that is open for too long is named once more, one that was put off 
   await run(`update push_db.push set created_at = now(3) - interval 11 minute where order_id < 3;
     insert into signalbox.outbox (destination, body, due_at, dedupe_key) values ('queue:order/push-change',
       '{"order_id":"2"}', now(3) + interval 1 hour, unhex(sha2('queue:order/push-change\\n{"order_id":"2"}', 256)))`);
-  expect(await read()).toMatchObject({ nudged: 1 });
+  expect(await read()).toMatchObject({ requeued: 1 });
   expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
 });
 
@@ -541,7 +541,7 @@ test('a switch that is off stops the reader, and nothing is missed', async () =>
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
   const stopped = { ...reader, firstSwitchOff: async () => 'order/tail-binlog' };
-  expect(await read(stopped)).toEqual({ outcome: 'switched off' });
+  expect(await read(stopped)).toEqual({ outcome: 'switched-off', switch: 'order/tail-binlog' });
   expect(await pushed()).toEqual([]);
   await read();
   expect(await pushed()).toEqual([[1, 8]]);

@@ -115,7 +115,7 @@ const pass = () =>
     { ...timeFor(20_000), progress: () => {} },
   );
 
-test('what the reader cannot read is unfit, whatever the settings are now', async () => {
+test('check-binlog reports unfit for unreadable events, whatever the settings are now', async () => {
   expect(await through()).toMatchObject({ outcome: 'fit' });
   await placed(1, 'PENDING_ACCEPT');
   await run("set session binlog_format = 'STATEMENT'");

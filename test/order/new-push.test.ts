@@ -35,7 +35,7 @@ test('the id of a nurse beyond 2^53 keeps every digit', () => {
   });
 });
 
-test('what no scenario names pushes nothing', () => {
+test('a change that no scenario names causes no push', () => {
   expect(pushFor({ ...change, by: 'system' })).toBe('no scenario');
   expect(pushFor({ ...change, before: 'PENDING_SERVICE' })).toBe('no scenario');
 });
@@ -65,7 +65,7 @@ test.each([
   });
 });
 
-test('a patient hears whether there is a nurse or not', () => {
+test('a patient is notified with or without a nurse', () => {
   const cancelled = { before: 'PAYING', after: 'CANCELLED', by: 'system', nurse_id: null };
   expect(pushFor({ ...change, ...cancelled })).toMatchObject({
     ...{ scenario: 1, receiver_type: 'patient', receiver_id: '98', state: 'unsent' },

@@ -22,7 +22,7 @@ beforeEach(async () => {
   await take(queue);
 });
 
-test('what was refused goes out once its receiver is known, in order, with a trail of who asked', async () => {
+test('resend-push sends refused pushes in order and audits who asked', async () => {
   const nurse = { type: 'nurse', id: 55 };
   await controlSinger('/__unknown', nurse);
   const ids = [await writePush({ scenario: 6 }), await writePush({ scenario: 7 })];
@@ -43,7 +43,7 @@ test('what was refused goes out once its receiver is known, in order, with a tra
   ]);
 });
 
-test('days later, too: its age counts from when it was asked for', async () => {
+test('the age of a push restarts when a person has it sent again days later', async () => {
   const push_id = await writePush({ scenario: 9, ageSeconds: 5 * 86_400 });
   await run("update push_db.push set state = 'refused'");
   await resend();
@@ -51,7 +51,7 @@ test('days later, too: its age counts from when it was asked for', async () => {
   expect((await shown()).map((one) => one.push_id)).toEqual([push_id]);
 });
 
-test('one whose fate is unknown is sent again only if it is named', async () => {
+test('an unknown push is sent again only when its id is given', async () => {
   const push_id = await writePush({ scenario: 8, ageSeconds: 86_400 });
   await run("update push_db.push set state = 'unknown', perhaps_sent_at = changed_at");
   expect(await resend()).toEqual({ outcome: 'nothing-to-resend', pushes: [] });
@@ -61,7 +61,7 @@ test('one whose fate is unknown is sent again only if it is named', async () => 
   expect((await shown()).map((one) => one.push_id)).toEqual([push_id]);
 });
 
-test('twice, and two at once, send it once; what was sent is not sent again', async () => {
+test('resend-push requeues a push once when called twice or concurrently', async () => {
   const push_id = await writePush({ scenario: 8 });
   await run("update push_db.push set state = 'refused'");
   const answers = await Promise.all([resend(), resend()]);

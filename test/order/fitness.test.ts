@@ -123,7 +123,9 @@ test('check-binlog reports unfit for unreadable events, whatever the settings ar
   await run('set session binlog_format = default');
   expect(await through()).toMatchObject({
     outcome: 'unfit',
-    wrong: [expect.stringMatching(/^The events after the reader's checkpoint.*changed by a statement/)],
+    wrong: [
+      expect.stringMatching(/^The events after the reader's checkpoint.*changed by a statement/),
+    ],
   });
   await pass();
   expect(await through()).toMatchObject({ outcome: 'fit' });

@@ -244,7 +244,7 @@ test('there and back and there again, with calls and pairs between any two steps
   await oldFilters(23, { caller: two }); // It was on the old job's queue for long.
   await oldCall(6, 'call-6', null);
   shadow(false);
-  expect(await imported('money')).toMatchObject({ outcome: 'open in the old system', calls: 1 });
+  expect(await imported('money')).toMatchObject({ outcome: 'open-in-old-system', calls: 1 });
   await run('update sublessor_history.sublessor_call_log_201409 set filter_rule = 1 where id = 6');
   await oldCharges(6);
   expect(await imported('calls')).toMatchObject({ outcome: 'imported' });

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import {
   type Cause,
   desiredState,
-  laterOf,
-  type Standing,
+  laterCause,
+  type ListingInputs,
 } from '../../lib/call/listings/desired-state.ts';
 
 const at = (second: number) => `2026-11-20 10:00:${String(second).padStart(2, '0')}.000`;
@@ -44,14 +44,14 @@ test.each([
   ],
   ['the later charge by number, not as text', broke(1, '1000000000000'), frozen(1, '999999999999')],
 ])('of two causes %s is the latest, whichever is told first', (_, later, earlier) => {
-  expect(laterOf(undefined, earlier)).toBe(earlier);
-  expect(laterOf(earlier, later)).toBe(later);
-  expect(laterOf(later, earlier)).toBe(later);
+  expect(laterCause(undefined, earlier)).toBe(earlier);
+  expect(laterCause(earlier, later)).toBe(later);
+  expect(laterCause(later, earlier)).toBe(later);
 });
 
 test('in any order, and twice, causes leave the same standing', () => {
   const last = (order: readonly Cause[]) =>
-    order.reduce<Cause | undefined>((latest, one) => laterOf(latest, one), undefined);
+    order.reduce<Cause | undefined>((latest, one) => laterCause(latest, one), undefined);
   fc.assert(
     fc.property(
       causes.chain((all) =>
@@ -63,7 +63,7 @@ test('in any order, and twice, causes leave the same standing', () => {
       fc.option(fc.integer({ min: 0, max: 9 }), { nil: undefined }),
       ([all, shuffled], second) => {
         const toppedUpAt = second === undefined ? undefined : at(second);
-        const standing = (latest: Cause | undefined): Standing => ({ latest, toppedUpAt });
+        const standing = (latest: Cause | undefined): ListingInputs => ({ latest, toppedUpAt });
         expect(desiredState(standing(last(shuffled)))).toEqual(desiredState(standing(last(all))));
       },
     ),

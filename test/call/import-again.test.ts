@@ -213,7 +213,7 @@ test('a contract whose balance is explained by no income is named, and no income
   await run(`update ${old}_contract set balance_fen = 11000`);
   await start(calls);
   const answer = await start(money);
-  expect(answer).toMatchObject({ outcome: 'imported, and differs', imported: 0 });
+  expect(answer).toMatchObject({ outcome: 'imported-with-differences', imported: 0 });
   expect(answer.named).toEqual([
     {
       ...{ part: 'contracts', id: '11' },

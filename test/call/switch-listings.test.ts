@@ -238,7 +238,7 @@ test('a kill switch holds what concerns the listing service', async () => {
 test('an event says that they were switched, and only when they were', async () => {
   const message = { userId: owner, paymentId: first, why: 'balance is 0' } as const;
   expect(await switchListings(deps, message)).toMatchObject({ outcome: 'offline', listings: 3 });
-  expect(await switchListings(deps, message)).toBe('offline before');
+  expect(await switchListings(deps, message)).toBe('already-offline');
   await payment({ id: '820000000002', at: '2026-11-20 10:30:00' });
   await switchListings(deps, { ...message, paymentId: '820000000002' });
   const paid = { user_id: owner, topped_up_at: '2026-11-20 12:00:00', balance: 1 };

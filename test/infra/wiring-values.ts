@@ -127,7 +127,7 @@ export const functionValues: Readonly<Record<string, FunctionValues>> = {
     seconds: 55,
     slowMs: 44_000,
     schedules: ['rate(1 minute)'],
-    alarms: { 'income-not-posted': counted('not posted') },
+    alarms: { 'income-not-posted': counted('not-posted') },
   },
   'call/reconcile': {
     seconds: 900,

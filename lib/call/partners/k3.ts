@@ -1,3 +1,4 @@
+/** The client of K3, the ERP system that has the contracts. */
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
 import { PartnerUnavailable } from '../../platform/errors.ts';
@@ -6,7 +7,7 @@ import { type Partner, partner } from '../../platform/partners/partner.ts';
 import { isAddressable } from '../contract-numbers.ts';
 import type { CallSettings } from '../settings.ts';
 
-/** A contract as K3 has it, or is to have it. The amount is in fen. */
+/** A contract in K3. The amount is in fen. */
 export const K3Contract = z.object({
   number: z.string(),
   customer: z.string(),
@@ -15,10 +16,10 @@ export const K3Contract = z.object({
 });
 export type K3Contract = z.infer<typeof K3Contract>;
 
-/** Why it was refused is for a person to read: without it a refusal is one all the same. */
+/** The reason of a refusal, for people. A refusal without it is still a refusal. */
 const Message = z.string().catch('no reason');
 const Refused = z.object({ success: z.literal(false), message: Message });
-/** As long as the column: a bill with a longer number, or with none, is posted all the same. */
+/** The length of the column. A bill with a longer number, or without a number, is still posted. */
 const billNoLengthMax = 64;
 const Posted = z.object({
   success: z.literal(true),
@@ -31,8 +32,8 @@ const Posted = z.object({
 const Found = z.object({ success: z.literal(true), ...K3Contract.shape });
 
 /**
- * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
- * more. Throws `PartnerUnavailable`; a refusal is an answer.
+ * Posts a contract into an account set. K3 is idempotent by number, so a request without an answer is repeated. Throws
+ * `PartnerUnavailable`; a refusal is a result.
  */
 export async function postToK3(
   k3: Partner,
@@ -50,12 +51,17 @@ export async function postToK3(
 }
 
 /**
- * What K3 has under a contract's number; undefined where it has nothing. Of a number that no address can hold it says
- * nothing readable.
+ * Returns K3's contract with this number; undefined if K3 has none. A number that no URL can contain counts as an
+ * unreadable answer.
  */
 export async function readFromK3(k3: Partner, number: string): Promise<K3Contract | undefined> {
   if (!isAddressable(number))
-    throw new PartnerUnavailable('K3', 'none', `no address names ${number}`, { answered: true });
+    throw new PartnerUnavailable(
+      'K3',
+      'none',
+      `contract number ${number} cannot be part of a URL`,
+      { answered: true },
+    );
   const answer = z.union([Found, Refused]);
   const path = `/contracts/${encodeURIComponent(number)}` as const;
   const found = await k3({ method: 'GET', path, about: { number }, answer });
@@ -65,7 +71,7 @@ export async function readFromK3(k3: Partner, number: string): Promise<K3Contrac
 const timeoutMs = 5_000;
 const retry = { attemptsMax: 2, delayMs: 200 };
 
-/** K3, at the address of the configuration document. */
+/** Returns the client. The address comes from the configuration document. */
 export const k3 = (
   settings: () => Promise<Pick<CallSettings, 'k3_url'>>,
   exchange?: Exchange,

@@ -1,3 +1,4 @@
+/** Finds differences between our contracts and K3. */
 import { type Kysely, sql } from 'kysely';
 import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
@@ -8,7 +9,7 @@ import type { Comparison, Difference, Span } from './book-differences.ts';
 const pageRowsMax = 500;
 const atOnceMax = 5;
 
-/** After this many contracts in a row without an answer the others are not asked about. */
+/** The comparison stops after this many contracts in a row without an answer. */
 const unansweredMax = 10;
 
 interface Deps {
@@ -16,7 +17,7 @@ interface Deps {
   readonly k3: Partner;
 }
 
-/** The kinds of difference that are found here. */
+/** The kinds of difference that this module can find. */
 export const k3Kinds = [
   'contract not in K3',
   'contract amount in K3',
@@ -30,9 +31,9 @@ interface K3Difference extends Difference {
 }
 
 /**
- * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
- * which is gone on our side is still compared. A contract about which K3 does not answer, or not in its form, is named,
- * and blocks no other: also one whose answer is no JSON, because a page may stand for one address only.
+ * Compares our contracts with K3. The list of contracts comes from the postings, so that a contract whose row is missing
+ * is still compared. A contract for which K3 gives no answer, or an unreadable one (not even JSON, perhaps), is reported
+ * and does not block the others.
  */
 export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
   const found: Difference[] = [];
@@ -40,7 +41,7 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
   let [after, inARow, why] = ['0', 0, ''];
   const compare = async (row: Row) => {
     try {
-      found.push(...(await compared(deps.k3, row)));
+      found.push(...(await differencesOfContract(deps.k3, row)));
       inARow = 0;
     } catch (error) {
       if (!(error instanceof PartnerUnavailable)) throw error;
@@ -63,7 +64,7 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
         if (inARow >= unansweredMax) return;
       }
     };
-    // All lanes end before an error of one is thrown.
+    // An error is thrown only after all lanes have ended.
     for (const ended of await Promise.allSettled(Array.from({ length: atOnceMax }, lane)))
       if (ended.status === 'rejected') throw ended.reason;
     const last = page.at(-1);
@@ -78,13 +79,15 @@ export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Compari
 }
 
 const notReadable = ({ contract_no, amount_fen }: Row, theirs: string): K3Difference => ({
-  ...{ kind: 'contract not readable in K3', subject: `contract ${contract_no}` },
-  ...{ ours: amount_fen, theirs },
+  kind: 'contract not readable in K3',
+  subject: `contract ${contract_no}`,
+  ours: amount_fen,
+  theirs,
 });
 
 const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
 
-/** Contracts that were taken in before the end of the days in question. */
+/** Returns a page of contracts that were stored before `to`. */
 const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
   mysql
     .selectFrom('user_prop_db.sublessor_contract_posting as posting')
@@ -103,7 +106,7 @@ const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
 
 type Row = Awaited<ReturnType<typeof pageAfter>>[number];
 
-async function compared(k3: Partner, row: Row): Promise<K3Difference[]> {
+async function differencesOfContract(k3: Partner, row: Row): Promise<K3Difference[]> {
   const subject = `contract ${row.contract_no}`;
   const theirs = await readFromK3(k3, row.contract_no);
   if (!theirs) {
@@ -117,11 +120,11 @@ async function compared(k3: Partner, row: Row): Promise<K3Difference[]> {
       },
     ];
   }
-  return [...between(subject, row, theirs)];
+  return [...fieldDifferences(subject, row, theirs)];
 }
 
-/** Names are not repeated here: reports travel further than tables. */
-function* between(subject: string, row: Row, theirs: K3Contract): Generator<K3Difference> {
+/** Compares the fields. Names of customers are left out, because reports reach more people than tables. */
+function* fieldDifferences(subject: string, row: Row, theirs: K3Contract): Generator<K3Difference> {
   const amount = row.now_fen ?? row.amount_fen;
   if (BigInt(amount) !== BigInt(theirs.amount))
     yield { kind: 'contract amount in K3', subject, ours: amount, theirs: String(theirs.amount) };

@@ -281,7 +281,7 @@ test('a charge whose income cannot be imported is not imported either, until its
   expect(first).toMatchObject({ outcome: 'imported-with-differences', unusable: 2 });
   expect(first.named).toEqual([
     { part: 'income', id: '9001', why: 'user_id: Expected a positive id' },
-    { part: 'payments', id: '830000000001', why: 'its income is not here as it was' },
+    { part: 'payments', id: '830000000001', why: 'its income differs from the old system' },
   ]);
   await postIncome(eventOf('call/post-income', 'minute'), contextOf());
   expect(await rowsOf(`select payment_id from ${here('income')}`)).toEqual([
@@ -309,7 +309,7 @@ test('a charge whose call cannot be imported is not imported either, and what is
   expect(calls).toMatchObject({ differing: { calls: 1 }, first: { calls: ['5001'] } });
   expect(calls.named).toEqual([{ part: 'calls', id: '5001', why: 'started_at: Expected a time' }]);
   expect((await imported('money')).named).toEqual([
-    { part: 'income', id: '9001', why: 'its payment is left out' },
+    { part: 'income', id: '9001', why: 'its payment is not copied' },
     { part: 'payments', id: '830000000001', why: 'call_id: the call is not here' },
   ]);
 });
@@ -319,9 +319,9 @@ test('a row that another one of the old system takes the place of is named', asy
   await oldIncome(9_002, 830_000_000_001, 11);
   await imported('calls');
   expect((await imported('money')).named).toEqual([
-    { part: 'income', id: '9001', why: 'its payment is left out' },
-    { part: 'income', id: '9002', why: 'another row is here in its place' },
-    { part: 'payments', id: '830000000001', why: 'its income is not here as it was' },
+    { part: 'income', id: '9001', why: 'its payment is not copied' },
+    { part: 'income', id: '9002', why: 'a different row exists here' },
+    { part: 'payments', id: '830000000001', why: 'its income differs from the old system' },
   ]);
 });
 

@@ -253,7 +253,7 @@ test('in shadow mode the schedule compares nothing: the charges are the old syst
   const hand = { remaining: () => 600_000, progress: () => {} };
   await run(`delete from ${income}`);
   const daily = ReconcileDays.parse(eventOf('call/reconcile', 'daily'));
-  expect(await reconcileDays(deps, daily, hand)).toMatchObject({ outcome: 'in shadow mode' });
+  expect(await reconcileDays(deps, daily, hand)).toMatchObject({ outcome: 'in-shadow-mode' });
   const named = ReconcileDays.parse({ from: today });
   expect(await reconcileDays(deps, named, hand)).toMatchObject({ outcome: 'differences' });
 });

@@ -252,6 +252,6 @@ test('an event says that they were switched, and only when they were', async () 
 test('a payment of another owner, or none, is set aside', async () => {
   await handle(gone('820000000009', 'balance is 0'));
   expect(await takeDead(dead)).toMatchObject([
-    { reason: 'Payment 820000000009 is none of owner 7001' },
+    { reason: 'Payment 820000000009 does not belong to owner 7001' },
   ]);
 });

@@ -12,7 +12,11 @@ export function barePool(
   const { username, password } = users[user];
   const connectionLimit = connectionsPerInstanceMax;
   const pool = createPool({
-    ...{ host, port, user: username, password, connectionLimit },
+    host,
+    port,
+    user: username,
+    password,
+    connectionLimit,
     ...typesOfValues,
   });
   pool.on('connection', (connection) => connection.query(session));

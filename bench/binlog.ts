@@ -91,11 +91,17 @@ async function written(admin: Admin): Promise<Stretch[]> {
   const last = await end(admin);
   return [
     {
-      ...{ title: 'one order change in fifty', from: begun, to: between, images: 8_000 },
+      title: 'one order change in fifty',
+      from: begun,
+      to: between,
+      images: 8_000,
       goals: { 'go-mysql': 2, 'go-mysql, filtered': 0.5 },
     },
     {
-      ...{ title: 'order changes alone', from: between, to: last, images: 2 * 25 * orders },
+      title: 'order changes alone',
+      from: between,
+      to: last,
+      images: 2 * 25 * orders,
       goals: {},
     },
   ];

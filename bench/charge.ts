@@ -171,7 +171,9 @@ async function deducted(http: HttpPool, trade_id: string): Promise<number> {
   };
   const sign = createHmac('sha256', key).update(JSON.stringify(body)).digest('hex');
   const { body: answer } = await http.request({
-    ...{ method: 'POST', path: '/trade/deduct', body: JSON.stringify({ ...body, sign }) },
+    method: 'POST',
+    path: '/trade/deduct',
+    body: JSON.stringify({ ...body, sign }),
     headers: { 'content-type': 'application/json' },
   });
   const { code, balance } = (await answer.json()) as { code: number; balance: number };

@@ -29,7 +29,10 @@ export async function benchDelay(server: Server): Promise<string> {
   const credentials = async () => ({ ...server, ...users.order, ssl: false });
   const settings = async () => ({ serverIdFirst: 820_140_000, stuckAfterMinutes: 10 });
   const deps = {
-    ...{ mysql: own, settings, pause, rowsPerWriteMax },
+    mysql: own,
+    settings,
+    pause,
+    rowsPerWriteMax,
     binlog: binlogOf({ order, credentials, settings }),
     firstSwitchOff: async () => undefined,
     deliver: async () => [],

@@ -84,7 +84,9 @@ export function delivery(stack: Domain): void {
     'Messages, events or cache invalidations wait in the outbox that cannot be sent as they are.',
     [
       {
-        ...{ kind: 'outbox-refused', name: 'rows refused', threshold: 1 },
+        kind: 'outbox-refused',
+        name: 'rows refused',
+        threshold: 1,
         period: Duration.minutes(5),
       },
     ],

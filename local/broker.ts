@@ -144,7 +144,8 @@ const range = (first: number, count: number) => Array.from({ length: count }, (_
 
 async function sendChanges(stack: Stack): Promise<void> {
   const shopOf = (id: number) => ({
-    ...{ weidian_name: `${mark}${id}号微店`, wechat_name: `wx${id}` },
+    weidian_name: `${mark}${id}号微店`,
+    wechat_name: `wx${id}`,
     qrcode: `https://weidian.example/${id}.png`,
   });
   await fetch(`${stack.endpoints.simulators.weishop}/__shops`, {
@@ -153,7 +154,8 @@ async function sendChanges(stack: Stack): Promise<void> {
   });
   const tens = (source: number, first: number, count: number, flag?: number): Named[] =>
     range(0, count / idsPerMessage).map((n) => ({
-      ...{ source, ids: range(first + n * idsPerMessage, idsPerMessage) },
+      source,
+      ids: range(first + n * idsPerMessage, idsPerMessage),
       ...(flag && { flag }),
     }));
   await sendIds(stack, [

@@ -59,8 +59,12 @@ async function prepare(stack: Stack, admin: Connection): Promise<void> {
         body: JSON.stringify({ user_id, balance, ...(frozen && { frozen }) }),
       });
   const signed = owners.flatMap(({ user_id, contractFen: amount_fen }) => ({
-    ...{ contract_id: user_id * 10, contract_no: `DYZ-${user_id}`, user_id, amount_fen },
-    ...{ customer: `业主 ${user_id}`, signed_at: '2026-01-05 10:00:00' },
+    contract_id: user_id * 10,
+    contract_no: `DYZ-${user_id}`,
+    user_id,
+    amount_fen,
+    customer: `业主 ${user_id}`,
+    signed_at: '2026-01-05 10:00:00',
   }));
   await send(
     stack,
@@ -80,9 +84,16 @@ function calls(): Record<string, unknown>[] {
   const call = (user_id: number, what: Record<string, unknown> = {}) => {
     count += 1;
     return {
-      ...{ call_id: `demo-${count}`, routing_key: 'postcallinfo_dyz', user_id, status: 1 },
-      ...{ caller: `139${String(10_000_000 + count)}`, callee: '4008208820', duration: 61 },
-      ...{ started_at: minutesAgo(count), call_type: 1, ...what },
+      call_id: `demo-${count}`,
+      routing_key: 'postcallinfo_dyz',
+      user_id,
+      status: 1,
+      caller: `139${String(10_000_000 + count)}`,
+      callee: '4008208820',
+      duration: 61,
+      started_at: minutesAgo(count),
+      call_type: 1,
+      ...what,
     };
   };
   const many = (length: number, make: () => Record<string, unknown>) =>

@@ -116,8 +116,11 @@ interface Address {
 /** A connection that may do anything, with several statements in one text; the caller ends it. */
 export const connect = ({ host, port, socketPath }: Address) =>
   createConnection({
-    ...{ host, port, ...(socketPath && { socketPath }) },
-    ...{ user: users.admin.username, password: users.admin.password },
+    host,
+    port,
+    ...(socketPath && { socketPath }),
+    user: users.admin.username,
+    password: users.admin.password,
     multipleStatements: true,
     dateStrings: true,
     supportBigNumbers: true,

@@ -28,9 +28,9 @@ test('actions that AWS grants for all resources only are granted on *, the other
 });
 
 test('docs/operating.md grants exactly the actions of the list, each on the resource that it needs', () => {
-  const documented = [...text('docs/operating.md').matchAll(/^\| `([a-z]+:\w+)` +\| `([^`]+)` +\|/gm)].map(
-    ([, action, resource]) => `${action} ${resource}`,
-  );
+  const documented = [
+    ...text('docs/operating.md').matchAll(/^\| `([a-z]+:\w+)` +\| `([^`]+)` +\|/gm),
+  ].map(([, action, resource]) => `${action} ${resource}`);
   const wanted = listed.flatMap(([, { actions, resource }]) =>
     actions.map((action) => `${action} ${resource}`),
   );

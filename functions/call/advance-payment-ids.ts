@@ -1,4 +1,4 @@
-/** Keeps an id from being given twice after a database was restored, for who runs `npm run ops -- run`. */
+/** Prevents reuse of payment ids after a database restore, for operators: `npm run ops -- run call/advance-payment-ids`. */
 import { AdvancePaymentIds } from '../../lib/call/inputs.ts';
 import { advancePaymentIds } from '../../lib/call/migration/advance-payment-ids.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';

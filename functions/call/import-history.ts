@@ -1,4 +1,4 @@
-/** Copies the old system's rows before it is replaced, for who runs `npm run ops -- run call/import-history`. */
+/** Copies the old system's rows before it is replaced, for operators: `npm run ops -- run call/import-history`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { ImportHistory } from '../../lib/call/inputs.ts';
 import { importHistory } from '../../lib/call/migration/import-history.ts';

@@ -1,4 +1,4 @@
-/** Takes in the contracts that owners sign, from which their calls are paid, and posts them to K3. */
+/** Stores the contracts that owners sign, from which their calls are paid, and posts them to K3. */
 
 import { postContract } from '../../lib/call/accounting/post-contract.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';

@@ -1,4 +1,4 @@
-/** Takes every charge out of the owner's contracts, oldest first, for those who keep the books. */
+/** Posts every charge to the owner's contracts, oldest first, for the accountants. */
 
 import { postIncome } from '../../lib/call/accounting/post-income.ts';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';

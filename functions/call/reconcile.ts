@@ -1,4 +1,4 @@
-/** Holds all books against each other, daily or for days that a person names, and names every difference. */
+/** Compares all books with each other, daily or for days that a person names, and stores every difference. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { k3 } from '../../lib/call/partners/k3.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';

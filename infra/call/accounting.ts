@@ -1,3 +1,4 @@
+/** Wires the functions that follow a charge. */
 import { Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
@@ -8,7 +9,7 @@ import { bus, mysql, secret, settings } from '../constructs/resources.ts';
 import { route } from '../constructs/routes.ts';
 import type { Domain } from '../constructs/synthesis.ts';
 
-/** What follows a charge: listings, income, contracts, and the proof that all books agree. */
+/** Wires listings, income, contracts, reconciliation, and the functions that people start. */
 export function accounting(stack: Domain): void {
   drain(stack, listingSwitches, {
     external: true,
@@ -16,18 +17,18 @@ export function accounting(stack: Domain): void {
     atOnce: 5,
     uses: [mysql('mysql'), settings('call'), bus],
     timeout: Duration.seconds(30),
-    harm: 'Owners without money get calls for nothing, or those who paid are not shown.',
+    harm: 'Owners without money get calls that nobody pays for, or listings of owners who paid are not shown.',
   });
   every(stack, 'call/post-income', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), settings('call')],
     timeout: Duration.seconds(55),
-    harm: 'Charges are missing in the books, contracts show too much money.',
+    harm: 'Charges are missing in the books, and contracts show too much money.',
   });
   watchOutcome(stack, 'call/post-income', {
     kind: 'income-not-posted',
-    outcome: 'not posted',
-    harm: 'Some charges cannot be posted: they are missing in the books until somebody looks at them.',
+    outcome: 'not-posted',
+    harm: 'Some charges cannot be posted and are missing in the books until a person repairs them.',
   });
   drain(stack, signedContracts, {
     external: true,
@@ -40,7 +41,7 @@ export function accounting(stack: Domain): void {
   watchOutcome(stack, 'call/post-contract', {
     kind: 'contract-refused',
     outcome: 'refused',
-    harm: 'K3 does not take a contract: somebody has to correct it and post it again.',
+    harm: 'K3 refuses a contract: a person has to correct it and post it again.',
   });
   every(stack, 'call/reconcile', {
     schedule: Schedule.cron({ minute: '30', hour: '19' }), // 03:30 in Shanghai.
@@ -57,7 +58,7 @@ export function accounting(stack: Domain): void {
   watchOutcome(stack, 'call/reconcile', {
     kind: 'reconcile-incomplete',
     outcome: 'incomplete',
-    harm: 'Some days were not compared in full: nobody knows whether calls, money and books agree.',
+    harm: 'Some days are not compared in full: nobody knows whether calls, money and books agree.',
   });
   byHand(stack, 'call/reverse-charge', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],

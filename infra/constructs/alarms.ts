@@ -104,8 +104,11 @@ export function watchMeasures(
   const watches = measures.map(({ kind, name, threshold, period: every }) => ({
     kind,
     metric: new Metric({
-      ...{ namespace: 'signalbox', metricName: name, dimensionsMap: { service: id } },
-      ...{ statistic: 'max', period: every },
+      namespace: 'signalbox',
+      metricName: name,
+      dimensionsMap: { service: id },
+      statistic: 'max',
+      period: every,
     }),
     threshold,
   }));

@@ -34,7 +34,7 @@ export type Asked = z.infer<typeof Asked>;
 
 /** A public key by its name, as the issuer shows it. */
 async function shown(kid: string, alg: string, { publicKey }: Key) {
-  return { ...(await exportJWK(publicKey)), ...{ kid, alg, use: 'sig' } };
+  return { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' };
 }
 
 interface Key {
@@ -104,7 +104,10 @@ async function tokenFor(url: string, asked: Asked, signers: Keys): Promise<strin
   const { algorithm = 'RS256', expiresInSeconds = tokenSeconds, subject = '', roles } = asked;
   const now = Math.floor(Date.now() / 1000);
   const claims = {
-    ...{ iss: asked.issuer ?? url, aud: asked.audience ?? audience, sub: subject, roles },
+    iss: asked.issuer ?? url,
+    aud: asked.audience ?? audience,
+    sub: subject,
+    roles,
     iat: now + Math.min(0, expiresInSeconds ?? 0),
     ...(expiresInSeconds !== null && { exp: now + expiresInSeconds }),
     ...(asked.startsInSeconds !== undefined && { nbf: now + asked.startsInSeconds }),

@@ -92,8 +92,10 @@ describe('broker/apply-event', () => {
       await apply(sqsEvent(update('1')));
       expect(await bases()).toMatchObject([
         {
-          ...{ true_name: '丙', source_updated_at: '2026-11-20 09:59:59' },
-          ...{ mobile: '13800000003', mobile_updated_at: '2026-11-20 10:00:01' },
+          true_name: '丙',
+          source_updated_at: '2026-11-20 09:59:59',
+          mobile: '13800000003',
+          mobile_updated_at: '2026-11-20 10:00:01',
         },
       ]);
     });

@@ -28,7 +28,9 @@ test('where that fails each half is applied for itself, the first one being the 
   const error = new Error('wrong');
   const { applied, apply } = applying(new Set(['4']), error);
   expect(await applyInHalves(numbered(5), apply)).toEqual({
-    ...{ present: 3, deleted: 1, failures: [{ id: '4', error }] },
+    present: 3,
+    deleted: 1,
+    failures: [{ id: '4', error }],
   });
   expect(applied).toEqual([['1', '2', '3', '4', '5'], ['1', '2', '3'], ['4', '5'], ['4'], ['5']]);
 });

@@ -45,8 +45,12 @@ describe('broker/apply-event: companies and stores', () => {
       await apply(eventOf('broker/apply-event', 'stores'));
       expect(await stores()).toEqual([
         {
-          ...{ store_id: '1001', company_id: '101', name: '徐汇店', address: '漕溪北路1号' },
-          ...{ is_deleted: 0, source_updated_at: stamp },
+          store_id: '1001',
+          company_id: '101',
+          name: '徐汇店',
+          address: '漕溪北路1号',
+          is_deleted: 0,
+          source_updated_at: stamp,
         },
       ]);
     });
@@ -134,7 +138,9 @@ describe('broker/apply-event: companies and stores', () => {
       const ids = Array.from({ length: 30 }, (_, index) => index + 1);
       const events = [ids, ids.toReversed()].flatMap((order) =>
         [sources.company, sources.store].map((source) => ({
-          ...{ broker_ids: order.join(','), flag: 2, source },
+          broker_ids: order.join(','),
+          flag: 2,
+          source,
         })),
       );
       await Promise.all([apply(sqsEvent(...events)), apply(sqsEvent(...events.toReversed()))]);

@@ -56,7 +56,8 @@ test('a message is read the same from its fields as from JSON', () => {
   const message = fc.record(
     {
       broker_ids: fc.array(fc.integer({ min: 1 }), { minLength: 1 }).map((ids) => ids.join(',')),
-      ...{ flag: fc.integer({ min: -99, max: 99 }), source: fc.integer({ min: 0, max: 101 }) },
+      flag: fc.integer({ min: -99, max: 99 }),
+      source: fc.integer({ min: 0, max: 101 }),
     },
     { requiredKeys: ['broker_ids', 'flag'] },
   );

@@ -54,49 +54,69 @@ const ext = 'select broker_id id, is_wechat_talent, talent_level, is_star_agent,
 const tables: readonly Table[] = [
   {
     table: 'anjuke_db.ajk_broker',
-    ...{ key: 'BrokerId', source: sources.base },
+    key: 'BrokerId',
+    source: sources.base,
     shown:
       'select broker_id id, true_name, city_id, company_id, store_id, photo, is_deleted, source_updated_at from user_prop_db.broker_base',
     goodRow: (BrokerId) => ({
-      ...{ BrokerId, TrueName: '王芳', CityId: 11, CompanyId: 101, StoreId: 1001 },
-      ...{ Photo: 'p.jpg', Status: 1, updated_datetime: stamp },
+      BrokerId,
+      TrueName: '王芳',
+      CityId: 11,
+      CompanyId: 101,
+      StoreId: 1001,
+      Photo: 'p.jpg',
+      Status: 1,
+      updated_datetime: stamp,
     }),
   },
   {
     table: 'anjuke_db.ajk_brokerextend',
-    ...{ key: 'BrokerId', source: sources.base },
+    key: 'BrokerId',
+    source: sources.base,
     shown:
       'select broker_id id, mobile, mobile_updated_at, is_deleted from user_prop_db.broker_base',
     goodRow: (BrokerId) => ({ BrokerId, UserMobile: '13800000001', updated_datetime: stamp }),
   },
   {
     table: 'anjuke_db.ajk_company',
-    ...{ key: 'CompanyId', source: sources.company },
+    key: 'CompanyId',
+    source: sources.company,
     shown:
       'select company_id id, name, is_deleted, source_updated_at from user_prop_db.broker_company',
     goodRow: (CompanyId) => ({
-      ...{ CompanyId, CompanyName: '长', ShortName: '短', Status: 1, updated_datetime: stamp },
+      CompanyId,
+      CompanyName: '长',
+      ShortName: '短',
+      Status: 1,
+      updated_datetime: stamp,
     }),
   },
   {
     table: 'anjuke_db.ajk_store',
-    ...{ key: 'StoreId', source: sources.store },
+    key: 'StoreId',
+    source: sources.store,
     shown:
       'select store_id id, company_id, name, address, is_deleted, source_updated_at from user_prop_db.broker_store',
     goodRow: (StoreId) => ({
-      ...{ StoreId, CompanyId: 101, StoreName: '店', Address: '路', Status: 1 },
+      StoreId,
+      CompanyId: 101,
+      StoreName: '店',
+      Address: '路',
+      Status: 1,
       updated_datetime: stamp,
     }),
   },
   {
     table: 'anjuke_db.ajk_wechat_talent',
-    ...{ key: 'BrokerId', source: sources.talentAndStar },
+    key: 'BrokerId',
+    source: sources.talentAndStar,
     shown: `${ext} from user_prop_db.broker_ext_profile`,
     goodRow: (BrokerId) => ({ BrokerId, IsTalent: 1, Level: 3, updated_datetime: stamp }),
   },
   {
     table: 'anjuke_db.ajk_star_agent',
-    ...{ key: 'BrokerId', source: sources.talentAndStar },
+    key: 'BrokerId',
+    source: sources.talentAndStar,
     shown: `${ext} from user_prop_db.broker_ext_profile`,
     goodRow: (BrokerId) => ({ BrokerId, IsStar: 1, Stars: 5 }),
   },
@@ -125,7 +145,9 @@ async function deliver(body: unknown): Promise<void> {
 }
 
 const messageOf = (ids: readonly string[], source: number) => ({
-  ...{ broker_ids: ids.join(','), flag: 2, source },
+  broker_ids: ids.join(','),
+  flag: 2,
+  source,
 });
 
 /** Writes the good rows upstream (with their brokers, if needed), and returns a reader of the user-facing ones. */

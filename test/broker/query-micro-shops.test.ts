@@ -12,10 +12,14 @@ afterEach(() => void vi.restoreAllMocks());
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => String(index + 1));
 const shopOf = (id: string) => ({
-  ...{ weidian_name: `shop ${id}`, wechat_name: `name ${id}`, qrcode: `code ${id}` },
+  weidian_name: `shop ${id}`,
+  wechat_name: `name ${id}`,
+  qrcode: `code ${id}`,
 });
 const answerOf = (id: string, weidian_asked_at: string) => ({
-  ...{ weidian_name: `shop ${id}`, wechat_name: `name ${id}`, weidian_qrcode: `code ${id}` },
+  weidian_name: `shop ${id}`,
+  wechat_name: `name ${id}`,
+  weidian_qrcode: `code ${id}`,
   weidian_asked_at,
 });
 const none = { weidian_name: null, wechat_name: null, weidian_qrcode: null };
@@ -257,8 +261,11 @@ test('every id ends as one of answers, malformed, failed and notAsked, whatever 
   const given = fc.integer({ min: 0, max: 120 }).chain((count) => {
     const ids = numbered(count);
     return fc.record({
-      ...{ ids: fc.constant(ids), absent: fc.subarray(ids), wrong: fc.subarray(ids) },
-      ...{ failing: fc.subarray(ids, { maxLength: Math.min(3, count) }), refuses: fc.boolean() },
+      ids: fc.constant(ids),
+      absent: fc.subarray(ids),
+      wrong: fc.subarray(ids),
+      failing: fc.subarray(ids, { maxLength: Math.min(3, count) }),
+      refuses: fc.boolean(),
     });
   });
   await fc.assert(

@@ -92,8 +92,14 @@ describe('broker/read-profile', () => {
     update user_prop_db.broker_store set is_deleted = 1;
     update user_prop_db.broker_ext_profile set is_deleted = 1`);
       expect((await ask(handler, read())).body).toMatchObject({
-        ...{ true_name: '王芳', company_id: null, company_name: null, store_id: '1001' },
-        ...{ store_name: null, store_address: null, weidian_name: null, is_wechat_talent: false },
+        true_name: '王芳',
+        company_id: null,
+        company_name: null,
+        store_id: '1001',
+        store_name: null,
+        store_address: null,
+        weidian_name: null,
+        is_wechat_talent: false,
       });
     });
 
@@ -141,7 +147,9 @@ describe('broker/read-profile', () => {
       const settings = async () => ({ deliveriesPerMinuteMax: 6_000 });
       const delivering = deliverDue(
         {
-          ...{ mysql: db as never, deliver, settings },
+          mysql: db as never,
+          deliver,
+          settings,
           pause: (ms) => Promise.race([pause(ms), ended.promise]), // Ends the last pause early.
         },
         { remaining: () => (over ? 0 : 60_000) },

@@ -57,7 +57,9 @@ describe('broker/rewind-producers', () => {
       const entries = await trail();
       expect(entries).toHaveLength(6);
       expect(entries[0]).toMatchObject({
-        ...{ who: 'wang', what: 'producers/rewind', why: 'messages of the night were lost' },
+        who: 'wang',
+        what: 'producers/rewind',
+        why: 'messages of the night were lost',
         detail: expect.objectContaining({ since: '2026-11-20 00:00:00', part: 'brokers', rows: 2 }),
       });
     });

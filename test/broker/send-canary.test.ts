@@ -165,7 +165,8 @@ describe('broker/send-canary', () => {
       await vi.waitUntil(async () => (await applyPublished()) > 0, { timeout: 2_000 });
       expect(await sent).toMatchObject({
         outcome: 'canary-on-its-way',
-        ...{ appliedSeconds: expect.any(Number), readableSeconds: null },
+        appliedSeconds: expect.any(Number),
+        readableSeconds: null,
       });
     });
 

@@ -63,7 +63,9 @@ test('a call after a restore is not charged under an id that the payment centre 
   await run(page.match(/```sql\n([\s\S]*?)```/)?.[1] ?? '');
   const answer = await advance();
   expect(answer).toEqual({
-    ...{ outcome: 'advanced', highest_ours: '820000000000', highest_theirs: '820000000003' },
+    outcome: 'advanced',
+    highest_ours: '820000000000',
+    highest_theirs: '820000000003',
     next: '820001000003',
   });
   const person = { by: 'lena', why: 'ids are above those of the payment centre' };
@@ -103,7 +105,7 @@ test('the ids of payments stay where they are when it is started again, and the 
 
 test('the ids of payments are not moved while charges may begin', async () => {
   expect(await handler(input, contextOf(200_000))).toEqual({
-    outcome: 'charging goes on: stop it first',
+    outcome: 'charging-not-switched-off',
   });
 });
 
@@ -118,7 +120,7 @@ test('the ids of payments stay where they are while partner/payment is off: the 
   const parsed = AdvancePaymentIds.parse(input);
   expect(
     await advancePaymentIds({ ...deps, firstSwitchOff: switches({ mysql: db }) }, parsed, hand),
-  ).toEqual({ outcome: 'partner/payment is off' });
+  ).toEqual({ outcome: 'switched-off', switch: 'partner/payment' });
   expect(await rowsOf('select what from signalbox.audit')).toEqual([]);
 });
 
@@ -169,7 +171,7 @@ test('advance-payment-ids names trades of earlier invocations that it passed ove
       { ...hand, remaining: () => remainingMs },
     );
   const stopped = await run({ ...input, from: first }, 0);
-  expect(stopped).toMatchObject({ outcome: 'out of time', resume: { from: yesterday } });
+  expect(stopped).toMatchObject({ outcome: 'out-of-time', resume: { from: yesterday } });
   expect(await run('resume' in stopped ? stopped.resume : {}, 200_000)).toMatchObject({
     outcome: 'advanced',
     passed_over: [trade],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { allocated, shareOut } from '../../lib/call/accounting/allocation.ts';
+import { allocate, shareOut } from '../../lib/call/accounting/allocation.ts';
 
 const sum = (amounts: readonly bigint[]) => amounts.reduce((total, one) => total + one, 0n);
 const funds = fc
@@ -16,19 +16,19 @@ test('the oldest pays first, the next what is left, and the rest waits for a con
     { contract_id: '3', balance_fen: 0n },
     { contract_id: '9', balance_fen: 2_000n },
   ];
-  expect(allocated(4_000n, contracts)).toEqual([
+  expect(allocate(4_000n, contracts)).toEqual([
     { contract_id: '7', amount_fen: 1_500n },
     { contract_id: '9', amount_fen: 2_000n },
     { contract_id: null, amount_fen: 500n },
   ]);
-  expect(allocated(1_500n, contracts)).toEqual([{ contract_id: '7', amount_fen: 1_500n }]);
-  expect(allocated(1n, [])).toEqual([{ contract_id: null, amount_fen: 1n }]);
+  expect(allocate(1_500n, contracts)).toEqual([{ contract_id: '7', amount_fen: 1_500n }]);
+  expect(allocate(1n, [])).toEqual([{ contract_id: null, amount_fen: 1n }]);
 });
 
 test('parts add up, none is empty, no balance falls below 0', () => {
   fc.assert(
     fc.property(charge, funds, (amountFen, contracts) => {
-      const parts = allocated(amountFen, contracts);
+      const parts = allocate(amountFen, contracts);
       expect(sum(parts.map(({ amount_fen }) => amount_fen))).toBe(amountFen);
       for (const { contract_id, amount_fen } of parts) {
         expect(amount_fen > 0n).toBe(true);
@@ -43,7 +43,7 @@ test('parts add up, none is empty, no balance falls below 0', () => {
 test('a contract pays only when all before it are empty, and nothing waits while one has money', () => {
   fc.assert(
     fc.property(charge, funds, (amountFen, contracts) => {
-      const parts = allocated(amountFen, contracts);
+      const parts = allocate(amountFen, contracts);
       const paid = (id: string | null) =>
         sum(parts.filter((part) => part.contract_id === id).map((part) => part.amount_fen));
       const left = contracts.map((one) => one.balance_fen - paid(one.contract_id));
@@ -58,12 +58,14 @@ test('waiting income is shared out as if each charge were allocated after the on
   fc.assert(
     fc.property(fc.array(charge, { maxLength: 8 }), funds, (amounts, contracts) => {
       const waiting = amounts.map((amount_fen, index) => ({
-        ...{ id: String(100 + index), payment_id: String(200 + index), amount_fen },
+        id: String(100 + index),
+        payment_id: String(200 + index),
+        amount_fen,
       }));
       const left = new Map(contracts.map((one) => [one.contract_id, one.balance_fen]));
       const expected = waiting.flatMap((one) => {
         const now = [...left].map(([contract_id, balance_fen]) => ({ contract_id, balance_fen }));
-        return allocated(one.amount_fen, now).flatMap(({ contract_id, amount_fen }) => {
+        return allocate(one.amount_fen, now).flatMap(({ contract_id, amount_fen }) => {
           if (contract_id === null) return [];
           left.set(contract_id, (left.get(contract_id) ?? 0n) - amount_fen);
           return [{ waiting: one, contract_id, amount_fen }];

@@ -10,11 +10,14 @@ const good: UpstreamPhone = { id: '7', phone: '138-1234-5678', stamp: '2026-11-2
 
 test('a broker is known by the number as it is written, its digits and its stamp', () => {
   expect(phoneRow(good)).toEqual({
-    ...{ broker_id: '7', phone: '138-1234-5678', digits: '13812345678' },
+    broker_id: '7',
+    phone: '138-1234-5678',
+    digits: '13812345678',
     updated_at: '2026-11-20 10:00:00',
   });
   expect(phoneRow({ ...good, phone: `${'-'.repeat(30)}1` })).toMatchObject({
-    ...{ phone: '-'.repeat(20), digits: '1' },
+    phone: '-'.repeat(20),
+    digits: '1',
   });
 });
 

@@ -48,7 +48,9 @@ const { deduct, refund, tradeOf, statementOf } = payments(settings, async () => 
 /** Messages of ours that wait to be charged. */
 let waiting: ValidCall[] = [];
 const deps = {
-  ...{ mysql, settings, payments: { deduct, refund, tradeOf, statementOf } },
+  mysql,
+  settings,
+  payments: { deduct, refund, tradeOf, statementOf },
   deliver: async (rows: readonly { readonly body: string }[]) => {
     waiting.push(...rows.map(({ body }) => ValidCall.parse(JSON.parse(body))));
     return [...rows] as never;
@@ -72,8 +74,14 @@ const callerOf = (call_id: string) => `139${String(Number(call_id.slice(5)) + 10
 async function ours(call_id: string, { caller = callerOf(call_id), at = firstAt() } = {}) {
   incoming.push(
     FinishedCall.parse({
-      ...{ call_id, routing_key: 'postcallinfo_dyz', user_id: owner, status: 1, duration: 60 },
-      ...{ caller, callee: '4008001234', started_at: at },
+      call_id,
+      routing_key: 'postcallinfo_dyz',
+      user_id: owner,
+      status: 1,
+      duration: 60,
+      caller,
+      callee: '4008001234',
+      started_at: at,
     }),
   );
   return await filter();
@@ -209,7 +217,10 @@ async function begin(): Promise<void> {
   oldTime.at = String(row?.['now']);
   await oldContract(11, 100_000, 96_000);
   await erp.ask('/contracts', {
-    ...{ KDAccount: accountSet, number: 'C-11', customer: '客户', amount: 100_000 },
+    KDAccount: accountSet,
+    number: 'C-11',
+    customer: '客户',
+    amount: 100_000,
     signed_at: '2026-09-01 10:00:00',
   });
 }
@@ -244,7 +255,7 @@ test('there and back and there again, with calls and pairs between any two steps
   await oldFilters(23, { caller: two }); // It was on the old job's queue for long.
   await oldCall(6, 'call-6', null);
   shadow(false);
-  expect(await imported('money')).toMatchObject({ outcome: 'open in the old system', calls: 1 });
+  expect(await imported('money')).toMatchObject({ outcome: 'open-in-old-system', calls: 1 });
   await run('update sublessor_history.sublessor_call_log_201409 set filter_rule = 1 where id = 6');
   await oldCharges(6);
   expect(await imported('calls')).toMatchObject({ outcome: 'imported' });

@@ -3,16 +3,22 @@ import { expect, test } from 'vitest';
 import {
   type Cause,
   desiredState,
-  laterOf,
-  type Standing,
+  type ListingInputs,
+  laterCause,
 } from '../../lib/call/listings/desired-state.ts';
 
 const at = (second: number) => `2026-11-20 10:00:${String(second).padStart(2, '0')}.000`;
 const broke = (second: number, paymentId: string): Cause => ({
-  ...{ at: at(second), paymentId, cause: 'used up', endsWithMoney: true },
+  at: at(second),
+  paymentId,
+  cause: 'used up',
+  endsWithMoney: true,
 });
 const frozen = (second: number, paymentId: string): Cause => ({
-  ...{ at: at(second), paymentId, cause: 'frozen', endsWithMoney: false },
+  at: at(second),
+  paymentId,
+  cause: 'frozen',
+  endsWithMoney: false,
 });
 
 test('a top-up counts unless it is older than the cause, and only where money was missing', () => {
@@ -44,14 +50,14 @@ test.each([
   ],
   ['the later charge by number, not as text', broke(1, '1000000000000'), frozen(1, '999999999999')],
 ])('of two causes %s is the latest, whichever is told first', (_, later, earlier) => {
-  expect(laterOf(undefined, earlier)).toBe(earlier);
-  expect(laterOf(earlier, later)).toBe(later);
-  expect(laterOf(later, earlier)).toBe(later);
+  expect(laterCause(undefined, earlier)).toBe(earlier);
+  expect(laterCause(earlier, later)).toBe(later);
+  expect(laterCause(later, earlier)).toBe(later);
 });
 
 test('in any order, and twice, causes leave the same standing', () => {
   const last = (order: readonly Cause[]) =>
-    order.reduce<Cause | undefined>((latest, one) => laterOf(latest, one), undefined);
+    order.reduce<Cause | undefined>((latest, one) => laterCause(latest, one), undefined);
   fc.assert(
     fc.property(
       causes.chain((all) =>
@@ -63,7 +69,7 @@ test('in any order, and twice, causes leave the same standing', () => {
       fc.option(fc.integer({ min: 0, max: 9 }), { nil: undefined }),
       ([all, shuffled], second) => {
         const toppedUpAt = second === undefined ? undefined : at(second);
-        const standing = (latest: Cause | undefined): Standing => ({ latest, toppedUpAt });
+        const standing = (latest: Cause | undefined): ListingInputs => ({ latest, toppedUpAt });
         expect(desiredState(standing(last(shuffled)))).toEqual(desiredState(standing(last(all))));
       },
     ),

@@ -165,7 +165,11 @@ test('K3: a refusal stays one where its number is answered by a page, or K3 has 
   expect(await post(faults)).toBe('refused');
   const { contract_no: _, contract_id: __, user_id: ___, amount_fen: amount, ...rest } = body;
   await k3.ask('/contracts', {
-    ...{ ...rest, number, amount, customer: '别的公司', KDAccount: '瑞庭（上海）1117 aaa' },
+    ...rest,
+    number,
+    amount,
+    customer: '别的公司',
+    KDAccount: '瑞庭（上海）1117 aaa',
   });
   expect(await post([['refuse', 1]])).toBe('refused');
   expect(await contractRow()).toMatchObject({ status: 'refused', message: '客户不存在' });
@@ -191,8 +195,10 @@ const listingRow = async () =>
   )[0];
 const [off, on] = [`POST /users/${owner}/offline`, `POST /users/${owner}/online`];
 const done = (state: string, paymentId = first) => ({
-  ...{ state, request_id: `${state}-${paymentId}` },
-  ...{ request_done: 1, attempts: 0 },
+  state,
+  request_id: `${state}-${paymentId}`,
+  request_done: 1,
+  attempts: 0,
 });
 
 test('listings: an answer is lost and the next one is yes: offline in one delivery, once', async () => {

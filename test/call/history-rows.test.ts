@@ -12,21 +12,48 @@ afterEach(() => void vi.restoreAllMocks());
 
 const time = '2026-11-20 10:00:00';
 const call = {
-  ...{ key: '1', call_id: 'c-1', user_id: '42', caller: '138', callee: '400', status: 1 },
-  ...{ started_at: time, duration: 9, call_type: 2, filter_rule: 1, created_at: time },
+  key: '1',
+  call_id: 'c-1',
+  user_id: '42',
+  caller: '138',
+  callee: '400',
+  status: 1,
+  started_at: time,
+  duration: 9,
+  call_type: 2,
+  filter_rule: 1,
+  created_at: time,
 };
 const contract = {
-  ...{ key: '1', contract_no: 'C-1', user_id: '42', customer: '王芳', amount_fen: 500 },
-  ...{ balance_fen: 0, signed_at: time },
+  key: '1',
+  contract_no: 'C-1',
+  user_id: '42',
+  customer: '王芳',
+  amount_fen: 500,
+  balance_fen: 0,
+  signed_at: time,
 };
 const income = {
-  ...{ key: '1', payment_id: '2', contract_id: null, user_id: '42', amount_fen: -5 },
+  key: '1',
+  payment_id: '2',
+  contract_id: null,
+  user_id: '42',
+  amount_fen: -5,
   created_at: time,
 };
 const payment = {
-  ...{ key: '1', call_id: null, call_log_id: null, reverses_id: null, user_id: '42' },
-  ...{ amount_fen: 5, call_type: 1, state: 'charged', balance_fen: null, reason: null },
-  ...{ created_at: time, updated_at: time },
+  key: '1',
+  call_id: null,
+  call_log_id: null,
+  reverses_id: null,
+  user_id: '42',
+  amount_fen: 5,
+  call_type: 1,
+  state: 'charged',
+  balance_fen: null,
+  reason: null,
+  created_at: time,
+  updated_at: time,
 };
 
 const problemsOf = (schema: z.ZodType, value: unknown) =>
@@ -47,7 +74,9 @@ test.each<[string, z.ZodType, Record<string, unknown>]>([
 
 test('MySQL gives large numbers as text, and texts of digits may be numbers', () => {
   expect(OldCall.parse({ ...call, key: 1, status: '-2', caller: 138, call_type: null })).toEqual({
-    ...{ ...call, status: -2, call_type: 1 },
+    ...call,
+    status: -2,
+    call_type: 1,
   });
   expect(OldIncome.parse({ ...income, amount_fen: '9007199254740991' }).amount_fen).toBe(
     2 ** 53 - 1,

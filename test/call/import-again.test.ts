@@ -50,7 +50,8 @@ const start = async (
 ) =>
   (await importHistory(
     {
-      ...{ mysql: db, firstSwitchOff: async () => undefined },
+      mysql: db,
+      firstSwitchOff: async () => undefined,
       settings: async () => ({ history_schema: 'sublessor_history', shadow: true }),
     },
     ImportHistory.parse({ by: 'lena', why: 'cut-over', ...input }),
@@ -62,8 +63,12 @@ const postAll = () => postIncome(eventOf('call/post-income', 'minute'), contextO
 const signed = (id: number, amountFen: number) =>
   postContract(
     sqsEvent({
-      ...{ contract_id: id, contract_no: `N-${id}`, user_id: 7001, customer: '客户' },
-      ...{ amount_fen: amountFen, signed_at: '2026-10-02 10:00:00' },
+      contract_id: id,
+      contract_no: `N-${id}`,
+      user_id: 7001,
+      customer: '客户',
+      amount_fen: amountFen,
+      signed_at: '2026-10-02 10:00:00',
     }),
     contextOf(),
   );
@@ -107,7 +112,7 @@ test('income that waits counts once when its payment is corrected and imported a
   ]);
   await start(calls);
   expect((await start(money)).named).toEqual([
-    { part: 'income', id: '9002', why: 'its payment is left out' },
+    { part: 'income', id: '9002', why: 'its payment is not copied' },
     { part: 'payments', id: named(2), why: 'updated_at: Expected a time' },
   ]);
   expect(await income()).toEqual([[named(1), '11', 4_000]]);
@@ -213,14 +218,15 @@ test('a contract whose balance is explained by no income is named, and no income
   await run(`update ${old}_contract set balance_fen = 11000`);
   await start(calls);
   const answer = await start(money);
-  expect(answer).toMatchObject({ outcome: 'imported, and differs', imported: 0 });
+  expect(answer).toMatchObject({ outcome: 'imported-with-differences', imported: 0 });
   expect(answer.named).toEqual([
     {
-      ...{ part: 'contracts', id: '11' },
+      part: 'contracts',
+      id: '11',
       why: 'balance_fen: Expected 11000, by the income that is posted here and in the copy',
     },
-    { part: 'income', id: '9002', why: 'contract_id: the contract is not here as it was' },
-    { part: 'payments', id: named(2), why: 'its income is not here as it was' },
+    { part: 'income', id: '9002', why: 'contract_id: the contract differs from the old system' },
+    { part: 'payments', id: named(2), why: 'its income differs from the old system' },
   ]);
   expect(await balances()).toEqual([16_000]);
   expect(await differences()).toEqual([]);
@@ -253,8 +259,8 @@ test('income that is here without its payment, as earlier imports left it, stays
     update user_prop_db.sublessor_accounting_income_201409 set amount_fen = 3999`);
   expect((await start(money)).named).toMatchObject([
     { part: 'contracts', id: '11' },
-    { part: 'income', id: '9001', why: 'contract_id: the contract is not here as it was' },
-    { part: 'payments', id: named(1), why: 'its income is not here as it was' },
+    { part: 'income', id: '9001', why: 'contract_id: the contract differs from the old system' },
+    { part: 'payments', id: named(1), why: 'its income differs from the old system' },
   ]);
 });
 
@@ -294,7 +300,7 @@ test('rows of ours that differ from the copy are named with the fields, and stay
   await oldIncome(9_002, paymentOf(2), 11);
   await payment({ id: named(5), callLogId: '77', userId: '7002' });
   expect((await start(calls)).named).toEqual([
-    { part: 'calls', id: '5001', why: 'another row is here in its place: user_id' },
+    { part: 'calls', id: '5001', why: 'a different row exists here: user_id' },
   ]);
   expect(await ruleOf('old-1')).toBe(4);
   await run('update user_prop_db.sublessor_call_log_201409 set id = 6000 where id = 5003');
@@ -302,16 +308,17 @@ test('rows of ours that differ from the copy are named with the fields, and stay
   const before = await rowsOf('select * from user_prop_db.sublessor_contract');
   const first = await start(money);
   expect(first.named).toEqual([
-    { part: 'contracts', id: '11', why: 'another row is here in its place: contract_no' },
+    { part: 'contracts', id: '11', why: 'a different row exists here: contract_no' },
     { part: 'contracts', id: '12', why: 'contract_no: that of contract 13' },
-    { part: 'income', id: '9002', why: 'contract_id: the contract is not here as it was' },
+    { part: 'income', id: '9002', why: 'contract_id: the contract differs from the old system' },
     { part: 'payments', id: named(1), why: 'user_id: the call is of another owner' },
     { part: 'payments', id: named(3), why: 'call_log_id: that of payment 830000000009' },
     {
-      ...{ part: 'payments', id: named(5) },
-      why: 'another row is here in its place: user_id, call_log_id',
+      part: 'payments',
+      id: named(5),
+      why: 'a different row exists here: user_id, call_log_id',
     },
-    { part: 'payments', id: named(2), why: 'its income is not here as it was' },
+    { part: 'payments', id: named(2), why: 'its income differs from the old system' },
   ]);
   expect(await start(money)).toEqual(first);
   expect(await rowsOf('select * from user_prop_db.sublessor_contract')).toEqual(before);
@@ -326,7 +333,7 @@ test('a charge whose call is not in the copy, or has no name there, is named and
   await start(calls);
   const why = 'call_log_id: the call is not in the copy, or has no name there';
   expect((await start(money)).named).toEqual([
-    { part: 'income', id: '9001', why: 'its payment is left out' },
+    { part: 'income', id: '9001', why: 'its payment is not copied' },
     { part: 'payments', id: named(1), why },
     { part: 'payments', id: named(2), why },
   ]);
@@ -376,11 +383,13 @@ test('a charge of the future, or whose id leaves too few above it, is named and 
   await start(calls);
   expect((await start(money)).named).toEqual([
     {
-      ...{ part: 'payments', id: named(2) },
+      part: 'payments',
+      id: named(2),
       why: 'created_at: Expected a time that is not in the future',
     },
     {
-      ...{ part: 'payments', id: '999999999999999999' },
+      part: 'payments',
+      id: '999999999999999999',
       why: 'key: Expected at most 900000000000000000',
     },
   ]);
@@ -425,7 +434,7 @@ test('a row stamped in the future hides no statement, and an id without room abo
   trade = '999999999999999999';
   expect(await advance()).toMatchObject({ outcome: 'advanced', passed_over: [trade] });
   await payment({ id: trade });
-  await expect(advance()).rejects.toThrow(`Id ${trade} leaves no ids above it`);
+  await expect(advance()).rejects.toThrow(`No payment ids are left above ${trade}`);
 });
 
 test('of several rows with one call_id the first decides at every run, and the others are named, on one page and across pages', async () => {

@@ -114,7 +114,7 @@ test('stopped for lack of time, it goes on where it stopped', async () => {
   for (let id = 1; id <= 1_100; id++) await oldCall(id, `old-${id}`, 2);
   let looks = 0;
   const first = await start(calls, () => (looks++ < 2 ? 60_000 : 0));
-  expect(first).toMatchObject({ outcome: 'out of time', imported: 1_000 });
+  expect(first).toMatchObject({ outcome: 'out-of-time', imported: 1_000 });
   const { resume } = first as { resume: ImportHistory };
   expect(resume).toMatchObject({ part: 'calls', after: '1000' });
   expect(await start(resume)).toMatchObject({ outcome: 'imported', imported: 100 });
@@ -128,7 +128,9 @@ test('money only when the old system has ended what it began', async () => {
   await oldCall(5_006, 'old-6', null);
   await oldPayment(830_000_000_006, 5_006, 'sent');
   expect(await start(money)).toEqual({
-    ...{ outcome: 'open in the old system', calls: 1, payments: 1 },
+    outcome: 'open-in-old-system',
+    calls: 1,
+    payments: 1,
     open: { calls: ['5006'], payments: ['830000000006'] },
   });
   expect(await paid()).toEqual([]);
@@ -140,13 +142,13 @@ test('a row of ours that stands where an old one should is told', async () => {
   await payment({ id: '830000000009', callLogId: '5001' });
   await start(calls);
   expect(await start(money)).toMatchObject({
-    outcome: 'imported, and differs',
+    outcome: 'imported-with-differences',
     differing: { payments: 1 },
   });
 });
 
 test('not while we charge ourselves', async () => {
-  expect(await handler(calls, contextOf())).toEqual({ outcome: 'charging goes on: stop it first' });
+  expect(await handler(calls, contextOf())).toEqual({ outcome: 'charging-not-switched-off' });
 });
 
 const sums = async () =>
@@ -162,8 +164,12 @@ test('imported again after a contract has paid waiting income: nothing counts tw
   await start(money);
   await postContract(
     sqsEvent({
-      ...{ contract_id: 501, contract_no: 'N-501', user_id: 7001, customer: '客户' },
-      ...{ amount_fen: 10_000, signed_at: '2026-11-01 10:00:00' },
+      contract_id: 501,
+      contract_no: 'N-501',
+      user_id: 7001,
+      customer: '客户',
+      amount_fen: 10_000,
+      signed_at: '2026-11-01 10:00:00',
     }),
     contextOf(),
   );
@@ -198,7 +204,7 @@ test('income, or a balance, that is other than in the old system is told', async
   await run('update sublessor_history.sublessor_contract set balance_fen = 96001');
   await run('update user_prop_db.sublessor_accounting_income_201409 set amount_fen = 3999');
   expect(await start(money)).toMatchObject({
-    outcome: 'imported, and differs',
+    outcome: 'imported-with-differences',
     differing: { income: 1, contracts: 1 },
   });
 });

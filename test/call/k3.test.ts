@@ -16,7 +16,9 @@ test('a bill number of K3 that is longer than its column is kept as far as it fi
   const { url, close } = await startSimulator(answering);
   try {
     const k3 = partner({
-      ...{ name: 'K3', baseUrl: url, timeoutMs: 1_000 },
+      name: 'K3',
+      baseUrl: url,
+      timeoutMs: 1_000,
       retry: { attemptsMax: 1, delayMs: 0 },
     });
     expect(await postToK3(k3, 'A', contract)).toEqual({

@@ -81,28 +81,48 @@ const time = '2026-10-01 10:00:00';
 /** A row of which one column is to be odd; `n` makes it another than all others. */
 const rowOf: Record<Part, (n: number) => OddRow> = {
   calls: (n) => ({
-    ...{ id: 60_000 + n, call_id: `odd-${n}`, user_id: 7002, caller: '13900000002', callee: '400' },
-    ...{
-      status: 1,
-      started_at: time,
-      duration: 60,
-      call_type: 2,
-      filter_rule: 2,
-      created_at: time,
-    },
+    id: 60_000 + n,
+    call_id: `odd-${n}`,
+    user_id: 7002,
+    caller: '13900000002',
+    callee: '400',
+    status: 1,
+    started_at: time,
+    duration: 60,
+    call_type: 2,
+    filter_rule: 2,
+    created_at: time,
   }),
   contracts: (n) => ({
-    ...{ contract_id: 60_000 + n, contract_no: `odd-${n}`, user_id: 7002, customer: '客户' },
-    ...{ amount_fen: 9_000, balance_fen: 5_000, signed_at: time, status: 1 },
+    contract_id: 60_000 + n,
+    contract_no: `odd-${n}`,
+    user_id: 7002,
+    customer: '客户',
+    amount_fen: 9_000,
+    balance_fen: 5_000,
+    signed_at: time,
+    status: 1,
   }),
   income: (n) => ({
-    ...{ id: 60_000 + n, payment_id: 850_000_000_000 + n, contract_id: 11, user_id: 7002 },
-    ...{ amount_fen: 4_000, created_at: time },
+    id: 60_000 + n,
+    payment_id: 850_000_000_000 + n,
+    contract_id: 11,
+    user_id: 7002,
+    amount_fen: 4_000,
+    created_at: time,
   }),
   payments: (n) => ({
-    ...{ id: 840_000_000_000 + n, call_log_id: null, reverses_id: null, user_id: 7002 },
-    ...{ amount_fen: 4_000, call_type: 2, state: 'charged', balance_fen: 9, reason: '原因' },
-    ...{ created_at: time, updated_at: time },
+    id: 840_000_000_000 + n,
+    call_log_id: null,
+    reverses_id: null,
+    user_id: 7002,
+    amount_fen: 4_000,
+    call_type: 2,
+    state: 'charged',
+    balance_fen: 9,
+    reason: '原因',
+    created_at: time,
+    updated_at: time,
   }),
 };
 
@@ -142,7 +162,8 @@ interface Named {
 const imported = async (what: 'calls' | 'money') =>
   (await importHistory(
     {
-      ...{ mysql: db, firstSwitchOff: async () => undefined },
+      mysql: db,
+      firstSwitchOff: async () => undefined,
       settings: async () => ({ history_schema: schema, shadow: true }),
     },
     { what, by: 'a', why: 'b' },
@@ -278,10 +299,10 @@ test('a charge whose income cannot be imported is not imported either, until its
     update ${old('income')} set user_id = null`);
   await imported('calls');
   const first = await imported('money');
-  expect(first).toMatchObject({ outcome: 'imported, and differs', unusable: 2 });
+  expect(first).toMatchObject({ outcome: 'imported-with-differences', unusable: 2 });
   expect(first.named).toEqual([
     { part: 'income', id: '9001', why: 'user_id: Expected a positive id' },
-    { part: 'payments', id: '830000000001', why: 'its income is not here as it was' },
+    { part: 'payments', id: '830000000001', why: 'its income differs from the old system' },
   ]);
   await postIncome(eventOf('call/post-income', 'minute'), contextOf());
   expect(await rowsOf(`select payment_id from ${here('income')}`)).toEqual([
@@ -300,7 +321,7 @@ test('a charge whose call cannot be imported is not imported either, and what is
   await oldCall(5_006, 'old-6', null);
   await oldPayment(830_000_000_006, 5_006, 'sent');
   expect(await imported('money')).toMatchObject({
-    outcome: 'open in the old system',
+    outcome: 'open-in-old-system',
     open: { calls: ['5006'], payments: ['830000000006'] },
   });
   await run(`delete from ${old('calls')} where id = 5006`);
@@ -309,7 +330,7 @@ test('a charge whose call cannot be imported is not imported either, and what is
   expect(calls).toMatchObject({ differing: { calls: 1 }, first: { calls: ['5001'] } });
   expect(calls.named).toEqual([{ part: 'calls', id: '5001', why: 'started_at: Expected a time' }]);
   expect((await imported('money')).named).toEqual([
-    { part: 'income', id: '9001', why: 'its payment is left out' },
+    { part: 'income', id: '9001', why: 'its payment is not copied' },
     { part: 'payments', id: '830000000001', why: 'call_id: the call is not here' },
   ]);
 });
@@ -319,9 +340,9 @@ test('a row that another one of the old system takes the place of is named', asy
   await oldIncome(9_002, 830_000_000_001, 11);
   await imported('calls');
   expect((await imported('money')).named).toEqual([
-    { part: 'income', id: '9001', why: 'its payment is left out' },
-    { part: 'income', id: '9002', why: 'another row is here in its place' },
-    { part: 'payments', id: '830000000001', why: 'its income is not here as it was' },
+    { part: 'income', id: '9001', why: 'its payment is not copied' },
+    { part: 'income', id: '9002', why: 'a different row exists here' },
+    { part: 'payments', id: '830000000001', why: 'its income differs from the old system' },
   ]);
 });
 
@@ -337,7 +358,10 @@ async function balanced(): Promise<void> {
   await contract('11', 50_000);
   await run("update user_prop_db.sublessor_contract set status = 'posted'");
   await k3.ask('/contracts', {
-    ...{ KDAccount: accountSet, number: 'C-11', customer: '客户', amount: 50_000 },
+    KDAccount: accountSet,
+    number: 'C-11',
+    customer: '客户',
+    amount: 50_000,
     signed_at: '2026-11-01 10:00:00',
   });
   for (const id of ids) {
@@ -402,7 +426,8 @@ test("the payment centre's statement: whatever entries hold, the others are comp
   await balanced();
   const one = fc.tuple(oddMessage(trade(1)), oddMessage(trade(2)), fc.nat(300));
   const worse = one.map(([{ message }, second, n]) => ({
-    ...{ ...message, trade_id: trade(n).trade_id },
+    ...message,
+    trade_id: trade(n).trade_id,
     [second.field]: second.message[second.field],
   }));
   await fc.assert(
@@ -428,9 +453,13 @@ test('a charge whose entry in the statement is odd is named as that, and not as 
 const reconcileWithK3 = () =>
   reconcileDays(
     {
-      ...{ mysql: db, payments: client, firstSwitchOff: async () => undefined },
+      mysql: db,
+      payments: client,
+      firstSwitchOff: async () => undefined,
       k3: partner({
-        ...{ name: 'K3', baseUrl: k3.url, timeoutMs: 2_000 },
+        name: 'K3',
+        baseUrl: k3.url,
+        timeoutMs: 2_000,
         retry: { attemptsMax: 1, delayMs: 0 },
       }),
       settings: async () => ({ shadow: false }),
@@ -498,7 +527,9 @@ test('K3: a contract whose answer was odd is found again when the answer is righ
   ]);
   await k3.ask('/__answers', {
     '/contracts/C-11': {
-      ...{ ...inK3, number: 'C-11', amount: 50_000 },
+      ...inK3,
+      number: 'C-11',
+      amount: 50_000,
       signed_at: '2026-11-01 10:00:00',
     },
   });
@@ -508,11 +539,16 @@ test('K3: a contract whose answer was odd is found again when the answer is righ
 test('K3: whatever it calls the bill of a contract, or its refusal, the contract is posted or refused', async () => {
   let answer: unknown;
   const { url, close } = await startSimulator({
-    ...{ state: () => ({}), reset: () => {}, refuse: () => ({ body: {} }) },
+    state: () => ({}),
+    reset: () => {},
+    refuse: () => ({ body: {} }),
     handle: () => ({ body: answer }),
   });
   const asked = partner({
-    ...{ name: 'K3', baseUrl: url, timeoutMs: 2_000, retry: { attemptsMax: 1, delayMs: 0 } },
+    name: 'K3',
+    baseUrl: url,
+    timeoutMs: 2_000,
+    retry: { attemptsMax: 1, delayMs: 0 },
   });
   const one = { number: 'C-1', customer: 'x', amount: 1, signed_at: time };
   const odd = (good: Record<string, unknown>, field: string) =>
@@ -526,7 +562,8 @@ test('K3: whatever it calls the bill of a contract, or its refusal, the contract
     for (const { message } of odd({ success: false, message: 'X' }, 'message')) {
       answer = message;
       expect(await postToK3(asked, accountSet, one)).toMatchObject({
-        ...{ success: false, message: expect.any(String) },
+        success: false,
+        message: expect.any(String),
       });
     }
   } finally {
@@ -574,7 +611,9 @@ test('the payment centre: no odd answer about a lost charge keeps the others fro
 
 test('a refusal whose balance is odd keeps its reason', async () => {
   const { url, close } = await startSimulator({
-    ...{ state: () => ({}), reset: () => {}, refuse: () => ({ body: {} }) },
+    state: () => ({}),
+    reset: () => {},
+    refuse: () => ({ body: {} }),
     handle: ({ body }) => ({ body: { code: 4002, balance: Object(body).amount + 0.5 } }),
   });
   const odd = payments(

@@ -163,9 +163,9 @@ test('other content under the same id, or another id under the same number, is s
   await changed({ customer: '别的公司' });
   await changed({ contract_id: 502 });
   expect((await takeDead(dead)).map(({ reason }) => reason)).toEqual([
-    'Contract 501 is known otherwise: amount_fen is 1000000, not 1000001',
-    'Contract 501 is known otherwise: customer is 上海大业置业有限公司, not 别的公司',
-    'Contract 502 is known otherwise: contract_id is 501, not 502',
+    'Contract 501 is stored with other values: amount_fen is 1000000, not 1000001',
+    'Contract 501 is stored with other values: customer is 上海大业置业有限公司, not 别的公司',
+    'Contract 502 is stored with other values: contract_id is 501, not 502',
   ]);
   expect(await balances()).toEqual([1_000_000]);
 });

@@ -98,7 +98,7 @@ test('with little time the next run goes on', async () => {
   const remaining = () => (left-- > 0 ? 60_000 : 0);
   const mysqlOfTest = mysql<AccountingTables>('mysql');
   const deps = { mysql: mysqlOfTest, settings: async () => ({ pageRowsMax: 7 }) };
-  expect(await postIncome(deps, { remaining })).toMatchObject({ outcome: 'out of time' });
+  expect(await postIncome(deps, { remaining })).toMatchObject({ outcome: 'out-of-time' });
   const posted = (await income()).length;
   expect(posted).toBeGreaterThan(5);
   expect(posted).toBeLessThan(20);

@@ -15,11 +15,22 @@ import {
 } from '../../lib/call/queues.ts';
 
 const call = {
-  ...{ call_id: 'c-1', routing_key: '400', caller: '13812345678', callee: '4001', user_id: '42' },
-  ...{ status: 1, started_at: '2026-11-20 10:00:00', duration: 9, call_type: 2 },
+  call_id: 'c-1',
+  routing_key: '400',
+  caller: '13812345678',
+  callee: '4001',
+  user_id: '42',
+  status: 1,
+  started_at: '2026-11-20 10:00:00',
+  duration: 9,
+  call_type: 2,
 };
 const contract = {
-  ...{ contract_id: '7', contract_no: 'C-7', user_id: '42', customer: '王芳', amount_fen: 1 },
+  contract_id: '7',
+  contract_no: 'C-7',
+  user_id: '42',
+  customer: '王芳',
+  amount_fen: 1,
   signed_at: '2026-11-20 10:00:00',
 };
 const toppedUp = { user_id: '42', topped_up_at: '2026-11-20 10:00:00', balance: 0 };

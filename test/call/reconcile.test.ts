@@ -37,7 +37,10 @@ const found = async () =>
 
 const postedToK3 = (number: string, amount: number) =>
   k3.ask('/contracts', {
-    ...{ KDAccount: accountSet, number, customer: '客户', amount },
+    KDAccount: accountSet,
+    number,
+    customer: '客户',
+    amount,
     signed_at: '2026-11-01 10:00:00',
   });
 
@@ -253,7 +256,7 @@ test('in shadow mode the schedule compares nothing: the charges are the old syst
   const hand = { remaining: () => 600_000, progress: () => {} };
   await run(`delete from ${income}`);
   const daily = ReconcileDays.parse(eventOf('call/reconcile', 'daily'));
-  expect(await reconcileDays(deps, daily, hand)).toMatchObject({ outcome: 'in shadow mode' });
+  expect(await reconcileDays(deps, daily, hand)).toMatchObject({ outcome: 'in-shadow-mode' });
   const named = ReconcileDays.parse({ from: today });
   expect(await reconcileDays(deps, named, hand)).toMatchObject({ outcome: 'differences' });
 });
@@ -364,7 +367,8 @@ test('days that cannot be made up for are named, and block no other', async () =
     firstSwitchOff: async () => undefined,
   };
   const daily = ReconcileDays.parse({
-    ...{ source: 'aws.events', time: `${dayAfter(today)}T03:30:00+08:00` },
+    source: 'aws.events',
+    time: `${dayAfter(today)}T03:30:00+08:00`,
   });
   const result = await reconcileDays(deps, daily, {
     remaining: () => 600_000,
@@ -468,7 +472,10 @@ test('differences whose subjects differ in case or a blank are two, and long tex
   );
   await contract('12', 1_000);
   await k3.ask('/contracts', {
-    ...{ KDAccount: accountSet, number: 'C-12', customer: '客户', amount: 1_000 },
+    KDAccount: accountSet,
+    number: 'C-12',
+    customer: '客户',
+    amount: 1_000,
     signed_at: '永'.repeat(300),
   });
   await reconcile();
@@ -483,7 +490,10 @@ test('differences whose subjects differ in case or a blank are two, and long tex
 test('a text of a partner is cut to the column, a character of four bytes whole', async () => {
   await contract('12', 1_000);
   await k3.ask('/contracts', {
-    ...{ KDAccount: accountSet, number: 'C-12', customer: '客户', amount: 1_000 },
+    KDAccount: accountSet,
+    number: 'C-12',
+    customer: '客户',
+    amount: 1_000,
     signed_at: `${'永'.repeat(199)}😀😀`,
   });
   await reconcile();

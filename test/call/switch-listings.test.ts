@@ -213,7 +213,9 @@ const sent: unknown[] = [];
 const deps: ListingDeps = {
   mysql: mysql<AccountingTables>('mysql'),
   listings: partnerClient({
-    ...{ name: 'the listing service', baseUrl: listing.url, timeoutMs: 1_000 },
+    name: 'the listing service',
+    baseUrl: listing.url,
+    timeoutMs: 1_000,
     retry: { attemptsMax: 1, delayMs: 0 },
   }),
   deliver: async (rows) => {
@@ -238,7 +240,7 @@ test('a kill switch holds what concerns the listing service', async () => {
 test('an event says that they were switched, and only when they were', async () => {
   const message = { userId: owner, paymentId: first, why: 'balance is 0' } as const;
   expect(await switchListings(deps, message)).toMatchObject({ outcome: 'offline', listings: 3 });
-  expect(await switchListings(deps, message)).toBe('offline before');
+  expect(await switchListings(deps, message)).toBe('already-offline');
   await payment({ id: '820000000002', at: '2026-11-20 10:30:00' });
   await switchListings(deps, { ...message, paymentId: '820000000002' });
   const paid = { user_id: owner, topped_up_at: '2026-11-20 12:00:00', balance: 1 };
@@ -252,6 +254,6 @@ test('an event says that they were switched, and only when they were', async () 
 test('a payment of another owner, or none, is set aside', async () => {
   await handle(gone('820000000009', 'balance is 0'));
   expect(await takeDead(dead)).toMatchObject([
-    { reason: 'Payment 820000000009 is none of owner 7001' },
+    { reason: 'Payment 820000000009 does not belong to owner 7001' },
   ]);
 });

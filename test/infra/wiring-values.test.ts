@@ -70,8 +70,10 @@ function resourcesOf(name: 'cloud' | 'local'): Resource[] {
     .flatMap((stack) =>
       Object.entries<Json>(Template.fromStack(stack as never).toJSON()['Resources']).map(
         ([logicalId, { Type, Properties }]) => ({
-          ...{ stack: stack.node.id, logicalId },
-          ...{ type: Type, properties: Properties },
+          stack: stack.node.id,
+          logicalId,
+          type: Type,
+          properties: Properties,
         }),
       ),
     );

@@ -127,7 +127,7 @@ export const functionValues: Readonly<Record<string, FunctionValues>> = {
     seconds: 55,
     slowMs: 44_000,
     schedules: ['rate(1 minute)'],
-    alarms: { 'income-not-posted': counted('not posted') },
+    alarms: { 'income-not-posted': counted('not-posted') },
   },
   'call/reconcile': {
     seconds: 900,
@@ -248,16 +248,19 @@ export const backingAlarms: Readonly<Record<string, BackingAlarm>> = {
     metrics: {
       only: 'Sum AWS/NATGateway ErrorPortAllocation NatGatewayId=AWS::EC2::NatGateway',
     },
-    ...{ threshold: 1, periods: 3 },
+    threshold: 1,
+    periods: 3,
   },
   'signalbox-backing-mysql-database-connections': {
     metrics: { connections: `Maximum AWS/RDS DatabaseConnections ${ofDatabase}` },
     expression: '100 * connections / 500',
-    ...{ threshold: 80, periods: 5 },
+    threshold: 80,
+    periods: 5,
   },
   'signalbox-backing-mysql-database-capacity': {
     metrics: { only: `Maximum AWS/RDS ACUUtilization ${ofDatabase}` },
-    ...{ threshold: 90, periods: 10 },
+    threshold: 90,
+    periods: 10,
   },
   'signalbox-backing-search-search-health': {
     metrics: {
@@ -265,11 +268,13 @@ export const backingAlarms: Readonly<Record<string, BackingAlarm>> = {
       blocked: `Maximum AWS/ES ClusterIndexWritesBlocked ${ofSearch}`,
     },
     expression: 'FILL(red, 0) + FILL(blocked, 0)',
-    ...{ threshold: 1, periods: 3 },
+    threshold: 1,
+    periods: 3,
   },
   'signalbox-backing-search-search-storage': {
     metrics: { free: `Minimum AWS/ES FreeStorageSpace ${ofSearch}` },
     expression: '100 * (1 - free / 20480)',
-    ...{ threshold: 75, periods: 3 },
+    threshold: 75,
+    periods: 3,
   },
 };

@@ -68,13 +68,15 @@ async function hunted(module: string, dir: string): Promise<Hunted> {
   const [own, report] = [join(dir, `${name}.config.json`), join(dir, `${name}.json`)];
   const settings = {
     ...JSON.parse(readFileSync(config, 'utf8')),
-    ...{ mutate: [module], jsonReporter: { fileName: report } },
+    mutate: [module],
+    jsonReporter: { fileName: report },
     tempDirName: `.local/mutants-${name}`,
   };
   writeFileSync(own, JSON.stringify(settings));
   const stryker = join(root, 'node_modules/@stryker-mutator/core/bin/stryker.js');
   const child = spawn(process.execPath, [stryker, 'run', own], {
-    ...{ cwd: root, stdio: ['ignore', 'ignore', 'inherit'] },
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
   const status = await new Promise((ended) => child.once('exit', ended));
   if (status !== 0) throw new Error(`Stryker ended with ${status} on ${module}.`);

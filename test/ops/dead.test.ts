@@ -110,8 +110,13 @@ test('redrive by reason moves those, all of them, and notes who and why', async 
     {
       ...common,
       detail: {
-        ...{ id, reason: 'econnrefused', phase: 'ended' },
-        ...{ done: 15, others: 10, cameBack: 0, failed: 0 },
+        id,
+        reason: 'econnrefused',
+        phase: 'ended',
+        done: 15,
+        others: 10,
+        cameBack: 0,
+        failed: 0,
       },
     },
   ]);
@@ -299,7 +304,9 @@ async function redriveAfterCrash(
 async function putBack(QueueUrl: string, handles: readonly string[]): Promise<void> {
   for (let start = 0; start < handles.length; start += 10) {
     const Entries = handles.slice(start, start + 10).map((ReceiptHandle, index) => ({
-      ...{ Id: String(index), ReceiptHandle, VisibilityTimeout: 0 },
+      Id: String(index),
+      ReceiptHandle,
+      VisibilityTimeout: 0,
     }));
     await sqs().send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }));
   }

@@ -11,7 +11,9 @@ const howToPass = 'Run order/repair-gap with "pass": true to go on behind it.';
 /** An event as zongji hands it on. */
 const eventOf = (name: string, fields: object = {}) =>
   ({
-    ...{ nextPosition: 500, timestamp: atMs, getTypeName: () => name },
+    nextPosition: 500,
+    timestamp: atMs,
+    getTypeName: () => name,
     ...fields,
   }) as unknown as AnyBinlogEvent;
 const decode = (name: string, fields?: object, given: Routes = routes) =>
@@ -238,7 +240,8 @@ test('columns that are not looked at may be absent, and any column may be in the
 
 const describing = (fields: object = {}) => {
   const columns: { name: string; charset: string | null }[] = columnNames.map((name) => ({
-    ...{ name, charset: name === 'status' ? 'latin1' : null },
+    name,
+    charset: name === 'status' ? 'latin1' : null,
   }));
   const event = { tableId: 7, columnNames, tableMap: { 7: { columns } } };
   return { columns, event: { ...event, hasSelfDescribingMetadata: () => true, ...fields } };

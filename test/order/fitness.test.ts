@@ -26,7 +26,10 @@ afterAll(async () => {
 const user = `'${users.order.username}'@'%'`;
 const check = (database = order) =>
   checkBinlog({
-    ...{ mysql: reader.mysql, order: database, direct: async () => true, pause: async () => {} },
+    mysql: reader.mysql,
+    order: database,
+    direct: async () => true,
+    pause: async () => {},
     settings: async () => ({ retentionHoursMin: 72 }),
   });
 
@@ -103,7 +106,10 @@ test('on Aurora the retention is what mysql.rds_show_configuration says, by defa
 
 const through = async () => {
   return await checkBinlog({
-    ...{ mysql: reader.mysql, order, direct: async () => true, pause: async () => {} },
+    mysql: reader.mysql,
+    order,
+    direct: async () => true,
+    pause: async () => {},
     settings: async () => ({ retentionHoursMin: 72 }),
     unreadable: unreadableIn(binlogAt()),
   });

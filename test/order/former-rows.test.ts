@@ -4,23 +4,37 @@ import type { OrderImage, RowChange } from '../../lib/order/decoding/log-events.
 import { transactionAssembler } from '../../lib/order/decoding/transactions.ts';
 
 const start: Checkpoint = {
-  ...{ serverUuid: 'server', gtidSet: null, file: 'binlog.000001', position: 157 },
-  ...{ open: null, atMs: null },
+  serverUuid: 'server',
+  gtidSet: null,
+  file: 'binlog.000001',
+  position: 157,
+  open: null,
+  atMs: null,
 };
 /** The name that a transaction without a GTID has at this place. */
 const name = 'server:binlog.000001:200';
 
 const image = (order_id: string, status: string): OrderImage => ({
-  ...{ order_id, patient_id: '98', nurse_id: '55', status, changed_by: 'patient' },
+  order_id,
+  patient_id: '98',
+  nurse_id: '55',
+  status,
+  changed_by: 'patient',
 });
 const insert = (id: string, status = 'NEW'): RowChange => ({
-  ...{ before: null, after: image(id, status), atMs: 0 },
+  before: null,
+  after: image(id, status),
+  atMs: 0,
 });
 const remove = (id: string, status = 'OLD'): RowChange => ({
-  ...{ before: image(id, status), after: null, atMs: 0 },
+  before: image(id, status),
+  after: null,
+  atMs: 0,
 });
 const update = (from: string, to: string, status = 'OLD'): RowChange => ({
-  ...{ before: image(from, status), after: image(to, 'NEW'), atMs: 0 },
+  before: image(from, status),
+  after: image(to, 'NEW'),
+  atMs: 0,
 });
 
 /** The status of the former row of each change of one transaction. */

@@ -44,11 +44,17 @@ const paid = { ...change, before: 'PAYING', after: 'PENDING_ACCEPT', by: 'patien
 
 test('an order that is paid: its nurse, or without one all who may accept it', () => {
   expect(pushFor(paid)).toMatchObject({
-    ...{ scenario: 2, receiver_type: 'nurse', receiver_id: '55', channel: 'app', data: null },
+    scenario: 2,
+    receiver_type: 'nurse',
+    receiver_id: '55',
+    channel: 'app',
+    data: null,
     state: 'unsent',
   });
   expect(pushFor({ ...paid, nurse_id: null })).toMatchObject({
-    ...{ receiver_type: 'nurse_group', receiver_id: '7001', state: 'unsent' },
+    receiver_type: 'nurse_group',
+    receiver_id: '7001',
+    state: 'unsent',
   });
 });
 
@@ -58,17 +64,25 @@ test.each([
   { scenario: 14, before: 'IN_SERVICE', after: 'SERVICE_OVERTIME', by: 'system' },
 ])('scenario $scenario without a nurse has no receiver', ({ scenario, ...by }) => {
   expect(pushFor({ ...change, ...by })).toMatchObject({
-    ...{ scenario, receiver_type: 'nurse', receiver_id: '55', state: 'unsent' },
+    scenario,
+    receiver_type: 'nurse',
+    receiver_id: '55',
+    state: 'unsent',
   });
   expect(pushFor({ ...change, ...by, nurse_id: null })).toMatchObject({
-    ...{ scenario, receiver_id: null, state: 'no receiver' },
+    scenario,
+    receiver_id: null,
+    state: 'no receiver',
   });
 });
 
 test('a patient is notified with or without a nurse', () => {
   const cancelled = { before: 'PAYING', after: 'CANCELLED', by: 'system', nurse_id: null };
   expect(pushFor({ ...change, ...cancelled })).toMatchObject({
-    ...{ scenario: 1, receiver_type: 'patient', receiver_id: '98', state: 'unsent' },
+    scenario: 1,
+    receiver_type: 'patient',
+    receiver_id: '98',
+    state: 'unsent',
   });
 });
 
@@ -121,6 +135,7 @@ test.each([
 
 test('who is told that no nurse has accepted is told of none', () => {
   expect(pushFor({ ...change, nurse_id: null })).toMatchObject({
-    ...{ data: '{"nurse_id":null}', state: 'unsent' },
+    data: '{"nurse_id":null}',
+    state: 'unsent',
   });
 });

@@ -38,8 +38,13 @@ const table = 'order_db.order';
 const columns = await columnsOf(table);
 const good = (order_id: number | string, status = 'PENDING_ACCEPT'): OddRow => ({
   ...Object.fromEntries(columns.map(({ name }) => [name, null])),
-  ...{ order_id, patient_id: 98, nurse_id: 55, status, changed_by: 'nurse' },
-  ...{ created_at: '2026-11-01 10:00:00', updated_at: '2026-11-01 10:00:00' },
+  order_id,
+  patient_id: 98,
+  nurse_id: 55,
+  status,
+  changed_by: 'nurse',
+  created_at: '2026-11-01 10:00:00',
+  updated_at: '2026-11-01 10:00:00',
 });
 const accepted = (order_id: number | string) => good(order_id, 'PENDING_SERVICE');
 const goodOrders = [900_001, 900_002, 900_003];
@@ -196,8 +201,11 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
   const address = server.address();
   const singer_url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`;
   const pushing = {
-    ...{ mysql: reader.mysql, deliver: async () => [], firstSwitchOff: async () => undefined },
-    ...{ settings: async () => ({ singer_url }), singerAt: singerAt() },
+    mysql: reader.mysql,
+    deliver: async () => [],
+    firstSwitchOff: async () => undefined,
+    settings: async () => ({ singer_url }),
+    singerAt: singerAt(),
   };
   try {
     const ids: string[] = [];
@@ -217,11 +225,11 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
 test('Singer: a message id of 101 characters is kept as far as it fits', async () => {
   const said = { kind: 'sent', messageId: `${'王😀'.repeat(50)}` } as const;
   const answering = {
-    ...{ mysql: reader.mysql, deliver: async () => [], firstSwitchOff: async () => undefined },
-    ...{
-      settings: async () => ({ singer_url: 'http://127.0.0.1:1' }),
-      singerAt: () => async () => said,
-    },
+    mysql: reader.mysql,
+    deliver: async () => [],
+    firstSwitchOff: async () => undefined,
+    settings: async () => ({ singer_url: 'http://127.0.0.1:1' }),
+    singerAt: () => async () => said,
   };
   await writePush({ scenario: 8 });
   expect(await pushChange(answering, { order_id: '7001' })).toMatchObject({ outcome: 'sent' });

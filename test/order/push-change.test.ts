@@ -216,7 +216,9 @@ test('a push to an unknown receiver ends as refused, and later pushes of the ord
   expect((await logged())[0]).toEqual([
     'refused',
     {
-      ...{ nurseId: 55, operate: '患者申请退款', failureTime: aTime },
+      nurseId: 55,
+      operate: '患者申请退款',
+      failureTime: aTime,
       reason: 'Singer does not know the nurse (4101).',
     },
   ]);

@@ -19,7 +19,8 @@ test('an event is what follows the mark and the header of its packet', () => {
   const packet = bytes('head', [0], [1, 2, 3, 4, 33], 14, 'body', 'tail');
   const end = packet.length - 4;
   expect(rawEventOf({ buffer: packet, offset: 4, end })).toEqual({
-    ...{ type: 33, body: Buffer.from('body') },
+    type: 33,
+    body: Buffer.from('body'),
   });
   const header = 4 + 1 + 19;
   expect(rawEventOf({ buffer: packet, offset: 4, end: header })?.body).toEqual(Buffer.alloc(0));
@@ -78,7 +79,8 @@ test('a time of any size is read to the millisecond', () => {
 
 test('the head of a file says whether its events end with checksums', () => {
   const head = (algorithm: number): RawEvent => ({
-    ...{ type: eventTypes.format, body: bytes(50, [algorithm], 4) },
+    type: eventTypes.format,
+    body: bytes(50, [algorithm], 4),
   });
   expect([head(0), head(1), head(255)].map(hasChecksums)).toEqual([false, true, false]);
 });
@@ -160,6 +162,8 @@ test('the statement of LOAD DATA stands after its variables and its schema', () 
   expect(loadStatementOf(load(status, 'order_db', sql, 'abcd'), true)).toEqual(statement);
   expect(loadStatementOf(load(status, 'order_db', sql, ''), false)).toEqual(statement);
   expect(loadStatementOf(load([], '', sql, ''), false)).toEqual({
-    ...{ schema: '', sql, databases: undefined },
+    schema: '',
+    sql,
+    databases: undefined,
   });
 });

@@ -35,7 +35,10 @@ afterAll(async () => {
 const read = (deps = reader) => readAll(deps);
 const check = () =>
   checkBinlog({
-    ...{ mysql: reader.mysql, order, direct: async () => true, pause: async () => {} },
+    mysql: reader.mysql,
+    order,
+    direct: async () => true,
+    pause: async () => {},
     settings: async () => ({ retentionHoursMin: 72 }),
   });
 const repair = (pass = false) =>
@@ -80,7 +83,9 @@ test('an order that no message can name is listed, and the others are pushed', a
   for (const id of [-5, 0, 1]) await placed(id, 'PENDING_ACCEPT');
   await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
   expect(await read()).toMatchObject({
-    ...{ outcome: 'pushed', pushes: 1, 'unwritable count': 4 },
+    outcome: 'pushed',
+    pushes: 1,
+    'unwritable count': 4,
     unwritable: ['-5', '0', '-5', '0'].map((order_id) => expect.objectContaining({ order_id })),
   });
   expect(await pushed()).toEqual([[1, 8]]);

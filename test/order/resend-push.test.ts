@@ -37,7 +37,9 @@ test('resend-push sends refused pushes in order and audits who asked', async () 
   expect(await states()).toEqual(['sent', 'sent', 'too old']);
   expect(await rowsOf('select who, what, why, detail from signalbox.audit')).toEqual([
     {
-      ...{ who: 'wang', what: 'push/resend', why: 'Singer knows the nurse now' },
+      who: 'wang',
+      what: 'push/resend',
+      why: 'Singer knows the nurse now',
       detail: { order_id: '7001', pushes: ids },
     },
   ]);

@@ -18,8 +18,11 @@ const shown = async () =>
   ((await (await fetch(`${url}/__state`)).json()) as { pushes: unknown[] }).pushes;
 
 const push: SingerPush = {
-  ...{ push_id: 'a', channel: 'wechat', receiver: { type: 'patient', id: 98 } },
-  ...{ content: '您的退款已被同意，正在给您退款。', order_id: 7001 },
+  push_id: 'a',
+  channel: 'wechat',
+  receiver: { type: 'patient', id: 98 },
+  content: '您的退款已被同意，正在给您退款。',
+  order_id: 7001,
 };
 
 beforeEach(async () => {

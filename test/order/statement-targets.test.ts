@@ -131,10 +131,12 @@ test('a view or a trigger is made under the name that is written to', () => {
   const paid = { schema: undefined, table: 'paid' };
   expect(made('create view paid as select 1')).toEqual({ name: paid, text });
   expect(made('alter view shop.paid as select 1')).toEqual({
-    ...{ name: { schema: 'shop', table: 'paid' }, text },
+    name: { schema: 'shop', table: 'paid' },
+    text,
   });
   expect(made('create trigger noted after insert on paid for each row call f')).toEqual({
-    ...{ name: paid, text: ['for', 'each', 'row', 'call', 'f'] },
+    name: paid,
+    text: ['for', 'each', 'row', 'call', 'f'],
   });
 });
 

@@ -112,8 +112,12 @@ test('of all 15 × 15 × 4 changes just those of the table push: right receiver,
     const receiver_id = receiver === 'patient' ? '98' : '55';
     return [
       {
-        ...{ order_id: String(index + 1), scenario: number, receiver_type: receiver },
-        ...{ receiver_id, channel, content },
+        order_id: String(index + 1),
+        scenario: number,
+        receiver_type: receiver,
+        receiver_id,
+        channel,
+        content,
       },
     ];
   });

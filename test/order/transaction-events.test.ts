@@ -5,8 +5,12 @@ import { type Reading, transactionAssembler } from '../../lib/order/decoding/tra
 
 const uuid = '11111111-1111-1111-1111-111111111111';
 const start: Checkpoint = {
-  ...{ serverUuid: uuid, gtidSet: '', file: 'binlog.000001', position: 157 },
-  ...{ open: null, atMs: null },
+  serverUuid: uuid,
+  gtidSet: '',
+  file: 'binlog.000001',
+  position: 157,
+  open: null,
+  atMs: null,
 };
 
 function read(events: readonly LogEvent[], from: Checkpoint = start): Reading {
@@ -16,7 +20,9 @@ function read(events: readonly LogEvent[], from: Checkpoint = start): Reading {
 }
 
 const transaction = (number: number, committedAtMs?: number): LogEvent => ({
-  ...{ kind: 'transaction', gtid: `${uuid}:${number}`, position: 200 },
+  kind: 'transaction',
+  gtid: `${uuid}:${number}`,
+  position: 200,
   ...(committedAtMs !== undefined && { committedAtMs }),
 });
 const anonymous: LogEvent = { kind: 'transaction', gtid: null, position: 200 };
@@ -25,7 +31,11 @@ const statement: LogEvent = { kind: 'statement', schema: '', sql: '', position: 
 const begin: LogEvent = { kind: 'begin' };
 
 const image = (order_id: string) => ({
-  ...{ order_id, patient_id: '98', nurse_id: '55', status: 'PAYING', changed_by: 'patient' },
+  order_id,
+  patient_id: '98',
+  nurse_id: '55',
+  status: 'PAYING',
+  changed_by: 'patient',
 });
 const made = (id: string): RowChange => ({ before: null, after: image(id), atMs: 3 });
 const rows = (...ids: string[]): LogEvent => ({ kind: 'rows', changes: ids.map(made) });
@@ -46,7 +56,9 @@ test('a transaction gives its rows with their places, its end the checkpoint', (
       { ...made('1'), place: `${uuid}:1:1` },
       { ...made('2'), place: `${uuid}:1:2` },
     ],
-    ...{ finished: [], prepared: [], missed: [] },
+    finished: [],
+    prepared: [],
+    missed: [],
     checkpoint: { ...start, gtidSet: `${uuid}:1`, position: 300, atMs: 5 },
   });
 });
@@ -60,7 +72,10 @@ test('what was handed over once is not handed over again', () => {
   reading.take(transaction(3));
   reading.take(end(500));
   expect(reading.whole()).toEqual({
-    ...{ changes: [], finished: [], prepared: [], missed: [] },
+    changes: [],
+    finished: [],
+    prepared: [],
+    missed: [],
     checkpoint: { ...start, gtidSet: `${uuid}:1-3`, position: 500, atMs: 5 },
   });
 });
@@ -156,8 +171,10 @@ test('an XA transaction is open under its name, then prepared until the next bat
   expect(reading.xid()).toBeUndefined();
   expect(reading.isPrepared(xid)).toBe(true);
   expect(reading.whole()).toMatchObject({
-    ...{ changes: [{ ...made('1'), place: `${uuid}:1:1`, prepared: xid }] },
-    ...{ finished: [xid], prepared: [xid], missed: [] },
+    changes: [{ ...made('1'), place: `${uuid}:1:1`, prepared: xid }],
+    finished: [xid],
+    prepared: [xid],
+    missed: [],
   });
   expect(reading.isPrepared(xid)).toBe(false);
 });
@@ -183,7 +200,8 @@ test('the commit of an XA transaction finishes it, and is missed only if it was 
   expect(read(known).whole()).toMatchObject({ finished: [xid, xid], prepared: [], missed: [] });
   expect(read([transaction(2, 7), { ...xaCommitted, known: true }]).whole()?.missed).toEqual([]);
   expect(read([transaction(2, 7), { ...xaCommitted, known: false }]).whole()).toMatchObject({
-    ...{ finished: [xid], missed: [{ place: `${uuid}:2`, xid, atMs: 7 }] },
+    finished: [xid],
+    missed: [{ place: `${uuid}:2`, xid, atMs: 7 }],
   });
 });
 
@@ -192,7 +210,10 @@ test('the rollback of an XA transaction takes its own rows back, and no others',
   const others = [transaction(2), rows('2'), end(350)];
   const reading = read([...prepared, ...others, transaction(3), xaRolledBack]);
   expect(reading.whole()).toMatchObject({
-    ...{ changes: [{ after: { order_id: '2' } }], finished: [xid, xid], prepared: [], missed: [] },
+    changes: [{ after: { order_id: '2' } }],
+    finished: [xid, xid],
+    prepared: [],
+    missed: [],
   });
 });
 

@@ -268,7 +268,8 @@ test('where the outbox cannot be written a postponed message comes again', async
 /** The same message as SQS delivers it for the `receives`th time. */
 const again = (record: SQSRecord, receives: number, sentAt = Date.now()): SQSEvent => {
   const attributes = {
-    ...{ ...record.attributes, ApproximateReceiveCount: String(receives) },
+    ...record.attributes,
+    ApproximateReceiveCount: String(receives),
     SentTimestamp: String(sentAt),
   };
   return { Records: [{ ...record, attributes }] };

@@ -44,7 +44,9 @@ const pausesOf = async (where = 'true') =>
        from signalbox.outbox where ${where} order by id`,
     )
   ).map(({ seconds, attempts, reason, kind }) => ({
-    ...{ seconds: Number(seconds), attempts: Number(attempts), kind },
+    seconds: Number(seconds),
+    attempts: Number(attempts),
+    kind,
     reason: String(reason),
   }));
 const left = async () =>
@@ -177,8 +179,11 @@ for (const [what, body, reason] of [
     const [row] = await rowsOf('select id from signalbox.outbox');
     expect(lines).toMatchObject([
       {
-        ...{ message: 'refused', destination: 'queue:test/greet-later', rows: 1 },
-        ...{ ids: [row?.['id']], error: { message: reason } },
+        message: 'refused',
+        destination: 'queue:test/greet-later',
+        rows: 1,
+        ids: [row?.['id']],
+        error: { message: reason },
       },
     ]);
     expect(first).toMatchObject({ delivered: 3, failed: 1, measured: { 'rows refused': 1 } });

@@ -5,7 +5,10 @@ import { route } from '../../lib/platform/http/route.ts';
 
 const shared = z.object({ day: z.iso.date() }).meta({ id: 'Shared' });
 const change = route({
-  ...{ id: 'test/change', method: 'PATCH', path: '/things/{id}', summary: 'Changes it.' },
+  id: 'test/change',
+  method: 'PATCH',
+  path: '/things/{id}',
+  summary: 'Changes it.',
   who: ['signed', 'support'],
   parameters: z.object({ id: z.string().optional() }),
   query: z.object({ after: z.string(), size: z.coerce.number().default(10) }),
@@ -17,7 +20,11 @@ const { query: _query, ...withoutQuery } = change;
 const { body: _body, ...withoutBody } = change;
 const { parameters: _parameters, ...withoutParameters } = change;
 const open = route({
-  ...{ id: 'test/show', method: 'GET', path: '/things', summary: 'Shows all.', who: 'anyone' },
+  id: 'test/show',
+  method: 'GET',
+  path: '/things',
+  summary: 'Shows all.',
+  who: 'anyone',
   answers: { 200: z.object({}) },
 });
 
@@ -26,14 +33,17 @@ const operationOf = (one: Parameters<typeof openApi>[0][number]) =>
 const refusal = { 'application/json': { schema: { $ref: '#/components/schemas/Refusal' } } };
 const refused = (description: string) => ({ description, content: refusal });
 const retried = (description: string) => ({
-  ...{ description, content: refusal },
+  description,
+  content: refusal,
   headers: { 'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 1 } } },
 });
 const text = { type: 'string' };
 
 test('an operation is described as it stands on the wire', () => {
   expect(operationOf(change)).toEqual({
-    ...{ operationId: 'test/change', summary: 'Changes it.', tags: ['test'] },
+    operationId: 'test/change',
+    summary: 'Changes it.',
+    tags: ['test'],
     security: [
       { signature: [], signatureKey: [], signatureTimestamp: [], signatureNonce: [] },
       { bearer: ['support'] },
@@ -113,7 +123,8 @@ test('the document says what all operations share', () => {
   expect([openapi, info]).toEqual([
     '3.1.0',
     {
-      ...{ title: 'Signalbox', version: '1' },
+      title: 'Signalbox',
+      version: '1',
       description:
         'Bodies are JSON in UTF-8, at most 262144 bytes. A refusal has the body {"error": {"code", "message", "issues"?}}.',
     },

@@ -72,8 +72,11 @@ test('a message that is postponed says until when, why, and under which switch',
 test('a partner that is away says which, and what the request may have done', () => {
   const plain = new PartnerUnavailable('K3', 'possible', 'no answer');
   expect(plain).toMatchObject({
-    ...{ name: 'PartnerUnavailable', message: 'K3 is away: no answer' },
-    ...{ partner: 'K3', effect: 'possible', answered: false },
+    name: 'PartnerUnavailable',
+    message: 'K3 is away: no answer',
+    partner: 'K3',
+    effect: 'possible',
+    answered: false,
   });
   expect('cause' in plain).toBe(false);
   const answered = new PartnerUnavailable('K3', 'none', 'status 404', {

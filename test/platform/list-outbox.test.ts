@@ -128,7 +128,10 @@ test.each([
   await flood(manyEach, { ...row, due_at: 'now(3) + interval 2 hour + interval n second' });
   await flood(manyEach, { ...row, due_at: `${hourAgo} + interval n second` });
   await flood(manyEach, {
-    ...{ ...row, due_at: 'now(3) + interval n second', attempts: '1', reason: "'x'" },
+    ...row,
+    due_at: 'now(3) + interval n second',
+    attempts: '1',
+    reason: "'x'",
   });
   await flood(manyEach, { ...row, due_at: hourAgo, held_by: "'charging'" });
   const before = await rowsRead();

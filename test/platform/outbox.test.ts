@@ -225,7 +225,8 @@ test('a message whose sending failed and that is postponed then waits as long as
   await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() - 1_000), 'due now'));
   let nowMs = 0;
   const deps = {
-    ...{ mysql: db, deliver: nothing },
+    mysql: db,
+    deliver: nothing,
     settings: async () => ({ deliveriesPerMinuteMax: 6_000 }),
     pause: async (ms: number) => {
       nowMs += ms;

@@ -128,8 +128,13 @@ test('report-state counts up to ten thousand rows of each state, and reads no ot
   // Due, overdue, held, held by that switch, and those that are due next.
   expect((await read()) - before).toBeLessThan(55_000);
   expect(outbox).toMatchObject({
-    ...{ due: 10_000, overdue: 10_000, held: 10_000, refused: 3, more: true },
-    ...{ postponed: 0, waiting: 10_000 },
+    due: 10_000,
+    overdue: 10_000,
+    held: 10_000,
+    refused: 3,
+    more: true,
+    postponed: 0,
+    waiting: 10_000,
   });
   expect(held).toMatchObject([{ switch: 'charging', rows: 10_000 }]);
 }, 60_000);

@@ -7,7 +7,10 @@ import { httpEvent } from '../support/http.ts';
 
 const answers = { 200: z.object({}) };
 const change = route({
-  ...{ id: 'test/change', method: 'PATCH', path: '/things/{id}', summary: 'Changes it.' },
+  id: 'test/change',
+  method: 'PATCH',
+  path: '/things/{id}',
+  summary: 'Changes it.',
   who: 'anyone',
   parameters: z.object({ id: z.string().regex(/^\d+$/) }),
   query: z.object({ size: z.coerce.number().optional() }),
@@ -15,7 +18,12 @@ const change = route({
   answers,
 });
 const plain = route({
-  ...{ id: 'test/show', method: 'GET', path: '/', summary: 'Shows it.', who: 'anyone', answers },
+  id: 'test/show',
+  method: 'GET',
+  path: '/',
+  summary: 'Shows it.',
+  who: 'anyone',
+  answers,
 });
 const form = (fields: URLSearchParams) => Object.fromEntries(fields);
 const noForm = route({ ...plain, who: 'anyone', body: z.unknown() });

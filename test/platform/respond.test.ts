@@ -177,7 +177,8 @@ test.each([
   expect([status, body.error]).toEqual([
     400,
     {
-      ...{ code: 'invalid_body', message: 'The body has a field twice.' },
+      code: 'invalid_body',
+      message: 'The body has a field twice.',
       issues: [{ path: field, message: 'Expected it once' }],
     },
   ]);
@@ -223,7 +224,11 @@ test('what is thrown: rejected, postponed, away, and anything else without its t
 test('while our database is away: 503 with Retry-After', async () => {
   const port = await freePort('a server that is not there', undefined);
   const SecretString = JSON.stringify({
-    ...{ host: '127.0.0.1', port, username: 'a', password: 'b', ssl: false },
+    host: '127.0.0.1',
+    port,
+    username: 'a',
+    password: 'b',
+    ssl: false,
   });
   const client = new SecretsManagerClient(clientOptions(emulator));
   await client.send(new CreateSecretCommand({ Name: 'test/http-away', SecretString }));

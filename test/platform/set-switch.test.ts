@@ -162,7 +162,8 @@ test('a name that was never set is not lifted: it is a slip of the pen', async (
 
 test('platform/set-switch says that there is no such switch when a misspelt name is lifted', async () => {
   expect(await handler({ ...sample('on'), name: 'charing' }, contextOf())).toEqual({
-    ...{ outcome: 'no such switch', before: 'never set' },
+    outcome: 'no such switch',
+    before: 'never set',
   });
   expect([await switches(), await trail()]).toEqual([[], []]);
 });
@@ -206,7 +207,10 @@ test('a switch that holds fifty thousand rows is lifted in portions, and none st
   expect(await set('on')).toEqual({ outcome: 'on', before: 'off', released: 50_000 });
   expect(await heldRows()).toBe(0);
   expect((await trail()).at(-1)?.['detail']).toEqual({
-    ...{ name: 'charging', before: 'off', released: 1_000, more: true },
+    name: 'charging',
+    before: 'off',
+    released: 1_000,
+    more: true,
   });
 }, 60_000);
 

@@ -12,8 +12,12 @@ const request = { method: 'POST', target: '/publish?tunnel=x', body: '{"a":1}' }
 const by = { key: 'a', secret: keys.a[0] ?? '' };
 
 const rawOf = ({ method, target, body }: typeof request, headers: RawRequest['headers']) => ({
-  ...{ method, target, headers, body: Buffer.from(body) },
-  ...{ at: new Date(0), sourceIp: '192.0.2.1' },
+  method,
+  target,
+  headers,
+  body: Buffer.from(body),
+  at: new Date(0),
+  sourceIp: '192.0.2.1',
 });
 const signedBy = (who = by, what = stamp) => signedHeaders(who, request, what);
 const read = (headers: RawRequest['headers'], now = timestamp * 1000, given = request) =>
@@ -49,7 +53,9 @@ test('the text that is signed is the one that upstream systems know', () => {
 test('a right signature says its key, timestamp and nonce, with either secret', () => {
   for (const secret of keys.a)
     expect(read(signedBy({ key: 'a', secret }))).toEqual({
-      ...{ key: 'a', timestamp: '1795226400', nonce: 'n-1' },
+      key: 'a',
+      timestamp: '1795226400',
+      nonce: 'n-1',
     });
   const headers = signedBy();
   const upper = headers['x-signalbox-signature']?.toUpperCase();

@@ -215,8 +215,13 @@ test('schedules, functions by hand and routes end before their time-out, too', a
   const hand = byHand(z.unknown(), never)({}, contextOf(500));
   await expect(hand).rejects.toThrow('The invocation was ended before its time-out.');
   const asked = route({
-    ...{ id: 'test/wait', method: 'POST', path: '/wait', summary: 'Waits.', who: 'signed' },
-    ...{ body: z.object({}), answers: { 200: z.object({}) } },
+    id: 'test/wait',
+    method: 'POST',
+    path: '/wait',
+    summary: 'Waits.',
+    who: 'signed',
+    body: z.object({}),
+    answers: { 200: z.object({}) },
   });
   const handler = respond(asked, never, { mysql: mysql<PlatformTables>('mysql') });
   const event = signed(httpEvent({ method: 'POST', path: '/wait', body: {} }));
@@ -228,7 +233,8 @@ async function holding(timeoutMs: number) {
   const program = join(root, 'test/support/frozen.ts');
   const env = { ...process.env, SECRET_MYSQL: process.env['SECRET_MYSQL'] };
   const child = spawn(process.execPath, [program, 'row', String(timeoutMs)], {
-    ...{ env, stdio: ['ignore', 'ignore', 'pipe'] },
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
   });
   let said = '';
   child.stderr?.on('data', (data) => {

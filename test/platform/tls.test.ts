@@ -111,7 +111,9 @@ const ways: Record<string, (credentials: Credentials) => Promise<string>> = {
 const checkpoint = { serverUuid: '', gtidSet: null, open: null, atMs: null };
 
 const to = (host: string): Credentials => ({
-  ...{ host, port: server.port, ssl: true },
+  host,
+  port: server.port,
+  ssl: true,
   ...users.order,
 });
 

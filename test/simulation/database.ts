@@ -199,7 +199,10 @@ function poolOf(databases: Databases, world: World, worker: Worker, role: Role):
 }
 
 const asNew = {
-  ...{ broken: false, busy: false, inTransaction: false, waitedTooLong: false },
+  broken: false,
+  busy: false,
+  inTransaction: false,
+  waitedTooLong: false,
   silence: undefined,
 };
 

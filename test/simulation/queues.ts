@@ -84,7 +84,10 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
           put(queue, MessageBody, MessageAttributes?.['reason']?.StringValue, delayMs());
         const results = entries.map(({ Id = '' }) => ({ Id, MessageId: Id, MD5OfMessageBody: '' }));
         const Failed = results.slice(0, refused).map(({ Id }) => ({
-          ...{ Id, SenderFault: false, Code: 'InternalError', Message: 'try again' },
+          Id,
+          SenderFault: false,
+          Code: 'InternalError',
+          Message: 'try again',
         }));
         return { Successful: results.slice(refused), Failed };
       },

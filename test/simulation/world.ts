@@ -116,10 +116,16 @@ export async function cross<Result>(
   const finished = Promise.withResolvers<void>();
   const resumed = Promise.withResolvers<void>();
   const boundary: Boundary = {
-    ...{ worker, kind, label, finished: false },
+    worker,
+    kind,
+    label,
+    finished: false,
     notBeforeMs: world.nowMs + (effect.afterMs ?? 0),
-    ...{ go: turn.resolve, whenFinished: finished.promise, resume: resumed.resolve },
-    ...{ connection: effect.connection, blockedSinceMs: undefined },
+    go: turn.resolve,
+    whenFinished: finished.promise,
+    resume: resumed.resolve,
+    connection: effect.connection,
+    blockedSinceMs: undefined,
   };
   world.waiting.add(boundary);
   cancel?.(() => world.waiting.delete(boundary));

@@ -80,7 +80,10 @@ export async function describeFullProducer(
         await published();
         await run('update signalbox.broker_walk set at_id = 1000, published = 1000, ended = 0');
         expect(await call({}, 9_000)).toEqual({
-          ...{ outcome: 'out-of-time', run: 1, published: 1000, total: 1500 },
+          outcome: 'out-of-time',
+          run: 1,
+          published: 1000,
+          total: 1500,
           resume: { run: 1, after: '1000' },
         });
         const resume = eventOf(id, 'resume');

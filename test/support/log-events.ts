@@ -34,7 +34,9 @@ export const replicaAfter = (written: readonly Written[]): Writer => {
   const files = written.filter(({ rotates }, index) => rotates || index === written.length - 1);
   return {
     uuid: '22222222-2222-2222-2222-222222222222',
-    ...{ gtids: true, firstFile: source.firstFile - files.length, eventBytes: source.eventBytes },
+    gtids: true,
+    firstFile: source.firstFile - files.length,
+    eventBytes: source.eventBytes,
     flushedAfter: written.length,
   };
 };
@@ -43,8 +45,12 @@ const headerEnd = 157;
 const nameOf = (file: number) => `binlog.${String(file).padStart(6, '0')}`;
 
 export const beginning = ({ uuid, gtids, firstFile }: Writer): Checkpoint => ({
-  ...{ serverUuid: uuid, gtidSet: gtids ? '' : null },
-  ...{ file: nameOf(firstFile), position: headerEnd, open: null, atMs: null },
+  serverUuid: uuid,
+  gtidSet: gtids ? '' : null,
+  file: nameOf(firstFile),
+  position: headerEnd,
+  open: null,
+  atMs: null,
 });
 
 /** Orders with a row that is odd: an id that no message can name, and nobody as the patient. */
@@ -55,7 +61,8 @@ const imageOf = (order: number, status: string): OrderImage => ({
   order_id: order === oddOrders.unnamed ? tooLarge : String(order),
   patient_id: order === oddOrders.withoutPatient ? null : String(1000 + order),
   nurse_id: '55',
-  ...{ status, changed_by: 'nurse' },
+  status,
+  changed_by: 'nurse',
 });
 
 /** An event, where it begins, and the number of its transaction. */

@@ -108,7 +108,8 @@ export const everyOddRow = (
 ): readonly { readonly column: string; readonly value: OddValue; readonly row: OddRow }[] =>
   columns.flatMap((column) =>
     oddValuesOf(column).map((value) => ({
-      ...{ column: column.name, value },
+      column: column.name,
+      value,
       row: { ...good, [column.name]: value },
     })),
   );

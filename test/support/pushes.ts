@@ -26,9 +26,13 @@ export async function writePush(given: Written): Promise<string> {
   if (!change) throw new Error(`Scenario ${scenario} has no change.`);
   const pushId = pushIdOf(`${process.pid} ${written++}`);
   const row = pushFor({
-    ...{ pushId, order_id: String(order), patient_id: String(patient) },
+    pushId,
+    order_id: String(order),
+    patient_id: String(patient),
     nurse_id: nurse === null ? null : String(nurse),
-    ...{ before: change.before[0] ?? '', after: change.after[0] ?? '', by: change.by[0] ?? '' },
+    before: change.before[0] ?? '',
+    after: change.after[0] ?? '',
+    by: change.by[0] ?? '',
     changedAt: new Date(Date.now() - ageSeconds * 1000),
   });
   if (row === 'no scenario') throw new Error(`Scenario ${scenario} is not found.`);

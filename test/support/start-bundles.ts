@@ -82,7 +82,8 @@ function callOf({ headers }: IncomingMessage, text: string) {
     const name = body['Name'] ?? '';
     const Parameter = { Name: name, Type: 'String', Value: JSON.stringify(held[name]) };
     return {
-      ...{ action: 'ssm:GetParameter', resources: [arnOf('ssm', `parameter${name}`)] },
+      action: 'ssm:GetParameter',
+      resources: [arnOf('ssm', `parameter${name}`)],
       answer: { Parameter },
     };
   }

@@ -61,7 +61,8 @@ test('the deployed function sends what it is told of, with no more rights than i
     );
   const count = orders.length * changes.length;
   await until('all are shown', async () => (await shown()).length >= count, {
-    ...{ timeoutMs: 100_000, pollMs: 200 },
+    timeoutMs: 100_000,
+    pollMs: 200,
   });
   const pushes = await shown();
   for (const order of orders)

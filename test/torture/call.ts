@@ -86,9 +86,13 @@ async function send({ emulator, endpoints }: Stack, seed: number, count: number)
     const day = String(between(1, 28)).padStart(2, '0');
     const hour = String(between(0, 23)).padStart(2, '0');
     return JSON.stringify({
-      ...{ call_id: `torture-${id}`, routing_key: 'postcallinfo_dyz', user_id: owner },
+      call_id: `torture-${id}`,
+      routing_key: 'postcallinfo_dyz',
+      user_id: owner,
       caller: `138${String(owner * callersPerOwner + between(1, callersPerOwner)).padStart(8, '0')}`,
-      ...{ callee: '4008208820', status: next() < 0.9 ? 1 : 0, duration: between(5, 300) },
+      callee: '4008208820',
+      status: next() < 0.9 ? 1 : 0,
+      duration: between(5, 300),
       started_at: `2026-11-${day} ${hour}:00:00`,
     });
   });

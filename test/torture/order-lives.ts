@@ -163,9 +163,14 @@ async function connectAgain(server: Mysql): Promise<Connection> {
 function remember({ order, before, after, by }: Step): void {
   order.status = after;
   const push = pushFor({
-    ...{ pushId: '', order_id: String(order.id), patient_id: String(patientOf(order.id)) },
+    pushId: '',
+    order_id: String(order.id),
+    patient_id: String(patientOf(order.id)),
     nurse_id: order.nurse === null ? null : String(order.nurse),
-    ...{ before, after, by, changedAt: new Date(0) },
+    before,
+    after,
+    by,
+    changedAt: new Date(0),
   });
   if (push === 'no scenario') return;
   const { receiver_type: type, receiver_id, scenario, content, data } = push;

@@ -53,7 +53,8 @@ export async function killedReaders(dir: string, seed: number, changes = 20_000)
         const mine = orders.filter(({ id }) => id % lanes === lane);
         const random = randomOf(seed + 3 + lane);
         return live(stack.mysql, `lane ${lane}`, mine, random, {
-          ...{ changes: changes / lanes, onChange },
+          changes: changes / lanes,
+          onChange,
         });
       }),
     );
@@ -198,7 +199,9 @@ async function differences(stack: Stack, orders: readonly Order[]) {
     const states = written.get(id) ?? [];
     const due = expected.filter((_, index) => states[index]?.['state'] === 'sent');
     const seen = (shown.get(id) ?? []).map(({ content, receiver, data }) => ({
-      ...{ content, receiver, data },
+      content,
+      receiver,
+      data,
     }));
     const wanted = due.map(({ content, receiver, data }) => ({ content, receiver, data }));
     return (

@@ -15,14 +15,19 @@ const poolOf = <Tables>(user: (typeof users)['order' | 'signalbox']) =>
     dialect: new MysqlDialect({ pool: renewedPool(async () => credentialsOf(user)) }),
   });
 const credentialsOf = (user: { readonly username: string; readonly password: string }) => ({
-  ...{ host: '127.0.0.1', port: port ?? 0, ssl: false },
+  host: '127.0.0.1',
+  port: port ?? 0,
+  ssl: false,
   ...user,
 });
 
 const settings = async () => ({ serverIdFirst: 820_140_000, stuckAfterMinutes: 10 });
 const order = poolOf<OrderTables>(users.order);
 const deps = {
-  ...{ mysql: poolOf<PushTables>(users.signalbox), settings, pause, rowsPerWriteMax },
+  mysql: poolOf<PushTables>(users.signalbox),
+  settings,
+  pause,
+  rowsPerWriteMax,
   binlog: binlogOf({ order, credentials: async () => credentialsOf(users.order), settings }),
   firstSwitchOff: async () => undefined,
   deliver: async () => [],

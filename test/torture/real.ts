@@ -219,7 +219,8 @@ export async function killedFullRun(dir: string): Promise<Figures> {
         where if(BrokerId is null, is_deleted, not is_deleted and TrueName = true_name)`);
     const all = everyBroker + goneBrokers;
     await until('the site is complete', async () => (await right()) === all, {
-      ...{ timeoutMs: 600_000, pollMs: 2_000 },
+      timeoutMs: 600_000,
+      pollMs: 2_000,
     });
     const sent = await count('select published count from signalbox.broker_walk');
     const runs = await count('select run count from signalbox.broker_walk');

@@ -1,20 +1,22 @@
+/** Splits amounts of money over contracts, without I/O. */
+
 /** A contract that may have money left. */
 export interface Funds {
   readonly contract_id: string;
   readonly balance_fen: bigint;
 }
 
-/** A part of a charge: what one contract pays of it, or what none covers (null). */
+/** A part of a charge: the amount that one contract pays, or (null) the amount that no contract covers. */
 export interface Part {
   readonly contract_id: string | null;
   readonly amount_fen: bigint;
 }
 
 /**
- * Splits a charge over contracts, in the order in which they are given, none below 0; the rest is not allocated.
- * The parts add up to the amount.
+ * Splits a charge over contracts in the given order. No balance falls below 0, and the rest has no contract. The
+ * parts add up to the amount.
  */
-export function allocated(amountFen: bigint, contracts: readonly Funds[]): Part[] {
+export function allocate(amountFen: bigint, contracts: readonly Funds[]): Part[] {
   const parts: Part[] = [];
   let rest = amountFen;
   for (const { contract_id, balance_fen } of contracts) {
@@ -27,28 +29,31 @@ export function allocated(amountFen: bigint, contracts: readonly Funds[]): Part[
   return rest > 0n ? [...parts, { contract_id: null, amount_fen: rest }] : parts;
 }
 
-/** Income that no contract has covered yet. */
-export interface Waiting {
+/** Income that no contract has paid yet. */
+export interface UnallocatedIncome {
   readonly id: string;
   readonly payment_id: string;
   readonly amount_fen: bigint;
 }
 
-/** What a contract pays of waiting income. */
+/** The amount that a contract pays of unallocated income. */
 export interface Share {
-  readonly waiting: Waiting;
+  readonly waiting: UnallocatedIncome;
   readonly contract_id: string;
   readonly amount_fen: bigint;
 }
 
-/** Splits the contracts' money over waiting income, both in the order in which they are given. */
-export function shareOut(waiting: readonly Waiting[], contracts: readonly Funds[]): Share[] {
+/** Splits the contracts' money over unallocated income, both in the given order. */
+export function shareOut(
+  waiting: readonly UnallocatedIncome[],
+  contracts: readonly Funds[],
+): Share[] {
   const shares: Share[] = [];
   let funds = contracts.filter(({ balance_fen }) => balance_fen > 0n);
   for (const one of waiting) {
     if (!funds.length) break;
     const paid = new Map(
-      allocated(one.amount_fen, funds).map(({ contract_id, amount_fen }) => [
+      allocate(one.amount_fen, funds).map(({ contract_id, amount_fen }) => [
         contract_id,
         amount_fen,
       ]),

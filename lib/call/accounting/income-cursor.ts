@@ -1,3 +1,4 @@
+/** Stores how far the payment log is posted, and the charges before that position that are still open. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -6,8 +7,8 @@ import { transitions } from '../charge-states.ts';
 type Trx = Transaction<AccountingTables>;
 
 /**
- * Ids are given before the commit. A row this old has been overtaken by none with a lower id that is still to come: no
- * transaction of ours stays open for so long. A row stamped later than now came by an import.
+ * MySQL assigns ids before the commit, so a row with a lower id may become visible later. Once a row is this old no
+ * lower id can follow, because no transaction stays open longer. Rows with a future time come from an import.
  */
 const commitSecondsMax = 600;
 const log = 'sublessor_call_payment_log_201409';
@@ -17,27 +18,30 @@ const open = 'user_prop_db.sublessor_income_open';
 const whyLengthMax = 500;
 
 /**
- * How far the payment log has been posted: all up to `cursor` is posted or can never be, but for the payments that are
- * remembered in sublessor_income_open. `passed` are those that are still to be written there, with the reason where
- * posting failed.
+ * The position in the payment log. Every payment up to `cursor` is posted or refused, or has a row in
+ * sublessor_income_open. `passed` holds payments whose rows there are not written yet, with the reason if posting failed.
  */
 export interface IncomeCursor {
   cursor: string;
   readonly passed: Map<string, string | null>;
-  /** Up to where it is written. */
-  keptTo: string;
+  /** The cursor that the database has. */
+  storedCursor: string;
 }
 
-/** Moves on in memory; `why` undefined: the payment has ended. */
-export function passCharge(place: IncomeCursor, id: string, why: string | null | undefined): void {
-  place.cursor = id;
-  if (why !== undefined) place.passed.set(id, why);
+/** Moves the cursor in memory. `why` is undefined if the payment is posted or refused. */
+export function passCharge(
+  position: IncomeCursor,
+  id: string,
+  why: string | null | undefined,
+): void {
+  position.cursor = id;
+  if (why !== undefined) position.passed.set(id, why);
 }
 
-/** Notes that the place up to `cursor` is written. */
-export function endPage(place: IncomeCursor, cursor: string): void {
-  place.keptTo = cursor;
-  place.passed.clear();
+/** Records that the database has the cursor. */
+export function markAsWritten(position: IncomeCursor, cursor: string): void {
+  position.storedCursor = cursor;
+  position.passed.clear();
 }
 
 export async function readIncomeCursor(mysql: Kysely<AccountingTables>): Promise<IncomeCursor> {
@@ -47,10 +51,10 @@ export async function readIncomeCursor(mysql: Kysely<AccountingTables>): Promise
     .where('log', '=', log)
     .executeTakeFirst();
   const cursor = row?.posted_to ?? '0';
-  return { cursor, passed: new Map(), keptTo: cursor };
+  return { cursor, passed: new Map(), storedCursor: cursor };
 }
 
-/** Moves the cursor, never back, and remembers what it passes. */
+/** Writes the cursor, which never moves backwards, and the open payments that it passes. */
 export async function writeIncomeCursor(
   trx: Trx,
   { cursor, passed }: Pick<IncomeCursor, 'cursor' | 'passed'>,
@@ -59,7 +63,7 @@ export async function writeIncomeCursor(
     await trx
       .insertInto(open)
       .ignore()
-      .values(Array.from(passed, ([payment_id, why]) => ({ payment_id, ...tried(why) })))
+      .values(Array.from(passed, ([payment_id, why]) => ({ payment_id, ...attemptColumns(why) })))
       .execute();
   await trx
     .insertInto('user_prop_db.sublessor_income_cursor')
@@ -68,19 +72,19 @@ export async function writeIncomeCursor(
     .execute();
 }
 
-/** Remembers payments that the cursor may have passed already, to be posted by the next run. */
+/** Stores payments that the cursor may have passed, so that the next run posts them. */
 export async function rememberOpenCharges(trx: Trx, ids: readonly string[]): Promise<void> {
   if (!ids.length) return;
-  const rows = ids.map((payment_id) => ({ payment_id, ...tried(null) }));
+  const rows = ids.map((payment_id) => ({ payment_id, ...attemptColumns(null) }));
   await trx.insertInto(open).ignore().values(rows).execute();
 }
 
-const tried = (why: string | null) => ({
+const attemptColumns = (why: string | null) => ({
   why: why === null ? null : cutTo(why, whyLengthMax),
   tried_at: why === null ? null : sql<string>`now(3)`,
 });
 
-/** Payments that are posted, or refused, are remembered no longer. */
+/** Deletes the rows of open payments that are now posted or refused. */
 export async function forgetOpenCharges(trx: Trx, ids: readonly string[]): Promise<void> {
   if (ids.length) await trx.deleteFrom(open).where('payment_id', 'in', ids).execute();
 }
@@ -90,7 +94,11 @@ export async function rememberFailure(
   payment_id: string,
   why: string,
 ): Promise<void> {
-  await mysql.updateTable(open).set(tried(why)).where('payment_id', '=', payment_id).execute();
+  await mysql
+    .updateTable(open)
+    .set(attemptColumns(why))
+    .where('payment_id', '=', payment_id)
+    .execute();
 }
 
 const finalStates = (Object.keys(transitions) as (keyof typeof transitions)[]).filter(
@@ -104,7 +112,7 @@ const isOld = sql<number | string>`payment.created_at not between
   now(3) - interval ${sql.lit(commitSecondsMax)} second
   and now(3) + interval ${sql.lit(commitSecondsMax)} second`;
 
-/** The next rows of the payment log. `old`: the cursor may pass them. */
+/** Returns the next rows of the payment log. The cursor may pass rows that are `old`. */
 export const pageAfter = (mysql: Kysely<AccountingTables>, id: string, limit: number) =>
   mysql
     .selectFrom(`${payments} as payment`)
@@ -117,9 +125,9 @@ export const pageAfter = (mysql: Kysely<AccountingTables>, id: string, limit: nu
 
 export type Row = Awaited<ReturnType<typeof pageAfter>>[number];
 
-/** Remembered payments that are final by now, in the order of their ids; none that could not be posted before. */
+/** Returns open payments that have their final result, in the order of their ids, without those whose posting failed. */
 export const finalPageAfter = (mysql: Kysely<AccountingTables>, id: string, limit: number) =>
-  remembered(mysql)
+  selectOpenCharges(mysql)
     .where('open.why', 'is', null)
     .where('payment.state', 'in', finalStates)
     .where('open.payment_id', '>', id)
@@ -127,16 +135,16 @@ export const finalPageAfter = (mysql: Kysely<AccountingTables>, id: string, limi
     .limit(limit)
     .execute();
 
-/** Remembered payments that could not be posted, the one first whose last attempt is the oldest. */
+/** Returns open payments whose posting failed, the oldest last attempt first. */
 export const failedPage = (mysql: Kysely<AccountingTables>, limit: number) =>
-  remembered(mysql)
+  selectOpenCharges(mysql)
     .where('open.why', 'is not', null)
     .orderBy('open.tried_at')
     .limit(limit)
     .execute();
 
-/** From the few that are remembered, in their order: the payment log is never scanned for them. */
-const remembered = (mysql: Kysely<AccountingTables>) =>
+/** Selects open payments. The join starts from sublessor_income_open, which is small, so the payment log is not scanned. */
+const selectOpenCharges = (mysql: Kysely<AccountingTables>) =>
   mysql
     .selectFrom(`${open} as open`)
     .modifyFront(sql`straight_join`)

@@ -1,6 +1,7 @@
+/** Moves money between charges and the contracts of their owner, under the lock of the owner's account. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { AccountingTables } from '../accounting-tables.ts';
-import { allocated, type Part, type Share, shareOut, type Waiting } from './allocation.ts';
+import { allocate, type Part, type Share, shareOut, type UnallocatedIncome } from './allocation.ts';
 
 type Trx = Transaction<AccountingTables>;
 
@@ -8,7 +9,7 @@ const contracts = 'user_prop_db.sublessor_contract';
 const income = 'user_prop_db.sublessor_accounting_income_201409';
 const payments = 'user_prop_db.sublessor_call_payment_log_201409';
 
-/** A charge that was made, or the reversal of one. */
+/** A charge with state `charged`, or its reversal. */
 export interface Payment {
   readonly id: string;
   readonly user_id: string;
@@ -17,8 +18,8 @@ export interface Payment {
 }
 
 /**
- * Keeps all others from moving this owner's money until the transaction ends. Taken before any other lock, so that
- * nobody who moves money ever waits in a circle.
+ * Locks the owner's account until the transaction ends, so that no other transaction moves this owner's money. It must
+ * be the first lock of a transaction, which rules out deadlocks between transactions that move money.
  */
 export async function lockAccount(trx: Trx, user_id: string): Promise<void> {
   await trx
@@ -28,7 +29,7 @@ export async function lockAccount(trx: Trx, user_id: string): Promise<void> {
     .execute();
 }
 
-/** Lets call/post-income allocate what waits of these owners; their accounts are locked as by `lockAccount`. */
+/** Requests that call/post-income allocate these owners' unallocated income. Locks their accounts as `lockAccount` does. */
 export async function allocateLater(trx: Trx, owners: readonly string[]): Promise<void> {
   for (const user_id of [...new Set(owners)].toSorted())
     await trx
@@ -41,8 +42,8 @@ export async function allocateLater(trx: Trx, owners: readonly string[]): Promis
 }
 
 /**
- * Posts a charge, or the reversal of one, to the owner's contracts, whose account the caller has locked: income and
- * balances together. False where it was posted before.
+ * Posts a charge or a reversal to the owner's contracts: income and balances in one transaction. The caller has locked
+ * the owner's account. Returns false if the payment is posted already.
  */
 export async function postPayment(trx: Trx, payment: Payment): Promise<boolean> {
   if ((await incomeOf(trx, payment.id)).length) return false;
@@ -51,16 +52,16 @@ export async function postPayment(trx: Trx, payment: Payment): Promise<boolean> 
   return true;
 }
 
-/** While older charges are still being allocated a new one waits with them: contracts pay in the order of charges. */
+/** Leaves a new charge unallocated while older charges are being allocated: contracts pay charges in their order. */
 async function postCharge(trx: Trx, { id, user_id, amount_fen }: Payment): Promise<void> {
   const funds = (await isAllocating(trx, user_id)) ? [] : await fundsOf(trx, user_id);
-  const parts = allocated(BigInt(amount_fen), funds);
-  for (const part of parts) await write(trx, id, user_id, part);
+  const parts = allocate(BigInt(amount_fen), funds);
+  for (const part of parts) await insertIncome(trx, id, user_id, part);
 }
 
 /**
- * Takes back exactly what the charge was posted as: from contracts what they paid, from what waits what waits. What
- * the contracts get back pays for what waits of other charges.
+ * Undoes the charge's posting: refunds each contract what it paid and cancels the unallocated rest. Refunded money is
+ * then allocated to other unallocated charges.
  */
 async function postReversal(trx: Trx, { id, user_id }: Payment, chargeId: string): Promise<void> {
   const charge = await trx
@@ -68,10 +69,12 @@ async function postReversal(trx: Trx, { id, user_id }: Payment, chargeId: string
     .select(['id', 'user_id', 'amount_fen', 'reverses_id'])
     .where('id', '=', chargeId)
     .where('state', '=', 'charged')
-    .executeTakeFirstOrThrow(() => new Error(`${id} reverses ${chargeId}, which was not charged.`));
+    .executeTakeFirstOrThrow(
+      () => new Error(`Reversal ${id} cannot be posted: payment ${chargeId} is not charged.`),
+    );
   await postPayment(trx, charge);
   for (const { contract_id, amount_fen } of await incomeOf(trx, chargeId))
-    await write(trx, id, user_id, { contract_id, amount_fen: -BigInt(amount_fen) });
+    await insertIncome(trx, id, user_id, { contract_id, amount_fen: -BigInt(amount_fen) });
   await allocateWaiting(trx, user_id);
 }
 
@@ -82,7 +85,7 @@ const incomeOf = (trx: Trx, payment_id: string) =>
     .where('payment_id', '=', payment_id)
     .execute();
 
-/** Contracts that have money left, the oldest first. */
+/** Returns and locks the contracts that have money left, the oldest first. */
 async function fundsOf(trx: Trx, user_id: string) {
   const rows = await trx
     .selectFrom(contracts)
@@ -99,7 +102,7 @@ async function fundsOf(trx: Trx, user_id: string) {
   }));
 }
 
-async function write(
+async function insertIncome(
   trx: Trx,
   payment_id: string,
   user_id: string,
@@ -112,7 +115,7 @@ async function write(
     .execute();
 }
 
-/** Takes an amount out of a contract's balance; a negative one is given back. */
+/** Subtracts an amount from a contract's balance. A negative amount is a refund. */
 async function takeFrom(trx: Trx, contract_id: string | null, amountFen: bigint): Promise<void> {
   if (contract_id === null) return;
   await trx
@@ -122,19 +125,19 @@ async function takeFrom(trx: Trx, contract_id: string | null, amountFen: bigint)
     .execute();
 }
 
-/** How much was allocated, in fen, and whether income still waits while a contract has money. */
+/** The amount allocated, in fen; `more` if income is still unallocated while a contract has money. */
 interface Portion {
   readonly allocatedFen: bigint;
   readonly more: boolean;
 }
 
-/** So many rows take well under a second, and the account is locked no longer than that. */
+/** Limits how long the account is locked: this many rows take well under a second. */
 const portionRowsMax = 500;
 
 /**
- * Lets contracts of the owner, whose account the caller has locked, pay for charges that none covered before, in the
- * order of the charges: one portion of them. If there is more to allocate the account says so, and every further
- * portion is a transaction of its own. A charge that was reversed does not wait any more.
+ * Allocates one portion of the owner's unallocated income to contracts, in the order of the charges. The caller has
+ * locked the owner's account. If more is left, `allocate_since` is set, and each further portion needs its own
+ * transaction. Charges that were reversed are left out.
  */
 export async function allocateWaiting(trx: Trx, user_id: string): Promise<Portion> {
   const funds = await fundsOf(trx, user_id);
@@ -154,7 +157,7 @@ export async function allocateWaiting(trx: Trx, user_id: string): Promise<Portio
 const sumOf = (ones: readonly ({ amount_fen: bigint } | { balance_fen: bigint })[]): bigint =>
   ones.reduce((sum, one) => sum + ('amount_fen' in one ? one.amount_fen : one.balance_fen), 0n);
 
-/** Owners whose waiting income was not allocated in one portion, the one that has waited longest first. */
+/** Returns owners whose unallocated income did not fit into one portion, the longest waiting first. */
 export async function accountsToAllocate(
   mysql: Kysely<AccountingTables>,
   limit: number,
@@ -178,7 +181,7 @@ async function isAllocating(trx: Trx, user_id: string): Promise<boolean> {
   return account?.allocate_since != null;
 }
 
-/** Moves amounts from rows that wait to contracts, which may have paid a part of the same charge before. */
+/** Moves amounts from unallocated income to contracts. A contract may have paid a part of the same charge before. */
 async function transfer(trx: Trx, user_id: string, shares: readonly Share[]): Promise<void> {
   for (const [contract_id, own] of Map.groupBy(shares, (share) => share.contract_id))
     await takeFrom(trx, contract_id, sumOf(own));
@@ -186,7 +189,10 @@ async function transfer(trx: Trx, user_id: string, shares: readonly Share[]): Pr
     .insertInto(income)
     .values(
       shares.map(({ waiting: { payment_id }, contract_id, amount_fen }) => ({
-        ...{ payment_id, contract_id, user_id, amount_fen: String(amount_fen) },
+        payment_id,
+        contract_id,
+        user_id,
+        amount_fen: String(amount_fen),
       })),
     )
     .onDuplicateKeyUpdate({ amount_fen: sql`amount_fen + values(amount_fen)` })
@@ -204,7 +210,7 @@ async function transfer(trx: Trx, user_id: string, shares: readonly Share[]): Pr
         .execute();
 }
 
-async function waitingOf(trx: Trx, user_id: string, limit: number): Promise<Waiting[]> {
+async function waitingOf(trx: Trx, user_id: string, limit: number): Promise<UnallocatedIncome[]> {
   const rows = await trx
     .selectFrom(`${income} as income`)
     .select(['income.id', 'income.payment_id', 'income.amount_fen'])

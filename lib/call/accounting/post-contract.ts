@@ -1,6 +1,8 @@
+/** Stores signed contracts, lets them pay for unallocated charges, and posts them to K3. */
 import type { Kysely, Transaction } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
 import { PartnerUnavailable, Rejected } from '../../platform/errors.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -30,38 +32,40 @@ type Trx = Transaction<AccountingTables>;
 const contracts = 'user_prop_db.sublessor_contract';
 const postings = 'user_prop_db.sublessor_contract_posting';
 
-/** A contract in hand: what is posted, and who posts it. */
-interface InHand {
+/** A leased contract posting. `epoch` is its fencing token. */
+interface LeasedPosting {
   readonly contract: K3Contract;
   readonly epoch: number;
   readonly attempts: number;
 }
 
 /**
- * Takes in a contract, lets it pay for what waited for one, and posts it to K3. What K3 refuses waits for a person, who
- * corrects it there, or sends the same message with the customer's right name: either posts it again. Any other
- * difference to what was sent before is rejected.
+ * Stores a contract, allocates unallocated income to it, and posts it to K3. After a refusal by K3 a person corrects
+ * the customer in K3 and sends the message again, or sends it with the right name: either posts the contract again. A
+ * message that differs from the stored contract in any other field is rejected.
  */
-export async function postContract(deps: ContractDeps, signed: SignedContract) {
+export async function postContract(deps: ContractDeps, signed: SignedContract): Promise<Outcome> {
   const { mysql, k3, settings, firstSwitchOff, clock } = deps;
   const { contract_id, contract_no } = signed;
-  const taken = await inTransaction(mysql, (trx) => takeIn(trx, signed));
-  if (typeof taken === 'string') return { outcome: taken, contract_id, contract_no };
-  const facts = taken && { allocatedFen: await allocateRest(mysql, signed.user_id, taken) };
+  const stored = await inTransaction(mysql, (trx) => storeContract(trx, signed));
+  if (typeof stored === 'string') return { outcome: stored, contract_id, contract_no };
+  const facts = stored && { allocatedFen: await allocateRest(mysql, signed.user_id, stored) };
   await postponeIfSwitchedOff(firstSwitchOff, 'partner/k3');
-  const inHand = await inTransaction(mysql, (trx) => take(trx, contract_id));
-  if (!inHand) return { outcome: 'posted before', contract_id, contract_no };
+  const leased = await inTransaction(mysql, (trx) => leasePosting(trx, contract_id));
+  if (!leased) return { outcome: 'already-posted', contract_id, contract_no };
   const { KDAccount } = await settings();
   const answer = await unlessAway(
-    inHand.attempts,
-    () => answerOf(k3, KDAccount, inHand.contract),
+    leased.attempts,
+    () => postAndVerify(k3, KDAccount, leased.contract),
     clock,
   );
-  const outcome = await inTransaction(mysql, (trx) => note(trx, contract_id, inHand, answer));
+  const outcome = await inTransaction(mysql, (trx) =>
+    recordAnswer(trx, contract_id, leased, answer),
+  );
   return { outcome, contract_id, contract_no, ...facts };
 }
 
-async function takeIn(trx: Trx, signed: SignedContract) {
+async function storeContract(trx: Trx, signed: SignedContract) {
   const { contract_id, contract_no, user_id } = signed;
   const amount_fen = String(signed.amount_fen);
   await lockAccount(trx, user_id);
@@ -70,15 +74,15 @@ async function takeIn(trx: Trx, signed: SignedContract) {
     .ignore()
     .values({ ...signed, amount_fen, balance_fen: amount_fen })
     .executeTakeFirst();
-  if (!numInsertedOrUpdatedRows) return await compare(trx, signed);
+  if (!numInsertedOrUpdatedRows) return await compareWithStored(trx, signed);
   await trx.insertInto(postings).values({ contract_id, contract_no, amount_fen }).execute();
   return await allocateWaiting(trx, user_id);
 }
 
-/** With more than this many waiting rows call/post-income allocates the rest. */
+/** After this many portions call/post-income allocates the rest. */
 const portionsMax = 20;
 
-/** Allocates what the first portion left, in portions of their own, so that nobody waits long for the account. */
+/** Allocates the rest in one transaction per portion, so that the account is never locked for long. */
 async function allocateRest(
   mysql: Kysely<AccountingTables>,
   user_id: string,
@@ -96,8 +100,8 @@ async function allocateRest(
   return Number(allocatedFen);
 }
 
-/** What a contract's number and content are held against when it comes again; the customer may be corrected. */
-async function compare(trx: Trx, signed: SignedContract) {
+/** Compares a repeated message with the stored contract and corrects the customer after a refusal; rejects any other difference. */
+async function compareWithStored(trx: Trx, signed: SignedContract) {
   const { contract_id, contract_no } = signed;
   const known = await trx
     .selectFrom(contracts)
@@ -114,47 +118,45 @@ async function compare(trx: Trx, signed: SignedContract) {
     .executeTakeFirstOrThrow();
   const fields = ['contract_id', 'contract_no', 'user_id', 'amount_fen', 'signed_at'] as const;
   const differing = fields.filter((field) => String(signed[field]) !== known[field]);
-  if (differing.length) throw differs(contract_id, differing, signed, known);
+  if (differing.length) throw contractDiffers(contract_id, differing, signed, known);
   const before = known.customers_before ?? [];
   if (signed.customer !== known.customer) {
-    if (before.includes(signed.customer)) return 'corrected since';
-    if (known.status !== 'refused') throw differs(contract_id, ['customer'], signed, known);
-    await correct(trx, signed, [...before, known.customer]);
+    if (before.includes(signed.customer)) return 'superseded' as const;
+    if (known.status !== 'refused') throw contractDiffers(contract_id, ['customer'], signed, known);
+    await correctCustomer(trx, signed, [...before, known.customer]);
   }
-  return known.status === 'posted' ? 'posted before' : undefined;
+  return known.status === 'posted' ? ('already-posted' as const) : undefined;
 }
 
-function differs<Field extends keyof SignedContract>(
+function contractDiffers<Field extends keyof SignedContract>(
   id: string,
   fields: readonly Field[],
   sent: Readonly<Record<Field, unknown>>,
   known: Readonly<Record<Field, unknown>>,
 ): Rejected {
   const parts = fields.map((field) => `${field} is ${known[field]}, not ${sent[field]}`);
-  return new Rejected(`Contract ${id} is known otherwise: ${parts.join('; ')}`);
+  return new Rejected(`Contract ${id} is stored with other values: ${parts.join('; ')}`);
 }
 
-async function correct(
+async function correctCustomer(
   trx: Trx,
   { contract_id, customer }: SignedContract,
   before: readonly string[],
 ): Promise<void> {
-  const ours = ['contract_id', '=', contract_id] as const;
   await trx
     .updateTable(contracts)
     .set({ customer })
-    .where(...ours)
+    .where('contract_id', '=', contract_id)
     .execute();
-  const customers_before = JSON.stringify(before);
   await trx
     .updateTable(postings)
-    .set({ customers_before })
-    .where(...ours)
+    .set({ customers_before: JSON.stringify(before) })
+    .where('contract_id', '=', contract_id)
     .execute();
 }
 
-/** Takes the posting in hand; undefined where it was done meanwhile. */
-async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> {
+/** Leases the posting. Returns undefined if it is posted already. */
+async function leasePosting(trx: Trx, contract_id: string): Promise<LeasedPosting | undefined> {
   const row = await trx
     .selectFrom(postings)
     .innerJoin(contracts, `${contracts}.contract_id`, `${postings}.contract_id`)
@@ -180,19 +182,19 @@ async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> 
 }
 
 /**
- * What K3 says of a contract. A refusal is checked, because an answer of yes may have been lost before it: a contract
- * that K3 has as it was sent is posted.
+ * Posts a contract and verifies a refusal: the answer of an earlier, successful attempt may have been lost. A contract
+ * that K3 has with the same content counts as posted.
  */
-async function answerOf(k3: Partner, KDAccount: string, contract: K3Contract) {
+async function postAndVerify(k3: Partner, KDAccount: string, contract: K3Contract) {
   const answer = await postToK3(k3, KDAccount, contract);
   if (answer.success || !isAddressable(contract.number)) return answer;
-  const inK3 = await readFromK3(k3, contract.number).catch(unlessSilent);
+  const inK3 = await readFromK3(k3, contract.number).catch(undefinedIfAnswered);
   if (inK3?.is !== 'there' || !isSame(inK3.contract, contract)) return answer;
   return { success: true as const, bill_no: inK3.bill_no };
 }
 
-/** An answer that is not K3's own changes nothing about its refusal; without any answer nothing is decided. */
-function unlessSilent(error: unknown): undefined {
+/** An answer that is not K3's own leaves the refusal as it is; without any answer nothing is decided. */
+function undefinedIfAnswered(error: unknown): undefined {
   if (error instanceof PartnerUnavailable && error.answered) return;
   throw error;
 }
@@ -200,13 +202,13 @@ function unlessSilent(error: unknown): undefined {
 const isSame = (one: K3Contract, other: K3Contract): boolean =>
   (Object.keys(one) as (keyof K3Contract)[]).every((field) => one[field] === other[field]);
 
-/** Writes K3's answer, unless another has taken the contract in hand since. */
-async function note(
+/** Writes K3's answer, unless another worker has leased the posting since. */
+async function recordAnswer(
   trx: Trx,
   contract_id: string,
-  { epoch }: InHand,
-  answer: Awaited<ReturnType<typeof answerOf>>,
-): Promise<'posted' | 'refused' | 'overtaken'> {
+  { epoch }: LeasedPosting,
+  answer: Awaited<ReturnType<typeof postAndVerify>>,
+): Promise<'posted' | 'refused' | 'fenced-off'> {
   const known = answer.success
     ? { bill_no: answer.bill_no, message: null }
     : { message: cutTo(answer.message, messageLengthMax) };
@@ -216,11 +218,11 @@ async function note(
     .where('contract_id', '=', contract_id)
     .where('epoch', '=', epoch)
     .executeTakeFirst();
-  if (!numUpdatedRows) return 'overtaken';
+  if (!numUpdatedRows) return 'fenced-off';
   const status = answer.success ? 'posted' : 'refused';
   await trx.updateTable(contracts).set({ status }).where('contract_id', '=', contract_id).execute();
   return status;
 }
 
-/** As long as the column. */
+/** The length of the column `message`. */
 const messageLengthMax = 500;

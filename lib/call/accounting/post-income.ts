@@ -1,6 +1,7 @@
+/** Posts charges to the contracts of their owners, in the order of the charges. */
 import type { Kysely, Transaction } from 'kysely';
 import { isUnavailable, textOf } from '../../platform/errors.ts';
-import { reportFailure } from '../../platform/lambda/log.ts';
+import { type Outcome, reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import {
   acquireLease,
@@ -12,11 +13,11 @@ import { inTransaction, isLockConflict } from '../../platform/mysql/mysql.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import type { CallSettings } from '../settings.ts';
 import {
-  endPage,
   failedPage,
   finalPageAfter,
   forgetOpenCharges,
   type IncomeCursor,
+  markAsWritten,
   pageAfter,
   passCharge,
   type Row,
@@ -37,69 +38,80 @@ interface IncomeDeps {
   readonly settings: () => Promise<Pick<CallSettings, 'pageRowsMax'>>;
 }
 
-const claimName = 'call/post-income';
-/** Longer than the function may run: nobody takes over from one that is still at it. */
+const leaseName = 'call/post-income';
+/** Longer than the function's timeout, so that no run starts while another is still working. */
 export const leaseSeconds = 120;
-/** With less than this left nothing more is begun. */
+/** With less time left than this nothing more is started. */
 const endMs = 5_000;
 const shownMax = 20;
 
 type Trx = Transaction<AccountingTables>;
 
-/** A run under the lease, and what has come of it so far. */
+/** A run under the lease, and its results so far. */
 interface Run {
   readonly mysql: Kysely<AccountingTables>;
-  readonly claimed: Lease;
+  readonly lease: Lease;
   readonly pageRowsMax: number;
   readonly remaining: () => number;
   posted: number;
-  /** Why payments, and accounts that were to be allocated, failed. */
+  /** The errors, by payment or account. */
   readonly failures: Map<string, string>;
-  /** Owners whose account another transaction holds: their payments wait for the next run. */
+  /** Owners whose account another transaction has locked: their payments wait for the next run. */
   readonly busy: Set<string>;
 }
 
 /**
- * Posts every charge that has no income yet, in the order of the charges. The cursor passes a charge that is not final,
- * or that cannot be posted, and remembers its id: it is posted once it can be, and no other waits for it. Income,
- * balances and cursor are one transaction for each charge; a run that is out of time keeps its place.
+ * Posts every charge that has no income yet, in the order of the charges. A charge without a final result, or whose
+ * posting fails, is stored as open and posted by a later run, so it blocks no other charge. Each charge has its own
+ * transaction with income, balances and cursor; a run that is out of time writes its cursor.
  */
 export async function postIncome(
   { mysql, settings }: IncomeDeps,
   { remaining }: Pick<Tick, 'remaining'>,
-) {
-  const claimed = await acquireLease(mysql, claimName, leaseSeconds);
-  if (!claimed) return { outcome: 'another posts', posted: 0 };
+): Promise<Outcome> {
+  const lease = await acquireLease(mysql, leaseName, leaseSeconds);
+  if (!lease) return { outcome: 'lease-not-acquired', posted: 0 };
   try {
     const { pageRowsMax } = await settings();
-    const found = { posted: 0, failures: new Map<string, string>(), busy: new Set<string>() };
-    return await posted({ mysql, claimed, pageRowsMax, remaining, ...found });
+    return await runUnderLease({
+      mysql,
+      lease,
+      pageRowsMax,
+      remaining,
+      posted: 0,
+      failures: new Map(),
+      busy: new Set(),
+    });
   } finally {
-    await claimed.release();
+    await lease.release();
   }
 }
 
-async function posted(run: Run) {
-  const ended =
-    (await postRemembered(run)) &&
+async function runUnderLease(run: Run): Promise<Outcome> {
+  const isComplete =
+    (await postOpenCharges(run)) &&
     (await postNew(run)) &&
     (await allocateRest(run)) &&
     (await retryFailed(run));
-  const done = run.posted ? 'posted' : 'nothing new';
-  return { outcome: ended ? done : 'out of time', posted: run.posted, ...named(run) };
+  const done = run.posted ? 'posted' : 'nothing-new';
+  return {
+    outcome: isComplete ? done : 'out-of-time',
+    posted: run.posted,
+    ...reportFailures(run),
+  };
 }
 
-/** Each failure by its payment: one line, and one count, for all of a run. */
-function named({ failures }: Run) {
+/** Reports all failures of a run as one log line and one count. Returns their number for the answer. */
+function reportFailures({ failures }: Run) {
   const [first] = failures.values();
   if (first === undefined) return {};
   const shown = Object.fromEntries([...failures].slice(0, shownMax));
-  reportFailure('not posted', { count: failures.size, failures: shown }, first);
+  reportFailure('not-posted', { count: failures.size, failures: shown }, first);
   return { notPosted: failures.size };
 }
 
-/** Whether there was time for all of them; the same below. */
-async function postRemembered(run: Run): Promise<boolean> {
+/** Posts open charges that have their final result now. Returns false if the time was not enough, as do the functions below. */
+async function postOpenCharges(run: Run): Promise<boolean> {
   let after = '0';
   for (;;) {
     if (run.remaining() <= endMs) return false;
@@ -110,15 +122,15 @@ async function postRemembered(run: Run): Promise<boolean> {
   }
 }
 
-/** Those that could not be posted before come last, a page of them in each run. */
+/** Retries one page of the charges whose posting failed. It is the last step of a run. */
 const retryFailed = async (run: Run): Promise<boolean> =>
   await postEach(run, await failedPage(run.mysql, run.pageRowsMax));
 
 async function postEach(run: Run, rows: readonly Row[]): Promise<boolean> {
-  const ended = rows.filter(hasEnded).map(({ id }) => id);
-  if (ended.length) await underLease(run, (trx) => forgetOpenCharges(trx, ended));
+  const closed = rows.filter(isClosed).map(({ id }) => id);
+  if (closed.length) await underLease(run, (trx) => forgetOpenCharges(trx, closed));
   for (const row of rows) {
-    if (hasEnded(row)) continue;
+    if (isClosed(row)) continue;
     if (run.remaining() <= endMs) return false;
     const why = await postOne(run, row, (trx) => forgetOpenCharges(trx, [row.id]));
     if (why) await rememberFailure(run.mysql, row.id, why);
@@ -126,48 +138,56 @@ async function postEach(run: Run, rows: readonly Row[]): Promise<boolean> {
   return true;
 }
 
-const hasEnded = ({ state, posted: has }: Row) => state === 'refused' || Number(has) === 1;
+const isClosed = ({ state, posted: has }: Row) => state === 'refused' || Number(has) === 1;
 
-/** Rows above the cursor. Above the first that is too young to be passed they are posted, and read again next time. */
+/**
+ * Posts rows after the cursor. The cursor stops before the first row that is not `old`: later rows are posted as well,
+ * and read again by the next run.
+ */
 async function postNew(run: Run): Promise<boolean> {
-  const place = await readIncomeCursor(run.mysql);
-  let [after, unbroken] = [place.cursor, true];
+  const position = await readIncomeCursor(run.mysql);
+  let [after, canPass] = [position.cursor, true];
   for (;;) {
     if (run.remaining() <= endMs) return false;
     const rows = await pageAfter(run.mysql, after, run.pageRowsMax);
     for (const row of rows) {
       if (run.remaining() <= endMs) {
-        await keep(run, place);
+        await writePosition(run, position);
         return false;
       }
-      unbroken &&= Number(row.old) === 1;
-      const fate = await postAt(run, row, place, unbroken ? row.id : place.cursor);
-      if (unbroken) passCharge(place, row.id, fate);
+      canPass &&= Number(row.old) === 1;
+      const result = await postWithCursor(run, row, position, canPass ? row.id : position.cursor);
+      if (canPass) passCharge(position, row.id, result);
       after = row.id;
     }
-    await keep(run, place);
+    await writePosition(run, position);
     if (rows.length < run.pageRowsMax) return true;
   }
 }
 
-/** Posts a row if it can be posted; the place up to `cursor` is part of the same transaction. */
-async function postAt(run: Run, row: Row, place: IncomeCursor, cursor: string): Promise<Fate> {
-  if (hasEnded(row)) return undefined;
+/** Posts a row if it can be posted. Writes the cursor in the same transaction. */
+async function postWithCursor(
+  run: Run,
+  row: Row,
+  position: IncomeCursor,
+  cursor: string,
+): Promise<PostResult> {
+  if (isClosed(row)) return undefined;
   if (row.state !== 'charged') return null;
-  const fate = await postOne(run, row, (trx) => writeIncomeCursor(trx, { ...place, cursor }));
-  if (fate === undefined) endPage(place, cursor);
-  return fate;
+  const result = await postOne(run, row, (trx) => writeIncomeCursor(trx, { ...position, cursor }));
+  if (result === undefined) markAsWritten(position, cursor);
+  return result;
 }
 
-/** Writes a place that has moved since it was written last. */
-async function keep(run: Run, place: IncomeCursor): Promise<void> {
-  if (place.cursor === place.keptTo) return;
-  await underLease(run, (trx) => writeIncomeCursor(trx, place));
-  endPage(place, place.cursor);
+/** Writes the cursor if it has moved since it was last written. */
+async function writePosition(run: Run, position: IncomeCursor): Promise<void> {
+  if (position.cursor === position.storedCursor) return;
+  await underLease(run, (trx) => writeIncomeCursor(trx, position));
+  markAsWritten(position, position.cursor);
 }
 
-/** What became of a payment: undefined, it has ended; null, it waits; else why it could not be posted. */
-type Fate = string | null | undefined;
+/** The result of posting: undefined = posted or refused; null = not yet possible; a text = the error. */
+type PostResult = string | null | undefined;
 
 const postOne = async (run: Run, payment: Payment, more: (trx: Trx) => Promise<void>) =>
   await withAccount(run, `payment ${payment.id}`, payment.user_id, async (trx) => {
@@ -178,32 +198,32 @@ const postOne = async (run: Run, payment: Payment, more: (trx: Trx) => Promise<v
     };
   });
 
-/** Portions that call/post-contract, or a reversal, has left. */
+/** Allocates the portions that call/post-contract or a reversal has left. */
 async function allocateRest(run: Run): Promise<boolean> {
   for (const user_id of await accountsToAllocate(run.mysql, run.pageRowsMax))
     for (let more = true; more; ) {
       if (run.remaining() <= endMs) return false;
-      const fate = await withAccount(run, `account ${user_id}`, user_id, async (trx) => {
+      const result = await withAccount(run, `account ${user_id}`, user_id, async (trx) => {
         const portion = await allocateWaiting(trx, user_id);
         return () => {
           more = portion.more;
         };
       });
-      if (fate !== undefined) break;
+      if (result !== undefined) break;
     }
   return true;
 }
 
 /**
- * Works under the lease and the lock of an owner's account; what `work` returns is called after the commit. An error
- * is that of this owner or payment, and is noted: only a database that is unavailable, or a lost lease, ends the run.
+ * Runs `work` under the lease and the lock of an owner's account, and calls the function that it returns after the
+ * commit. An error is recorded for this owner or payment; only an unavailable database or a lost lease ends the run.
  */
 async function withAccount(
   run: Run,
   what: string,
   user_id: string,
   work: (trx: Trx) => Promise<() => void>,
-): Promise<Fate> {
+): Promise<PostResult> {
   if (run.busy.has(user_id)) return null;
   try {
     const committed = await underLease(run, async (trx) => {
@@ -223,8 +243,8 @@ async function withAccount(
   }
 }
 
-const underLease = async <Result>({ mysql, claimed }: Run, work: (trx: Trx) => Promise<Result>) =>
+const underLease = async <Result>({ mysql, lease }: Run, work: (trx: Trx) => Promise<Result>) =>
   await inTransaction(mysql, async (trx) => {
-    await assertLeaseHeld(trx, claimed);
+    await assertLeaseHeld(trx, lease);
     return await work(trx);
   });

@@ -1,3 +1,4 @@
+/** The client of the listing service. */
 import * as z from 'zod';
 import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
@@ -5,13 +6,13 @@ import { type Partner, partner } from '../../platform/partners/partner.ts';
 import type { CallSettings } from '../settings.ts';
 import type { DesiredState } from './desired-state.ts';
 
-/** How many there are is for a person to read: that they are switched is known without it. */
+/** The count is for people only. Without it the listings are switched all the same. */
 const Count = z.int().nonnegative().optional().catch(undefined);
 const Switched = z.object({ code: z.literal(0), listings: Count });
 
 /**
- * Takes all of an owner's listings offline, or shows them again; answers how many there are, if that can be read. Under
- * the same request id the service does it once, so a lost answer is asked for once more. Throws `PartnerUnavailable`.
+ * Switches all listings of an owner and returns how many there are, if the answer says so. The service is idempotent
+ * by request id, so a request without an answer is repeated. Throws `PartnerUnavailable`.
  */
 export async function switchListingsTo(
   listings: Partner,
@@ -28,14 +29,14 @@ export async function switchListingsTo(
     repeatable: true,
   });
   if (count === undefined)
-    reportFailure('odd answer', { userId, requestId }, 'Listings were switched without a count.');
+    reportFailure('odd-answer', { userId, requestId }, 'Listings were switched without a count.');
   return count;
 }
 
 const timeoutMs = 5_000;
 const retry = { attemptsMax: 2, delayMs: 200 };
 
-/** The listing service, at the address of the configuration document. */
+/** Returns the client. The address comes from the configuration document. */
 export const listingService = (
   settings: () => Promise<Pick<CallSettings, 'listing_api_url'>>,
   exchange?: Exchange,

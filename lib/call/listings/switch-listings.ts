@@ -1,7 +1,10 @@
+/** Switches an owner's listings offline and online as charges and top-ups require. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { listingsSwitched } from '../events.ts';
@@ -13,7 +16,7 @@ import {
   postponeIfLeased,
   postponeIfSwitchedOff,
 } from '../row-lease.ts';
-import { type Cause, type DesiredState, desiredState, laterOf } from './desired-state.ts';
+import { type Cause, type DesiredState, desiredState, laterCause } from './desired-state.ts';
 import { switchListingsTo } from './listing-service.ts';
 
 export interface ListingDeps {
@@ -29,7 +32,7 @@ type Row = Awaited<ReturnType<typeof lockedRow>>;
 
 const table = 'user_prop_db.sublessor_listings';
 
-/** What has to be done about an owner's listings, and who does it. */
+/** A leased switch of an owner's listings. `epoch` is the fencing token. */
 interface Task extends DesiredState {
   readonly userId: string;
   readonly latest: Cause;
@@ -38,14 +41,17 @@ interface Task extends DesiredState {
 }
 
 /**
- * Takes an owner's listings offline, or shows them again after a top-up, if money is why they went. The message only
- * adds what it knows to the owner's row; where the listings have to be follows from the row, whatever came first,
- * twice or late.
+ * Takes an owner's listings offline, or shows them again after a top-up if missing money was the cause. The message only
+ * adds its facts to the owner's row. The desired state is computed from the row, so the order and number of the
+ * messages do not matter.
  */
-export async function switchListings(deps: ListingDeps, message: OutOfMoney | ToppedUp) {
+export async function switchListings(
+  deps: ListingDeps,
+  message: OutOfMoney | ToppedUp,
+): Promise<Outcome> {
   const { mysql, listings, firstSwitchOff, clock } = deps;
   await postponeIfSwitchedOff(firstSwitchOff, 'partner/listing');
-  const task = await inTransaction(mysql, (trx) => note(trx, message));
+  const task = await inTransaction(mysql, (trx) => recordMessage(trx, message));
   if (typeof task === 'string') return task;
   const { userId, to, latest } = task;
   const count = await unlessAway(
@@ -53,31 +59,35 @@ export async function switchListings(deps: ListingDeps, message: OutOfMoney | To
     () => switchListingsTo(listings, userId, task, latest.cause),
     clock,
   );
-  const outcome = (await confirm(deps, task)) ? to : 'overtaken';
+  const outcome = (await confirm(deps, task)) ? to : 'fenced-off';
   return { outcome, userId, paymentId: latest.paymentId, listings: count };
 }
 
-async function note(trx: Trx, message: OutOfMoney | ToppedUp): Promise<Task | string> {
+/** Adds the message's facts to the row and leases it. Returns an outcome if there is nothing to switch. */
+async function recordMessage(
+  trx: Trx,
+  message: OutOfMoney | ToppedUp,
+): Promise<Task | OutcomeWord> {
   if ('topped_up_at' in message) {
-    // What only pays off a debt lets nobody be charged again.
-    if (message.balance <= 0) return 'no money yet';
+    // A top-up that only pays off a debt leaves no money for charges.
+    if (message.balance <= 0) return 'no-money-yet';
     const row = await lockedRow(trx, message.user_id);
     const at = await happenedAt(trx, message, row.now);
     const before = toppedUpIn(row);
-    return await take(trx, row, causeIn(row), before && before > at ? before : at);
+    return await leaseRow(trx, row, causeIn(row), before && before > at ? before : at);
   }
   const cause = await causeOf(trx, message);
   const row = await lockedRow(trx, message.userId);
-  return await take(trx, row, laterOf(causeIn(row), cause), toppedUpIn(row));
+  return await leaseRow(trx, row, laterCause(causeIn(row), cause), toppedUpIn(row));
 }
 
-/** Undefined where it is later than now: no top-up can be, and it would outdo every charge to come. */
+/** Returns undefined for a time in the future: it would override every charge until then. */
 const toppedUpIn = ({ topped_up_at, now }: Row): string | undefined =>
   topped_up_at !== null && topped_up_at <= now ? topped_up_at : undefined;
 
 /**
- * When a top-up happened: no later than when it was first told here, which is kept, so that the same message later
- * says the same.
+ * Returns the time of a top-up. A time in the future is replaced by the time of the first delivery, which is stored, so
+ * that a repeated delivery gives the same time.
  */
 async function happenedAt(
   trx: Trx,
@@ -121,7 +131,7 @@ const endsWithMoney: Readonly<Record<OutOfMoney['why'], boolean>> = {
   'reason unknown': false,
 };
 
-/** As of when the payment centre was asked: a top-up may have come before its answer was known. */
+/** Dates the cause at the time of the request to the payment centre, because a top-up may come before its answer is stored. */
 async function causeOf(trx: Trx, { userId, paymentId, why }: OutOfMoney): Promise<Cause> {
   const payment = await trx
     .selectFrom('user_prop_db.sublessor_call_payment_log_201409')
@@ -129,7 +139,7 @@ async function causeOf(trx: Trx, { userId, paymentId, why }: OutOfMoney): Promis
     .where('id', '=', paymentId)
     .executeTakeFirst();
   if (payment?.user_id !== userId)
-    throw new Rejected(`Payment ${paymentId} is none of owner ${userId}`);
+    throw new Rejected(`Payment ${paymentId} does not belong to owner ${userId}`);
   return { at: payment.at, paymentId, cause: why, endsWithMoney: endsWithMoney[why] };
 }
 
@@ -138,40 +148,44 @@ function causeIn({ cause_at: at, cause_payment_id: paymentId, cause }: Row): Cau
   return { at, paymentId, cause, endsWithMoney: endsWithMoney[cause] };
 }
 
-/** Writes what is known now, and takes the row in hand if something is to be done; else says why not. */
-async function take(
+/** Writes the facts and leases the row. Returns an outcome if there is nothing to switch. */
+async function leaseRow(
   trx: Trx,
   row: Row,
   latest: Cause | undefined,
   toppedUpAt: string | undefined,
-): Promise<Task | string> {
-  const known = {
-    ...(latest && { cause_at: latest.at, cause_payment_id: latest.paymentId }),
-    ...(latest && { cause: latest.cause as OutOfMoney['why'] }),
+): Promise<Task | OutcomeWord> {
+  const facts = {
+    ...(latest && {
+      cause_at: latest.at,
+      cause_payment_id: latest.paymentId,
+      cause: latest.cause as OutOfMoney['why'],
+    }),
     ...(toppedUpAt && { topped_up_at: toppedUpAt }),
   };
   const next = desiredState({ latest, toppedUpAt });
   const nothing = nothingToDo(row, next);
   if (!nothing) postponeIfLeased(row, `Listings of ${row.user_id}`);
-  const again = row.request_id === next?.requestId;
-  const [epoch, attempts] = [row.epoch + 1, again ? row.attempts + 1 : 1];
-  const begun = { request_done: 0, held_until: leaseExpiry, epoch, attempts };
-  const change = { ...known, ...(!nothing && next && { ...begun, request_id: next.requestId }) };
+  const isRepeated = row.request_id === next?.requestId;
+  const [epoch, attempts] = [row.epoch + 1, isRepeated ? row.attempts + 1 : 1];
+  const lease = { request_done: 0, held_until: leaseExpiry, epoch, attempts };
+  const change = { ...facts, ...(!nothing && next && { ...lease, request_id: next.requestId }) };
   if (Object.keys(change).length)
     await trx.updateTable(table).set(change).where('user_id', '=', row.user_id).execute();
-  if (nothing || !next || !latest) return nothing ?? 'never went';
+  if (nothing || !next || !latest) return nothing ?? 'never-offline';
   return { ...next, userId: row.user_id, latest, epoch, attempts };
 }
 
-/** A request that was begun and not confirmed may have been carried out: then even the opposite has to be asked for. */
-function nothingToDo(row: Row, next: DesiredState | undefined): string | undefined {
-  if (!next) return 'never went';
+/** An unconfirmed request may have been carried out, so even the opposite state is then requested. */
+function nothingToDo(row: Row, next: DesiredState | undefined): OutcomeWord | undefined {
+  if (!next) return 'never-offline';
   if (Number(row.request_done) === 0) return undefined;
-  if (row.request_id === next.requestId) return `${next.to} before`;
-  if (next.to === 'online' && row.state === 'online') return 'topped up since';
+  if (row.request_id === next.requestId) return `already-${next.to}`;
+  if (next.to === 'online' && row.state === 'online') return 'superseded';
   return undefined;
 }
 
+/** Writes the new state and publishes its event. Returns false if another worker has leased the row since. */
 async function confirm(deps: ListingDeps, { userId, to, latest, epoch }: Task): Promise<boolean> {
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const row = await lockedRow(trx, userId);

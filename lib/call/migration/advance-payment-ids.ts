@@ -1,6 +1,8 @@
+/** Moves the ids of payments above all ids that the payment centre knows. */
 import { type Kysely, sql } from 'kysely';
 import { isId, numberedIdMax } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
@@ -20,40 +22,40 @@ interface PaymentIdDeps {
   readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
-/** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */
+/** Statements do not list refused trades, which have used ids as well: this many ids are skipped. */
 const idsPassedOver = 1_000_000n;
-/** Trades with ids that ours cannot have, as many as are named. */
+/** The number of trades named in the answer whose ids our table cannot have. */
 const namedMax = 20;
 /**
- * With less than this left no further statement is read. After the last one the payment centre is asked about a trade,
- * and the ids are written.
+ * With less time left than this no further statement is read: after the last one the payment centre is asked about a
+ * trade, and the ids are written.
  */
 export const statementMs = 50_000;
 
 /**
- * Moves the ids of payments above all that the payment centre knows, after our database was restored to an earlier
- * state: an id that is given twice gets the answer of the first trade, so a call would be `charged` without money.
+ * Moves the ids of payments above all ids that the payment centre knows, after our database was restored to an earlier
+ * state: a reused id gets the answer of its first trade, so a call would be `charged` without money.
  * Idempotent: a second invocation computes the same id from the same statements.
  */
 export async function advancePaymentIds(
   { mysql, payments, firstSwitchOff }: PaymentIdDeps,
   { from, by, why, highest: known, passed_over }: AdvancePaymentIds,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-) {
-  // A charge that begins meanwhile gets an id that the payment centre may know.
-  if (!(await firstSwitchOff('charging'))) return { outcome: 'charging goes on: stop it first' };
+): Promise<Outcome> {
+  // A charge that starts during this run would get an id that the payment centre may know.
+  if (!(await firstSwitchOff('charging'))) return { outcome: 'charging-not-switched-off' };
   const newest = await newestPayment(mysql);
   const first = from ?? plusDays(newest.day, -1);
   if (plusDays(first, daysMax) < newest.today)
-    throw new Error(`from: ${first} is more than ${daysMax} days ago; name a later day.`);
+    throw new Error(`from is ${first}, more than ${daysMax} days ago: name a later day.`);
   let theirs = BigInt(known);
   const passedOver = [...passed_over];
   const isPartnerOff = async () => (await firstSwitchOff(partner)) !== undefined;
   for (let day = first; day <= newest.today; day = plusDays(day, 1)) {
-    if (await isPartnerOff()) return { outcome: `${partner} is off` };
+    if (await isPartnerOff()) return { outcome: 'switched-off', switch: partner };
     if (day !== first && remaining() < statementMs)
       return {
-        outcome: 'out of time',
+        outcome: 'out-of-time',
         resume: { from: day, by, why, highest: String(theirs), passed_over: passedOver },
       };
     for (const { tradeId } of await payments.statementOf(day)) {
@@ -66,12 +68,14 @@ export async function advancePaymentIds(
   const next = last + idsPassedOver;
   if (next > BigInt(numberedIdMax))
     throw new Error(
-      `Id ${last} leaves no ids above it, because ids end at ${numberedIdMax}: move its row out of the payment log and start again.`,
+      `No payment ids are left above ${last}, because ids end at ${numberedIdMax}: move its row out of the payment log and start again.`,
     );
-  if (await isPartnerOff()) return { outcome: `${partner} is off` };
+  if (await isPartnerOff()) return { outcome: 'switched-off', switch: partner };
   const above = await payments.tradeOf(String(next));
   if (above.is !== 'never seen')
-    throw new Error(`The payment centre knows trade ${next}: name an earlier day as \`from\`.`);
+    throw new Error(
+      `The payment centre knows trade ${next}, which should be free: name an earlier day as \`from\`.`,
+    );
   const highest = { highest_ours: newest.id, highest_theirs: String(theirs), next: String(next) };
   const facts = { ...highest, ...(passedOver.length && { passed_over: passedOver }) };
   await inTransaction(mysql, async (trx) => {
@@ -83,17 +87,17 @@ export async function advancePaymentIds(
 
 const max = (one: bigint, other: bigint): bigint => (one > other ? one : other);
 
-/** 0 for an id that cannot be one of ours: there would be none above it. */
+/** Returns 0 for an id that our table cannot have, because no id would be left above it. */
 const idOf = (tradeId = ''): bigint =>
   isId(tradeId) && BigInt(tradeId) + idsPassedOver <= BigInt(numberedIdMax) ? BigInt(tradeId) : 0n;
 
-/** A row that is stamped in the future says nothing about the day of the newest. */
+/** Reads the highest id and the newest day; rows with a future time do not count for the day. */
 async function newestPayment(mysql: Kysely<CallTables>) {
   const { rows } = await sql<{ id: string; day: string; today: string }>`
     select coalesce(max(id), 0) id, date(now()) today,
       date(coalesce(max(if(created_at <= now(3), created_at, null)), now())) day
     from ${sql.table(paymentLog)}`.execute(mysql);
   const [row] = rows;
-  if (!row) throw new Error('The newest payment could not be read.');
+  if (!row) throw new Error('The newest payment could not be read: the query returned no row.');
   return row;
 }

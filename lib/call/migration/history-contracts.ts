@@ -1,3 +1,4 @@
+/** Copies the contracts of the old system, with their balances. */
 import { type Kysely, sql } from 'kysely';
 import { allocateLater, lockAccount } from '../accounting/owner-accounts.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -17,19 +18,19 @@ const postings = 'user_prop_db.sublessor_contract_posting';
 const identity = ['contract_no', 'user_id', 'amount_fen'] as const;
 
 /**
- * Copies new contracts, as posted to K3. A contract that is here already gets what the old system has taken out of it
- * since, and only that: see `balancesOf`.
+ * Inserts new contracts as posted to K3. An existing contract gets only a new balance, less what the old system has
+ * taken out of it since the last import: see `balancesOf`.
  */
 export const copyContracts: Copy = async (trx, page, { schema }) => {
   const { usable, odd } = readRows(OldContract, page);
   if (!usable.length) return { copied: 0, unusable: odd };
-  const { known, added, unusable } = await sorted(trx, usable);
+  const { known, added, unusable } = await classify(trx, usable);
   const rows = [...known, ...added];
   const balances = await lockedBalances(trx, schema, rows);
   let copied = 0;
   for (const row of known) {
     const balance = balances.get(row.key);
-    if (balance?.is === 'other') unusable.push({ id: row.key, why: expected(balance.fen) });
+    if (balance?.is === 'other') unusable.push({ id: row.key, why: balanceMismatch(balance.fen) });
     if (balance?.is !== 'lagging') continue;
     await trx
       .updateTable(ourTables.contracts)
@@ -41,18 +42,18 @@ export const copyContracts: Copy = async (trx, page, { schema }) => {
   const paying = added.filter(({ key }) => {
     const fen = balances.get(key)?.fen ?? '0';
     if (BigInt(fen) >= 0n) return true;
-    unusable.push({ id: key, why: expected(fen) });
+    unusable.push({ id: key, why: balanceMismatch(fen) });
     return false;
   });
   if (paying.length) await insert(trx, paying, balances);
   return { copied: copied + paying.length, unusable: [...odd, ...unusable] };
 };
 
-const expected = (fen: string) =>
+const balanceMismatch = (fen: string) =>
   `balance_fen: Expected ${fen}, by the income that is posted here and in the copy`;
 
-/** Which of the rows are here, which are new, and in whose place others are. */
-async function sorted(trx: Trx, rows: readonly OldContract[]) {
+/** Splits the rows into known contracts, new contracts, and rows that conflict with another contract. */
+async function classify(trx: Trx, rows: readonly OldContract[]) {
   const here = await trx
     .selectFrom(ourTables.contracts)
     .select(['contract_id', ...identity])
@@ -95,7 +96,10 @@ async function insert(
     .insertInto(ourTables.contracts)
     .values(
       rows.map(({ key: contract_id, amount_fen, balance_fen, ...row }) => ({
-        ...{ contract_id, ...row, status: 'posted' as const, amount_fen: String(amount_fen) },
+        ...row,
+        contract_id,
+        status: 'posted' as const,
+        amount_fen: String(amount_fen),
         balance_fen: balances.get(contract_id)?.fen ?? String(balance_fen),
       })),
     )
@@ -105,20 +109,22 @@ async function insert(
     .ignore()
     .values(
       rows.map(({ key: contract_id, contract_no, amount_fen }) => ({
-        ...{ contract_id, contract_no, amount_fen: String(amount_fen) },
+        contract_id,
+        contract_no,
+        amount_fen: String(amount_fen),
       })),
     )
     .execute();
 }
 
 interface Balance {
-  /** What the balance has to be here. */
+  /** The balance that our contract must have. */
   readonly fen: string;
-  /** `lagging`: all that differs is income of the old system whose charges are still to be copied. */
+  /** `lagging`: the difference is income of the old system whose charges are not copied yet. */
   readonly is: 'new' | 'same' | 'lagging' | 'other';
 }
 
-/** The balances of contracts, with the accounts locked of those whose balance is not as in the copy. */
+/** Computes the balances of contracts, and locks the accounts of owners whose balance differs from the copy. */
 async function lockedBalances(trx: Trx, schema: string, rows: readonly OldContract[]) {
   const first = await balancesOf(trx, schema, rows.map(keyOf));
   const moved = rows.filter(({ key, balance_fen }) => {
@@ -130,7 +136,7 @@ async function lockedBalances(trx: Trx, schema: string, rows: readonly OldContra
   if (!moved.length) return first;
   const owners = new Set(moved.map(({ user_id }) => user_id));
   for (const owner of [...owners].toSorted()) await lockAccount(trx, owner);
-  // What waits here may have been paid by one of them there.
+  // In the old system a new contract may have paid income that is unallocated here.
   const isNew = ({ key }: OldContract) => first.get(key)?.is === 'new';
   await allocateLater(
     trx,
@@ -143,12 +149,12 @@ const incomeOf = (table: ReturnType<typeof sql.table>, condition = sql``) => sql
   select contract_id, sum(amount_fen) fen from ${table} posted ${condition} group by contract_id)`;
 
 /**
- * Contracts of the copy beside ours. The balance of the copy is less by all income of the copy. Of payments that are
- * here, or have income here, our own income counts instead, because it may have been paid by another contract: so the balance here has to be
- * that of the copy plus the copy's income of those payments, less our income. It does not change when a payment of the
- * copy is copied with its income.
+ * Computes the balance that each contract of the copy must have in our table. The copy's balance already excludes all
+ * income of the copy. For payments that exist here, or have income here, our own income counts instead, because another
+ * contract may have paid it: the balance is the copy's balance plus the copy's income of those payments, less our
+ * income. Copying a payment with its income does not change it.
  */
-const beside = (schema: string) => {
+const expectedBalances = (schema: string) => {
   const isHere = sql`where exists
       (select 1 from ${sql.table(ourTables.payments)} here where here.id = posted.payment_id)
     or exists
@@ -173,19 +179,19 @@ async function balancesOf(
   const { rows } = await sql<{ id: string } & Balance>`select old.id, old.fen, case
       when ours.contract_id is null then 'new' when ours.balance_fen = old.fen then 'same'
       when ours.balance_fen = old.total_fen and old.fen >= 0 then 'lagging' else 'other' end \`is\`
-    from ${beside(schema)} old
+    from ${expectedBalances(schema)} old
     left join ${sql.table(ourTables.contracts)} ours on ours.contract_id = old.id
     where old.id in (${sql.join(ids)})`.execute(trx);
   return new Map(rows.map(({ id, fen, is }) => [String(id), { fen: String(fen), is }]));
 }
 
-/** Contracts that are here and are others than in the copy, or have another balance than they have to. */
+/** Returns contracts that differ from the copy, or whose balance is not the expected balance. */
 export async function contractsThatDiffer(
   mysql: Kysely<AccountingTables>,
   schema: string,
 ): Promise<ReadonlySet<string>> {
   const { rows } = await sql<{ id: string }>`select ours.contract_id id
-    from ${sql.table(ourTables.contracts)} ours left join ${beside(schema)} old on old.id = ours.contract_id
+    from ${sql.table(ourTables.contracts)} ours left join ${expectedBalances(schema)} old on old.id = ours.contract_id
     where not (ours.contract_no <=> ${inOurCollation('old.contract_no')} and ours.user_id <=> old.user_id
       and ours.amount_fen <=> old.amount_fen and ours.balance_fen <=> old.fen)`.execute(mysql);
   return new Set(rows.map(({ id }) => id));

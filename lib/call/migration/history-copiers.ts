@@ -1,3 +1,4 @@
+/** The functions that copy one page of each table of the old system. */
 import { sql } from 'kysely';
 import { digitsOf } from '../phone-numbers.ts';
 import { copyContracts } from './history-contracts.ts';
@@ -14,14 +15,14 @@ import {
 } from './history-tables.ts';
 
 /**
- * What the old system decided stands, also where we have decided the call ourselves, and otherwise. A call
- * keeps its id unless one of ours has it. Where several rows have one name, the first decides.
+ * Copies calls with their decisions. The old system's decision wins, even over a different decision of ours. A call
+ * keeps its id unless one of our calls has it. If several rows have one name, the first row counts.
  */
 const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
   const { usable, odd } = readRows(OldCall, rows);
   if (!usable.length) return { copied: 0, unusable: odd };
   const unusable = [...odd];
-  const page = firstOnly(usable, firstOfName, unusable);
+  const page = firstRows(usable, firstOfName, unusable);
   if (!page.length) return { copied: 0, unusable };
   const known = await trx
     .selectFrom(ourTables.calls)
@@ -41,7 +42,7 @@ const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
       ]),
     )
     .execute();
-  const taken = new Set(known.map(({ id }) => id));
+  const usedIds = new Set(known.map(({ id }) => id));
   const here = new Map(known.map((row) => [row.call_id, row]));
   let copied = 0;
   for (const row of page) {
@@ -49,21 +50,21 @@ const copyCalls: Copy = async (trx, rows, { firstOfName }) => {
     if (!same) continue;
     const why = differingFields(row, same, ['user_id']);
     if (why) unusable.push({ id: row.key, why });
-    else copied += await decideAsOld(trx, row);
+    else copied += await overwriteDecision(trx, row);
   }
   const absent = page.filter(({ call_id }) => !here.has(call_id));
   const free = absent
-    .filter(({ key }) => !taken.has(key))
+    .filter(({ key }) => !usedIds.has(key))
     .map((row) => ({ id: row.key, ...callOf(row) }));
-  // After those that keep their ids: else a new one could be an id that is still to come.
-  const others = absent.filter(({ key }) => taken.has(key)).map(callOf);
+  // Inserted last, because a new id could otherwise equal an id that another row keeps.
+  const others = absent.filter(({ key }) => usedIds.has(key)).map(callOf);
   if (free.length) await trx.insertInto(ourTables.calls).values(free).execute();
   if (others.length) await trx.insertInto(ourTables.calls).values(others).execute();
   return { copied: copied + absent.length, unusable };
 };
 
-/** The rows that are the first of their name in the copy; the others are named. */
-function firstOnly(
+/** Returns the first row of each name in the copy, and adds the others to `unusable`. */
+function firstRows(
   rows: readonly OldCall[],
   firstOfName: ReadonlyMap<string, string>,
   unusable: Unusable[],
@@ -78,7 +79,7 @@ function firstOnly(
   });
 }
 
-async function decideAsOld(trx: Trx, row: OldCall): Promise<number> {
+async function overwriteDecision(trx: Trx, row: OldCall): Promise<number> {
   const { filter_rule, decided_at, decision } = callOf(row);
   const { numUpdatedRows } = await trx
     .updateTable(ourTables.calls)
@@ -96,17 +97,17 @@ const callOf = ({ key: _, ...row }: OldCall) => ({
   decision: JSON.stringify({ imported: true }),
 });
 
-/** Names income that no payment of the copy has: the other income is copied with its payment. */
-const nameIncome: Copy = async (_, page) => {
+/** Reports income without a payment in the copy. All other income is copied with its payment. */
+const reportIncome: Copy = async (_, page) => {
   const { usable, odd } = readRows(OldIncome, page);
   const why = 'payment_id: the payment is not in the copy';
   return { copied: 0, unusable: [...odd, ...usable.map(({ key: id }) => ({ id, why }))] };
 };
 
-/** Copies a page, ids and all; a row that is here is passed over, one that cannot be here is named. */
-export const copies: Readonly<Record<Part, Copy>> = {
+/** Copies a page with its ids: rows that exist here are skipped, rows that cannot be stored are reported. */
+export const copyByTable: Readonly<Record<Part, Copy>> = {
   calls: copyCalls,
   contracts: copyContracts,
-  income: nameIncome,
+  income: reportIncome,
   payments: copyPayments,
 };

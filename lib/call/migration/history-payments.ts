@@ -1,3 +1,4 @@
+/** Copies the payments of the old system, each with its income. */
 import { sql } from 'kysely';
 import { rememberOpenCharges } from '../accounting/income-cursor.ts';
 import { allocateLater } from '../accounting/owner-accounts.ts';
@@ -14,27 +15,32 @@ import {
   type Unusable,
 } from './history-tables.ts';
 
-/** A payment with its call as it is numbered here. */
+/** A payment with the id that its call has in our table. */
 type Payment = Omit<OldPayment, 'call_id' | 'key'> & { readonly id: string };
 
 const identity = [
-  ...(['user_id', 'amount_fen', 'state'] as const),
-  ...(['call_type', 'call_log_id', 'reverses_id'] as const),
-];
+  'user_id',
+  'amount_fen',
+  'state',
+  'call_type',
+  'call_log_id',
+  'reverses_id',
+] as const;
 
-/** A payment has its income, or nothing of both is copied. */
-const withoutIncome = 'its income is not here as it was';
-const withoutPayment = 'its payment is left out';
+/** A payment and its income are copied together or not at all. */
+const withoutIncome = 'its income differs from the old system';
+const withoutPayment = 'its payment is not copied';
 
 /**
- * Copies charges, each with its income in the same transaction: the income of a payment that is here is never copied
- * again, because a contract may have paid since what waited. A charge that was not posted is remembered for
- * call/post-income, whose cursor may have passed it. A charge without its call would leave the call to be charged again.
+ * Copies charges, each with its income in the same transaction. The income of an existing payment is never copied again,
+ * because a contract may have paid unallocated income since. A charge without income is stored as open for
+ * call/post-income, whose cursor may have passed it. A charge whose call is missing is not copied, because the call
+ * would be charged again.
  */
 export const copyPayments: Copy = async (trx, page, history) => {
   if (!page.length) return { copied: 0, unusable: [] };
   const { usable, odd } = readRows(OldPayment, page);
-  const { known, added, unusable } = await sorted(trx, await numbered(trx, usable), page);
+  const { known, added, unusable } = await classify(trx, await withCallIds(trx, usable), page);
   const whyNot = new Map([...odd, ...unusable].map(({ id, why }) => [id, why]));
   const absent = page.map(({ key }) => key).filter((key) => !known.has(key));
   const income = await incomeOf(trx, absent, history);
@@ -54,8 +60,8 @@ export const copyPayments: Copy = async (trx, page, history) => {
   };
 };
 
-/** Payments with the call by its own name: its row may have got another id here. */
-async function numbered(trx: Trx, rows: readonly OldPayment[]) {
+/** Sets the ids that the calls have in our table. Calls are found by name, because their ids may differ. */
+async function withCallIds(trx: Trx, rows: readonly OldPayment[]) {
   const names = rows.flatMap(({ call_id }) => call_id ?? []);
   const found = names.length
     ? await trx
@@ -82,8 +88,8 @@ function callFault(
   return call.user_id === owner ? undefined : 'user_id: the call is of another owner';
 }
 
-/** Which ids of the page are here, which payments are new, and in whose place others are. */
-async function sorted(
+/** Splits the page into known ids, new payments, and payments that conflict with another one. */
+async function classify(
   trx: Trx,
   rows: readonly { readonly row: Payment; readonly why: string | undefined }[],
   page: readonly OldRow[],
@@ -134,7 +140,7 @@ interface Posted {
   readonly isUnusable: boolean;
 }
 
-/** The income in the copy of payments that are not here, by payment. */
+/** Reads the copy's income of payments that do not exist here, by payment. */
 async function incomeOf(
   trx: Trx,
   payments: readonly string[],
@@ -158,7 +164,7 @@ async function incomeOf(
         if (contract_id === null) continue;
         if (contracts.has(contract_id)) whyNot.set(key, otherRowMessage);
         else if (otherContracts.has(contract_id))
-          whyNot.set(key, 'contract_id: the contract is not here as it was');
+          whyNot.set(key, 'contract_id: the contract differs from the old system');
         contracts.add(contract_id);
       }
       const fen = fenHere.get(payment);
@@ -176,7 +182,7 @@ async function incomeOf(
 const sumOf = (income: readonly OldIncome[]): bigint =>
   income.reduce((sum, { amount_fen }) => sum + BigInt(amount_fen), 0n);
 
-/** Income of payments that is here before them. */
+/** Sums income that exists here for payments that do not. */
 async function postedFen(trx: Trx, payments: readonly string[]) {
   const { rows } = await sql<{ id: string; fen: string }>`select payment_id id, sum(amount_fen) fen
     from ${sql.table(ourTables.income)} where payment_id in (${sql.join(payments)})
@@ -204,17 +210,18 @@ async function insert(
   );
 }
 
-/** Income keeps its id unless another row has it here: nothing refers to it. */
+/** Inserts income, with a new id if another row has its id: no table refers to these ids. */
 async function insertIncome(trx: Trx, income: readonly OldIncome[]): Promise<void> {
   if (!income.length) return;
   const ids = income.map(({ key }) => key);
   const here = await trx.selectFrom(ourTables.income).select('id').where('id', 'in', ids).execute();
-  const taken = new Set(here.map(({ id }) => id));
+  const usedIds = new Set(here.map(({ id }) => id));
   const rowOf = ({ key: _, amount_fen, ...row }: OldIncome) => ({
-    ...{ ...row, amount_fen: String(amount_fen) },
+    ...row,
+    amount_fen: String(amount_fen),
   });
-  const keeping = income.filter(({ key }) => !taken.has(key));
-  const others = income.filter(({ key }) => taken.has(key)).map(rowOf);
+  const keeping = income.filter(({ key }) => !usedIds.has(key));
+  const others = income.filter(({ key }) => usedIds.has(key)).map(rowOf);
   if (keeping.length)
     await trx
       .insertInto(ourTables.income)

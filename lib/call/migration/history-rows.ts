@@ -1,14 +1,12 @@
+/** The schemas of the old system's rows. */
 import * as z from 'zod';
 import { Id, importedIdMax } from '../../platform/ids.ts';
 import { dateOrNull } from '../../platform/time.ts';
 
-/** A row of the old system as it was read; `key` is its id. */
+/** A row of the old system before validation; `key` is its id. */
 export type OldRow = Readonly<Record<string, unknown>> & { readonly key: string };
 
-/**
- * What is read of the old system's tables, with what our columns take: a row that does not fit is named, not changed
- * until it fits.
- */
+/** A text column with the length of ours. A row that does not fit is reported, never shortened. */
 const Text = (charactersMax: number) =>
   z
     .union([z.string(), z.number()], 'Expected a text')
@@ -17,7 +15,7 @@ const Text = (charactersMax: number) =>
       (text) => Array.from(text).length <= charactersMax,
       `Expected at most ${charactersMax} characters`,
     );
-/** MySQL gives large integers as text. */
+/** An integer, which the MySQL driver returns as text if it is large. */
 const Whole = (min: number, max: number) =>
   z
     .union([z.int(), z.string().regex(/^-?\d{1,16}$/)], 'Expected a whole number')
@@ -31,12 +29,12 @@ const Time = z
   .string('Expected a time')
   .refine((time) => dateOrNull(time) !== null, 'Expected a time that exists');
 const dayMs = 86_400_000;
-/** Clocks may differ by hours. */
+/** A time up to one day in the future, because clocks may differ by hours. */
 const Past = Time.refine(
   (time) => (dateOrNull(time)?.getTime() ?? 0) <= Date.now() + dayMs,
   'Expected a time that is not in the future',
 );
-/** Of a table that numbers its rows: the highest id leaves room for those to come. */
+/** The id of a table with AUTO_INCREMENT: the limit leaves ids for new rows. */
 const Numbered = Id.refine(
   (id) => BigInt(id) <= BigInt(importedIdMax),
   `Expected at most ${importedIdMax}`,
@@ -80,7 +78,7 @@ export type OldIncome = z.infer<typeof OldIncome>;
 
 export const OldPayment = z.object({
   key: Numbered,
-  /** The name of its call, where the old system has the call. */
+  /** The name of its call; null if the old system does not have the call. */
   call_id: Text(64).nullable(),
   call_log_id: Id.nullable(),
   reverses_id: Id.nullable(),

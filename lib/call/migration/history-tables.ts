@@ -1,3 +1,4 @@
+/** The tables of the old system and ours, and how their rows are compared. */
 import { sql, type Transaction } from 'kysely';
 import type * as z from 'zod';
 import { issuesOf } from '../../platform/lambda/config.ts';
@@ -9,32 +10,32 @@ export type Part = (typeof historyParts)[number];
 
 export type Trx = Transaction<AccountingTables>;
 
-/** A row that is left out, and why. */
+/** A row that is not copied, and the reason. */
 export interface Unusable {
   readonly id: string;
   readonly why: string;
-  /** Where it is a row of another table than that of the page. */
+  /** The table of the row if it is not the table of the page. */
   readonly part?: Part;
 }
 
 interface Copied {
-  /** Rows that are new or changed. */
+  /** The number of new and changed rows. */
   readonly copied: number;
   readonly unusable: readonly Unusable[];
 }
 
-/** What a copy must know besides the page. */
+/** The context of a copy, besides the page. */
 export interface History {
   readonly schema: string;
-  /** The first row of each name that several calls have. */
+  /** The id of the first row, for names that several calls have. */
   readonly firstOfName: ReadonlyMap<string, string>;
-  /** Contracts that are here and are not as in the copy: nothing more is booked on them. */
+  /** Contracts that differ from the copy: no income is booked on them. */
   readonly otherContracts: ReadonlySet<string>;
 }
 
 export type Copy = (trx: Trx, page: readonly OldRow[], history: History) => Promise<Copied>;
 
-/** Where each part of the history is stored here. */
+/** Our table for each part of the history. */
 export const ourTables = {
   calls: 'user_prop_db.sublessor_call_log_201409',
   contracts: 'user_prop_db.sublessor_contract',
@@ -52,11 +53,11 @@ export const oldTables: Readonly<Record<Part, { readonly name: string; readonly 
 export const oldTable = (schema: string, part: Part) =>
   sql.table(`${schema}.${oldTables[part].name}`);
 
-/** The copy may have any character set; ours compares byte for byte. */
+/** Converts a column of the copy, which may have any character set, to our collation, which compares bytes. */
 export const inOurCollation = (column: string) =>
   sql.raw(`convert(${column} using utf8mb4) collate utf8mb4_0900_bin`);
 
-/** Reads rows by their schema; gives those that do not fit with the reason. */
+/** Validates rows. Returns those that do not fit the schema with the reason. */
 export function readRows<Row>(schema: z.ZodType<Row>, page: readonly OldRow[]) {
   const usable: Row[] = [];
   const odd: Unusable[] = [];
@@ -68,7 +69,7 @@ export function readRows<Row>(schema: z.ZodType<Row>, page: readonly OldRow[]) {
   return { usable, odd };
 }
 
-/** Why a row is left out in whose place another one is stored here; undefined where it is the same row. */
+/** Returns the fields in which a row differs from ours, as the reason to skip it; undefined if they are equal. */
 export function differingFields<Field extends string>(
   row: Readonly<Record<Field, unknown>>,
   here: Readonly<Record<Field, unknown>>,
@@ -78,6 +79,6 @@ export function differingFields<Field extends string>(
   return differing.length ? `${otherRowMessage}: ${differing.join(', ')}` : undefined;
 }
 
-export const otherRowMessage = 'another row is here in its place';
+export const otherRowMessage = 'a different row exists here';
 
 const textOf = (value: unknown) => (value === null ? null : String(value));

@@ -1,6 +1,8 @@
+/** Imports the calls, contracts and payments of the old system. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { importedIdMax } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -9,7 +11,7 @@ import type { ImportHistory } from '../inputs.ts';
 import type { FirstCallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import { contractsThatDiffer } from './history-contracts.ts';
-import { copies } from './history-copiers.ts';
+import { copyByTable } from './history-copiers.ts';
 import type { OldRow } from './history-rows.ts';
 import {
   type History,
@@ -29,61 +31,60 @@ export interface HistoryDeps {
   readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
-/** `income` only names rows without a payment: income is copied with its payment. */
+/** The tables of each part, in order. `income` only reports rows without a payment: income is copied with its payment. */
 const partsOf = { calls: ['calls'], money: ['contracts', 'income', 'payments'] } as const;
 
 const pageRowsMax = 500;
-/** With less than this left no further page is begun. */
+/** With less time left than this no further page is started. */
 const pageMs = 10_000;
 
 /**
- * Copies the old system's rows, ids and all, so that numbers go on above the highest of them. A page is one
- * transaction, and a row that is here already is passed over: it may be started again at any time, from the beginning
- * or from where it stopped. A row that our tables cannot hold as it is, or in whose place another one is here, is left
- * out and named; the others are copied.
+ * Copies the old system's rows with their ids; new ids are above the highest of them. Each page is one transaction, and
+ * existing rows are skipped, so the import is idempotent and can be resumed or started again at any time. A row that
+ * our tables cannot store unchanged, or that conflicts with a row of ours, is reported and not copied.
  */
 export async function importHistory(
   { mysql, settings, firstSwitchOff }: HistoryDeps,
   { what, by, why, part, after = '0' }: ImportHistory,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-) {
+): Promise<Outcome> {
   const { history_schema, shadow } = await settings();
-  // Whoever charges meanwhile would charge what the old system has charged.
+  // A charge during the import could repeat a charge of the old system.
   if (!shadow && !(await firstSwitchOff('charging')))
-    return { outcome: 'charging goes on: stop it first' };
-  const open = await openIn(mysql, history_schema, what);
-  if (open) return { outcome: 'open in the old system', ...open };
+    return { outcome: 'charging-not-switched-off' };
+  const open = await countOpenRows(mysql, history_schema, what);
+  if (open) return { outcome: 'open-in-old-system', ...open };
   await inTransaction(mysql, async (trx) => {
-    if (!part) await noted(trx, what, by, why, history_schema);
-    await useUpIds(trx, history_schema, what);
+    if (!part) await auditImport(trx, what, by, why, history_schema);
+    await reserveIds(trx, history_schema, what);
   });
   const todo: readonly Part[] = partsOf[what];
   let [imported, from] = [0, after];
-  const unusable = leftOut();
+  const unusable = unusableRows();
   for (const next of todo.slice(part ? Math.max(todo.indexOf(part), 0) : 0)) {
-    if (from === '0') unusable.note(next, await withoutId(mysql, history_schema, next));
+    if (from === '0') unusable.add(next, await rowsWithoutId(mysql, history_schema, next));
     const history = await historyFor(mysql, history_schema, next);
     for (;;) {
       if (remaining() < pageMs)
         return {
-          outcome: 'out of time',
+          outcome: 'out-of-time',
           imported,
           ...unusable.facts(),
           resume: { what, by, why, part: next, after: from },
         };
       const page = await pageOf(mysql, history_schema, next, from);
-      const copy = await inTransaction(mysql, (trx) => copies[next](trx, page, history));
+      const copy = await inTransaction(mysql, (trx) => copyByTable[next](trx, page, history));
       imported += copy.copied;
-      unusable.note(next, copy.unusable);
+      unusable.add(next, copy.unusable);
       from = page.at(-1)?.key ?? from;
       progress(imported, undefined, `${next} up to ${from}`);
       if (page.length < pageRowsMax) break;
     }
     from = '0';
   }
-  const differing = await differingIn(mysql, history_schema, what);
+  const differing = await countDifferences(mysql, history_schema, what);
   return {
-    outcome: differing || unusable.count() ? 'imported, and differs' : 'imported',
+    outcome: differing || unusable.count() ? 'imported-with-differences' : 'imported',
     what,
     imported,
     ...differing,
@@ -91,15 +92,15 @@ export async function importHistory(
   };
 }
 
-/** Rows named in an answer. */
+/** The number of rows that an answer names. */
 const namedMax = 500;
 
-/** Rows that are left out: how many, and which with their reasons. */
-function leftOut() {
+/** Collects rows that are not copied: their number, and the first of them with their reasons. */
+function unusableRows() {
   let count = 0;
   const named: (Unusable & { readonly part: Part })[] = [];
   return {
-    note: (part: Part, rows: readonly Unusable[]): void => {
+    add: (part: Part, rows: readonly Unusable[]): void => {
       count += rows.length;
       named.push(...rows.slice(0, namedMax - named.length).map((row) => ({ part, ...row })));
     },
@@ -108,13 +109,13 @@ function leftOut() {
   };
 }
 
-const noted = (trx: Trx, what: string, by: string, why: string, schema: string) =>
+const auditImport = (trx: Trx, what: string, by: string, why: string, schema: string) =>
   audit(trx, { who: by, what: 'call/import-history', why, detail: { what, schema } });
 
 const numberedParts = { calls: ['calls'], money: ['income', 'payments'] } as const;
 
-/** Uses up the highest ids of the copy, whether their rows are copied or not: the payment centre knows each payment. */
-async function useUpIds(trx: Trx, schema: string, what: 'calls' | 'money'): Promise<void> {
+/** Reserves the ids of the copy, also of rows that are not copied, because the payment centre knows every payment. */
+async function reserveIds(trx: Trx, schema: string, what: 'calls' | 'money'): Promise<void> {
   for (const part of numberedParts[what]) {
     const { rows } = await sql<{ id: string | null }>`select max(id) id
       from ${oldTable(schema, part)} where id between 1 and ${importedIdMax}`.execute(trx);
@@ -123,10 +124,10 @@ async function useUpIds(trx: Trx, schema: string, what: 'calls' | 'money'): Prom
   }
 }
 
-const idOfNothing = 'key: Expected a positive id';
+const notPositiveIdMessage = 'key: Expected a positive id';
 
-/** Rows before the first page: their ids can be the ids of nothing. */
-async function withoutId(
+/** Returns rows whose id is not positive, which no page contains. */
+async function rowsWithoutId(
   mysql: Kysely<AccountingTables>,
   schema: string,
   part: Part,
@@ -134,7 +135,7 @@ async function withoutId(
   const key = sql.ref(oldTables[part].key);
   const { rows } = await sql<{ id: string }>`select ${key} id from ${rowsOf(schema, part)} row_of_it
     where ${key} < 1 order by ${key} limit ${namedMax}`.execute(mysql);
-  return rows.map(({ id }) => ({ id: String(id), why: idOfNothing }));
+  return rows.map(({ id }) => ({ id: String(id), why: notPositiveIdMessage }));
 }
 
 async function historyFor(
@@ -156,13 +157,17 @@ async function firstOfNames(mysql: Kysely<AccountingTables>, schema: string) {
   return new Map(rows.map(({ name, first }) => [name, String(first)]));
 }
 
-/** States in which something is still to come; a text that is no state is told by the row that has it. */
+/** The states without a final result. A row with an unknown state is reported as unusable. */
 const openStates = Object.entries(transitions).flatMap(([state, next]) =>
   next.length ? state : [],
 );
 
-/** What the old system has begun and not ended: it has to end it, for nobody else knows how. */
-async function openIn(mysql: Kysely<AccountingTables>, schema: string, what: 'calls' | 'money') {
+/** Counts calls and payments without a result in the old system: only the old system can complete them. */
+async function countOpenRows(
+  mysql: Kysely<AccountingTables>,
+  schema: string,
+  what: 'calls' | 'money',
+) {
   if (what === 'calls') return undefined;
   const find = async (part: Part, open: RawBuilder<unknown>) => {
     const from = sql`from ${oldTable(schema, part)} where ${open}`;
@@ -179,8 +184,8 @@ async function openIn(mysql: Kysely<AccountingTables>, schema: string, what: 'ca
 
 const openNamedMax = 20;
 
-/** What of it is not here now, or is otherwise, a count for each part; undefined where all is as it was. */
-async function differingIn(
+/** Counts rows that are missing or different after the import, per table. `undefined` if everything matches. */
+async function countDifferences(
   mysql: Kysely<AccountingTables>,
   schema: string,
   what: 'calls' | 'money',
@@ -189,12 +194,12 @@ async function differingIn(
   const first: Record<string, readonly string[]> = {};
   for (const part of partsOf[what]) {
     const { rows } = await sql<{ count: string }>`select count(*) count
-      from ${compared[part](schema)}`.execute(mysql);
+      from ${differingRows[part](schema)}`.execute(mysql);
     const count = Number(rows[0]?.count);
     if (!count) continue;
     differing[part] = count;
     const id = sql.ref(`old.${part === 'income' ? 'payment_id' : oldTables[part].key}`);
-    const named = await sql<{ id: string }>`select ${id} id from ${compared[part](schema)}
+    const named = await sql<{ id: string }>`select ${id} id from ${differingRows[part](schema)}
       order by ${id} limit ${differingNamedMax}`.execute(mysql);
     first[part] = named.rows.map((row) => String(row.id));
   }
@@ -203,19 +208,19 @@ async function differingIn(
 
 const differingNamedMax = 20;
 
-const beside = (schema: string, part: Part) =>
+const joined = (schema: string, part: Part) =>
   sql`${oldTable(schema, part)} old left join ${sql.table(ourTables[part])} ours`;
 
 /**
- * Rows of the old system that are not here as they were. What was posted here since may be another row, and is taken
- * out of other balances: of income a payment's sum is compared, of a contract its balance together with its income.
+ * Selects rows of the old system that are missing or different here. Charges posted here may have other income rows,
+ * paid by other contracts: so income is compared by its sum per payment, and a contract by its balance plus its income.
  */
-const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> = {
+const differingRows: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> = {
   calls: (
     schema,
-  ) => sql`${beside(schema, 'calls')} on ours.call_id = ${inOurCollation('old.call_id')}
+  ) => sql`${joined(schema, 'calls')} on ours.call_id = ${inOurCollation('old.call_id')}
     where old.filter_rule is not null and not ours.filter_rule <=> old.filter_rule`,
-  contracts: (schema) => sql`${beside(schema, 'contracts')} on ours.contract_id = old.contract_id
+  contracts: (schema) => sql`${joined(schema, 'contracts')} on ours.contract_id = old.contract_id
     where ours.contract_id is null or ours.amount_fen <> old.amount_fen or ours.balance_fen +
         coalesce((select sum(amount_fen) from ${sql.table(ourTables.income)} allocated
           where allocated.contract_id = ours.contract_id), 0)
@@ -227,11 +232,11 @@ const compared: Readonly<Record<Part, (schema: string) => RawBuilder<unknown>>> 
       group by payment_id) old
     where not old.amount_fen <=> (select sum(amount_fen) from ${sql.table(ourTables.income)} posted
       where posted.payment_id = old.payment_id)`,
-  payments: (schema) => sql`${beside(schema, 'payments')} on ours.id = old.id
+  payments: (schema) => sql`${joined(schema, 'payments')} on ours.id = old.id
     where ours.id is null or ours.amount_fen <> old.amount_fen or ours.state <> ${inOurCollation('old.state')}`,
 };
 
-/** Calls that the old system has not decided are left out: they are not over. */
+/** Reads a page. Calls that the old system has not decided are left out. */
 async function pageOf(
   mysql: Kysely<AccountingTables>,
   schema: string,
@@ -246,18 +251,18 @@ async function pageOf(
   return rows.map((row) => ({ ...row, key: String(row.key) }));
 }
 
-/** What is read of each part. */
+/** The rows of each part. */
 function rowsOf(schema: string, part: Part) {
   if (part === 'payments') return paymentsFrom(schema);
   return part === 'income' ? incomeFrom(schema) : oldTable(schema, part);
 }
 
-/** Charges with their call by its own name: in shadow mode its row may have got another id here. */
+/** Payments with the name of their call, because in shadow mode the call may have another id here. */
 const paymentsFrom = (schema: string) => sql`(
   select payment.*, \`call\`.call_id from ${oldTable(schema, 'payments')} payment
   left join ${oldTable(schema, 'calls')} \`call\` on \`call\`.id = payment.call_log_id)`;
 
-/** Income whose payment neither the copy nor we have. */
+/** Income whose payment exists neither in the copy nor here. */
 const incomeFrom = (schema: string) => sql`(
   select income.* from ${oldTable(schema, 'income')} income
   where not exists (select 1 from ${oldTable(schema, 'payments')} payment

@@ -1,7 +1,8 @@
+/** Reserves ids in tables with AUTO_INCREMENT. */
 import { type QueryExecutorProvider, sql } from 'kysely';
 import { ourTables } from './history-tables.ts';
 
-/** Rows that are deleted before the commit. */
+/** Inserts of rows that are deleted before the commit. */
 const placeholders = {
   calls: (id: string) => sql`insert ignore into ${sql.table(ourTables.calls)}
     (id, call_id, user_id, caller, callee, status, started_at, duration, caller_digits)
@@ -13,8 +14,8 @@ const placeholders = {
 } as const;
 
 /**
- * Makes a table number its next rows above `id`, because MySQL counts on from the highest id that was ever inserted: the
- * row itself need not stay.
+ * Moves a table's AUTO_INCREMENT above `id` by an insert and a delete: MySQL continues after the highest id that was
+ * ever inserted.
  */
 export async function markIdsAsUsed(
   trx: QueryExecutorProvider,

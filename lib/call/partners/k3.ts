@@ -1,3 +1,4 @@
+/** The client of K3, the ERP system that has the contracts. */
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
 import { issuesOf } from '../../platform/lambda/config.ts';
@@ -5,7 +6,7 @@ import type { Exchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 import type { CallSettings } from '../settings.ts';
 
-/** A contract as K3 has it, or is to have it. The amount is in fen. */
+/** A contract in K3. The amount is in fen. */
 export const K3Contract = z.object({
   number: z.string(),
   customer: z.string(),
@@ -14,10 +15,10 @@ export const K3Contract = z.object({
 });
 export type K3Contract = z.infer<typeof K3Contract>;
 
-/** Why it was refused is for a person to read: without it a refusal is one all the same. */
+/** The reason of a refusal, for people. A refusal without it is still a refusal. */
 const Message = z.string().catch('no reason');
 const Refused = z.object({ success: z.literal(false), message: Message });
-/** As long as the column: a bill with a longer number, or with none, is posted all the same. */
+/** The length of the column. A bill with a longer number, or without a number, is still posted. */
 const billNoLengthMax = 64;
 const BillNo = z
   .union([z.string().min(1), z.number()])
@@ -46,8 +47,8 @@ const Read = z.union([
 ]);
 
 /**
- * Posts a contract into an account set. The same number again gives the same bill, so a lost answer is asked for once
- * more. Throws `PartnerUnavailable`; a refusal is an answer.
+ * Posts a contract into an account set. K3 is idempotent by number, so a request without an answer is repeated. Throws
+ * `PartnerUnavailable`; a refusal is a result.
  */
 export async function postToK3(
   k3: Partner,
@@ -65,8 +66,8 @@ export async function postToK3(
 }
 
 /**
- * What K3 has under a contract's number, which an address must be able to name (`isAddressable`). Throws `PartnerUnavailable`
- * for every answer that is not K3's own.
+ * Returns K3's own answer about a contract number, which a URL must be able to contain (`isAddressable`). Throws
+ * `PartnerUnavailable` for every answer that is not K3's own.
  */
 export async function readFromK3(k3: Partner, number: string): Promise<InK3> {
   const path = `/contracts/${encodeURIComponent(number)}` as const;
@@ -76,7 +77,7 @@ export async function readFromK3(k3: Partner, number: string): Promise<InK3> {
 const timeoutMs = 5_000;
 const retry = { attemptsMax: 2, delayMs: 200 };
 
-/** K3, at the address of the configuration document. */
+/** Returns the client. The address comes from the configuration document. */
 export const k3 = (
   settings: () => Promise<Pick<CallSettings, 'k3_url'>>,
   exchange?: Exchange,

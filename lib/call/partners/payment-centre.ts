@@ -1,3 +1,4 @@
+/** The client of the payment centre, which takes money from owners and gives it back. */
 import { createHmac } from 'node:crypto';
 import * as z from 'zod';
 import { jsonId } from '../../platform/ids.ts';
@@ -6,17 +7,17 @@ import type { ReadSecret } from '../../platform/lambda/secret.ts';
 import { type Exchange, pooledExchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 
-/** `account_key` of the old configuration: our application at the payment centre, and what it signs with. */
+/** Our application id and signing key at the payment centre (`account_key` of the old configuration). */
 export const PaymentAccount = z.object({ app: z.string().min(1), key: z.string().min(1) });
 export type PaymentAccount = z.infer<typeof PaymentAccount>;
 
-/** The fields of config/call.json that say where the payment centre is. */
+/** The fields of config/call.json with the address and timeout of the payment centre. */
 interface PaymentSettings {
   readonly payment_base_api_url: string;
   readonly payment_api_timeout: number;
 }
 
-/** A trade is what its id says, for ever: the same id is asked with the same values, however often. */
+/** A deduction. Its id is the idempotency key: every request with the same id has the same values. */
 interface Deduction {
   readonly tradeId: string;
   readonly userId: string;
@@ -29,23 +30,23 @@ interface Refund {
   readonly amountFen: number;
 }
 
-/** What the payment centre says to a trade, in its own form; everything else is `PartnerUnavailable`. */
+/** The answer to a trade. An answer of any other form is `PartnerUnavailable`. */
 export type TradeAnswer =
   | { readonly is: 'done'; readonly balanceFen: number | undefined }
-  /** For good: not enough money, account frozen or unknown. */
+  /** A final result: not enough money, or the account is frozen or unknown. */
   | { readonly is: 'refused'; readonly code: number; readonly balanceFen?: number | undefined }
-  /** Of a refund: there is nothing to give back. */
+  /** Only for a refund: the original trade does not exist. */
   | { readonly is: 'never seen' }
-  /** The id stands for other values: a mistake of our own. */
+  /** The id was used with other values before, which is an error of ours. */
   | { readonly is: 'conflict' }
   | { readonly is: 'later' };
 
-/** What has become of a trade. */
+/** The state of a trade. */
 type TradeState =
   | { readonly is: 'done' | 'refused'; readonly balanceFen: number | undefined }
   | { readonly is: 'never seen' };
 
-/** An entry of a statement that is not in the form of one; its position counts from 1. */
+/** An entry of a statement that does not fit the schema; its position counts from 1. */
 export interface OddEntry {
   readonly tradeId: string | undefined;
   readonly position: number;
@@ -55,7 +56,7 @@ export interface OddEntry {
 export interface StatementTrade {
   readonly tradeId: string;
   readonly userId: string;
-  /** Of a refund negative. */
+  /** Negative for a refund. */
   readonly amountFen: number;
 }
 
@@ -63,19 +64,19 @@ export interface Payments {
   readonly deduct: (deduction: Deduction) => Promise<TradeAnswer>;
   readonly refund: (refund: Refund) => Promise<TradeAnswer>;
   readonly tradeOf: (tradeId: string) => Promise<TradeState>;
-  /** All that was done on a day, `YYYY-MM-DD` in Shanghai; an odd entry keeps no other from being read. */
+  /** Returns all trades of a day, `YYYY-MM-DD` in Shanghai. An odd entry does not block the others. */
   readonly statementOf: (day: string) => Promise<readonly (StatementTrade | OddEntry)[]>;
 }
 
 const name = 'the payment centre';
 
-/** Part of what a trade's id stands for: with another text the same id would be refused. */
+/** The reasons, which are part of a trade's values: another text with the same id would be a conflict. */
 const reasons = { deduct: 'sublessor 400 call', refund: 'sublessor 400 call reversed' } as const;
 
-/** A day's statement with some 500,000 trades. */
+/** Room for a day's statement with about 500,000 trades. */
 const statementBytesMax = 64 << 20;
 
-/** The payment centre. A request is made once: whoever gets no answer asks what has become of the trade. */
+/** Returns the client. A request is never repeated: after a lost answer the caller queries the state of the trade. */
 export function payments(
   settings: () => Promise<PaymentSettings>,
   account: ReadSecret<PaymentAccount>,
@@ -116,14 +117,16 @@ export function payments(
       trade('refund', tradeId, { original_trade_id: originalTradeId }, amountFen),
     tradeOf: (tradeId) =>
       ask({
-        ...{ method: 'GET', path: `/trade/${tradeId}`, answer: StateAnswer },
+        method: 'GET',
+        path: `/trade/${tradeId}`,
+        answer: StateAnswer,
         about: { trade_id: tradeId },
       }),
     statementOf: (day) => statementOf(ask, day),
   };
 }
 
-/** HMAC-SHA256 of the compact JSON of the body without `sign`, its keys sorted. */
+/** Returns the HMAC-SHA256 of the body without `sign`, as compact JSON with sorted keys. */
 export function signatureOf(body: Readonly<Record<string, unknown>>, key: string): string {
   const sorted = Object.entries(body).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return createHmac('sha256', key)
@@ -132,7 +135,7 @@ export function signatureOf(body: Readonly<Record<string, unknown>>, key: string
 }
 
 const Fen = z.int();
-/** What became of a trade is known without the balance after it. */
+/** A balance that may be unreadable: the state of the trade is known without it. */
 const KnownFen = Fen.optional().catch(undefined);
 const TradeId = z
   .union([z.string().min(1), z.number()], 'Expected an id as text or number')
@@ -140,7 +143,8 @@ const TradeId = z
 
 const Done = { code: z.literal(0), trade_id: TradeId };
 const done = (answer: { trade_id: string; balance?: number | undefined }) => ({
-  ...{ is: 'done' as const, tradeId: answer.trade_id },
+  is: 'done' as const,
+  tradeId: answer.trade_id,
   balanceFen: answer.balance,
 });
 const notDone = [
@@ -152,7 +156,7 @@ const notDone = [
   z.object({ code: z.literal(5000) }).transform(() => ({ is: 'later' as const })),
 ] as const;
 
-/** A deduction whose balance cannot be read is asked about later; a refund is made again until it is known as done. */
+/** The answers. A deduction with an unreadable balance is queried later; a refund does not need the balance. */
 const answers = {
   deduct: z.union([z.object({ ...Done, balance: Fen }).transform(done), ...notDone]),
   refund: z.union([z.object({ ...Done, balance: KnownFen }).transform(done), ...notDone]),
@@ -171,7 +175,8 @@ const Entry = z.object({ trade_id: TradeId, user_id: TradeId, amount: Fen });
 async function statementOf(ask: Partner, day: string) {
   const path = '/statement';
   const call = { method: 'GET', path, query: { day }, about: { day }, answer: Statement } as const;
-  return (await ask(call)).trades.map((entry, index) => entryOf(entry, index + 1));
+  const { trades } = await ask(call);
+  return trades.map((entry, index) => entryOf(entry, index + 1));
 }
 
 function entryOf(entry: unknown, position: number): StatementTrade | OddEntry {

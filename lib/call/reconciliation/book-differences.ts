@@ -1,7 +1,8 @@
+/** Finds differences between our own tables: calls, charges, income and contracts. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { AccountingTables } from '../accounting-tables.ts';
 
-/** Two sources say different things of one call, charge, trade or contract; null where one says nothing. */
+/** A difference between two sources about a call, charge, trade or contract; null if a source has no value. */
 export interface Difference {
   readonly kind: string;
   readonly subject: string;
@@ -9,16 +10,16 @@ export interface Difference {
   readonly theirs: string | null;
 }
 
-/** What comparing two sources gave; `why` where not all of it could be compared. */
+/** The result of comparing two sources. `why` is set if the comparison is incomplete. */
 export interface Comparison {
   readonly found: readonly Difference[];
   readonly why?: string | undefined;
 }
 
-/** Shanghai days, the first with its beginning and the last with its end, as wall times. */
+/** A range of whole Shanghai days, as wall times. */
 export interface Span {
   readonly from: string;
-  /** Not part of it. */
+  /** Exclusive. */
   readonly to: string;
 }
 
@@ -30,13 +31,13 @@ const postings = sql.table('user_prop_db.sublessor_contract_posting');
 
 type Rows = Omit<Difference, 'kind'>;
 
-/** One query for each kind: what it selects is a difference. */
+/** The query of a kind: each row that it selects is a difference. */
 type Query = (span: Span) => RawBuilder<Rows>;
 
 const within = (column: string, { from, to }: Span) =>
   sql`${sql.ref(column)} >= ${from} and ${sql.ref(column)} < ${to}`;
 
-/** What calls, charges and income of some days say of each other. */
+/** Compares calls, charges and income of some days. */
 const ofDays: Readonly<Record<string, Query>> = {
   'call not decided': (span) => sql`
     select concat('call ', c.call_id) subject, null ours, null theirs from ${calls} c
@@ -80,7 +81,7 @@ const ofDays: Readonly<Record<string, Query>> = {
     where ${within('i.created_at', span)} and p.user_id <> i.user_id`,
 };
 
-/** What contracts, their income and what was posted of them say of each other: always all of them. */
+/** Compares all contracts with their income and postings. */
 const ofContracts: Readonly<Record<string, Query>> = {
   'contract balance': () => sql`
     select concat('contract ', c.contract_no) subject, c.balance_fen ours,
@@ -122,10 +123,10 @@ const comparisonOf =
 export const differencesOfDays = comparisonOf(ofDays);
 export const differencesOfContracts = comparisonOf(ofContracts);
 
-/** The same as `ofDays`, of rows of a range of ids and of any day before the end of the days. */
+/** Like `Query`, for a range of ids and all days before `end`. */
 type RangeQuery = (range: { after: string; to: string }, end: string) => RawBuilder<Rows>;
 
-/** What charges and income of all days say of each other: a charge may be settled, and income change, long after. */
+/** Compares charges and income of all days, because a charge may be settled, and income change, much later. */
 const ofPayments: Readonly<Record<string, RangeQuery>> = {
   'charge and its income': ({ after, to }, end) => sql`
     select concat('payment ', p.id) subject, p.amount_fen ours,
@@ -178,7 +179,7 @@ export async function differencesOfIncome(
   return { found: all };
 }
 
-/** The kinds of difference that each of the comparisons above can find. */
+/** The kinds of difference that each comparison above can find. */
 export const kindsOf = {
   days: Object.keys(ofDays),
   income: Object.keys({ ...ofPayments, ...ofIncome }),

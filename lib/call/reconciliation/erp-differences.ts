@@ -1,3 +1,4 @@
+/** Finds differences between our contracts and K3. */
 import { type Kysely, sql } from 'kysely';
 import { PartnerUnavailable } from '../../platform/errors.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
@@ -9,7 +10,7 @@ import type { Comparison, Difference, Span } from './book-differences.ts';
 const pageRowsMax = 500;
 const atOnceMax = 5;
 
-/** After this many contracts in a row without an answer the others are not asked about. */
+/** The comparison stops after this many contracts in a row without an answer. */
 const unansweredMax = 10;
 
 interface Deps {
@@ -17,7 +18,7 @@ interface Deps {
   readonly k3: Partner;
 }
 
-/** The kinds of difference that are found here. */
+/** The kinds of difference that this module can find. */
 export const k3Kinds = [
   'contract not in K3',
   'contract amount in K3',
@@ -33,11 +34,11 @@ interface K3Difference extends Difference {
 interface Compared {
   readonly found: Difference[];
   readonly unanswered: Unanswered[];
-  /** Answered, though not by K3 itself. */
+  /** Contracts whose answer is not K3's own. */
   readonly foreign: Unanswered[];
-  /** Unanswered ones since the last answer. */
+  /** The number of requests without an answer since the last answer. */
   inARow: number;
-  /** A contract about which K3 itself has answered. */
+  /** A contract for which K3 itself has answered. */
   answered: Row | undefined;
 }
 
@@ -47,13 +48,16 @@ interface Unanswered {
 }
 
 /**
- * What our contracts and K3 say of each other. What was posted is looked up by our record of it, so that a contract
- * which is gone on our side is still compared. A contract about which K3 does not answer is named, and blocks no other.
+ * Compares our contracts with K3. The list of contracts comes from the postings, so that a contract whose row is missing
+ * is still compared. A contract for which K3 gives no answer is reported and does not block the others.
  */
 export async function differencesOfK3(deps: Deps, { to }: Span): Promise<Comparison> {
   const run: Compared = {
-    ...{ found: [], unanswered: [], foreign: [] },
-    ...{ inARow: 0, answered: undefined },
+    found: [],
+    unanswered: [],
+    foreign: [],
+    inARow: 0,
+    answered: undefined,
   };
   for (let after = '0'; ; ) {
     const page = await pageAfter(deps.mysql, after, to);
@@ -79,7 +83,7 @@ async function compareAll(k3: Partner, rows: readonly Row[], run: Compared): Pro
       if (run.inARow >= unansweredMax) return;
     }
   };
-  // All lanes end before an error of one is thrown.
+  // An error is thrown only after all lanes have ended.
   for (const ended of await Promise.allSettled(Array.from({ length: atOnceMax }, lane)))
     if (ended.status === 'rejected') throw ended.reason;
 }
@@ -87,11 +91,11 @@ async function compareAll(k3: Partner, rows: readonly Row[], run: Compared): Pro
 async function compare(k3: Partner, row: Row, run: Compared): Promise<void> {
   const { contract_no } = row;
   if (!isAddressable(contract_no)) {
-    run.found.push(notReadable(row, `no address names ${contract_no}`));
+    run.found.push(notReadable(row, `contract number ${contract_no} cannot be part of a URL`));
     return;
   }
   try {
-    run.found.push(...between(row, await readFromK3(k3, contract_no)));
+    run.found.push(...contractDifferences(row, await readFromK3(k3, contract_no)));
     run.answered = row;
     run.inARow = 0;
   } catch (error) {
@@ -102,9 +106,9 @@ async function compare(k3: Partner, row: Row, run: Compared): Promise<void> {
 }
 
 /**
- * Decides what an answer that is not K3's own means (docs/decisions/0081-answers-that-are-not-k3s.md). While K3 answers
- * about another contract, the address of this one is odd: it is asked for once more, and then named. Otherwise K3 is
- * unavailable, and nothing is said of the contract.
+ * Decides what answers that are not K3's own mean (docs/decisions/0081-answers-that-are-not-k3s.md). If K3 itself answers
+ * about another contract now, these contracts are requested once more and then reported. Otherwise K3 is unavailable, and
+ * nothing is reported about them.
  */
 async function decideForeign(k3: Partner, run: Compared): Promise<void> {
   const foreign = run.foreign.splice(0);
@@ -122,7 +126,7 @@ async function decideForeign(k3: Partner, run: Compared): Promise<void> {
   run.found.push(...run.foreign.map(({ row, why }) => notReadable(row, why)));
 }
 
-/** Whether K3 itself answers about a contract now, as it has before. */
+/** Returns whether K3 itself answers about a contract that it has answered before. */
 async function isThere(k3: Partner, row: Row | undefined): Promise<boolean> {
   if (!row) return false;
   try {
@@ -137,13 +141,15 @@ async function isThere(k3: Partner, row: Row | undefined): Promise<boolean> {
 const subjectOf = ({ contract_no }: Row): string => `contract ${contract_no}`;
 
 const notReadable = (row: Row, theirs: string): K3Difference => ({
-  ...{ kind: 'contract not readable in K3', subject: subjectOf(row) },
-  ...{ ours: row.amount_fen, theirs },
+  kind: 'contract not readable in K3',
+  subject: subjectOf(row),
+  ours: row.amount_fen,
+  theirs,
 });
 
 const bySubject = (one: Difference, other: Difference) => (one.subject < other.subject ? -1 : 1);
 
-/** Contracts that were taken in before the end of the days in question. */
+/** Returns a page of contracts that were stored before `to`. */
 const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
   mysql
     .selectFrom('user_prop_db.sublessor_contract_posting as posting')
@@ -162,10 +168,10 @@ const pageAfter = (mysql: Kysely<AccountingTables>, id: string, to: string) =>
 
 type Row = Awaited<ReturnType<typeof pageAfter>>[number];
 
-function* between(row: Row, inK3: InK3): Generator<K3Difference> {
+function* contractDifferences(row: Row, inK3: InK3): Generator<K3Difference> {
   if (inK3.is === 'unreadable') yield notReadable(row, inK3.why);
   else if (inK3.is === 'absent') yield absent(row);
-  else yield* betweenContents(row, inK3.contract);
+  else yield* fieldDifferences(row, inK3.contract);
 }
 
 function absent(row: Row): K3Difference {
@@ -174,8 +180,8 @@ function absent(row: Row): K3Difference {
   return { kind: 'contract not in K3', subject: subjectOf(row), ours, theirs: null };
 }
 
-/** Names are not repeated here: reports travel further than tables. */
-function* betweenContents(row: Row, theirs: K3Contract): Generator<K3Difference> {
+/** Compares the fields. Names of customers are left out, because reports reach more people than tables. */
+function* fieldDifferences(row: Row, theirs: K3Contract): Generator<K3Difference> {
   const subject = subjectOf(row);
   const amount = row.now_fen ?? row.amount_fen;
   if (BigInt(amount) !== BigInt(theirs.amount))

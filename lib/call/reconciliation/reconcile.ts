@@ -1,7 +1,9 @@
+/** Compares all books of call charges day by day. */
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import { isUnavailable, PartnerUnavailable, textOf } from '../../platform/errors.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
 import { wallTime } from '../../platform/time.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -26,7 +28,7 @@ import {
   statementsOf,
 } from './statement-differences.ts';
 
-/** What a person names (`NamedDays`), or the event of a schedule, which means the day before. */
+/** The input: days that a person names (`NamedDays`), or the event of the schedule, which means the day before. */
 export const ReconcileDays = z.union([
   NamedDays,
   z
@@ -46,52 +48,52 @@ export interface ReconcileDeps {
   readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
-/** With less than this left no further day is begun. */
+/** With less time left than this no further day is started. */
 const dayMs = 120_000;
-/** With less than this left what belongs to no day is left for the next run. */
+/** With less time left than this the comparison of all income ends as incomplete. */
 const endMs = 20_000;
 const shownMax = 20;
 
 /**
- * Holds call log, payment log, the payment centre's statement, income, contract balances and K3 against each other,
- * and writes every difference down by its name, a day at a time. Contracts, and income as a whole, belong to no day: all
- * of them are compared, and what differs is written down with the last day. A day that was reconciled before gets what
- * is found now.
+ * Compares call log, payment log, the payment centre's statement, income, contract balances and K3 with each other, day
+ * by day, and stores every difference with its kind. Contracts and total income belong to no day: they are compared in
+ * full, and their differences are stored with the last day. The differences of a day that was reconciled before are
+ * replaced.
  *
- * What cannot be compared, because a partner is unavailable, is written down as missing. The daily run compares it
- * later, together with days that no run has compared, and names those that are left.
+ * A part that cannot be compared, because a partner is unavailable, is stored as missing. A later daily run compares
+ * missing parts and days that no run has compared, and names the days that are still not compared.
  */
 export async function reconcile(
   deps: ReconcileDeps,
   { from, to, ...how }: ReconcileDays,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-) {
+): Promise<Outcome> {
   const { mysql, settings } = deps;
   const isDaily = 'daily' in how;
-  // The charges are the old system's, and it has the books.
-  if (isDaily && (await settings()).shadow) return { outcome: 'in shadow mode', from, to };
+  // In shadow mode the old system makes the charges and keeps the books.
+  if (isDaily && (await settings()).shadow) return { outcome: 'in-shadow-mode', from, to };
   const run: Run = { ...deps, ...partnersOf(deps), remaining, found: new Map(), unavailable: {} };
   for (let day = from; day <= to; day = plusDays(day, 1)) {
     if (day !== from && remaining() < dayMs)
       return { ...summaryOf(from, day, run), resume: { from: day, to } };
     await reconcileDay(run, day, day === to, progress);
   }
-  if (isDaily) await makeUp(run, to, progress);
+  if (isDaily) await compareMissedDays(run, to, progress);
   const open = await daysNotCompared(mysql, to);
   const own = open.filter((day) => isDaily || day >= from);
-  return { ...summaryOf(from, to, run, own.length > 0), ...named(open) };
+  return { ...summaryOf(from, to, run, own.length > 0), ...notComparedFacts(open) };
 }
 
 interface Run extends ReconcileDeps {
   readonly statements: Statements;
   readonly remaining: () => number;
-  /** By kind and subject: what two days show is one difference. */
+  /** By kind and subject, because the same difference may be found for two days. */
   readonly found: Map<string, Difference>;
-  /** Why a part could not be compared. */
+  /** The reasons why parts could not be compared. */
   readonly unavailable: Partial<Record<Part, string>>;
 }
 
-/** The partners, of which one whose kill switch is off counts as unavailable. */
+/** Returns the partners. A partner whose kill switch is off counts as unavailable. */
 function partnersOf({
   payments,
   k3,
@@ -115,18 +117,26 @@ function partnersOf({
   };
 }
 
-const summaryOf = (from: string, to: string, { found, unavailable }: Run, isOpen = false) => {
+const summaryOf = (
+  from: string,
+  to: string,
+  { found, unavailable }: Run,
+  isOpen = false,
+): Outcome & object => {
   const isIncomplete = isOpen || Object.keys(unavailable).length > 0;
   const first = [...found.values()].slice(0, shownMax);
+  const outcome = found.size ? 'differences' : isIncomplete ? 'incomplete' : 'balanced';
   return {
-    outcome: found.size ? 'differences' : isIncomplete ? 'incomplete' : 'balanced',
-    ...{ from, to, differences: found.size },
+    outcome,
+    from,
+    to,
+    differences: found.size,
     ...(found.size && { first }),
     ...(Object.keys(unavailable).length && { unavailable }),
   };
 };
 
-const named = (days: readonly string[]) =>
+const notComparedFacts = (days: readonly string[]) =>
   days.length ? { notCompared: days.slice(0, shownMax), daysNotCompared: days.length } : {};
 
 async function reconcileDay(
@@ -158,7 +168,7 @@ async function compareDay(run: Run, day: string, isLast: boolean): Promise<Compa
   ];
 }
 
-/** A part that cannot be compared blocks no other. Without our own database nothing can be compared. */
+/** Compares one part. A part that cannot be compared does not block the others; an error of our own database is thrown. */
 async function compare(part: Part, work: () => Promise<Comparison>): Promise<Compared> {
   try {
     return { part, ...(await work()) };
@@ -168,8 +178,8 @@ async function compare(part: Part, work: () => Promise<Comparison>): Promise<Com
   }
 }
 
-/** A day that cannot be compared blocks no other, unless the payment centre has no statement of the last day either. */
-async function makeUp(run: Run, to: string, progress: Hand['progress']): Promise<void> {
+/** Compares days that were missed. Does nothing if the payment centre had no statement of the last day either. */
+async function compareMissedDays(run: Run, to: string, progress: Hand['progress']): Promise<void> {
   if (run.unavailable.statement !== undefined) return;
   for (const day of await daysNotCompared(run.mysql, to)) {
     if (run.remaining() < dayMs) return;

@@ -1,3 +1,4 @@
+/** Stores the result of each reconciled day and its differences. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
@@ -11,16 +12,16 @@ type Trx = Transaction<AccountingTables>;
 const days = 'user_prop_db.sublessor_reconciliation';
 const differences = 'user_prop_db.sublessor_difference';
 const rowsPerStatementMax = 500;
-/** As long as the columns: partners send texts of any length. */
+/** The lengths of the columns, to which texts of partners are cut. */
 const lengths = { subject: 100, value: 200 } as const;
-/** Days that were never compared are looked for no further back. */
+/** The search for days without a comparison goes back this far. */
 const lookBackDays = 400;
 
-/** What is compared, and the kinds of difference that it can find. */
+/** The parts of a reconciliation, with the kinds of difference that each can find. */
 const kinds = { ...kindsOf, statement: statementKinds, k3: k3Kinds } as const;
 export type Part = keyof typeof kinds;
 
-/** These belong to no day: they are compared with the last day of a run, for all days before it. */
+/** The parts that belong to no day. They are compared with the last day of a run, for all days before it. */
 const wholeParts: readonly Part[] = ['income', 'contracts', 'k3'];
 
 export interface Compared extends Comparison {
@@ -28,15 +29,15 @@ export interface Compared extends Comparison {
 }
 
 /**
- * Writes what was compared of a day; the day's former differences of these parts are gone. Where a part is missing its
- * former differences stay, and the day says so. Returns the day's differences as they are written, each once.
+ * Replaces the stored differences of a day. A part that could not be compared keeps its former differences, and is
+ * stored as missing. Returns the differences as they are stored, without duplicates.
  */
 export async function writeDay(
   mysql: Kysely<AccountingTables>,
   day: string,
   compared: readonly Compared[],
 ): Promise<Difference[]> {
-  const found = eachOnce(compared.flatMap((one) => one.found));
+  const found = storedForm(compared.flatMap((one) => one.found));
   const missing = compared.filter(({ why }) => why !== undefined).map(({ part }) => part);
   await inTransaction(mysql, async (trx) => {
     const kept = missing.flatMap((part): readonly string[] => kinds[part]);
@@ -50,12 +51,13 @@ export async function writeDay(
         .execute();
     await writeVerdict(trx, day, missing);
     const whole = compared.filter(({ part, why }) => wholeParts.includes(part) && !why);
-    if (whole.length) await makeGood(trx, day, new Set<string>(whole.map(({ part }) => part)));
+    if (whole.length) await clearMissing(trx, day, new Set<string>(whole.map(({ part }) => part)));
   });
   return found;
 }
 
-function eachOnce(found: readonly Difference[]): Difference[] {
+/** Cuts texts to the columns, and drops duplicates of kind and subject. */
+function storedForm(found: readonly Difference[]): Difference[] {
   const cut = (value: string | null) => value && cutTo(String(value), lengths.value);
   const one = new Map<string, Difference>();
   for (const { kind, subject: whole, ours, theirs } of found) {
@@ -90,8 +92,8 @@ function verdictOf(count: number, missing: readonly string[]) {
   return missing.length ? ('incomplete' as const) : ('balanced' as const);
 }
 
-/** What was compared for all days until this one is missing on none before it. */
-async function makeGood(trx: Trx, day: string, parts: ReadonlySet<string>): Promise<void> {
+/** Removes parts from `missing` of all earlier days, because they were just compared for all of them. */
+async function clearMissing(trx: Trx, day: string, parts: ReadonlySet<string>): Promise<void> {
   const open = await trx
     .selectFrom(days)
     .select(['day', 'missing', 'differences'])
@@ -110,7 +112,7 @@ async function makeGood(trx: Trx, day: string, parts: ReadonlySet<string>): Prom
   }
 }
 
-/** Days since the first that was ever compared, until `to`, that were compared in part or not at all. */
+/** Returns the days until `to`, since the first that was ever compared, that are not compared in full. */
 export async function daysNotCompared(
   mysql: Kysely<AccountingTables>,
   to: string,

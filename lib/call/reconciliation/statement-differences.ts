@@ -1,3 +1,4 @@
+/** Finds differences between our payment log and the payment centre's statements. */
 import { type Kysely, sql } from 'kysely';
 import { PartnerUnavailable } from '../../platform/errors.ts';
 import { isId } from '../../platform/ids.ts';
@@ -8,11 +9,11 @@ import type { Comparison, Difference, Span } from './book-differences.ts';
 
 const table = 'user_prop_db.sublessor_call_payment_log_201409';
 const idsPerStatementMax = 500;
-/** A charge that was settled later than this after it was made is looked for no further. */
+/** A charge is looked for in the statements of this many days after it was made. */
 const statementDaysMax = 40;
 const daySeconds = 86_400;
 
-/** The kinds of difference that are found here. */
+/** The kinds of difference that this module can find. */
 export const statementKinds = [
   'trade without charge',
   'charge and its trade',
@@ -27,27 +28,27 @@ interface StatementDifference extends Difference {
 }
 
 interface Statement {
-  /** A day's trades by their ids: each once as a rule, else as often as they are listed. */
+  /** A day's trades by id: normally one entry, more if the statement lists a trade repeatedly. */
   readonly trades: ReadonlyMap<string, Listed>;
   readonly odd: readonly OddEntry[];
-  /** Of all entries that have one, odd ones too. */
+  /** The ids of all entries, including odd entries with an id. */
   readonly ids: ReadonlySet<string>;
 }
 type Listed = readonly [StatementTrade, ...StatementTrade[]];
 
-/** The payment centre's statements, each asked for once. */
+/** Returns the statement of a day; each is fetched once. */
 export type Statements = (day: string) => Promise<Statement>;
 
 export function statementsOf({ statementOf }: Pick<Payments, 'statementOf'>): Statements {
   const known = new Map<string, Promise<Statement>>();
   return (day) => {
-    const asked = known.get(day) ?? statementOf(day).then(statementIn);
-    known.set(day, asked);
-    return asked;
+    const statement = known.get(day) ?? statementOf(day).then(toStatement);
+    known.set(day, statement);
+    return statement;
   };
 }
 
-function statementIn(entries: readonly (StatementTrade | OddEntry)[]): Statement {
+function toStatement(entries: readonly (StatementTrade | OddEntry)[]): Statement {
   const trades = new Map<string, [StatementTrade, ...StatementTrade[]]>();
   const odd: OddEntry[] = [];
   for (const entry of entries) {
@@ -71,8 +72,8 @@ interface Row {
 }
 
 /**
- * What our payment log and the payment centre's statement of a day say of each other: of charges that were made on that
- * day, and of those that were settled on it, however long before they were made.
+ * Compares our payment log with the payment centre's statement of a day: charges that were made on that day, and charges
+ * that were settled on it, whenever they were made.
  */
 export async function differencesOfStatement(
   mysql: Kysely<AccountingTables>,
@@ -81,7 +82,7 @@ export async function differencesOfStatement(
 ): Promise<Comparison> {
   const span = { from: `${day} 00:00:00`, to: plusSeconds(`${day} 00:00:00`, daySeconds) };
   const { trades, odd, ids: listedIds } = await statements(day);
-  const dayBefore = await unlessUnavailable(statements(plusDays(day, -1)));
+  const dayBefore = await undefinedIfUnavailable(statements(plusDays(day, -1)));
   const found: Difference[] = odd.map((entry) => notReadable(entry, day));
   const ids = [...trades.keys()];
   for (let start = 0; start < ids.length; start += idsPerStatementMax) {
@@ -89,14 +90,14 @@ export async function differencesOfStatement(
     const rows = new Map((await rowsOf(mysql, part.filter(isId))).map((row) => [row.id, row]));
     for (const id of part) {
       const listed = trades.get(id);
-      if (listed) found.push(...between(rows.get(id), listed, dayBefore?.trades.get(id)));
+      if (listed) found.push(...compareTrade(rows.get(id), listed, dayBefore?.trades.get(id)));
     }
   }
   let why: string | undefined;
   for (const row of await chargedIn(mysql, span)) {
     if (listedIds.has(row.id)) continue;
     try {
-      if (!(await isElsewhere(statements, row, day))) found.push(missing(row));
+      if (!(await isOnAnotherStatement(statements, row, day))) found.push(missing(row));
     } catch (error) {
       if (!(error instanceof PartnerUnavailable)) throw error;
       why = error.message;
@@ -105,8 +106,10 @@ export async function differencesOfStatement(
   return { found, why };
 }
 
-/** It is only looked at for trades that two days list. */
-async function unlessUnavailable(statement: Promise<Statement>): Promise<Statement | undefined> {
+/** Returns undefined for an unavailable statement of the day before, which only shows trades listed twice. */
+async function undefinedIfUnavailable(
+  statement: Promise<Statement>,
+): Promise<Statement | undefined> {
   try {
     return await statement;
   } catch (error) {
@@ -124,7 +127,7 @@ async function rowsOf(mysql: Kysely<AccountingTables>, ids: readonly string[]): 
     .execute();
 }
 
-/** Charges made, or settled, in the span: each by an index of its own. */
+/** Returns charges made or settled in the span. A union, so that each half uses its own index. */
 async function chargedIn(mysql: Kysely<AccountingTables>, { from, to }: Span) {
   const within = (column: 'created_at' | 'updated_at') =>
     mysql
@@ -140,7 +143,7 @@ async function chargedIn(mysql: Kysely<AccountingTables>, { from, to }: Span) {
   return await within('created_at').union(within('updated_at')).execute();
 }
 
-function* between(
+function* compareTrade(
   row: Row | undefined,
   listed: Listed,
   dayBefore: Listed | undefined,
@@ -174,10 +177,10 @@ const missing = ({ id, amount_fen }: Row): StatementDifference => ({
 });
 
 /**
- * Whether the statement of another day has it: a charge made near midnight, or sent again days later. Its values are
- * compared when that day is.
+ * Tells whether the statement of another day lists the charge, which happens near midnight and when it was sent again
+ * days later. Its values are compared with that day.
  */
-async function isElsewhere(
+async function isOnAnotherStatement(
   statements: Statements,
   { id, made, settled }: Row & { readonly made: string; readonly settled: string },
   day: string,
@@ -190,6 +193,6 @@ async function isElsewhere(
   return false;
 }
 
-/** A Shanghai day so many days later. */
+/** Returns the Shanghai day `days` later. */
 export const plusDays = (day: string, days: number): string =>
   plusSeconds(`${day} 00:00:00`, days * daySeconds).slice(0, 10);

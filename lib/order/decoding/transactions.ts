@@ -121,8 +121,11 @@ export function transactionAssembler(from: Checkpoint): Reading {
       // A change with a position comes from a stored XA transaction that is committed now.
       const prepared = change.place === undefined && of.prepared;
       changes.push({
-        ...{ ...change, place, atMs: of.committedAtMs ?? change.atMs },
-        ...{ ...(prepared && { prepared }), ...(former && { former }) },
+        ...change,
+        place,
+        atMs: of.committedAtMs ?? change.atMs,
+        ...(prepared && { prepared }),
+        ...(former && { former }),
       });
     }
   }

@@ -54,7 +54,9 @@ export function customResource<Properties>(
 
 function failureOf(answer: object, reason: string): Readonly<Record<string, unknown>> {
   const failures = reasonLengths.map((length) => ({
-    ...{ ...answer, Status: 'FAILED', Reason: cutTo(reason, length) },
+    ...answer,
+    Status: 'FAILED',
+    Reason: cutTo(reason, length),
   }));
   const fits = (one: object) => Buffer.byteLength(JSON.stringify(one)) <= answerBytesMax;
   return failures.find(fits) ?? { ...answer, Status: 'FAILED', Reason: '' };

@@ -98,15 +98,21 @@ export const typesOfValues = {
 function open(credentials: Credentials): Opened {
   const { host, port, username, password } = credentials;
   const pool = createPool({
-    ...{ host, port, user: username, password },
+    host,
+    port,
+    user: username,
+    password,
     ...tlsOptions(credentials),
     connectionLimit: connectionsPerInstanceMax,
     connectTimeout: connectTimeoutMs,
     ...typesOfValues,
   });
   const opened: Opened = {
-    ...{ pool, credentials, retired: false },
-    ...{ lent: new Set(), idleSince: new WeakMap() },
+    pool,
+    credentials,
+    retired: false,
+    lent: new Set(),
+    idleSince: new WeakMap(),
   };
   const returned = (connection: PoolConnection) => {
     if (opened.lent.delete(connection)) endIfDone(opened);

@@ -44,7 +44,9 @@ export function mysql<Tables>(
 ): Kysely<Tables> {
   const credentials = secret(name, Credentials, clock);
   const pool = bounded(named(name, renewedPool(credentials, (idleSecondsMax * 1000) / 2)), {
-    ...{ name, answerMsMax: statementSeconds * 1000, session: sessionFor(statementSeconds) },
+    name,
+    answerMsMax: statementSeconds * 1000,
+    session: sessionFor(statementSeconds),
   });
   return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: retryingPool(pool) }) });
 }

@@ -93,7 +93,9 @@ async function attempted<Result>(
     new PartnerUnavailable(name, 'possible', mask(`${method} ${url}: ${why}`), { answered: true });
   const content = json === undefined ? body : { type: jsonType, content: JSON.stringify(json) };
   const request = {
-    ...{ method, url, ...limits },
+    method,
+    url,
+    ...limits,
     headers: { accept: jsonType, ...(content && { 'content-type': content.type }), ...headers },
     body: content?.content,
   };

@@ -135,7 +135,9 @@ function plan({ faults: { exact, random } }: Stage): [Charging[], Signed[]] {
   const signed = Array.from({ length: exact ? 1 : 4 }, (_, index) => ({
     atSeconds: exact ? 65 : between(swarmSeconds),
     body: {
-      ...{ contract_id: 501 + index, contract_no: `C-${501 + index}`, customer: '客户' },
+      contract_id: 501 + index,
+      contract_no: `C-${501 + index}`,
+      customer: '客户',
       user_id: exact ? owners[0] : owners[random.between(0, 1)],
       amount_fen: exact ? 6_000 : random.between(1, 30_000),
       signed_at: `2026-02-${String(1 + between(20)).padStart(2, '0')} 10:00:00`,
@@ -193,8 +195,11 @@ export const contractPoster = (
     const mysql = mysqlOf<AccountingTables>(databases, world, worker);
     const document = async () => ({ k3_url, KDAccount });
     const deps = {
-      ...{ mysql, k3: k3Client(document, erp), settings: document },
-      ...{ clock: () => new Date(world.nowMs), firstSwitchOff: off(worker) },
+      mysql,
+      k3: k3Client(document, erp),
+      settings: document,
+      clock: () => new Date(world.nowMs),
+      firstSwitchOff: off(worker),
     };
     return consume(signedContracts, (one) => postContract(deps, one), { mysql: mysql as never });
   },

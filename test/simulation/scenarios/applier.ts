@@ -18,8 +18,12 @@ const broker_weidian_api = 'http://weishop.simulated';
 
 /** Small pages, so that few rows already need several. */
 export const brokerSettings: BrokerSettings = {
-  ...{ safetyLagSeconds: 5, overlapSeconds: 600, pageRowsMax: 2 },
-  ...{ driftGraceSeconds: 180, canaryBrokerId: 0, broker_weidian_api },
+  safetyLagSeconds: 5,
+  overlapSeconds: 600,
+  pageRowsMax: 2,
+  driftGraceSeconds: 180,
+  canaryBrokerId: 0,
+  broker_weidian_api,
 };
 
 /** Without micro-shops: who asks for one is a mistake of the scenario. */

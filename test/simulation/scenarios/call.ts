@@ -183,8 +183,14 @@ export const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
 
 export const callNamed = (id: number, changed: Record<string, unknown>) =>
   JSON.stringify({
-    ...{ call_id: `call-${id}`, routing_key: 'simulated', caller: '13800000001' },
-    ...{ callee: '4008208820', user_id: 1, status: 1, duration: 60, ...changed },
+    call_id: `call-${id}`,
+    routing_key: 'simulated',
+    caller: '13800000001',
+    callee: '4008208820',
+    user_id: 1,
+    status: 1,
+    duration: 60,
+    ...changed,
   });
 
 export const startedAt = (secondsAgo: number) => wallTime(new Date(startMs - secondsAgo * 1000));

@@ -101,7 +101,9 @@ function contractsOf({ faults: { random } }: Stage): Signed[] {
   return Array.from({ length: contracts }, (_, index) => ({
     atSeconds: random.between(0, actSeconds),
     body: {
-      ...{ contract_id: 501 + index, contract_no: `C-${501 + index}`, customer: '客户' },
+      contract_id: 501 + index,
+      contract_no: `C-${501 + index}`,
+      customer: '客户',
       user_id: random.between(1, owners),
       amount_fen: random.between(1, 20 * priceFen),
       signed_at: `2026-02-${String(random.between(1, 28)).padStart(2, '0')} 10:00:00`,

@@ -51,8 +51,10 @@ export const listings: Scenario = {
           handlerOf: (worker) => {
             const mysql = mysqlOf<AccountingTables>(databases, world, worker);
             const deps = {
-              ...{ mysql, listings: listingService(async () => settings, exchange) },
-              ...{ deliver: deliverBy(bus()), firstSwitchOff: kill.off(worker) },
+              mysql,
+              listings: listingService(async () => settings, exchange),
+              deliver: deliverBy(bus()),
+              firstSwitchOff: kill.off(worker),
               clock: () => new Date(world.nowMs),
             };
             return consume(listingSwitches, (one) => switchListings(deps, one), {

@@ -47,9 +47,14 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
     const changedAt = new Date(world.nowMs + aheadMs);
     const pushId = createHash('sha256').update(`change ${caused.size}`).digest('hex');
     const row = pushFor({
-      ...{ pushId, order_id: String(order), patient_id: `${order}1`, changedAt },
+      pushId,
+      order_id: String(order),
+      patient_id: `${order}1`,
+      changedAt,
       nurse_id: nurse ? `${order}2` : null,
-      ...{ before: one(before), after: one(after), by: one(by) },
+      before: one(before),
+      after: one(after),
+      by: one(by),
     });
     if (row === 'no scenario' || row.scenario !== number)
       throw new Error(`A change of scenario ${number} is none of it.`);

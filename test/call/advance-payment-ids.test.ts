@@ -145,8 +145,8 @@ test('the statements that are left are read by the next invocation when time run
   for (;;) {
     const answer = await advancePaymentIds(deps, parsed, { ...hand, remaining: () => 1 });
     invocations += 1;
-    if (!('resume' in answer) || !answer.resume) break;
-    parsed = AdvancePaymentIds.parse(answer.resume);
+    if (!('resume' in answer) || !answer['resume']) break;
+    parsed = AdvancePaymentIds.parse(answer['resume']);
   }
   expect(invocations).toBe(4);
 });
@@ -172,7 +172,7 @@ test('advance-payment-ids names trades of earlier invocations that it passed ove
     );
   const stopped = await run({ ...input, from: first }, 0);
   expect(stopped).toMatchObject({ outcome: 'out-of-time', resume: { from: yesterday } });
-  expect(await run('resume' in stopped ? stopped.resume : {}, 200_000)).toMatchObject({
+  expect(await run('resume' in stopped ? stopped['resume'] : {}, 200_000)).toMatchObject({
     outcome: 'advanced',
     passed_over: [trade],
   });

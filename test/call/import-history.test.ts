@@ -115,7 +115,7 @@ test('stopped for lack of time, it goes on where it stopped', async () => {
   let looks = 0;
   const first = await start(calls, () => (looks++ < 2 ? 60_000 : 0));
   expect(first).toMatchObject({ outcome: 'out-of-time', imported: 1_000 });
-  const { resume } = first as { resume: ImportHistory };
+  const resume = first['resume'] as ImportHistory;
   expect(resume).toMatchObject({ part: 'calls', after: '1000' });
   expect(await start(resume)).toMatchObject({ outcome: 'imported', imported: 100 });
   expect(await rowsOf('select what from signalbox.audit')).toEqual([

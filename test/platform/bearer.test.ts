@@ -31,7 +31,7 @@ function fresh({ url }: Pick<Simulator, 'url'>, shown = authorise) {
     shown,
     ({ caller: { name, may } }) => ({
       status: 200,
-      outcome: 'said',
+      outcome: 'described',
       body: { name, may: [...may] },
     }),
     { mysql: mysql<PlatformTables>('mysql') },

@@ -6,17 +6,17 @@ import { contextOf } from '../support/lambda.ts';
 const Range = z.strictObject({ from: z.int(), to: z.int() });
 
 test('the answer is the word, with the facts', async () => {
-  const word = byHand(Range, async () => 'counted');
-  expect(await word({ from: 1, to: 2 }, contextOf())).toEqual({ outcome: 'counted' });
-  const facts = byHand(Range, async ({ from, to }) => ({ outcome: 'counted', rows: to - from }));
-  expect(await facts({ from: 1, to: 5 }, contextOf())).toEqual({ outcome: 'counted', rows: 4 });
+  const word = byHand(Range, async () => 'recorded');
+  expect(await word({ from: 1, to: 2 }, contextOf())).toEqual({ outcome: 'recorded' });
+  const facts = byHand(Range, async ({ from, to }) => ({ outcome: 'recorded', rows: to - from }));
+  expect(await facts({ from: 1, to: 5 }, contextOf())).toEqual({ outcome: 'recorded', rows: 4 });
 });
 
 test('input of another form is refused by field, and nothing is done', async () => {
   let calls = 0;
   const handler = byHand(Range, async () => {
     calls += 1;
-    return 'counted';
+    return 'recorded';
   });
   await expect(handler({ from: 'one', to: 2 }, contextOf())).rejects.toThrow(
     /^The input is not valid: from: /,
@@ -30,14 +30,14 @@ test('a value that fits none of several forms is refused with its field and what
   const day = z.strictObject({ from: z.iso.date('Expected a day') });
   const event = z.looseObject({ source: z.literal('aws.events'), time: z.iso.datetime() });
   const id = z.union([z.int(), z.string().regex(/^\d+$/, 'Expected an id')]);
-  const either = byHand(z.union([day, event]), async () => 'counted');
+  const either = byHand(z.union([day, event]), async () => 'recorded');
   await expect(either({ from: '2026-02-30' }, contextOf())).rejects.toThrow(
     /^The input is not valid: from: Expected a day$/,
   );
   await expect(either({ source: 'aws.events', time: 'x' }, contextOf())).rejects.toThrow(
     /: time: /,
   );
-  const inside = byHand(z.strictObject({ rows: z.array(z.strictObject({ id })) }), async () => 'x');
+  const inside = byHand(z.strictObject({ rows: z.array(z.strictObject({ id })) }), async () => 'recorded');
   await expect(inside({ rows: [{ id: 'x' }] }, contextOf())).rejects.toThrow(
     /: rows\.0\.id: .*Expected an id/,
   );
@@ -50,11 +50,11 @@ test('work that is out of time says where to go on, and is done in the end', asy
   const done: number[] = [];
   const handler = byHand(Range, async ({ from, to }, { remaining, progress }) => {
     for (let at = from; at < to; at++) {
-      if (remaining() < 1000 && at > from) return { outcome: 'more', resume: { from: at, to } };
+      if (remaining() < 1000 && at > from) return { outcome: 'unfinished', resume: { from: at, to } };
       done.push(at);
       progress(at - from + 1, to - from, 'counting');
     }
-    return 'counted';
+    return 'recorded';
   });
   const invocations: unknown[] = [];
   for (let input: unknown = { from: 0, to: 3 }; input !== undefined; ) {
@@ -62,7 +62,7 @@ test('work that is out of time says where to go on, and is done in the end', asy
     invocations.push(answer.outcome);
     input = answer.resume;
   }
-  expect(invocations).toEqual(['more', 'more', 'counted']);
+  expect(invocations).toEqual(['unfinished', 'unfinished', 'recorded']);
   expect(done).toEqual([0, 1, 2]);
 });
 

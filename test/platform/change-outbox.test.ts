@@ -33,7 +33,7 @@ const dueOf = async () => (await outbox()).filter(({ due }) => Number(due)).map(
 
 test('a row is made due now in a new version, and the trail says who did it and why', async () => {
   expect(await change({ do: 'retry', id: '2' })).toEqual({
-    outcome: 'due now',
+    outcome: 'due-now',
     rows: 1,
     more: false,
   });
@@ -77,7 +77,7 @@ test('those of a destination that were refused are dropped, the earliest due fir
 });
 
 test('those of a destination that were refused are made due now, and no others', async () => {
-  expect(await change({ do: 'retry', to })).toEqual({ outcome: 'due now', rows: 3, more: false });
+  expect(await change({ do: 'retry', to })).toEqual({ outcome: 'due-now', rows: 3, more: false });
   expect(await dueOf()).toEqual(['1', '2', '3', '5']);
 });
 
@@ -86,11 +86,11 @@ test('a row that is being sent is neither made due again nor counted as more, so
   const db = mysql<PlatformTables>('mysql');
   expect(await leaseDueRows(db, { kind: 'refused', destination: to }, 2)).toHaveLength(2);
   const before = await outbox();
-  const nothing = { outcome: 'due now', rows: 0, more: false };
+  const nothing = { outcome: 'due-now', rows: 0, more: false };
   expect(await change({ do: 'retry', to })).toEqual(nothing);
   expect(await change({ do: 'retry', to, max: 1 })).toEqual(nothing);
   for (const id of ['1', '3', '5'])
-    expect(await change({ do: 'retry', id })).toEqual({ outcome: 'due already', rows: 0 });
+    expect(await change({ do: 'retry', id })).toEqual({ outcome: 'already-due', rows: 0 });
   expect(await outbox()).toEqual(before);
 });
 
@@ -110,12 +110,12 @@ test('a row that was being sent when it was dropped is said to be sent perhaps, 
 test('a dry run says how many rows it would be, and changes and notes nothing', async () => {
   const before = await outbox();
   expect(await change({ do: 'drop', to, dryRun: true })).toEqual({
-    outcome: 'dry run',
+    outcome: 'dry-run',
     rows: 3,
     more: false,
   });
   expect(await change({ do: 'retry', id: '1', dryRun: true })).toMatchObject({
-    outcome: 'dry run',
+    outcome: 'dry-run',
     rows: 1,
   });
   expect(await outbox()).toEqual(before);
@@ -133,7 +133,7 @@ test('a row under a kill switch is not made due, but may be dropped', async () =
 });
 
 test('a row that is not there any more is said to be none', async () => {
-  expect(await change({ do: 'drop', id: '7' })).toEqual({ outcome: 'no such row', rows: 0 });
+  expect(await change({ do: 'drop', id: '7' })).toEqual({ outcome: 'no-such-row', rows: 0 });
   expect(await trail()).toEqual([]);
 });
 

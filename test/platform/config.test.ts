@@ -69,7 +69,7 @@ test.each([
       expect(await read()).toEqual({ limit: 1 });
     }
     expect(warnings()).toHaveLength(1);
-    expect(warnings()[0]).toMatchObject({ message: 'settings kept', domain: 'test' });
+    expect(warnings()[0]).toMatchObject({ message: 'settings-kept', domain: 'test' });
     expect(warnings()[0].error.message).toContain(`The parameter ${Name} ${why}`);
     await put('{"limit":2}');
     now += 9_999;

@@ -39,7 +39,7 @@ const delivered = (receives: number): SQSEvent => ({
 test('only what failed comes again', async () => {
   const handler = consume(numbers, async ({ number }) => {
     if (number % 3 === 0) throw new Error(`no ${number}`);
-    return 'added';
+    return 'accepted';
   });
   const event = sqsEvent(...Array.from({ length: 10 }, (_, number) => ({ number })));
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([0, 3, 6, 9]);
@@ -54,7 +54,7 @@ test('records of a batch run together, up to the limit', async () => {
     most = Math.max(most, running);
     await new Promise((done) => setTimeout(done, 5));
     running -= 1;
-    return 'added';
+    return 'accepted';
   });
   await handler(sqsEvent(...Array.from({ length: 40 }, (_, number) => ({ number }))), contextOf());
   expect(most).toBe(10);
@@ -71,7 +71,7 @@ test('a rejected message is set aside at its first delivery, body unchanged, per
 });
 
 test('a message that has a field twice is rejected with its name', async () => {
-  const handler = consume(anything, async () => 'done');
+  const handler = consume(anything, async () => 'recorded');
   const body = '{"number":1,"more":[{"a":1}],"number":2}';
   const event = sqsEvent(body);
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
@@ -161,7 +161,7 @@ test('what keeps failing is set aside at its last attempt with its last error', 
 test('where the dead-letter queue cannot be reached the message comes again', async () => {
   const variable = queueVariable(deadLetterOf(numbers).id);
   vi.stubEnv(variable, `${process.env[variable]}-gone`);
-  const handler = consume(numbers, async () => 'added');
+  const handler = consume(numbers, async () => 'accepted');
   vi.unstubAllEnvs();
   const event = sqsEvent('not JSON');
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
@@ -183,7 +183,7 @@ test('while a database is away a message comes again, however often it came', as
   vi.unstubAllEnvs();
   const handler = consume(numbers, async () => {
     await sql`select 1`.execute(away);
-    return 'added';
+    return 'accepted';
   });
   const event = delivered(40);
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
@@ -202,7 +202,7 @@ test('a secret that does not exist is named, and sets nothing aside', async () =
       said = String(error);
       throw error;
     }
-    return 'added';
+    return 'accepted';
   });
   const event = delivered(3);
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([0]);
@@ -214,7 +214,7 @@ test('a secret that does not exist is named, and sets nothing aside', async () =
 
 test('a variable that is missing is named when the function starts', () => {
   vi.stubEnv(queueVariable(deadLetterOf(numbers).id), '');
-  expect(() => consume(numbers, async () => 'added')).toThrow(
+  expect(() => consume(numbers, async () => 'accepted')).toThrow(
     'The variable QUEUE_TEST_ADD_NUMBER_DEAD is missing: name what it stands for in `uses` or `sends` of this function in infra/.',
   );
   vi.unstubAllEnvs();
@@ -371,7 +371,7 @@ test('a message that has come often is hidden before the work, in which its proc
   let seen: unknown;
   const handler = consume(numbers, async () => {
     seen = await get(3); // Its queue would give it again after a second.
-    return 'added';
+    return 'accepted';
   });
   expect(redelivered(event, await handler(event, contextOf()))).toEqual([]);
   expect(seen).toEqual([]);
@@ -383,7 +383,7 @@ test('a batch is handled in one call with an outcome for each; bad bodies never 
     seen.push(messages.map(({ number }) => number));
     return messages.map(({ number }) => {
       if (number === 2) return new Error('not this time');
-      return number === 3 ? new Rejected('never') : 'added';
+      return number === 3 ? new Rejected('never') : 'accepted';
     });
   });
   const event = sqsEvent({ number: 1 }, 'not JSON', { number: 2 }, { number: 3 });
@@ -397,7 +397,7 @@ test('a batch is handled in one call with an outcome for each; bad bodies never 
 
 test('a batch whose call fails, or that has too few outcomes, comes again', async () => {
   const failing = consumeBatch(numbers, async () => Promise.reject(new Error('away')));
-  const short = consumeBatch(numbers, async () => ['added']);
+  const short = consumeBatch(numbers, async () => ['accepted']);
   const event = sqsEvent({ number: 1 }, { number: 2 });
   expect(redelivered(event, await failing(event, contextOf()))).toEqual([0, 1]);
   expect(redelivered(event, await short(event, contextOf()))).toEqual([1]);

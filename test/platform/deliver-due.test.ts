@@ -382,7 +382,7 @@ test('a run ends before its time-out, and measures, when a destination does not 
     { remaining },
   );
   expect(remaining()).toBeGreaterThan(300);
-  expect(answer).toMatchObject({ outcome: 'nothing due', measured: { 'rows refused': 0 } });
+  expect(answer).toMatchObject({ outcome: 'nothing-due', measured: { 'rows refused': 0 } });
   expect(await rowsOf('select held_until <= now(3) free from signalbox.claim')).toEqual([
     { free: '1' },
   ]);

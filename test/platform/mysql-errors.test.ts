@@ -120,7 +120,7 @@ async function survives(
         errors.push(error);
         throw error;
       });
-      return 'counted';
+      return 'recorded';
     },
     { mysql: ours },
   );

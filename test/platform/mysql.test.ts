@@ -71,7 +71,7 @@ test('a password rotated while a consumer runs fails no message', async () => {
   const { db, tell } = await client();
   const handler = consume(numbers, async () => {
     await select(db);
-    return 'counted';
+    return 'recorded';
   });
   const ten = () => sqsEvent(...Array.from({ length: 10 }, (_, number) => ({ number })));
   const before = ten();

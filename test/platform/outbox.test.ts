@@ -141,7 +141,7 @@ test('what follows a commit and can never be sent stays, with what says so; what
   const names = (await take(url)).map(({ Body = '' }) => JSON.parse(Body).name);
   expect(names.toSorted()).toEqual(['a', 'b', 'c']);
   expect((await outbox()).map(({ body }) => body)).toEqual([large.body, odd.body]);
-  expect(lines).toMatchObject([{ message: 'not delivered', destination: 'queue:test/greet' }]);
+  expect(lines).toMatchObject([{ message: 'not-delivered', destination: 'queue:test/greet' }]);
 });
 
 test('a message of ours with characters that SQS refuses is written so that SQS takes it, and read as it was', async () => {
@@ -194,7 +194,7 @@ test('under a switch a row is held; when the switch was lifted meanwhile it is d
 });
 
 test('a message that is postponed before deliver-due has deleted it waits as long as was named', async () => {
-  const soon = new Postponed(new Date(Date.now() - 1_000), 'due now');
+  const soon = new Postponed(new Date(Date.now() - 1_000), 'due-now');
   await postpone(db, greetings, 'a', soon);
   const halfAnHour = () => new Postponed(new Date(Date.now() + 30 * 60_000), 'not now');
   let nowMs = 0;
@@ -222,7 +222,7 @@ test('a message that is postponed before deliver-due has deleted it waits as lon
 });
 
 test('a message whose sending failed and that is postponed then waits as long as was named', async () => {
-  await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() - 1_000), 'due now'));
+  await postpone(db, greetings, 'a', new Postponed(new Date(Date.now() - 1_000), 'due-now'));
   let nowMs = 0;
   const deps = {
     mysql: db,

@@ -4,7 +4,7 @@ import { Refused, refusal, refusalStatuses } from '../../lib/platform/http/refus
 test('a refusal has the status of its code, and its words as outcome', () => {
   expect(refusal('too_many_requests', 'Wait.')).toEqual({
     code: 'too_many_requests',
-    outcome: 'too many requests',
+    outcome: 'too-many-requests',
     status: 429,
     headers: {},
     body: { error: { code: 'too_many_requests', message: 'Wait.' } },
@@ -13,7 +13,7 @@ test('a refusal has the status of its code, and its words as outcome', () => {
 
 test('a refusal says what is wrong with each field, and when to try again', () => {
   const issues = [{ path: 'ids', message: 'Expected ids' }];
-  const details = { issues, retryAfterSeconds: 0, outcome: 'failed' };
+  const details = { issues, retryAfterSeconds: 0, outcome: 'failed' } as const;
   expect(refusal('invalid_body', 'No.', details)).toEqual({
     code: 'invalid_body',
     outcome: 'failed',

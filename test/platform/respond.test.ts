@@ -37,7 +37,7 @@ const addUp = route({
 function added(numbers: readonly number[], whose: string): AnswerOf<typeof addUp> {
   if (!numbers.length) return refusal('conflict', 'There is nothing to add up.');
   const sum = `${numbers.reduce((all, one) => all + one, 0)} ${whose}`;
-  return { status: 201, outcome: 'added', body: { sum }, headers: { location: '/sums/1' } };
+  return { status: 201, outcome: 'accepted', body: { sum }, headers: { location: '/sums/1' } };
 }
 
 const handler = respond(
@@ -104,7 +104,7 @@ const payBy = route({
   ]),
   answers: { 201: z.object({}) },
 });
-const pay = respond(payBy, () => ({ status: 201, outcome: 'paid', body: {} }), deps);
+const pay = respond(payBy, () => ({ status: 201, outcome: 'charged', body: {} }), deps);
 const payment = (body: unknown) =>
   ask(pay, signed(httpEvent({ method: 'POST', path: '/payments', body })));
 

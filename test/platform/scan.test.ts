@@ -71,7 +71,7 @@ test('the first run says so and begins an overlap ago', async () => {
     firstRun: true,
   });
   expect(table.published.map(({ id }) => id)).toEqual(['2']);
-  expect(await table.run()).toMatchObject({ outcome: 'nothing new', published: 0 });
+  expect(await table.run()).toMatchObject({ outcome: 'nothing-new', published: 0 });
 });
 
 test('a run that is out of time goes on where it stopped, however little it may do', async () => {
@@ -81,11 +81,11 @@ test('a run that is out of time goes on where it stopped, however little it may 
   table.pass(60);
   const outcomes: string[] = [];
   for (let run = 0; run < 8; run++) outcomes.push((await table.run({ pagesMax: 1 })).outcome);
-  expect(outcomes.slice(0, 6)).toEqual(Array.from({ length: 6 }, () => 'out of time'));
+  expect(outcomes.slice(0, 6)).toEqual(Array.from({ length: 6 }, () => 'out-of-time'));
   expect(table.published.map(({ id }) => Number(id))).toEqual(
     Array.from({ length: 20 }, (_, index) => index + 1),
   );
-  expect(await table.run()).toMatchObject({ outcome: 'nothing new' });
+  expect(await table.run()).toMatchObject({ outcome: 'nothing-new' });
 });
 
 test('two runs at once: one moves the cursor, the other says that it was overtaken', async () => {
@@ -101,7 +101,7 @@ test('two runs at once: one moves the cursor, the other says that it was overtak
     await bothHaveRead.promise;
   };
   const both = await Promise.all([table.run(), table.run()]);
-  expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(['overtaken', 'published']);
+  expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(['fenced-off', 'published']);
   expect(new Set(table.published.map(({ id }) => id))).toEqual(new Set(['1']));
 });
 

@@ -6,7 +6,7 @@ test('work is told the time that was meant and the time that is left', async () 
   const seen: { at: Date; left: number }[] = [];
   const handler = schedule(async ({ at, remaining }) => {
     seen.push({ at, left: remaining() });
-    return 'done';
+    return 'recorded';
   });
   await handler({ time: '2026-11-21T02:00:00Z' }, contextOf(12_340));
   expect(seen.map(({ at }) => at.toISOString())).toEqual(['2026-11-21T02:00:00.000Z']);
@@ -31,6 +31,6 @@ test('an error gets out, with its causes, without statements or personal data', 
 });
 
 test('an event without a time is refused by name', async () => {
-  const handler = schedule(async () => 'done');
+  const handler = schedule(async () => 'recorded');
   await expect(handler({ time: 'soon' }, contextOf())).rejects.toThrow('time');
 });

@@ -34,7 +34,7 @@ const publish = route({
 });
 const handler = respond(
   publish,
-  ({ caller }) => ({ status: 202, outcome: 'taken', body: { caller: caller.name } }),
+  ({ caller }) => ({ status: 202, outcome: 'accepted', body: { caller: caller.name } }),
   { mysql: mysql<PlatformTables>('mysql') },
 );
 vi.unstubAllEnvs();

@@ -70,7 +70,7 @@ const connectionId = async (db: Kysely<PlatformTables>) =>
 const reader = (db: Kysely<PlatformTables>) =>
   consume(numbers, async () => {
     await connectionId(db);
-    return 'counted';
+    return 'recorded';
   });
 
 const two = () => sqsEvent({ number: 1 }, { number: 2 });
@@ -184,7 +184,7 @@ test('an invocation that is nearly over ends its transaction; what of it runs on
         .catch(() => {});
       afterwards = await connectionId(db).catch((error: unknown) => error);
     });
-    return 'counted';
+    return 'recorded';
   });
   const event = sqsEvent({ number: 1 });
   const context = contextOf(1_500);
@@ -202,7 +202,7 @@ test('an invocation that is nearly over ends its transaction; what of it runs on
 test('of a batch whose time is over what was finished is acknowledged', async () => {
   const handler = consume(numbers, async ({ number }) => {
     if (number === 2) await new Promise(() => {});
-    return 'counted';
+    return 'recorded';
   });
   const event = sqsEvent({ number: 1 }, { number: 2 }, { number: 3 });
   expect(redelivered(event, await handler(event, contextOf(700)))).toEqual([1]);
@@ -253,7 +253,7 @@ test('a process that is frozen in its transaction holds its row for seconds, and
   const { db } = await client(8);
   const other = consume(numbers, async () => {
     await db.updateTable('signalbox.claim').set({ epoch: '9' }).execute();
-    return 'counted';
+    return 'recorded';
   });
   const event = sqsEvent({ number: 1 });
   const began = Date.now();

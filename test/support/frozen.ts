@@ -21,7 +21,7 @@ const handler = consume(
       await row.set({ epoch: '2' }).execute();
       console.error('holds');
       await new Promise(() => setInterval(() => {}, 1_000)); // Something that does not answer.
-      return 'held';
+      return 'held' as const;
     }),
   { mysql: db },
 );

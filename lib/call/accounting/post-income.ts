@@ -1,7 +1,7 @@
 /** Posts charges to the contracts of their owners, in the order of the charges. */
 import type { Kysely, Transaction } from 'kysely';
 import { isUnavailable, textOf } from '../../platform/errors.ts';
-import { type Outcome, reportFailure } from '../../platform/lambda/log.ts';
+import { type OutcomeWithFacts, reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import {
   acquireLease,
@@ -68,7 +68,7 @@ interface Run {
 export async function postIncome(
   { mysql, settings }: IncomeDeps,
   { remaining }: Pick<Tick, 'remaining'>,
-): Promise<Outcome> {
+): Promise<OutcomeWithFacts> {
   const lease = await acquireLease(mysql, leaseName, leaseSeconds);
   if (!lease) return { outcome: 'lease-not-acquired', posted: 0 };
   try {
@@ -87,7 +87,7 @@ export async function postIncome(
   }
 }
 
-async function runUnderLease(run: Run): Promise<Outcome> {
+async function runUnderLease(run: Run): Promise<OutcomeWithFacts> {
   const isComplete =
     (await postOpenCharges(run)) &&
     (await postNew(run)) &&

@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isId, numberedIdMax } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import type { Outcome } from '../../platform/lambda/log.ts';
+import type { OutcomeWithFacts } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
@@ -41,7 +41,7 @@ export async function advancePaymentIds(
   { mysql, payments, firstSwitchOff }: PaymentIdDeps,
   { from, by, why, highest: known, passed_over }: AdvancePaymentIds,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-): Promise<Outcome> {
+): Promise<OutcomeWithFacts> {
   // A charge that starts during this run would get an id that the payment centre may know.
   if (!(await firstSwitchOff('charging'))) return { outcome: 'charging-not-switched-off' };
   const newest = await newestPayment(mysql);

@@ -2,7 +2,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { importedIdMax } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import type { Outcome } from '../../platform/lambda/log.ts';
+import type { OutcomeWithFacts } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -47,7 +47,7 @@ export async function importHistory(
   { mysql, settings, firstSwitchOff }: HistoryDeps,
   { what, by, why, part, after = '0' }: ImportHistory,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-): Promise<Outcome> {
+): Promise<OutcomeWithFacts> {
   const { history_schema, shadow } = await settings();
   // A charge during the import could repeat a charge of the old system.
   if (!shadow && !(await firstSwitchOff('charging')))

@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import { isUnavailable, PartnerUnavailable, textOf } from '../../platform/errors.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
-import type { Outcome } from '../../platform/lambda/log.ts';
+import type { OutcomeWithFacts } from '../../platform/lambda/log.ts';
 import type { Partner } from '../../platform/partners/partner.ts';
 import { wallTime } from '../../platform/time.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
@@ -67,7 +67,7 @@ export async function reconcile(
   deps: ReconcileDeps,
   { from, to, ...how }: ReconcileDays,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-): Promise<Outcome> {
+): Promise<OutcomeWithFacts> {
   const { mysql, settings } = deps;
   const isDaily = 'daily' in how;
   // In shadow mode the old system makes the charges and keeps the books.
@@ -122,7 +122,7 @@ const summaryOf = (
   to: string,
   { found, unavailable }: Run,
   isOpen = false,
-): Outcome & object => {
+): OutcomeWithFacts => {
   const isIncomplete = isOpen || Object.keys(unavailable).length > 0;
   const first = [...found.values()].slice(0, shownMax);
   const outcome = found.size ? 'differences' : isIncomplete ? 'incomplete' : 'balanced';

@@ -79,7 +79,7 @@ export function cache({
         failures = 0;
         quietUntil = 0;
       })
-      .catch((error) => reportFailure('cache away', {}, error))
+      .catch((error) => reportFailure('cache-unavailable', {}, error))
       .finally(() => {
         renewing = false;
       });
@@ -106,7 +106,7 @@ export function cache({
         quietUntil = clock() + quietMs;
         if (asked) renew(asked);
       }
-      reportFailure(isReply(error) ? 'cache refused' : 'cache away', {}, told(error));
+      reportFailure(isReply(error) ? 'cache-refused' : 'cache-unavailable', {}, told(error));
       return undefined;
     }
   };

@@ -1,3 +1,5 @@
+import type { OutcomeWord } from '../outcomes.ts';
+
 /** Why a request is refused, as the error body's `code`, and the status that goes with it. */
 export const refusalStatuses = {
   invalid_body: 400,
@@ -26,13 +28,13 @@ interface Details {
   /** When it is worth trying again; becomes Retry-After. */
   readonly retryAfterSeconds?: number;
   /** The word for the log, where the code does not say enough. */
-  readonly outcome?: string;
+  readonly outcome?: OutcomeWord;
 }
 
 /** An answer that says no. */
 export interface Refusal<Code extends RefusalCode = RefusalCode> {
   readonly code: Code;
-  readonly outcome: string;
+  readonly outcome: OutcomeWord;
   readonly status: (typeof refusalStatuses)[Code];
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: {
@@ -44,11 +46,19 @@ export interface Refusal<Code extends RefusalCode = RefusalCode> {
   };
 }
 
+type KebabCase<Text extends string> = Text extends `${infer Head}_${infer Rest}`
+  ? `${Head}-${KebabCase<Rest>}`
+  : Text;
+
+/** Returns the outcome of a refusal: its code in kebab case. The compiler checks that each code has one. */
+const outcomeOf = (code: RefusalCode): OutcomeWord =>
+  code.replaceAll('_', '-') as KebabCase<RefusalCode> satisfies OutcomeWord;
+
 /** Says no to a caller, who is shown the message: `refusal('not_found', 'No such broker.')`. */
 export function refusal<const Code extends RefusalCode>(
   code: Code,
   message: string,
-  { issues, retryAfterSeconds, outcome = code.replaceAll('_', ' ') }: Details = {},
+  { issues, retryAfterSeconds, outcome = outcomeOf(code) }: Details = {},
 ): Refusal<Code> {
   return {
     code,

@@ -1,5 +1,6 @@
 import type * as z from 'zod';
 import type { Id } from '../names.ts';
+import type { OutcomeWord } from '../outcomes.ts';
 import type { Refusal, RefusalCode } from './refusal.ts';
 
 /** What the `roles` claim of a person's token may hold. */
@@ -66,7 +67,7 @@ export interface Request<Body = unknown, Query = unknown, Parameters = unknown> 
 export interface Answer {
   readonly status: number;
   /** The word for what was done, for the log. */
-  readonly outcome: string;
+  readonly outcome: OutcomeWord;
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -114,7 +115,7 @@ type Answers<G extends Given> =
   | {
       readonly [Status in keyof G['answers'] & number]: {
         readonly status: Status;
-        readonly outcome: string;
+        readonly outcome: OutcomeWord;
         readonly body: Sent<G['answers'][Status]>;
         readonly headers?: Readonly<Record<string, string>>;
       };

@@ -92,7 +92,7 @@ export function settings<Settings>(
       return document;
     } catch (error) {
       if (!held) throw error;
-      if (!failing) reportFailure('settings kept', { domain }, error);
+      if (!failing) reportFailure('settings-kept', { domain }, error);
       failing = true;
       const seconds = Math.min(maxAgeSeconds, retryAfterSeconds);
       held = { ...held, until: clock() + seconds * 1000 };

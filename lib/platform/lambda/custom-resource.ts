@@ -35,7 +35,7 @@ export function customResource<Properties>(
       try {
         const outcome =
           RequestType === 'Delete'
-            ? 'left as it is'
+            ? 'left-as-is'
             : await withinTime(context, () => work(event), answerMs);
         report(outcome, detail);
         await put(ResponseURL, { ...answer, Status: 'SUCCESS' });

@@ -7,7 +7,8 @@ import type { OutcomeWord } from '../outcomes.ts';
 import { mask, maskedValue } from './mask.ts';
 
 /** What a domain function returns: the word for what happened, with or without facts about it. */
-export type Outcome = OutcomeWord | ({ readonly outcome: OutcomeWord } & Facts);
+export type Outcome = OutcomeWord | OutcomeWithFacts;
+export type OutcomeWithFacts = { readonly outcome: OutcomeWord } & Facts;
 type Facts = Readonly<Record<string, unknown>> & {
   /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes` or `rows`. */
   readonly measured?: Readonly<Record<string, number>>;

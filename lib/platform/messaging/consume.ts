@@ -134,7 +134,7 @@ function handlerOf<Message, Sent>(
       };
       await withinTime(context, all).catch((error) => {
         if (!(error instanceof OutOfTime)) throw error;
-        reportFailure('out of time', { unfinished: Records.length - finished.size }, error);
+        reportFailure('out-of-time', { unfinished: Records.length - finished.size }, error);
       });
       const batchItemFailures = Records.filter(({ messageId }) => !finished.has(messageId)).map(
         ({ messageId: itemIdentifier }) => ({ itemIdentifier }),
@@ -189,7 +189,7 @@ function handlerOf<Message, Sent>(
     }
     const why = `${old ? 'After 12 days: ' : ''}${textOf(error)}`;
     await setAside([deadLetter(record, mask(why))]);
-    return never ? 'rejected' : 'given up';
+    return never ? 'rejected' : 'given-up';
   }
 }
 

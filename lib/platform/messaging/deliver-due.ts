@@ -50,7 +50,7 @@ interface Counts {
  */
 export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, 'remaining'>) {
   const claimed = await claimInTime(deps, remaining);
-  if (!claimed) return { outcome: 'another delivers', delivered: 0 };
+  if (!claimed) return { outcome: 'lease-not-acquired' as const, delivered: 0 };
   const counts: Counts = { delivered: 0, failed: 0 };
   const sending: Sending = { destinations: new Set(), lanes: [] };
   try {
@@ -58,7 +58,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
     // A whole pause follows each look, or the minute of a handover would have one look too many. A slow last look has a
     // shorter one: together they still last more than two seconds.
     while (remaining() > endMs) {
-      if (!(await look())) return { outcome: 'overtaken', ...counts };
+      if (!(await look())) return { outcome: 'fenced-off' as const, ...counts };
       await deps.pause(Math.max(0, Math.min(lookEveryMs, remaining() - reserveMs)));
     }
   } finally {
@@ -66,7 +66,7 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
     await within(remaining() - reserveMs, Promise.all(sending.lanes));
   }
   const measured = { 'rows refused': await countRefused(deps.mysql) };
-  return { outcome: counts.delivered ? 'delivered' : 'nothing due', ...counts, measured };
+  return { outcome: counts.delivered ? ('delivered' as const) : ('nothing-due' as const), ...counts, measured };
 }
 
 /** The run before this one may have seconds left: its successor waits for it, or a minute would have nobody. */
@@ -187,7 +187,7 @@ async function reported(
   try {
     await work;
   } catch (error) {
-    reportFailure('not delivered', detail, error);
+    reportFailure('not-delivered', detail, error);
   }
 }
 

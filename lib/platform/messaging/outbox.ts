@@ -263,10 +263,10 @@ export function deliverBy(...channels: readonly Channel[]): Deliver {
         rows.map(({ body }) => body),
       );
       const first = errors.find((error) => error !== undefined);
-      if (first) reportFailure('not delivered', detail, first);
+      if (first) reportFailure('not-delivered', detail, first);
       return errors;
     } catch (error) {
-      reportFailure('not delivered', detail, error);
+      reportFailure('not-delivered', detail, error);
       return rows.map(() => error as Error);
     }
   }

@@ -36,7 +36,7 @@ export interface ScanLimits {
 }
 
 export interface Scanned {
-  readonly outcome: 'published' | 'nothing new' | 'out of time' | 'overtaken';
+  readonly outcome: 'published' | 'nothing-new' | 'out-of-time' | 'fenced-off';
   readonly read: number;
   readonly published: number;
   /** From the source's clock to what is certainly published. */
@@ -97,14 +97,14 @@ export async function scan<Row extends Stamped>(
       if (changed.length) follow(...(await followUps(changed, trx)));
       return true;
     });
-    if (!moved) return scanned('overtaken');
+    if (!moved) return scanned('fenced-off');
     read += rows.length;
     published += fresh.length;
     cursor = { ...next, version: cursor.version + 1 };
     // A run that was resumed had an older bound: what came since then is a run of its own.
-    if (!last && bound >= upTo) return scanned(published ? 'published' : 'nothing new');
+    if (!last && bound >= upTo) return scanned(published ? 'published' : 'nothing-new');
   }
-  return scanned('out of time');
+  return scanned('out-of-time');
 }
 
 /**

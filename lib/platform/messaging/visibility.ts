@@ -56,7 +56,7 @@ export function visibility(): Visibility {
       }
     } catch (error) {
       url = undefined;
-      reportFailure('pause not set', { messages: records.length }, error);
+      reportFailure('pause-not-set', { messages: records.length }, error);
     }
   }
 

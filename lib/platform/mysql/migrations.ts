@@ -71,7 +71,7 @@ export async function migrate(
     held,
   }: { readonly mysql: Kysely<PlatformTables>; readonly held: () => BundledMigrations },
   named: Migrations,
-): Promise<{ outcome: 'migrated' | 'up to date'; applied: string[] }> {
+): Promise<{ outcome: 'migrated' | 'up-to-date'; applied: string[] }> {
   const { files, binlogRetentionHours } = held();
   requireSame(named, { files, binlogRetentionHours });
   return await mysql.connection().execute(async (one) => {
@@ -93,7 +93,7 @@ export async function migrate(
         applied.push(name);
       }
       if (binlogRetentionHours) await keepBinlog(one, binlogRetentionHours);
-      return { outcome: applied.length ? 'migrated' : 'up to date', applied };
+      return { outcome: applied.length ? 'migrated' : 'up-to-date', applied };
     } finally {
       await sql`do release_lock(${lockName})`.execute(one);
     }

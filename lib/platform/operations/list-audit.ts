@@ -33,7 +33,7 @@ export async function listAudit(
     detail: text === null ? null : masked(text),
   }));
   const last = rows.length > max ? entries.at(-1) : undefined;
-  return { outcome: 'listed', entries, ...(last && { before: last.id }) };
+  return { outcome: 'listed' as const, entries, ...(last && { before: last.id }) };
 }
 
 const masked = (json: string): unknown => JSON.parse(JSON.stringify(JSON.parse(json), maskedValue));

@@ -84,7 +84,7 @@ export async function listOutbox({ mysql }: Deps, { to, all, max }: ListOutbox) 
     .toSorted((a, b) => a.due.localeCompare(b.due) || Number(a.id) - Number(b.id))
     .slice(0, max);
   return {
-    outcome: 'listed',
+    outcome: 'listed' as const,
     rows: await shownRows(mysql, first),
     more: isCut || found.length > max,
   };
@@ -199,19 +199,19 @@ export async function changeOutbox({ mysql }: Deps, input: ChangeOutbox) {
   return await inTransaction(mysql, async (trx) => {
     const chosen = await lockRows(trx, input);
     const [row] = chosen;
-    if (input.id !== undefined && !row) return { outcome: 'no such row', rows: 0 };
+    if (input.id !== undefined && !row) return { outcome: 'no-such-row' as const, rows: 0 };
     if (input.do === 'retry' && input.id !== undefined && row?.held_by)
-      return { outcome: 'held', rows: 0, switch: row.held_by };
+      return { outcome: 'held' as const, rows: 0, switch: row.held_by };
     if (input.do === 'retry' && input.id !== undefined && !Number(row?.not_soon))
-      return { outcome: 'due already', rows: 0 };
+      return { outcome: 'already-due' as const, rows: 0 };
     const ids = chosen.map(({ id }) => id);
     const sent = chosen.filter((row) => Number(row.may_be_sent)).length;
     const underWay = input.do === 'drop' && sent ? { mayBeSent: sent } : {};
     if (!input.dryRun && ids.length) await change(trx, input, ids, underWay);
     const more = input.to !== undefined && (await hasMore(trx, input, ids));
-    const outcome = { retry: 'due now', drop: 'dropped' }[input.do];
+    const outcome = ({ retry: 'due-now', drop: 'dropped' } as const)[input.do];
     return {
-      outcome: input.dryRun ? 'dry run' : outcome,
+      outcome: input.dryRun ? ('dry-run' as const) : outcome,
       rows: ids.length,
       ...underWay,
       more,

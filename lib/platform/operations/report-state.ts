@@ -23,7 +23,7 @@ const countedMax = 10_000;
 export async function reportState({ mysql, known }: StateDeps, { allSwitches }: ReportState) {
   const set = await switches(mysql);
   return {
-    outcome: 'reported',
+    outcome: 'reported' as const,
     outbox: await outbox(mysql),
     held: await held(mysql),
     scans: await scans(mysql),

@@ -33,7 +33,7 @@ const firstOthers = 6;
 const withoutServers = [
   'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
   'test/{infra,simulation}/*.test.ts',
-  'test/broker/{event-messages,form-body,portions,queues,shop-questions}.test.ts',
+  'test/broker/{apply-in-halves,event-messages,form-body,query-micro-shops,queues}.test.ts',
   'test/call/{allocation,broker-phone-rows,charge-states,desired-state,filter-rules}.test.ts',
   'test/call/{history-rows,k3,queues}.test.ts',
   'test/local/{ports,processes,simulators,stack,upstash}.test.ts',

@@ -98,7 +98,7 @@ function oursOn(server: Server): Apply {
     mysql: kysely('signalbox') as never,
     upstream: kysely('upstream') as never,
     deliver: async (rows: readonly unknown[]) => [...rows] as never,
-    weishop: () => Promise.reject(new Error('nobody asks')),
+    microShopClient: () => Promise.reject(new Error('nobody asks')),
     firstSwitchOff: async () => undefined,
   };
   return async (ids) => {

@@ -1,3 +1,4 @@
+/** Wiring of the broker domain: triggers, permissions, limits and alarms of its functions. */
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { brokerEvents } from '../lib/broker/queues.ts';
@@ -7,12 +8,12 @@ import { bus, mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
-/** Two runs of the canary: of each period there is something to look at. */
+/** Two runs of the canary, so that each period has at least one measurement. */
 const tenMinutes = { threshold: 600, period: Duration.minutes(10) };
 const producing = [mysql('mysql'), mysql('mysql-upstream'), settings('broker')];
 const nightly = Schedule.cron({ minute: '0/15', hour: '18-21' });
 
-/** Profile changes reach the user-facing site. */
+/** The stack that brings profile changes to the user-facing site. */
 export function broker(app: App, site: Synthesis, backing: Backing): Domain {
   const stack = new Domain(app, 'broker', site, backing);
 
@@ -21,7 +22,7 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
     uses: producing,
     sends: [brokerEvents],
     timeout: Duration.seconds(55),
-    harm: 'Changes that brokers make to their profile do not reach the site.',
+    harm: 'Profile changes of brokers do not reach the site.',
   });
   every(stack, 'broker/publish-company-changes', {
     schedule: Schedule.rate(Duration.minutes(1)),
@@ -39,16 +40,16 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
   });
   everyOf(stack, 'broker/publish-ext-profiles', {
     schedules: {
-      // By night, from 02:00 to 05:45 in Shanghai: a tick goes on where the one before was out of time.
+      // At night, from 02:00 to 05:45 in Shanghai. A tick resumes a run that ran out of time before.
       weidian: { schedule: nightly, input: { mode: 'weidian' } },
       'talent-and-star': { schedule: nightly, input: { mode: 'talent-and-star' } },
-      // Star agents change all day long; the first tick of a day also looks at the day that has ended.
+      // Star agents change all day; the first tick of a day also runs the day before once more.
       star: { schedule: Schedule.cron({ minute: '59' }), input: { mode: 'star' } },
     },
     uses: producing,
     sends: [brokerEvents],
     timeout: Duration.minutes(14),
-    harm: 'Micro-shops, WeChat talents and star agents on the site grow old.',
+    harm: 'Micro shops, WeChat talents and star agents on the site are out of date.',
   });
   for (const [id, what] of [
     ['broker/publish-all-bases', 'brokers'],
@@ -59,13 +60,13 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
       uses: producing,
       sends: [brokerEvents],
       timeout: Duration.minutes(14),
-      harm: `The ${what} on the site cannot be made equal to upstream by hand.`,
+      harm: `Nobody can republish all ${what} by hand to repair the site.`,
     });
   route(stack, acceptEventRoute, {
     atOnce: 10,
     sends: [brokerEvents],
     timeout: Duration.seconds(10),
-    harm: 'Upstream systems cannot say by HTTP what changed; they have to try again.',
+    harm: 'Upstream systems cannot send changes over HTTP, and have to retry.',
   });
   drain(stack, brokerEvents, {
     external: true,
@@ -73,7 +74,7 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
     atOnce: 10,
     uses: [mysql('mysql'), mysql('mysql-upstream'), settings('broker'), redis, bus],
     timeout: Duration.seconds(20),
-    harm: 'The site shows old profiles of brokers.',
+    harm: 'The site shows outdated profiles of brokers.',
   });
   route(stack, readProfileRoute, {
     atOnce: 20,
@@ -82,26 +83,26 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
     harm: 'The site cannot show profiles of brokers.',
   });
   everyAndByHand(stack, 'broker/reconcile-profiles', {
-    // Each goes on with the round of the day; the first of a day begins it.
+    // Each run resumes the round of the day; the first run of a day starts it.
     schedule: Schedule.rate(Duration.minutes(15)),
     input: { daily: true },
     uses: [mysql('mysql'), mysql('mysql-upstream'), settings('broker')],
     sends: [brokerEvents],
     timeout: Duration.minutes(14),
-    harm: 'Where the site differs from upstream for good, nobody notices, and it stays so.',
+    harm: 'Rows of the site that differ from upstream are neither found nor repaired.',
   });
   byHand(stack, 'broker/rewind-producers', {
     uses: [mysql('mysql'), mysql('mysql-upstream')],
     sends: [brokerEvents],
     timeout: Duration.minutes(14),
-    harm: 'What changed since a time cannot be published once more.',
+    harm: 'Nobody can republish changes since a time by hand to repair a loss.',
   });
   every(stack, 'broker/send-canary', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), redis, settings('broker')],
     sends: [brokerEvents],
     timeout: Duration.minutes(1),
-    harm: 'Changes of brokers take long to reach the site, or nobody notices that they do.',
+    harm: 'Changes of brokers reach the site late, or such delays stay unnoticed.',
     measures: [
       { kind: 'canary-age', name: 'canary age', ...tenMinutes },
       { kind: 'scan-lag', name: 'scan lag', ...tenMinutes },

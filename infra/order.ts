@@ -1,3 +1,4 @@
+/** Wires the order functions: triggers, permissions, limits and alarms. */
 import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { pushesToSend } from '../lib/order/queues.ts';
@@ -6,7 +7,7 @@ import { byHand, drain, every } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
-/** Patients and nurses hear of changes of their orders. */
+/** Makes the stack that notifies patients and nurses of changes of their orders. */
 export function order(app: App, site: Synthesis, backing: Backing): Domain {
   const stack = new Domain(app, 'order', site, backing);
 
@@ -14,9 +15,9 @@ export function order(app: App, site: Synthesis, backing: Backing): Domain {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     sends: [pushesToSend],
-    // It yields when the next run asks, a minute later; the rest is for one that comes late.
+    // A run yields when the next one asks, after a minute; the rest is a margin for late starts.
     timeout: Duration.seconds(120),
-    harm: 'Patients and nurses do not hear of what happens to their orders: nobody reads of it.',
+    harm: 'Patients and nurses are not notified of changes of their orders: the changes are not read.',
   });
   drain(stack, pushesToSend, {
     batch: 10,
@@ -24,42 +25,48 @@ export function order(app: App, site: Synthesis, backing: Backing): Domain {
     uses: [mysql('mysql'), settings('order'), bus],
     sends: [pushesToSend],
     timeout: Duration.seconds(60),
-    harm: 'Patients and nurses do not hear of what happens to their orders.',
+    harm: 'Patients and nurses are not notified of changes of their orders.',
   });
   const { id } = pushesToSend;
   watchOutcome(stack, id, {
     kind: 'pushes-refused',
     outcome: 'refused',
-    harm: 'A patient or a nurse does not hear of an order: the push service does not know them.',
+    harm: 'A patient or a nurse is not notified of a change: the push service does not know them.',
   });
   watchOutcome(stack, id, {
     kind: 'pushes-unknown',
     outcome: 'unknown',
-    harm: 'Nobody knows whether a patient or a nurse has heard of an order.',
+    harm: 'It is unknown whether a patient or a nurse was notified of a change.',
   });
   every(stack, 'order/check-binlog', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     timeout: Duration.seconds(60),
-    harm: 'Nobody would notice that changes of orders are not read.',
+    harm: 'A reader that misses changes of orders would remain unnoticed.',
   });
   watchOutcome(stack, 'order/check-binlog', {
-    ...{ kind: 'binlog-unfit', outcome: 'unfit' },
-    harm: 'Changes of orders may be missed: patients and nurses would not hear of them.',
+    kind: 'binlog-unfit',
+    outcome: 'unfit',
+    harm: 'Changes of orders may be missed: patients and nurses would not be notified.',
   });
   watchOutcome(stack, 'order/check-binlog', {
-    ...{ kind: 'binlog-lost', outcome: 'lost' },
-    harm: 'Changes of orders were lost: patients and nurses have not heard of them.',
+    kind: 'binlog-lost',
+    outcome: 'lost',
+    harm: 'Changes of orders were lost: patients and nurses were not notified of them.',
   });
   watchMeasures(stack, 'order/check-binlog', readerHarm, [
     {
-      ...{ kind: 'binlog-behind', name: 'seconds behind', threshold: 120 },
+      kind: 'binlog-behind',
+      name: 'seconds behind',
+      threshold: 120,
       period: Duration.minutes(5),
     },
   ]);
-  watchMeasures(stack, 'order/check-binlog', harmOfWaiting, [
+  watchMeasures(stack, 'order/check-binlog', waitingHarm, [
     {
-      ...{ kind: 'pushes-waiting', name: 'oldest unsent push', threshold: 1_800 },
+      kind: 'pushes-waiting',
+      name: 'oldest unsent push',
+      threshold: 1_800,
       period: Duration.minutes(5),
     },
   ]);
@@ -67,17 +74,18 @@ export function order(app: App, site: Synthesis, backing: Backing): Domain {
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     sends: [pushesToSend],
     timeout: Duration.minutes(15),
-    harm: 'What a purged binlog lost stays lost.',
+    harm: 'Pushes that a purged binlog lost cannot be written.',
   });
   byHand(stack, 'order/resend-push', {
     uses: [mysql('mysql')],
     sends: [pushesToSend],
     timeout: Duration.seconds(30),
-    harm: 'What the push service refused cannot be sent again.',
+    harm: 'Pushes that the push service refused cannot be sent again.',
   });
 
   return stack;
 }
 
-const readerHarm = 'Patients and nurses hear late, or not at all, of what happens to their orders.';
-const harmOfWaiting = 'Patients and nurses hear late of their orders, or of the urgent never.';
+const readerHarm =
+  'Patients and nurses are notified late, or not at all, of changes of their orders.';
+const waitingHarm = 'Order notifications are late; urgent ones are dropped.';

@@ -120,7 +120,7 @@ test.each([
   [
     'broker/rewind-producers',
     { since: '2026-11-20 00:00:00', dryRun: false },
-    'by: Without dryRun it needs `by` and `why`',
+    'by: A run with `dryRun: false` needs `by` and `why`',
   ],
   [
     'broker/rewind-producers',

@@ -1,4 +1,4 @@
-/** Takes what upstream systems say has changed, for those that reach us by HTTP and not by the queue. */
+/** Accepts over HTTP which brokers, stores or companies changed, from upstream systems that cannot use the queue. */
 import { acceptEvent } from '../../lib/broker/publish/accept-event.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { acceptEventRoute } from '../../lib/broker/routes.ts';

@@ -1,4 +1,4 @@
-/** Makes the user-facing profiles of changed brokers equal to upstream, for everyone who looks at the site. */
+/** Makes the user-facing profiles of changed brokers equal to upstream, so that the site shows current data. */
 import { applyEvent } from '../../lib/broker/apply/apply-event.ts';
 import { microShopClient } from '../../lib/broker/apply/micro-shop-client.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
@@ -16,7 +16,7 @@ const ours = mysql<ProfileTables>('mysql');
 const deps = {
   mysql: ours,
   upstream: mysql<UpstreamTables>('mysql-upstream'),
-  weishop: microShopClient(settings('broker', BrokerSettings)),
+  microShopClient: microShopClient(settings('broker', BrokerSettings)),
   deliver: deliverBy(bus(), invalidation()),
   firstSwitchOff: switches({ mysql: ours }),
 };

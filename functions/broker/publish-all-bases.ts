@@ -1,5 +1,4 @@
-/** Publishes all brokers once, when a person asks for it, so that the site equals upstream whatever was missed. */
-
+/** Publishes all brokers once, when a person starts it, to make the site equal upstream after missed changes. */
 import { PublishAll } from '../../lib/broker/inputs.ts';
 import { publishAllBases } from '../../lib/broker/publish/publish-all.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';

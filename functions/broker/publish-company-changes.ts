@@ -1,4 +1,4 @@
-/** Notices, every minute, which companies changed upstream, and publishes them to be applied. */
+/** Finds the companies that changed upstream, every minute, and publishes them to be applied. */
 import { publishCompanyChanges } from '../../lib/broker/publish/publish-changes.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';
@@ -16,8 +16,6 @@ const deps = {
   settings: settings('broker', BrokerSettings),
   deliver: deliverBy(queueChannel(brokerEvents)),
 };
-const off = switches(deps);
+const firstSwitchOff = switches(deps);
 
-export const handler = schedule((tick) =>
-  publishCompanyChanges({ ...deps, firstSwitchOff: off }, tick),
-);
+export const handler = schedule((tick) => publishCompanyChanges({ ...deps, firstSwitchOff }, tick));

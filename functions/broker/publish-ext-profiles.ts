@@ -1,4 +1,4 @@
-/** Synchronises extended profiles (micro-shops, WeChat talents, star agents), in the mode that its schedule names. */
+/** Synchronises extended profiles (micro shops, WeChat talents, star agents) in the mode of its schedule. */
 import { Input, publishExtProfiles } from '../../lib/broker/publish/publish-ext-profiles.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';

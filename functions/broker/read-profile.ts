@@ -1,4 +1,4 @@
-/** Shows the site a broker's profile, from the cache where it can. */
+/** Answers the site with a broker's profile, from the cache if possible. */
 import { readProfile } from '../../lib/broker/read/read-profile.ts';
 import { readProfileRoute } from '../../lib/broker/routes.ts';
 import type { ProfileTables } from '../../lib/broker/tables.ts';

@@ -1,4 +1,4 @@
-/** Finds, every day, where the site differs from upstream though nothing is on its way, and has it made equal. */
+/** Finds rows of the site that differ from upstream permanently, every day, and publishes them to be applied. */
 import { Reconcile } from '../../lib/broker/inputs.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { reconcileProfiles } from '../../lib/broker/reconcile/reconcile-profiles.ts';

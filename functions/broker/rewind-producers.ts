@@ -1,4 +1,4 @@
-/** Publishes once more what changed upstream since a time, for who has to make up for a loss. */
+/** Republishes what changed upstream since a time, when a person has to repair a loss. */
 import { Rewind } from '../../lib/broker/inputs.ts';
 import { rewindProducers } from '../../lib/broker/publish/rewind-producers.ts';
 import { brokerEvents } from '../../lib/broker/queues.ts';

@@ -1,5 +1,4 @@
-/** Measures, every five minutes, how long a change of a broker takes to reach who reads the site. */
-
+/** Measures, every five minutes, how long a broker's change takes to reach the readers of the site. */
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { type CanaryTables, sendCanary } from '../../lib/broker/read/send-canary.ts';
 import { BrokerSettings } from '../../lib/broker/settings.ts';

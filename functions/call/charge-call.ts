@@ -1,4 +1,4 @@
-/** Charges each valid call to the owner who got it, once, whatever happens on the way. */
+/** Charges each valid call to the owner who received it, exactly once. */
 import { chargeCall } from '../../lib/call/charging/charge-call.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';

@@ -1,4 +1,4 @@
-/** Tells people of support why a call was charged or not, and what followed from it. */
+/** Tells support why a call was charged or not, and what followed. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { explainCall } from '../../lib/call/filtering/explain-call.ts';
 import { explainCallRoute } from '../../lib/call/routes.ts';

@@ -1,5 +1,5 @@
-/** Writes down each finished call of the 400 service, and decides whether the owner who got it pays for it. */
-import { brokersKnown } from '../../lib/call/filtering/broker-phone-runs.ts';
+/** Logs each finished call of the 400 service, and decides whether the owner who received it pays for it. */
+import { brokersKnownCheck } from '../../lib/call/filtering/broker-phone-runs.ts';
 import { filterCall } from '../../lib/call/filtering/filter-call.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { callsToCharge, finishedCalls } from '../../lib/call/queues.ts';
@@ -15,10 +15,10 @@ const [db, document] = [mysql<CallTables>('mysql'), settings('call', CallSetting
 const upstream = mysql<UpstreamPhones>('mysql-upstream');
 const now = () => new Date();
 const deps = {
-  ...{ mysql: db, settings: document, deliver: deliverBy(queueChannel(callsToCharge)) },
-  firstSwitchOff: switches({ mysql: db }),
-  brokersKnown: brokersKnown({ mysql: db, upstream, settings: document, now }),
-};
-export const handler = consume(finishedCalls, (call) => filterCall(deps, call), {
   mysql: db,
-});
+  settings: document,
+  deliver: deliverBy(queueChannel(callsToCharge)),
+  firstSwitchOff: switches({ mysql: db }),
+  requireBrokersKnown: brokersKnownCheck({ mysql: db, upstream, settings: document, now }),
+};
+export const handler = consume(finishedCalls, (call) => filterCall(deps, call), { mysql: db });

@@ -1,4 +1,4 @@
-/** Lets charges go on that a stop holds, for who has looked at why it was set. */
+/** Lifts a charge stop and resumes the charges under it, once a person has checked why it was set. */
 
 import { resumeCharging } from '../../lib/call/charging/resume-charging.ts';
 import { ResumeCharging } from '../../lib/call/inputs.ts';

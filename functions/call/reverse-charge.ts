@@ -1,4 +1,4 @@
-/** Takes a wrong charge back, by new entries, for who runs `npm run ops -- run call/reverse-charge`. */
+/** Reverses a wrong charge by new entries, when a person runs `npm run ops -- run call/reverse-charge`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { ReverseCharge } from '../../lib/call/inputs.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
@@ -17,4 +17,4 @@ const deps = {
   firstSwitchOff: switches({ mysql: db }),
 };
 
-export const handler = byHand(ReverseCharge, (asked) => reverseCharge(deps, asked));
+export const handler = byHand(ReverseCharge, (input) => reverseCharge(deps, input));

@@ -1,4 +1,4 @@
-/** Ends a charge or a reversal that nothing else can end, for who runs `npm run ops -- run call/settle-by-hand`. */
+/** Ends a charge or a reversal that nothing else can end, when a person runs `npm run ops -- run call/settle-by-hand`. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { SettleByHand } from '../../lib/call/inputs.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
@@ -21,4 +21,4 @@ const deps = {
   firstSwitchOff: switches({ mysql: db }),
 };
 
-export const handler = byHand(SettleByHand, (asked) => settleByHand(deps, asked));
+export const handler = byHand(SettleByHand, (input) => settleByHand(deps, input));

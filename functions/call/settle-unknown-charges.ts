@@ -1,4 +1,4 @@
-/** Finds out, every five minutes, what became of charges whose answer was lost, and ends what was left open. */
+/** Finds out every five minutes what became of charges whose answer was lost, and settles all that was left open. */
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { PaymentAccount, payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';

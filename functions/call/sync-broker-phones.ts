@@ -1,4 +1,4 @@
-/** Notices, every five minutes, which brokers' telephone numbers changed, so that owners do not pay for their calls. */
+/** Copies changed telephone numbers of brokers every five minutes, so that owners do not pay for brokers' calls. */
 import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { CallSettings } from '../../lib/call/settings.ts';

@@ -1,4 +1,4 @@
-/** Says what keeps the order database's binlog from being read in full, before anybody misses a push. */
+/** Finds what keeps the order database's binlog from being read completely, before a push is missed. */
 
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
 import { checkBinlog } from '../../lib/order/binlog/check-binlog.ts';
@@ -17,7 +17,9 @@ const credentials = secret('mysql-order', Credentials);
 const order = mysql<OrderTables>('mysql-order');
 const read = settings('order', OrderSettings);
 const deps = {
-  ...{ mysql: mysql<PushTables>('mysql'), order, settings: read },
+  mysql: mysql<PushTables>('mysql'),
+  order,
+  settings: read,
   unreadable: unreadableIn(binlogOf({ order, credentials, settings: read })),
   direct: async () => await isDirectConnection(await credentials()),
   pause,

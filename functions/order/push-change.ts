@@ -1,4 +1,4 @@
-/** Tells patients and nurses of changes of their orders, in the order in which these came about. */
+/** Notifies patients and nurses of changes of their orders, in the order of the changes. */
 import { pushChange } from '../../lib/order/pushes/push-change.ts';
 import { singerAt } from '../../lib/order/pushes/singer.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';

@@ -1,4 +1,4 @@
-/** Makes up for what a purged binlog lost, so that patients and nurses hear of it after all; by hand. */
+/** Writes the pushes that a purged binlog lost, so that patients and nurses are notified; run by a person. */
 
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
 import { repairGap } from '../../lib/order/binlog/repair-gap.ts';

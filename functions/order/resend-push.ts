@@ -1,4 +1,4 @@
-/** Sends again what the push service refused, once a person has mended why. */
+/** Sends refused pushes again, after a person has removed the reason; run by a person. */
 import { Resend } from '../../lib/order/inputs.ts';
 import { resendPush } from '../../lib/order/pushes/resend-push.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';

@@ -1,4 +1,4 @@
-/** Reads from the order database's binlog what happens to orders, so that patients and nurses hear of it. */
+/** Reads changes of orders from the order database's binlog, so that patients and nurses are notified. */
 
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
 import { rowsPerWriteMax, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
@@ -16,7 +16,10 @@ const own = mysql<PushTables>('mysql');
 const order = mysql<OrderTables>('mysql-order');
 const read = settings('order', OrderSettings);
 const deps = {
-  ...{ mysql: own, settings: read, pause, rowsPerWriteMax },
+  mysql: own,
+  settings: read,
+  pause,
+  rowsPerWriteMax,
   binlog: binlogOf({ order, settings: read }),
   firstSwitchOff: switches({ mysql: own as never }),
   deliver: deliverBy(queueChannel(pushesToSend)),

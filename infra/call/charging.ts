@@ -1,3 +1,4 @@
+/** Wiring of filtering, charging and settlement. */
 import { Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { callsToCharge, finishedCalls, listingSwitches } from '../../lib/call/queues.ts';
@@ -6,13 +7,13 @@ import { byHand, drain, every } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
 import type { Domain } from '../constructs/synthesis.ts';
 
-/** Which calls owners pay for, and that they pay for each once. */
+/** Adds the functions that decide which calls owners pay for, and that charge each of these calls exactly once. */
 export function charging(stack: Domain): void {
   every(stack, 'call/sync-broker-phones', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), mysql('mysql-upstream'), settings('call')],
     timeout: Duration.minutes(4),
-    harm: 'Owners pay for calls of brokers whose numbers are new.',
+    harm: 'Owners pay for calls of brokers with new telephone numbers.',
   });
   drain(stack, finishedCalls, {
     external: true,
@@ -28,42 +29,42 @@ export function charging(stack: Domain): void {
     atOnce: 10,
     uses: [mysql('mysql'), settings('call'), secret('payment')],
     sends: [listingSwitches],
-    // The payment centre may take 20 s, and ten calls are charged together.
+    // The payment centre may take 20 s; a batch charges ten calls concurrently.
     timeout: Duration.seconds(40),
-    harm: 'Calls are not charged, and owners without money go on being shown.',
+    harm: 'Calls are not charged, and listings of owners without money stay online.',
   });
   watchOutcome(stack, callsToCharge.id, {
     kind: 'charging-stopped',
-    outcome: 'charging stopped',
-    harm: 'More charges than there may be in a minute: all charging has stopped.',
+    outcome: 'charging-stopped',
+    harm: 'There were more charges in a minute than allowed: all charging has stopped.',
   });
   watchOutcome(stack, callsToCharge.id, {
     kind: 'owner-stopped',
-    outcome: 'owner stopped',
-    harm: 'More charges for one owner than there may be in a minute: his have stopped.',
+    outcome: 'owner-stopped',
+    harm: 'One owner had more charges in a minute than allowed: charging this owner has stopped.',
   });
   every(stack, 'call/settle-unknown-charges', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), settings('call'), secret('payment'), bus],
     sends: [callsToCharge, listingSwitches],
     timeout: Duration.minutes(4),
-    harm: 'Nobody knows whether calls were charged whose answer was lost.',
+    harm: 'It stays unknown whether calls were charged whose answer was lost.',
   });
   watchOutcome(stack, 'call/settle-unknown-charges', {
     kind: 'charging-stopped',
-    outcome: 'charging stopped',
-    harm: 'Charges wait: a stop is set, for all owners or for one.',
+    outcome: 'charging-stopped',
+    harm: 'Charges wait: a charge stop is set, for all owners or for one.',
   });
   watchOutcome(stack, 'call/settle-unknown-charges', {
     kind: 'charge-conflict',
     outcome: 'conflict',
-    harm: 'The payment centre knows the id of a charge or reversal with other values: it stays open.',
+    harm: 'The payment centre knows the id of a charge or reversal with other values, so the payment stays open.',
   });
   byHand(stack, 'call/resume-charging', {
     uses: [mysql('mysql')],
     sends: [callsToCharge],
     timeout: Duration.minutes(5),
-    harm: 'A stop of charging cannot be lifted.',
+    harm: 'A charge stop cannot be lifted.',
   });
   byHand(stack, 'call/settle-by-hand', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],
@@ -74,6 +75,6 @@ export function charging(stack: Domain): void {
   byHand(stack, 'call/advance-payment-ids', {
     uses: [mysql('mysql'), settings('call'), secret('payment')],
     timeout: Duration.minutes(10),
-    harm: 'After a restore of the database calls are charged under ids that are known already.',
+    harm: 'After a restore of the database, charges reuse ids that the payment centre already knows.',
   });
 }

@@ -1,4 +1,7 @@
-/** Where the cache keeps what the site reads; a name stands under its own key, so that renaming a company is one. */
+/**
+ * Redis keys of what the site reads. Company and store names have their own keys, so renaming a company invalidates
+ * one key.
+ */
 export const profileKey = (brokerId: string): string => `broker:profile:${brokerId}`;
 export const companyKey = (companyId: string): string => `broker:company:${companyId}`;
 export const storeKey = (storeId: string): string => `broker:store:${storeId}`;

@@ -1,7 +1,8 @@
+/** Domain events that the broker domain publishes on the bus. */
 import * as z from 'zod';
 import { event } from '../platform/messaging/event.ts';
 
-/** What stands in the user-facing tables for these ids was made equal to its source; `source` as in queues.ts. */
+/** The rows of these ids in the user-facing tables now equal upstream; `source` as in queues.ts. */
 export const brokerApplied = event(
   'broker/applied',
   z.object({ source: z.int(), ids: z.array(z.string()) }),

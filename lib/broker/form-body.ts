@@ -1,18 +1,19 @@
+/** Reads a broker event that was sent as an HTML form. */
 import * as z from 'zod';
 import { Refused } from '../platform/http/refusal.ts';
 import { notJson } from '../platform/http/request.ts';
 import { jsonIn } from '../platform/json.ts';
-import { Flag, Ids, Sent } from './queues.ts';
+import { Flag, Ids, SentSource } from './queues.ts';
 
 /** The field in which upstream's middleware sends a whole message as JSON. */
 const wholeMessage = 'POST_data';
 /** The fields of a message that is sent field by field. */
 const messageFields = ['broker_ids', 'flag', 'source', 'source_type'];
 
-/** What a form holds, for the description of the API: `publishedIn` reads it. */
-export const PublishedForm = z.union([
+/** Describes the form for the API documentation; `eventInForm` reads it. */
+export const EventForm = z.union([
   z
-    .object({ broker_ids: Ids, flag: Flag, source: Sent, source_type: Sent })
+    .object({ broker_ids: Ids, flag: Flag, source: SentSource, source_type: SentSource })
     .meta({ title: 'The fields of the message' }),
   z
     .object({
@@ -25,14 +26,16 @@ export const PublishedForm = z.union([
     .meta({ title: 'The message as JSON in one field' }),
 ]);
 
-/** What stands in a form: the message as JSON in one field, or its fields, of which numbers are text. */
-export function publishedIn(fields: URLSearchParams): unknown {
-  const [json, ...more] = fields.getAll(wholeMessage);
-  if (json === undefined) return Object.fromEntries(Array.from(fields.keys(), fieldOf(fields)));
-  const beside = more.length ? wholeMessage : messageFields.find((name) => fields.has(name));
-  if (beside)
-    throw new Refused('invalid_body', `${wholeMessage} is the whole message, alone.`, {
-      issues: [{ path: beside, message: `Expected nothing beside one ${wholeMessage}` }],
+/** Returns the message in a form: parsed from the one field that holds JSON, or put together from the message's fields. */
+export function eventInForm(fields: URLSearchParams): unknown {
+  const [json, ...duplicates] = fields.getAll(wholeMessage);
+  if (json === undefined) return Object.fromEntries(Array.from(fields.keys(), readField(fields)));
+  const extraField = duplicates.length
+    ? wholeMessage
+    : messageFields.find((name) => fields.has(name));
+  if (extraField)
+    throw new Refused('invalid_body', `${wholeMessage} must be the only field of the message.`, {
+      issues: [{ path: extraField, message: `Expected no other field beside one ${wholeMessage}` }],
     });
   try {
     return jsonIn(json);
@@ -41,14 +44,14 @@ export function publishedIn(fields: URLSearchParams): unknown {
   }
 }
 
-/** A field that is there twice has all its values, which no schema of a message takes. */
-const fieldOf = (fields: URLSearchParams) => (name: string) => {
-  const [value = '', ...more] = fields.getAll(name);
-  return [name, more.length ? [value, ...more] : coerced(name, value)];
+/** A field that occurs twice becomes an array of its values, which the message's schema rejects. */
+const readField = (fields: URLSearchParams) => (name: string) => {
+  const [value = '', ...duplicates] = fields.getAll(name);
+  return [name, duplicates.length ? [value, ...duplicates] : toNumberIfNumeric(name, value)];
 };
 
-/** What is no number is left to the schema, which says what it expected. */
-function coerced(name: string, value: string): string | number {
+/** Text that is not a number stays text, so that the schema's error says what was expected. */
+function toNumberIfNumeric(name: string, value: string): string | number {
   const isNumber = name !== 'broker_ids' && /^-?\d{1,9}$/.test(value);
   return isNumber ? Number(value) : value;
 }

@@ -1,8 +1,9 @@
+/** Inputs of the broker functions that a person starts. */
 import * as z from 'zod';
 import { AnyId, Time, WallTimeText, Who, Why } from '../platform/fields.ts';
 import { sources } from './queues.ts';
 
-const resumed = "of an answer's `resume`; `run` fills it in";
+const resumed = "from an answer's `resume`; `run` fills it in";
 
 export const PublishAll = z
   .strictObject({
@@ -10,16 +11,19 @@ export const PublishAll = z
       .int()
       .positive()
       .optional()
-      .describe(`the run to resume, and to begin no other, ${resumed}`),
-    after: z.string().optional().describe(`how far that run came, ${resumed}; its row decides`),
+      .describe(`the run to resume; no other is started; ${resumed}`),
+    after: z
+      .string()
+      .optional()
+      .describe(`how far that run came, ${resumed}; for information only: the run’s row decides`),
     anew: z
       .literal(true)
       .optional()
-      .describe('begins a run although the last one has not ended; else that one is resumed'),
+      .describe('starts a new run even if the last one is unfinished; default: resume it'),
     by: Who.default('unnamed'),
     why: Why.optional(),
   })
-  .meta({ examples: [{ by: 'lena', why: 'the site is to be made equal to upstream' }] });
+  .meta({ examples: [{ by: 'lena', why: 'the site must equal upstream again' }] });
 export type PublishAll = z.infer<typeof PublishAll>;
 
 export const Reconcile = z
@@ -27,17 +31,17 @@ export const Reconcile = z
     repair: z
       .boolean()
       .default(true)
-      .describe('publishes what differs, so that it is applied; else it is only reported'),
+      .describe('publishes rows that differ, so that they are applied; false: only reports them'),
     daily: z
       .boolean()
       .default(false)
-      .describe('as the schedule says it: begins no second round on a day'),
+      .describe('as the schedule does: starts at most one round a day'),
     at: z.string().optional().describe(`how far the round came, ${resumed}`),
   })
   .meta({ examples: [{ repair: false }] });
 export type Reconcile = z.infer<typeof Reconcile>;
 
-/** What may be published once more, by the name that `resume` has for it. */
+/** The parts that can be republished, in order; `from.part` of a `resume` is one of them. */
 export const rewindParts = [
   'brokers',
   'extensions',
@@ -46,7 +50,7 @@ export const rewindParts = [
   'companies',
   'stores',
 ] as const;
-/** The micro-shop does not say what changed, so that its source is none of these. */
+/** The micro shop is missing here, because its service does not say what changed. */
 export const rewindSources = [
   sources.base,
   sources.talentAndStar,
@@ -59,11 +63,11 @@ export const Rewind = z
     since: Time.describe(
       'changes at or after this time: "2026-11-20 00:00:00" in Shanghai, or with its zone',
     ),
-    dryRun: z.boolean().default(true).describe('only says how much it would be'),
+    dryRun: z.boolean().default(true).describe('only counts what would be published'),
     source: z
       .literal(rewindSources, `Expected one of ${rewindSources.join(', ')}`)
       .optional()
-      .describe('publishes nothing else'),
+      .describe('publishes only this source'),
     by: Who.optional(),
     why: Why.optional(),
     from: z
@@ -73,12 +77,16 @@ export const Rewind = z
         id: AnyId,
       })
       .optional()
-      .describe(`where the last invocation ended, ${resumed}`),
-    published: z.int().min(0).default(0).describe(`how many were published before, ${resumed}`),
+      .describe(`where the last invocation stopped, ${resumed}`),
+    published: z
+      .int()
+      .min(0)
+      .default(0)
+      .describe(`how many rows earlier invocations published, ${resumed}`),
   })
   .refine(({ dryRun, by, why }) => dryRun || (by && why), {
     path: ['by'],
-    message: 'Without dryRun it needs `by` and `why`, for the audit trail',
+    message: 'A run with `dryRun: false` needs `by` and `why`, for the audit trail',
   })
   .meta({
     examples: [
@@ -93,7 +101,7 @@ export const Rewind = z
   });
 export type Rewind = z.infer<typeof Rewind>;
 
-/** What the functions of this domain that a person starts take, by their ids. */
+/** The inputs by function id. */
 export const brokerInputs = {
   'broker/publish-all-bases': PublishAll,
   'broker/publish-all-companies': PublishAll,

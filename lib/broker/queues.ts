@@ -1,8 +1,9 @@
+/** The queue of broker events, and the schema of its messages. */
 import * as z from 'zod';
 import { idMax, isId } from '../platform/ids.ts';
 import { queue } from '../platform/messaging/queue.ts';
 
-/** What a change is about (`source`): which of our tables, and which upstream rows it is read from. */
+/** The values of a message's `source`: which of our tables changed, and which upstream rows it is read from. */
 export const sources = {
   base: 1,
   weidian: 2,
@@ -16,10 +17,10 @@ const sourceNumbers = [0 as const, ...Object.values(sources)];
 
 export const flags = { created: 1, updated: 2, deleted: 3 } as const;
 
-/** As many ids as one message may carry; publishers split longer lists. */
+/** The most ids in one message; publishers split longer lists. */
 export const idsPerMessageMax = 100;
 
-/** The form of an id (`isId`) for descriptions of the API; it cannot say how large the last nineteen digits may be. */
+/** The form of an id (`isId`) for the API description; a pattern cannot express the upper limit of 19-digit ids. */
 export const idPattern = '^[1-9][0-9]{0,18}$';
 const idsPattern = `^[1-9][0-9]{0,18}(,[1-9][0-9]{0,18}){0,${idsPerMessageMax - 1}}$`;
 const idsText = {
@@ -29,11 +30,11 @@ const idsText = {
   examples: ['1,2'],
 };
 
-/** How upstream tables write "none" in a column of ids; a row of that id is a mistake of theirs. */
+/** Upstream tables write "none" as 0 in a column of ids; an upstream row with the id 0 is a mistake. */
 const noId = '0';
 
-/** The ids of a text, each once; `passed` is allowed to be among them, and is told apart. */
-const idsIn = (passed?: string) =>
+/** Parses a comma-separated list into unique ids. A `tolerated` id among them is returned apart, as `unusable`. */
+const idsSchema = (tolerated?: string) =>
   z
     .string()
     .meta(idsText)
@@ -43,37 +44,39 @@ const idsIn = (passed?: string) =>
         return z.NEVER;
       };
       const all = text.split(',');
-      const ids = all.filter((id) => id !== passed);
-      const wrong = ids.length ? all.findIndex((id) => !isId(id) && id !== passed) : 0;
+      const ids = all.filter((id) => id !== tolerated);
+      const wrong = ids.length ? all.findIndex((id) => !isId(id) && id !== tolerated) : 0;
       if (wrong >= 0)
-        return problem(`Expected positive ids joined by commas; number ${wrong + 1} is none`);
+        return problem(`Expected positive ids joined by commas; number ${wrong + 1} is not an id`);
       if (all.length > idsPerMessageMax)
-        return problem(`${all.length} ids; at most ${idsPerMessageMax}`);
-      const unusable = all.filter((id) => id === passed);
+        return problem(`Expected at most ${idsPerMessageMax} ids, received ${all.length}`);
+      const unusable = all.filter((id) => id === tolerated);
       return { ids: [...new Set(ids)], unusable: [...new Set(unusable)] };
     });
 
-export const Sent = z
+export const SentSource = z
   .union([z.literal(''), z.literal(sourceNumbers)], `Expected one of ${sourceNumbers.join(', ')}`)
   .nullish();
-const known = (source: z.infer<typeof Sent>) => (source === 0 ? sources.base : source || undefined);
+/** Upstream systems send 0 for base, and an empty text for none. */
+const toSource = (sent: z.infer<typeof SentSource>) =>
+  sent === 0 ? sources.base : sent || undefined;
 
 export const Flag = z.literal(
   Object.values(flags),
   `Expected one of ${Object.values(flags).join(', ')}`,
 );
 
-/** The ids of a message, each once. */
-export const Ids = idsIn();
+/** The ids of a message, without duplicates. */
+export const Ids = idsSchema();
 
-const eventOf = (broker_ids: ReturnType<typeof idsIn>) =>
+const eventSchema = (broker_ids: ReturnType<typeof idsSchema>) =>
   z
-    .object({ broker_ids, flag: Flag, source: Sent, source_type: Sent })
+    .object({ broker_ids, flag: Flag, source: SentSource, source_type: SentSource })
     .transform(({ broker_ids: { ids, unusable }, flag, source, source_type }, context) => {
-      const given = known(source);
-      const alias = known(source_type);
+      const given = toSource(source);
+      const alias = toSource(source_type);
       if (given && alias && given !== alias) {
-        const message = `source (${source}) and source_type (${source_type}) say different things`;
+        const message = `source (${source}) and source_type (${source_type}) differ`;
         context.addIssue({ code: 'custom', path: ['source'], message });
         return z.NEVER;
       }
@@ -81,15 +84,18 @@ const eventOf = (broker_ids: ReturnType<typeof idsIn>) =>
     });
 
 /**
- * `broker_event`, as upstream systems have always sent it: `{"broker_ids":"1,2","flag":2,"source":1}`.
- * Read as `{ids, flag, source}` with each id once and base as source 1. `source_type` is another name of `source`.
+ * `broker_event` in the form that upstream systems have always sent: `{"broker_ids":"1,2","flag":2,"source":1}`.
+ * Parsed to `{ids, flag, source}`: duplicate ids are removed, and a missing source means base. `source_type` is an
+ * alias of `source`.
  */
-export const BrokerEvent = eventOf(Ids).transform(({ ids, flag, source }) => ({
-  ...{ ids, flag, source },
+export const BrokerEvent = eventSchema(Ids).transform(({ ids, flag, source }) => ({
+  ids,
+  flag,
+  source,
 }));
 export type BrokerEvent = z.infer<typeof BrokerEvent>;
 
-/** The same on the queue, where an id 0 is left out (`unusable`) and does not keep the others from being applied. */
-const QueuedEvent = eventOf(idsIn(noId));
+/** The same message on the queue, where an id 0 is left out (`unusable`), so that the other ids are still applied. */
+const QueuedEvent = eventSchema(idsSchema(noId));
 
 export const brokerEvents = queue('broker/apply-event', QueuedEvent);

@@ -1,17 +1,18 @@
+/** HTTP routes of the broker domain. */
 import * as z from 'zod';
 import { Refused } from '../platform/http/refusal.ts';
 import { route } from '../platform/http/route.ts';
-import { PublishedForm, publishedIn } from './form-body.ts';
+import { EventForm, eventInForm } from './form-body.ts';
 import { BrokerEvent, idPattern } from './queues.ts';
 
-/** The one channel of upstream systems' middleware that ends here. */
+/** The only channel of upstream's middleware that this system accepts. */
 const tunnel = 'broker_event';
 
 const Tunnel = z
   .string()
   .refine((name) => {
     if (name === tunnel) return true;
-    throw new Refused('unknown_tunnel', `Only the tunnel ${tunnel} ends here.`);
+    throw new Refused('unknown_tunnel', `Unknown tunnel; the only one is ${tunnel}.`);
   })
   .meta({ const: tunnel });
 
@@ -19,19 +20,20 @@ export const acceptEventRoute = route({
   id: 'broker/accept-event',
   method: 'POST',
   path: '/publish',
-  summary: 'An upstream system says which brokers, stores or companies changed; at most 100 ids.',
+  summary:
+    'Receives from an upstream system which brokers, stores or companies changed; at most 100 ids.',
   who: 'signed',
   query: z.object({ tunnel: Tunnel }),
   body: BrokerEvent,
-  form: publishedIn,
-  formBody: PublishedForm,
-  answers: { 202: z.object({ accepted: z.int().describe('How many different ids.') }) },
+  form: eventInForm,
+  formBody: EventForm,
+  answers: { 202: z.object({ accepted: z.int().describe('Number of different ids.') }) },
   refuses: ['unknown_tunnel'],
 });
 
 const text = z.string().nullable();
 
-/** Ids are decimal strings: they may be beyond 2⁵³. */
+/** Ids are decimal strings, because they may exceed 2⁵³. */
 export const Profile = z.object({
   broker_id: z.string(),
   true_name: text,

@@ -1,6 +1,7 @@
+/** Tables that the broker domain reads and writes. */
 import type { PlatformTables } from '../platform/tables.ts';
 
-/** Upstream tables (schema `anjuke_db`), as far as we read them. They are another system's. */
+/** Upstream tables (schema `anjuke_db`), which belong to another system: only the columns that we read. */
 export interface UpstreamTables {
   'anjuke_db.ajk_broker': {
     BrokerId: string;
@@ -50,7 +51,7 @@ export interface UpstreamTables {
   };
 }
 
-/** What the user-facing site reads (schema `user_prop_db`), beside what the platform keeps. */
+/** The user-facing tables that the site reads (schema `user_prop_db`), and the platform's tables. */
 export interface ProfileTables extends PlatformTables {
   'user_prop_db.broker_base': {
     broker_id: string;
@@ -94,7 +95,7 @@ export interface ProfileTables extends PlatformTables {
   };
 }
 
-/** How far producers have come that publish everything there is. */
+/** The progress of full runs: one row per name, with the cursor of its last run. */
 export interface FullRunTables extends ProfileTables {
   'signalbox.broker_walk': {
     name: string;

@@ -1,8 +1,9 @@
+/** Types of the tables of accounting, listings and reconciliation. */
 import type { ColumnType, Generated } from 'kysely';
 import type { OutOfMoney } from './queues.ts';
 import type { CallTables } from './tables.ts';
 
-/** The tables of migrations/0006-call-accounting.sql and 0020 to 0023, which explain them. */
+/** migrations/0006-call-accounting.sql and 0020 to 0023 explain the tables and columns; `epoch` is the fencing token. */
 export interface AccountingTables extends CallTables {
   'user_prop_db.sublessor_contract': {
     contract_id: string;

@@ -1,4 +1,7 @@
-/** In an address they name no contract, however they are escaped: K3 cannot be asked about it. */
-const pathSteps: ReadonlySet<string> = new Set(['.', '..']);
+/** Pure: which contract numbers can be part of a URL. */
 
-export const isAddressable = (number: string): boolean => !pathSteps.has(number);
+/** Path segments that URLs resolve away even when they are escaped, so K3 cannot be asked about such a contract. */
+const pathSegments: ReadonlySet<string> = new Set(['.', '..']);
+
+/** Returns whether a contract number can be part of a URL. */
+export const isAddressable = (number: string): boolean => !pathSegments.has(number);

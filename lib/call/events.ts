@@ -1,7 +1,8 @@
+/** Events that this domain publishes on the bus. */
 import * as z from 'zod';
 import { event } from '../platform/messaging/event.ts';
 
-/** An owner paid for a call. */
+/** An owner was charged for a call. */
 const Charged = z.object({
   paymentId: z.string(),
   callLogId: z.string(),
@@ -11,11 +12,11 @@ const Charged = z.object({
 
 export const charged = event('call/charged', Charged);
 
-/** All listings of an owner went offline, or are shown again. */
+/** All listings of an owner were switched off or on. */
 const ListingsSwitched = z.object({
   userId: z.string(),
   online: z.boolean(),
-  /** The charge that took them offline, this time or before. */
+  /** The charge that took the listings offline, now or before they came back. */
   paymentId: z.string(),
 });
 

@@ -1,8 +1,9 @@
+/** Inputs of this domain's functions that a person starts. */
 import * as z from 'zod';
 import { AnyId, Day, idOf, placeAfter, Who, Why } from '../platform/fields.ts';
 import { isId } from '../platform/ids.ts';
 
-const resumed = "of an answer's `resume`; `run` fills it in";
+const fromResume = "of an answer's `resume`; `run` fills it in";
 const dayMs = 86_400_000;
 const daysMax = 400;
 const proofLengthMax = 400;
@@ -10,23 +11,23 @@ const proofLengthMax = 400;
 export const AdvancePaymentIds = z
   .strictObject({
     from: Day.optional().describe(
-      'the first Shanghai day whose statement is read; without it the day before our newest payment',
+      'the first Shanghai day whose statement is read; default: the day before our newest payment',
     ),
     by: Who,
     why: Why,
     highest: placeAfter('a trade')
       .default('0')
-      .describe(`the highest trade that was read before, ${resumed}`),
+      .describe(`the highest trade id read so far, ${fromResume}`),
     passed_over: z
       .array(z.string().max(200))
       .max(20)
       .default([])
-      .describe(`trades that were passed over before, ${resumed}`),
+      .describe(`trades skipped so far, ${fromResume}`),
   })
   .meta({ examples: [{ by: 'lena', why: 'the database was restored to an hour ago' }] });
 export type AdvancePaymentIds = z.infer<typeof AdvancePaymentIds>;
 
-/** Parts of the old system's rows, in the order in which they are imported. */
+/** Parts of the old system's data, in the order of the import. */
 export const historyParts = ['calls', 'contracts', 'income', 'payments'] as const;
 
 export const ImportHistory = z
@@ -34,21 +35,21 @@ export const ImportHistory = z
     what: z
       .enum(['calls', 'money'])
       .describe(
-        '`calls` at any time, and again: shadow mode needs them; `money` once the old system has stopped',
+        '`calls`: at any time and repeatedly, because shadow mode needs them; `money`: once the old system has stopped',
       ),
     by: Who,
     why: Why,
-    part: z.enum(historyParts).optional().describe(`the part that is resumed, ${resumed}`),
-    after: AnyId.optional().describe(`the last row of it that was imported, ${resumed}`),
+    part: z.enum(historyParts).optional().describe(`the part to resume, ${fromResume}`),
+    after: AnyId.optional().describe(`the last imported row of that part, ${fromResume}`),
   })
   .meta({ examples: [{ what: 'calls', by: 'lena', why: 'the old job is replaced' }] });
 export type ImportHistory = z.infer<typeof ImportHistory>;
 
-/** What `call/reconcile` takes of a person; its schedule says it otherwise. */
+/** Input of `call/reconcile` when a person starts it; its schedule has an input of its own. */
 export const NamedDays = z
   .strictObject({
-    from: Day.describe('the first Shanghai day that is compared'),
-    to: Day.optional().describe('the last one; without it the same day'),
+    from: Day.describe('the first Shanghai day to compare'),
+    to: Day.optional().describe('the last Shanghai day to compare; default: the same as `from`'),
   })
   .transform(({ from, to = from }) => ({ from, to }))
   .refine(({ from, to }) => from <= to, {
@@ -69,12 +70,12 @@ export const ResumeCharging = z
     scope: z
       .string()
       .refine(isScope, 'Expected all or owner:<user_id>')
-      .describe('which stop is lifted: `all`, or `owner:<user_id>`'),
+      .describe('the charge stop to lift: `all`, or `owner:<user_id>`'),
     by: Who,
     why: Why,
     after: placeAfter('a payment')
       .default('0')
-      .describe(`the last payment that was sent on, ${resumed}`),
+      .describe(`the last payment that was requeued, ${fromResume}`),
   })
   .meta({
     examples: [{ scope: 'owner:42', by: 'lena', why: 'a promotion: the calls are real' }],
@@ -82,7 +83,11 @@ export const ResumeCharging = z
 export type ResumeCharging = z.infer<typeof ResumeCharging>;
 
 export const ReverseCharge = z
-  .strictObject({ payment_id: idOf('a payment').describe('the charge'), by: Who, why: Why })
+  .strictObject({
+    payment_id: idOf('a payment').describe('the charge to reverse'),
+    by: Who,
+    why: Why,
+  })
   .meta({
     examples: [
       { payment_id: '820000000001', by: 'lena', why: 'the caller was a colleague of ours' },
@@ -92,20 +97,20 @@ export type ReverseCharge = z.infer<typeof ReverseCharge>;
 
 export const SettleByHand = z
   .strictObject({
-    payment_id: idOf('a payment').describe('the charge or the reversal that is open'),
+    payment_id: idOf('a payment').describe('the open charge or reversal'),
     to: z
       .enum(['charged', 'refused', 'free'])
       .describe(
-        '`charged`: its trade was done. `refused`: it was not, and never will be, under any id. `free`: it was not, and the call may be charged, or the charge reversed, under another id',
+        '`charged`: the trade was done. `refused`: it was not done and never will be, under any id. `free`: it was not done, and the call may be charged, or the charge reversed, under another id',
       ),
     proof: z
       .string()
       .trim()
       .min(1)
       .max(proofLengthMax)
-      .describe("what shows it: the payment centre's ticket, letter or line of a statement"),
+      .describe('what proves it: a ticket, letter or statement line of the payment centre'),
     day: Day.optional().describe(
-      'the Shanghai day whose statement lists the trade of this id; needed for `charged`',
+      'the Shanghai day whose statement lists the trade with this id; required for `charged`',
     ),
     by: Who,
     why: Why,
@@ -128,7 +133,7 @@ export const SettleByHand = z
   });
 export type SettleByHand = z.infer<typeof SettleByHand>;
 
-/** What the functions of this domain that a person starts take, by their ids. */
+/** The input schema of each function that a person starts, by the function's id. */
 export const callInputs = {
   'call/advance-payment-ids': AdvancePaymentIds,
   'call/import-history': ImportHistory,

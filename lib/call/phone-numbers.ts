@@ -1,11 +1,12 @@
+/** Pure: how telephone numbers are compared and masked. */
 import { mask } from '../platform/lambda/mask.ts';
 
-/** Shorter than this behind it, 86 is no country code but the beginning of a local number. */
+/** 86 is a country code only if at least this many digits follow. */
 const nationalDigitsMin = 7;
 
 /**
- * What of a telephone number is compared: its digits, without 0086 or 86 and without a 0 before a mobile number,
- * however it is parted. Two spellings of one number give the same text.
+ * Returns the digits by which a telephone number is compared: without separators, without 0086 or 86, and without a 0
+ * before a mobile number. All spellings of one number give the same text.
  */
 export function digitsOf(phone: string): string {
   const digits = phone.replaceAll(/[０-９]/g, halfWidth).replaceAll(/\D/g, '');
@@ -13,12 +14,12 @@ export function digitsOf(phone: string): string {
   return national.replace(/^0(?=1[3-9])/, '');
 }
 
-/** Full-width digits are those of Chinese input methods. */
+/** Converts a full-width digit, as Chinese input methods write it. */
 const halfWidth = (digit: string): string =>
   String.fromCharCode(digit.charCodeAt(0) - '０'.charCodeAt(0) + '0'.charCodeAt(0));
 
-/** Numbers of any kind: 138****0001, 021****5678, and short ones not at all. */
-export function masked(number: string): string {
+/** Masks the middle of a number: 138****0001, 021****5678. Masks a short number completely. */
+export function maskNumber(number: string): string {
   const known = mask(number);
   if (known !== number) return known;
   const characters = Array.from(number);

@@ -1,10 +1,11 @@
+/** Queues of this domain and the schemas of their messages. */
 import * as z from 'zod';
 import { Id } from '../platform/ids.ts';
 import { queue } from '../platform/messaging/queue.ts';
 import { isAddressable } from './contract-numbers.ts';
 import { digitsOf } from './phone-numbers.ts';
 
-/** No database takes half a character: it writes another one for it. */
+/** Refuses unpaired surrogates, because a database stores another character for them. */
 const Text = z
   .string()
   .min(1)
@@ -21,7 +22,7 @@ const WallTime = z
 
 const numberLengthMax = 32;
 const intMax = 2 ** 31 - 1;
-/** Calls of other centuries come from clocks that were never set. */
+/** A start in another century comes from a clock that was never set. */
 const thisCentury = /^20/;
 const secondsMax = 86_400;
 
@@ -35,7 +36,7 @@ export const FinishedCall = z.object({
   ),
   callee: Text.max(numberLengthMax),
   user_id: Id,
-  /** 1: the call was connected. */
+  /** 1: connected. */
   status: z.int().min(-intMax).max(intMax),
   started_at: WallTime.refine((time) => thisCentury.test(time), 'Expected a time of this century'),
   /** In seconds. */
@@ -47,13 +48,13 @@ export type FinishedCall = z.infer<typeof FinishedCall>;
 
 export const finishedCalls = queue('call/filter-call', FinishedCall);
 
-/** A valid call: `callLogId` is the row's id in sublessor_call_log_201409. */
+/** A valid call to charge; `callLogId` is the row's id in sublessor_call_log_201409. */
 export const ValidCall = z.object({ callLogId: Id, userId: Id });
 export type ValidCall = z.infer<typeof ValidCall>;
 
 export const callsToCharge = queue('call/charge-call', ValidCall);
 
-/** All listings of an owner go offline because of what became of a payment (its id in the payment log). */
+/** All listings of an owner go offline because of a payment; `paymentId` is its id in the payment log. */
 export const OutOfMoney = z.object({
   userId: Id,
   paymentId: Id,
@@ -67,13 +68,13 @@ export const OutOfMoney = z.object({
 });
 export type OutOfMoney = z.infer<typeof OutOfMoney>;
 
-/** Of the payment centre's: an owner paid money in; `balance` in fen is the one after it. */
+/** Sent by the payment centre: an owner paid money in; `balance` in fen is the new one. */
 export const ToppedUp = z.object({ user_id: Id, topped_up_at: WallTime, balance: Fen });
 export type ToppedUp = z.infer<typeof ToppedUp>;
 
 export const listingSwitches = queue('call/switch-listings', z.union([OutOfMoney, ToppedUp]));
 
-/** A contract that was signed: from its amount an owner's charges are paid. */
+/** A signed contract; its amount pays for the owner's charges. */
 export const SignedContract = z.object({
   contract_id: Id,
   contract_no: Text.max(64).refine(isAddressable, 'Expected another number'),

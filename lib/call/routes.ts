@@ -1,3 +1,4 @@
+/** HTTP routes of this domain. */
 import * as z from 'zod';
 import { route } from '../platform/http/route.ts';
 
@@ -10,7 +11,7 @@ const Payment = z.object({
   payment_id: Id,
   amount_fen: Fen,
   state: z.enum(['intent', 'sent', 'unknown', 'charged', 'refused']),
-  /** Of the owner after it. */
+  /** The owner's balance after the payment. */
   balance_fen: Fen.nullable(),
   reason: z.string().nullable(),
   created_at: Time,
@@ -18,7 +19,7 @@ const Payment = z.object({
   updated_at: Time,
 });
 
-/** One rule of the filter, what it looked at when the call was decided, and what came of it. */
+/** One rule of the filter, its input at the time of the decision, and its result. */
 const Rule = z.object({
   rule: z.int(),
   name: z.string(),
@@ -28,13 +29,13 @@ const Rule = z.object({
 
 const Income = z.object({
   payment_id: Id,
-  /** Null: no contract has covered it yet. */
+  /** Null if no contract has covered the amount yet. */
   contract_no: z.string().nullable(),
   amount_fen: Fen,
   created_at: Time,
 });
 
-/** Where the owner's listings are, and the charge that took them offline last. */
+/** State of the owner's listings, and the charge that last took them offline. */
 const Listings = z.object({
   state: z.enum(['online', 'offline']),
   since: Time.nullable(),
@@ -43,12 +44,12 @@ const Listings = z.object({
   topped_up_at: Time.nullable(),
 });
 
-/** What shadow mode decided about the call; the rest of the answer is then the old system's. */
+/** The decision of shadow mode; the rest of the answer is then about the old system's. */
 const Shadow = z.object({
   filter_rule: z.int().nullable(),
   decided_at: Time.nullable(),
   rules: z.array(Rule),
-  /** With the old system's row; null until it was compared. */
+  /** Result of the comparison with the old system's row; null before it. */
   compared: z.enum(['agrees', 'differs', 'missing']).nullable(),
 });
 
@@ -77,7 +78,7 @@ export const explainCallRoute = route({
   method: 'GET',
   path: '/calls/{call_id}',
   summary:
-    'Why a call was charged or not: every rule with its input and outcome, and what followed.',
+    'Explains why a call was charged or not: every rule with its input and outcome, and what followed.',
   who: 'support',
   parameters: z.object({ call_id: z.string().min(1).max(64) }),
   answers: { 200: Explanation },

@@ -1,6 +1,7 @@
+/** Kill switches of this domain. */
 import type { NamesOf } from '../platform/operations/switches.ts';
 
-/** The kill switches of this domain, and what each stops. */
+/** What each kill switch stops. */
 export const callSwitches = {
   'call/filter-call': 'decisions about calls; calls wait undecided',
   charging: 'charges; calls are filtered and then wait',

@@ -1,10 +1,11 @@
+/** Types of the tables of filtering and charging. */
 import type { ColumnType, Generated } from 'kysely';
 import type { PlatformTables } from '../platform/tables.ts';
 import type { ChargeState } from './charge-states.ts';
 
 /**
- * Tables of filtering and charging (schema `user_prop_db`); migrations/0005-call.sql, 0009-charging.sql and
- * 0025-settled-by-hand.sql explain the columns.
+ * migrations/0005-call.sql, 0009-charging.sql and 0025-settled-by-hand.sql explain the tables and columns; `epoch` is the
+ * fencing token.
  */
 export interface CallTables extends PlatformTables {
   'user_prop_db.call_shadow_log': CallLog & {
@@ -52,7 +53,7 @@ export interface CallTables extends PlatformTables {
   'user_prop_db.charge_stop': { scope: string; why: string; at: Generated<string> };
 }
 
-/** BIGINT: a text when it is read. */
+/** An amount in a BIGINT column, which is read as text. */
 type Fen = ColumnType<string, number, number>;
 
 /** The columns of `sublessor_call_log_201409`. */

@@ -1,24 +1,25 @@
+/** Reads and writes the checkpoint of the binlog reader. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { assertLeaseHeld, type Lease } from '../platform/mysql/lease.ts';
 import type { PlatformTables } from '../platform/tables.ts';
 import { dateOf, wallTimeMs } from '../platform/time.ts';
 import type { PushTables } from './tables.ts';
 
-/** A place in the binlog up to which all is written: always the end of a whole transaction. */
+/** A position in the binlog up to which everything is written: always the end of a transaction. */
 export interface Checkpoint {
-  /** The server whose files these are; another one knows the place by the GTIDs only. */
+  /** The server that `file` and `position` refer to; on any other server only the GTIDs are valid. */
   readonly serverUuid: string;
-  /** All transactions up to here; null where the server gives no GTIDs. */
+  /** All transactions up to here; null if the server has no GTIDs. */
   readonly gtidSet: string | null;
   readonly file: string;
   readonly position: number;
-  /** Of the transaction that begins here: its name, and how many of its order rows are written. */
+  /** The transaction that begins here, if a part of it is written: its name and the number of order rows written. */
   readonly open: { readonly name: string; readonly rows: number } | null;
-  /** When the last transaction up to here was made, by its server's clock. */
+  /** Commit time of the last transaction up to here, by its server's clock. */
   readonly atMs: number | null;
 }
 
-/** The name of the one checkpoint there is, and of the lease under which it is written. */
+/** The name of the only checkpoint, and of the lease that protects it. */
 export const readerName = 'order/tail-binlog';
 
 export async function readCheckpoint(mysql: Kysely<PushTables>): Promise<Checkpoint | undefined> {
@@ -39,15 +40,15 @@ export async function readCheckpoint(mysql: Kysely<PushTables>): Promise<Checkpo
 }
 
 /**
- * Makes the transaction fail unless the lease is still held: the first statement of each that
- * writes what was read, or one who overslept would set the checkpoint back.
+ * Throws unless the lease is still held. It must be the first statement of every transaction that
+ * writes what was read, because a reader with an expired lease would move the checkpoint back.
  */
 export const assertReaderLease = (
   trx: Transaction<PushTables>,
-  claimed: Pick<Lease, 'name' | 'fencingToken'>,
-): Promise<void> => assertLeaseHeld(trx as unknown as Transaction<PlatformTables>, claimed);
+  lease: Pick<Lease, 'name' | 'fencingToken'>,
+): Promise<void> => assertLeaseHeld(trx as unknown as Transaction<PlatformTables>, lease);
 
-/** Written in the transaction that writes what was read up to there; under the lease. */
+/** Stores the checkpoint, in the transaction that writes what was read up to there. */
 export async function writeCheckpoint(
   trx: Transaction<PushTables>,
   { fencingToken: epoch }: Pick<Lease, 'fencingToken'>,

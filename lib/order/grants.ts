@@ -1,14 +1,15 @@
+/** Reads the privileges of our user on the order database. */
 import { type Kysely, sql } from 'kysely';
 import type { OrderTables } from './tables.ts';
 
-/** What our user may do, by its roles too. */
+/** Privileges of our user on one object, those of its active roles included. */
 export interface Grant {
   readonly privileges: ReadonlySet<string>;
-  /** As MySQL writes it without quotes: `*.*`, `order_db.*`, `order_db.order`. */
+  /** The object as MySQL writes it, without quotes: `*.*`, `order_db.*`, `order_db.order`. */
   readonly on: string;
 }
 
-/** Roles that are not active do not count: the connection that reads the binlog has no others. */
+/** Returns the grants of our user. Inactive roles are left out, because the binlog connection has none. */
 export async function grantsOf(order: Kysely<OrderTables>): Promise<Grant[]> {
   const { rows: roles } = await sql<{ active: string }>`select current_role() active`.execute(
     order,
@@ -30,7 +31,7 @@ function grantIn(text: string): Grant[] {
   return [{ privileges: new Set(list), on: on.replaceAll('`', '').replaceAll('\\', '') }];
 }
 
-/** Whether it is granted on everything, or on one of these. */
+/** Returns whether the privilege is granted on `*.*` or on one of the objects `on`. */
 export const isGranted = (
   grants: readonly Grant[],
   privilege: string,

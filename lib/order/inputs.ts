@@ -1,3 +1,4 @@
+/** Inputs of the order functions that a person starts. */
 import * as z from 'zod';
 import { AnyId, idOf, WallTimeText, Who, Why } from '../platform/fields.ts';
 
@@ -15,7 +16,9 @@ export const RepairGap = z
     pass: z
       .boolean()
       .default(false)
-      .describe("resumes after the binlog's present end, whatever is before it and cannot be read"),
+      .describe(
+        'the reader resumes at the present end of the binlog and skips what cannot be read before it',
+      ),
     resume: z
       .strictObject({
         after: AnyId,
@@ -23,24 +26,28 @@ export const RepairGap = z
         began: WallTimeText.optional(),
       })
       .optional()
-      .describe("how far the comparison came, of an answer's `resume`; `run` fills it in"),
+      .describe(
+        'the progress of the comparison, copied from `resume` of the last answer; `run` fills it in',
+      ),
   })
   .meta({ examples: [{ by: 'lena', why: 'the binlog was purged over the holidays' }] });
 export type RepairGap = z.infer<typeof RepairGap>;
 
 export const Resend = z
   .strictObject({
-    order_id: idOf('an order').describe('whose pushes'),
+    order_id: idOf('an order').describe('the order whose pushes are sent again'),
     push_id: z
       .string()
       .length(64)
       .optional()
-      .describe('one of them, refused or unknown; without it all that were refused'),
+      .describe(
+        'one push of the order, in state refused or unknown; default: all pushes in state refused',
+      ),
     by: Who,
     why: Why,
   })
   .meta({ examples: [{ order_id: '7001', by: 'lena', why: 'Singer knows the nurse now' }] });
 export type Resend = z.infer<typeof Resend>;
 
-/** What the functions of this domain that a person starts take, by their ids. */
+/** The input schemas by function id. */
 export const orderInputs = { 'order/repair-gap': RepairGap, 'order/resend-push': Resend };

@@ -1,16 +1,17 @@
 /**
- * What may become of a push, and from where:
+ * The states of a push and their transitions:
  *
  * | from      | to                                                                     |
  * | --------- | ---------------------------------------------------------------------- |
- * | `unsent`  | `in hand`, or `too old`, `overtaken`, `unknown` when its turn has come |
- * | `in hand` | `sent`, `refused`, `unsent` again; `in hand` of another when time is up|
+ * | `unsent`  | `in hand`; or `too old`, `overtaken`, `unknown` instead of being sent  |
+ * | `in hand` | `sent`, `refused`, `unsent`; `in hand` again when the lease has expired |
  * | `refused`, `unknown` | `unsent`, by a person                                       |
  *
- * - `unknown`: it may have been sent, and it is too late to ask again with the same id
- * - `refused`: the push service will never take it as it is
- * - `too old`, `overtaken`: withheld, nobody would want it any more
- * - `no receiver`: there was nobody to hear of it
+ * - `in hand`: leased by a worker until `in_hand_until`; `epoch` is the fencing token
+ * - `unknown`: it may have been sent, and it is too late to repeat it with the same id
+ * - `refused`: the push service does not accept this push, however often it is sent
+ * - `too old`, `overtaken`: dropped, because it is of no use any more
+ * - `no receiver`: the change has nobody to notify
  */
 export type PushState =
   | 'unsent'
@@ -22,8 +23,8 @@ export type PushState =
   | 'overtaken'
   | 'no receiver';
 
-/** Pushes that keep the later ones of their order waiting. */
+/** States in which a push blocks the later pushes of its order. */
 export const openStates = ['unsent', 'in hand'] as const satisfies PushState[];
 
-/** From these a person may have a push sent again. */
+/** States from which a person may have a push sent again. */
 export const resendable = ['refused', 'unknown'] as const satisfies PushState[];

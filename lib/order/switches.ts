@@ -1,6 +1,7 @@
+/** Kill switches of the order domain. */
 import { members, type NamesOf } from '../platform/operations/switches.ts';
 
-/** The kill switches of this domain, and what each stops. */
+/** Each kill switch with what it stops. */
 export const orderSwitches = {
   'order/tail-binlog': 'the reader of the binlog; it resumes where it was',
   'order/singer': 'all pushes; they wait',

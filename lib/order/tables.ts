@@ -1,3 +1,4 @@
+/** Types of the tables that the order domain uses. */
 import type { Generated } from 'kysely';
 import type { PlatformTables } from '../platform/tables.ts';
 import type { PushState } from './push-states.ts';
@@ -64,7 +65,7 @@ export interface PushTables extends PlatformTables {
   };
 }
 
-/** Upstream (schema `order_db`), as far as we read it. It is another system's. */
+/** The columns that we read of another system's schema `order_db`. */
 export interface OrderTables {
   'order_db.order': {
     order_id: string;

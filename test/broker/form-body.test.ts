@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import * as z from 'zod';
-import { PublishedForm, publishedIn } from '../../lib/broker/form-body.ts';
+import { EventForm, eventInForm } from '../../lib/broker/form-body.ts';
 import { Refused } from '../../lib/platform/http/refusal.ts';
 
-const read = (form: string) => publishedIn(new URLSearchParams(form));
+const read = (form: string) => eventInForm(new URLSearchParams(form));
 const whole = encodeURIComponent('{"broker_ids":"1","flag":2}');
 
 test.each([
@@ -65,14 +65,14 @@ test('a message is read the same from its fields as from JSON', () => {
       const fields = new URLSearchParams();
       for (const [name, value] of Object.entries(sent)) fields.set(name, String(value));
       const data = new URLSearchParams({ POST_data: JSON.stringify(sent) });
-      expect(publishedIn(fields)).toEqual(sent);
-      expect(publishedIn(data)).toEqual(sent);
+      expect(eventInForm(fields)).toEqual(sent);
+      expect(eventInForm(data)).toEqual(sent);
     }),
   );
 });
 
 test('the description of a form says what each of its two forms is', () => {
-  expect(z.toJSONSchema(PublishedForm, { io: 'input' }).anyOf).toMatchObject([
+  expect(z.toJSONSchema(EventForm, { io: 'input' }).anyOf).toMatchObject([
     { title: 'The fields of the message', required: ['broker_ids', 'flag'] },
     {
       title: 'The message as JSON in one field',
@@ -90,7 +90,7 @@ test('the description of a form says what each of its two forms is', () => {
 });
 
 test('the description of a form takes both its forms', () => {
-  const takes = (value: unknown) => PublishedForm.safeParse(value).success;
+  const takes = (value: unknown) => EventForm.safeParse(value).success;
   expect(takes({ broker_ids: '1', flag: 2 })).toBe(true);
   expect(takes({ broker_ids: '1', flag: 2, source: 100, source_type: 100 })).toBe(true);
   expect(takes({ POST_data: 'x' })).toBe(true);

@@ -1,5 +1,5 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { companyKey, profileKey, storeKey } from '../../lib/broker/cache-keys.ts';
 import { profileOf } from '../../lib/broker/read/read-profile.ts';
 import type { ProfileTables } from '../../lib/broker/tables.ts';
@@ -56,135 +56,148 @@ const profile = {
   updated_at: '2026-11-20 10:00:00',
 };
 
-test('a profile with its extended part and the names of company and store', async () => {
-  const event = signed(eventOf<APIGatewayProxyEventV2>(id, 'get'));
-  expect(await ask(handler, event)).toMatchObject({ status: 200, body: profile });
-});
-
-/** Read with patience: on a machine that has much to do the handler's own line to the cache may pause. */
+/** Reads through a cache client without a short time-out: on a busy machine the handler's own client may give up. */
 const shown = async () =>
   (await profileOf({ mysql: mysql<ProfileTables>('mysql'), cache }, '7')).profile;
-
-test('the second reading comes from the cache; an invalidation of each key shows what is new', async () => {
-  expect(await shown()).toEqual(profile);
-  await run(`update user_prop_db.broker_base set true_name = '新';
-    update user_prop_db.broker_company set name = '新链家'; update user_prop_db.broker_store set name = '新店'`);
-  expect(await shown()).toEqual(profile);
-  const expected: Record<string, unknown> = { ...profile };
-  for (const [key, change] of [
-    [keys[0], { true_name: '新' }],
-    [keys[1], { company_name: '新链家' }],
-    [keys[2], { store_name: '新店' }],
-  ] as const) {
-    await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
-    Object.assign(expected, change);
-    expect(await shown()).toEqual(expected);
-  }
-});
-
-test('without company, store and extended profile', async () => {
-  await run(`update user_prop_db.broker_base set company_id = null;
-    update user_prop_db.broker_store set is_deleted = 1;
-    update user_prop_db.broker_ext_profile set is_deleted = 1`);
-  expect((await ask(handler, read())).body).toMatchObject({
-    ...{ true_name: '王芳', company_id: null, company_name: null, store_id: '1001' },
-    ...{ store_name: null, store_address: null, weidian_name: null, is_wechat_talent: false },
-  });
-});
-
-test.each(['8', '9', '9223372036854775807'])('%s is deleted or unknown: 404', async (broker) => {
-  expect(await refused(handler, read(broker))).toEqual([404, 'not_found']);
-  expect(await kept(profileKey(broker))).toBeNull();
-});
-
-test.each(['abc', '0', '-7', '07', '7,8', '7.0', '9223372036854775808', '7%20', ''])(
-  '%j is no id: 400',
-  async (broker) => {
-    expect(await refused(handler, read(broker))).toEqual([400, 'invalid_body']);
-  },
-);
-
-test('who does not sign sees nothing', async () => {
-  const event = httpEvent({ path: '/brokers/7', parameters: { id: '7' } });
-  expect(await refused(handler, event)).toEqual([401, 'unauthenticated']);
-});
-
-test('without the cache it reads MySQL, each time what is true', async () => {
-  vi.resetModules();
-  vi.stubEnv('SECRET_REDIS', 'test/no-such-secret');
-  const other = await import('../../functions/broker/read-profile.ts');
-  vi.unstubAllEnvs();
-  for (const name of ['甲', '乙', '丙']) {
-    await run('update user_prop_db.broker_base set true_name = ?', [name]);
-    const answer = await ask(other.handler, read());
-    expect(answer).toMatchObject({ status: 200, body: { true_name: name } });
-  }
-});
-
-test('what an older release has kept in another form is read anew', async () => {
-  await cache((redis) => redis.set(profileKey('7'), { name: 'of an older release' }));
-  expect((await ask(handler, read())).body).toEqual(profile);
-});
 
 const polled = Array.from({ length: 200 }, (_, index) => String(1_000 + index));
 const staleMsMax = 10_000;
 
-test('two hundred profiles, read all the time while they change: nothing older than is promised', async () => {
-  const db = mysql<ProfileTables>('mysql');
-  const deliver = deliverBy(invalidation(cache));
-  await run('insert into user_prop_db.broker_base (broker_id, city_id, is_deleted) values ?', [
-    polled.map((one) => [one, 0, 0]),
-  ]);
-  await cache((redis) => Promise.all(polled.map((one) => redis.del(profileKey(one)))));
-  const followedAtMs = new Map<string, number>();
-  const seen = { reads: 0, fromCache: 0, worstMs: 0 };
-  let over = false;
-  const ended = Promise.withResolvers<void>();
-  // What a writer could not tell the cache at once is told by platform/deliver-due.
-  const settings = async () => ({ deliveriesPerMinuteMax: 6_000 });
-  const delivering = deliverDue(
-    {
-      ...{ mysql: db as never, deliver, settings },
-      pause: (ms) => Promise.race([pause(ms), ended.promise]), // It need not be waited for at the end.
-    },
-    { remaining: () => (over ? 0 : 60_000) },
-  );
-  const lanes = Array.from({ length: 8 }, async (_, lane) => {
-    for (let turn = lane; !over; turn += 8) {
-      const one = polled[turn % polled.length] ?? '';
-      const askedAtMs = Date.now();
-      const { profile, from } = await profileOf({ mysql: db, cache }, one);
-      const followed = followedAtMs.get(`${one} ${profile?.city_id}`) ?? askedAtMs;
-      seen.worstMs = Math.max(seen.worstMs, askedAtMs - followed);
-      seen.fromCache += from === 'cache' ? 1 : 0;
-      seen.reads += 1;
-    }
-  });
-  try {
-    for (let version = 1; version <= 3; version++) {
-      await vi.waitUntil(() => seen.reads > version * polled.length, { timeout: 60_000 });
-      for (let start = 0; start < polled.length; start += 50) {
-        const some = polled.slice(start, start + 50);
-        await transactionWithOutbox({ mysql: db, deliver }, async (trx, follow) => {
-          await trx
-            .updateTable('user_prop_db.broker_base')
-            .set({ city_id: version })
-            .where('broker_id', 'in', some)
-            .execute();
-          const body = JSON.stringify({ keys: some.map(profileKey) });
-          follow({ destination: 'invalidate', body });
-        });
-        for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+describe('broker/read-profile', () => {
+  describe('happy path', () => {
+    test('answers with the profile, its extended fields and the names of company and store', async () => {
+      const event = signed(eventOf<APIGatewayProxyEventV2>(id, 'get'));
+      expect(await ask(handler, event)).toMatchObject({ status: 200, body: profile });
+    });
+
+    test('reads from the cache the second time, and shows new values after each key is invalidated', async () => {
+      expect(await shown()).toEqual(profile);
+      await run(`update user_prop_db.broker_base set true_name = '新';
+    update user_prop_db.broker_company set name = '新链家'; update user_prop_db.broker_store set name = '新店'`);
+      expect(await shown()).toEqual(profile);
+      const expected: Record<string, unknown> = { ...profile };
+      for (const [key, change] of [
+        [keys[0], { true_name: '新' }],
+        [keys[1], { company_name: '新链家' }],
+        [keys[2], { store_name: '新店' }],
+      ] as const) {
+        await invalidation(cache).send('invalidate', [JSON.stringify({ keys: [key] })]);
+        Object.assign(expected, change);
+        expect(await shown()).toEqual(expected);
       }
-    }
-    const before = seen.reads;
-    const enough = () => seen.reads > before + polled.length && seen.fromCache > polled.length;
-    await vi.waitUntil(enough, { timeout: 60_000 });
-  } finally {
-    over = true;
-    ended.resolve();
-    await Promise.all([...lanes, delivering]);
-  }
-  expect(seen.fromCache).toBeGreaterThan(polled.length);
-  expect(seen.worstMs).toBeLessThan(staleMsMax);
-}, 240_000);
+    });
+
+    test('answers with nulls when company, store and extended profile are missing', async () => {
+      await run(`update user_prop_db.broker_base set company_id = null;
+    update user_prop_db.broker_store set is_deleted = 1;
+    update user_prop_db.broker_ext_profile set is_deleted = 1`);
+      expect((await ask(handler, read())).body).toMatchObject({
+        ...{ true_name: '王芳', company_id: null, company_name: null, store_id: '1001' },
+        ...{ store_name: null, store_address: null, weidian_name: null, is_wechat_talent: false },
+      });
+    });
+
+    test('reads from MySQL when a cached profile has the form of an older release', async () => {
+      await cache((redis) => redis.set(profileKey('7'), { name: 'of an older release' }));
+      expect((await ask(handler, read())).body).toEqual(profile);
+    });
+  });
+
+  describe('refused', () => {
+    test.each(['8', '9', '9223372036854775807'])(
+      'answers 404 when the broker %s is deleted or unknown',
+      async (broker) => {
+        expect(await refused(handler, read(broker))).toEqual([404, 'not_found']);
+        expect(await kept(profileKey(broker))).toBeNull();
+      },
+    );
+
+    test.each(['abc', '0', '-7', '07', '7,8', '7.0', '9223372036854775808', '7%20', ''])(
+      'answers 400 when %j is not an id',
+      async (broker) => {
+        expect(await refused(handler, read(broker))).toEqual([400, 'invalid_body']);
+      },
+    );
+
+    test('answers 401 when the request is unsigned', async () => {
+      const event = httpEvent({ path: '/brokers/7', parameters: { id: '7' } });
+      expect(await refused(handler, event)).toEqual([401, 'unauthenticated']);
+    });
+  });
+
+  describe('concurrency', () => {
+    test('shows no profile older than the promised 10 s when 200 profiles are read while they change', async () => {
+      const db = mysql<ProfileTables>('mysql');
+      const deliver = deliverBy(invalidation(cache));
+      await run('insert into user_prop_db.broker_base (broker_id, city_id, is_deleted) values ?', [
+        polled.map((one) => [one, 0, 0]),
+      ]);
+      await cache((redis) => Promise.all(polled.map((one) => redis.del(profileKey(one)))));
+      const followedAtMs = new Map<string, number>();
+      const seen = { reads: 0, fromCache: 0, worstMs: 0 };
+      let over = false;
+      const ended = Promise.withResolvers<void>();
+      // `deliverDue` sends the invalidations that a writer could not send after its commit.
+      const settings = async () => ({ deliveriesPerMinuteMax: 6_000 });
+      const delivering = deliverDue(
+        {
+          ...{ mysql: db as never, deliver, settings },
+          pause: (ms) => Promise.race([pause(ms), ended.promise]), // Ends the last pause early.
+        },
+        { remaining: () => (over ? 0 : 60_000) },
+      );
+      const lanes = Array.from({ length: 8 }, async (_, lane) => {
+        for (let turn = lane; !over; turn += 8) {
+          const one = polled[turn % polled.length] ?? '';
+          const askedAtMs = Date.now();
+          const { profile, from } = await profileOf({ mysql: db, cache }, one);
+          const followed = followedAtMs.get(`${one} ${profile?.city_id}`) ?? askedAtMs;
+          seen.worstMs = Math.max(seen.worstMs, askedAtMs - followed);
+          seen.fromCache += from === 'cache' ? 1 : 0;
+          seen.reads += 1;
+        }
+      });
+      try {
+        for (let version = 1; version <= 3; version++) {
+          await vi.waitUntil(() => seen.reads > version * polled.length, { timeout: 60_000 });
+          for (let start = 0; start < polled.length; start += 50) {
+            const some = polled.slice(start, start + 50);
+            await transactionWithOutbox({ mysql: db, deliver }, async (trx, follow) => {
+              await trx
+                .updateTable('user_prop_db.broker_base')
+                .set({ city_id: version })
+                .where('broker_id', 'in', some)
+                .execute();
+              const body = JSON.stringify({ keys: some.map(profileKey) });
+              follow({ destination: 'invalidate', body });
+            });
+            for (const one of some) followedAtMs.set(`${one} ${version - 1}`, Date.now());
+          }
+        }
+        const before = seen.reads;
+        const enough = () => seen.reads > before + polled.length && seen.fromCache > polled.length;
+        await vi.waitUntil(enough, { timeout: 60_000 });
+      } finally {
+        over = true;
+        ended.resolve();
+        await Promise.all([...lanes, delivering]);
+      }
+      expect(seen.fromCache).toBeGreaterThan(polled.length);
+      expect(seen.worstMs).toBeLessThan(staleMsMax);
+    }, 240_000);
+  });
+
+  describe('outage', () => {
+    test('reads the current profile from MySQL when the cache is unavailable', async () => {
+      vi.resetModules();
+      vi.stubEnv('SECRET_REDIS', 'test/no-such-secret');
+      const other = await import('../../functions/broker/read-profile.ts');
+      vi.unstubAllEnvs();
+      for (const name of ['甲', '乙', '丙']) {
+        await run('update user_prop_db.broker_base set true_name = ?', [name]);
+        const answer = await ask(other.handler, read());
+        expect(answer).toMatchObject({ status: 200, body: { true_name: name } });
+      }
+    });
+  });
+});

@@ -1,5 +1,5 @@
 import type { SQSEvent } from 'aws-lambda';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { brokerEvents } from '../../lib/broker/queues.ts';
 import { resetDatabases, rowsOf, run, turn } from '../support/databases.ts';
 import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
@@ -14,9 +14,9 @@ const { handler: apply } = await import('../../functions/broker/apply-event.ts')
 const daily = eventOf<object>(id, 'daily');
 const graceSeconds = 180;
 
-/** An invocation that has no time to wait for suspects. */
+/** Invokes the function with too little time to wait for suspects. */
 const start = (input: object = {}) => handler(input, contextOf(60_000));
-/** The database's clock cannot be moved: suspects are made older instead. */
+/** Makes suspects older, because the database's clock cannot be moved. */
 const later = (seconds = graceSeconds) =>
   run(
     `update user_prop_db.broker_drift set found_at = found_at - interval ? second;
@@ -31,7 +31,7 @@ async function reconcile(input: object = {}) {
   return await start(resume as object);
 }
 
-/** Applies what was published, and counts the messages. */
+/** Applies the published messages, and returns their number. */
 async function applyPublished(): Promise<number> {
   const messages = await take(queue);
   for (const { Body = '' } of messages) {
@@ -45,7 +45,7 @@ const count = 3_000;
 
 beforeEach(fresh);
 
-/** The site is as upstream is. */
+/** Fills upstream and the site with equal rows. */
 async function fresh(): Promise<void> {
   await resetDatabases();
   await take(queue);
@@ -71,15 +71,6 @@ async function fresh(): Promise<void> {
     [count],
   );
 }
-
-test('where nothing differs it says so, and publishes nothing', async () => {
-  expect(await start()).toMatchObject({
-    outcome: 'no drift',
-    compared: 2_700 + 40 + 60 + 140,
-    drift: {},
-  });
-  expect(await take(queue)).toEqual([]);
-});
 
 /** A changed field, a missing row, an extra row and a wrong is_deleted; ids that end in 0 are deleted upstream. */
 const injected = {
@@ -122,193 +113,217 @@ const driftOf = (those: Record<string, number[]>) =>
     Object.entries(those).map(([kind, ids]) => [kind, { rows: ids.length, ids: ids.map(String) }]),
   );
 
-test('each injected difference is reported by its id, published, and gone when it is applied', async () => {
-  await run(Object.values(injected).join('\n'));
-  // Of these telephone numbers upstream has none for every third broker, and a wrong one is no difference there.
-  const all = { ...expected, base: expected.base.filter((n) => ![204, 207].includes(n)) };
-  expect(Object.values(all).flat().length).toBeGreaterThanOrEqual(100);
-  const first = await start();
-  expect(first).toMatchObject({ outcome: 'unfinished', drift: {} });
-  expect(await take(queue)).toEqual([]);
-  await later();
-  expect(await start(first.resume as object)).toMatchObject({
-    outcome: 'drift found',
-    drift: driftOf(all),
-  });
-  expect(await applyPublished()).toBeGreaterThanOrEqual(4);
-  expect(await start()).toMatchObject({ outcome: 'no drift' });
-}, 60_000);
+describe('broker/reconcile-profiles', () => {
+  describe('happy path', () => {
+    test('reports no drift and publishes nothing when the site equals upstream', async () => {
+      expect(await start()).toMatchObject({
+        outcome: 'no-drift',
+        compared: 2_700 + 40 + 60 + 140,
+        drift: {},
+      });
+      expect(await take(queue)).toEqual([]);
+    });
 
-test('without repair it only reports', async () => {
-  await run(injected.company);
-  const found = await reconcile(eventOf<object>(id, 'report-only'));
-  expect(found).toMatchObject({
-    outcome: 'drift found',
-    drift: driftOf({ company: expected.company }),
-  });
-  expect(await take(queue)).toEqual([]);
-});
-
-test('more drift than is shown is counted, and all of it published', async () => {
-  await run('delete from user_prop_db.broker_base');
-  let answer = await reconcile();
-  while (answer.outcome === 'unfinished') answer = await start(answer['resume'] as object);
-  const { base } = answer['drift'] as { base: { rows: number; ids: string[] } };
-  expect([base.rows, base.ids.length]).toEqual([2_700, 100]);
-  expect(await take(queue)).toHaveLength(27);
-});
-
-test('a change on its way is no drift: what was applied meanwhile, or changed again, is looked at anew', async () => {
-  await run("update anjuke_db.ajk_company set ShortName = '改' where CompanyId in (1, 2)");
-  const { outcome, resume } = await start();
-  expect(outcome).toBe('unfinished');
-  await run(`update user_prop_db.broker_company set name = '改' where company_id = 1;
-    update anjuke_db.ajk_company set ShortName = '又改' where CompanyId = 2`);
-  await later();
-  const second = await start(resume as object);
-  expect(second).toMatchObject({ outcome: 'unfinished', suspects: 1, drift: {} });
-  await run("update user_prop_db.broker_company set name = '又改' where company_id = 2");
-  await later();
-  expect(await start(second.resume as object)).toMatchObject({ outcome: 'no drift' });
-  expect(await take(queue)).toEqual([]);
-});
-
-test('a suspect whose time has not come is waited for', async () => {
-  await run(injected.company);
-  await start();
-  await later(graceSeconds - 2);
-  expect(await handler({}, contextOf(60_000))).toMatchObject({ outcome: 'drift found' });
-});
-
-test('an invocation that is out of time is gone on with, and misses nothing', async () => {
-  await run(injected.store);
-  let input: object = {};
-  let invocations = 0;
-  for (;;) {
-    const { outcome, resume } = await handler(input, contextOf(1_000));
-    invocations += 1;
-    if (outcome !== 'unfinished') break;
-    expect(resume).not.toEqual(input);
-    input = resume as object;
-    const [at] = await rowsOf('select kind from user_prop_db.broker_round');
-    if (at?.['kind'] === '') break;
-  }
-  expect(invocations).toBeGreaterThan(1);
-  await later();
-  expect(await start(input)).toMatchObject({
-    outcome: 'drift found',
-    drift: driftOf({ store: expected.store }),
-  });
-});
-
-test('the schedule begins one round a day; by hand there may be more', async () => {
-  expect(await start(daily)).toMatchObject({ outcome: 'no drift', round: '1' });
-  expect(await start(daily)).toMatchObject({ outcome: 'done before' });
-  expect(await start()).toMatchObject({ outcome: 'no drift', round: '2' });
-  await run('update user_prop_db.broker_round set started_at = started_at - interval 1 day');
-  expect(await start(daily)).toMatchObject({ outcome: 'no drift', round: '3' });
-});
-
-test('a report by hand uses up no repair of the day', async () => {
-  await run(injected.company);
-  expect(await reconcile({ repair: false })).toMatchObject({ outcome: 'drift found' });
-  expect(await take(queue)).toEqual([]);
-  expect(await reconcile({ daily: true })).toMatchObject({ outcome: 'drift found' });
-  expect(await take(queue)).toHaveLength(1);
-  expect(await start(daily)).toMatchObject({ outcome: 'done before' });
-});
-
-test('a report that ran out of time is resumed as a report, beside the repair of the day', async () => {
-  await run(injected.company);
-  const report = await start({ repair: false });
-  expect(report).toMatchObject({ outcome: 'unfinished', round: '1' });
-  const repair = await start(daily);
-  expect(repair).toMatchObject({ outcome: 'unfinished', round: '2' });
-  await later();
-  const drift = driftOf({ company: expected.company });
-  expect(await start(report.resume as object)).toMatchObject({ round: '1', drift });
-  expect(await take(queue)).toEqual([]);
-  expect(await start(repair.resume as object)).toMatchObject({ round: '2', drift });
-  expect(await take(queue)).toHaveLength(1);
-});
-
-test('a repair that ran out of time is no report, though one is asked for', async () => {
-  await run(injected.company);
-  const repair = await start(daily);
-  expect(await start({ repair: false })).toMatchObject({ outcome: 'unfinished', round: '2' });
-  await later();
-  expect(await start(repair.resume as object)).toMatchObject({
-    outcome: 'drift found',
-    round: '1',
-  });
-  expect(await take(queue)).toHaveLength(1);
-});
-
-test('two at once: one works, the other leaves it to it', async () => {
-  const both = await Promise.all([start(), start()]);
-  expect(both.map(({ outcome }) => outcome).toSorted()).toEqual(['another reconciles', 'no drift']);
-});
-
-test('a crash between any two writes: what drifted is published all the same', async () => {
-  for (const [moment, table] of [
-    ['insert', 'user_prop_db.broker_drift'],
-    ['update', 'user_prop_db.broker_round'],
-    ['update', 'user_prop_db.broker_drift'],
-    ['insert', 'signalbox.outbox'],
-  ] as const) {
-    await fresh();
-    await run(injected.company);
-    const [schema] = table.split('.');
-    const crash = `${schema}.crash`;
-    await run(
-      `create trigger ${crash} before ${moment} on ${table} for each row signal sqlstate '45000'`,
-    );
-    try {
-      await expect(
-        start().then(async ({ resume }) => {
-          await run(`drop trigger ${crash}`);
-          await later();
-          await run(
-            `create trigger ${crash} before ${moment} on ${table} for each row signal sqlstate '45000'`,
-          );
-          return await start(resume as object);
-        }),
-      ).rejects.toThrow();
-    } finally {
-      await run(`drop trigger if exists ${crash}`);
-    }
-    expect(await take(queue)).toEqual([]);
-    let again = await start();
-    if (again.outcome === 'unfinished') {
+    test('reports and publishes each injected difference by id, and finds no drift after they are applied', async () => {
+      await run(Object.values(injected).join('\n'));
+      // Upstream has no telephone number for every third broker, so removing these two makes no difference.
+      const all = { ...expected, base: expected.base.filter((n) => ![204, 207].includes(n)) };
+      expect(Object.values(all).flat().length).toBeGreaterThanOrEqual(100);
+      const first = await start();
+      expect(first).toMatchObject({ outcome: 'unfinished', drift: {} });
+      expect(await take(queue)).toEqual([]);
       await later();
-      again = await start(again.resume as object);
-    }
-    expect(again).toMatchObject({ drift: driftOf({ company: expected.company }) });
-    expect(await take(queue)).toHaveLength(1);
-  }
-});
+      expect(await start(first.resume as object)).toMatchObject({
+        outcome: 'drift-found',
+        drift: driftOf(all),
+      });
+      expect(await applyPublished()).toBeGreaterThanOrEqual(4);
+      expect(await start()).toMatchObject({ outcome: 'no-drift' });
+    }, 60_000);
 
-test('switched off it compares and publishes nothing; a round waits until it is lifted', async () => {
-  await run("update user_prop_db.broker_base set true_name = 'x' where broker_id = 7");
-  await turn(id, 'off');
-  vi.resetModules();
-  const { handler: off } = await import('../../functions/broker/reconcile-profiles.ts');
-  expect(await off(daily, contextOf(60_000))).toMatchObject({
-    outcome: 'switched off',
-    switch: id,
+    test('reports drift but publishes nothing when repair is false', async () => {
+      await run(injected.company);
+      const found = await reconcile(eventOf<object>(id, 'report-only'));
+      expect(found).toMatchObject({
+        outcome: 'drift-found',
+        drift: driftOf({ company: expected.company }),
+      });
+      expect(await take(queue)).toEqual([]);
+    });
+
+    test('counts and publishes all drift when there is more than the report shows', async () => {
+      await run('delete from user_prop_db.broker_base');
+      let answer = await reconcile();
+      while (answer.outcome === 'unfinished') answer = await start(answer['resume'] as object);
+      const { base } = answer['drift'] as { base: { rows: number; ids: string[] } };
+      expect([base.rows, base.ids.length]).toEqual([2_700, 100]);
+      expect(await take(queue)).toHaveLength(27);
+    });
+
+    test('reports no drift for a change that is applied meanwhile, and restarts the grace period of a row that changes again', async () => {
+      await run("update anjuke_db.ajk_company set ShortName = '改' where CompanyId in (1, 2)");
+      const { outcome, resume } = await start();
+      expect(outcome).toBe('unfinished');
+      await run(`update user_prop_db.broker_company set name = '改' where company_id = 1;
+    update anjuke_db.ajk_company set ShortName = '又改' where CompanyId = 2`);
+      await later();
+      const second = await start(resume as object);
+      expect(second).toMatchObject({ outcome: 'unfinished', suspects: 1, drift: {} });
+      await run("update user_prop_db.broker_company set name = '又改' where company_id = 2");
+      await later();
+      expect(await start(second.resume as object)).toMatchObject({ outcome: 'no-drift' });
+      expect(await take(queue)).toEqual([]);
+    });
+
+    test('waits for the end of a suspect’s grace period when time remains', async () => {
+      await run(injected.company);
+      await start();
+      await later(graceSeconds - 2);
+      expect(await handler({}, contextOf(60_000))).toMatchObject({ outcome: 'drift-found' });
+    });
   });
-  expect(await rowsOf('select * from user_prop_db.broker_round')).toEqual([]);
-  await turn(id, 'on');
-  vi.resetModules();
-  const { handler: on } = await import('../../functions/broker/reconcile-profiles.ts');
-  expect(await on(daily, contextOf(60_000))).toMatchObject({ outcome: 'unfinished' });
-  await later();
-  await turn(id, 'off');
-  vi.resetModules();
-  const { handler: again } = await import('../../functions/broker/reconcile-profiles.ts');
-  expect(await again(daily, contextOf(60_000))).toMatchObject({ outcome: 'switched off' });
-  expect(await applyPublished()).toBe(0);
-  await turn(id, 'on');
-  expect(await start(daily)).toMatchObject({ outcome: 'drift found' });
-  expect(await applyPublished()).toBe(1);
+
+  describe('repeated delivery', () => {
+    test('starts one round a day on schedule, and any number by hand', async () => {
+      expect(await start(daily)).toMatchObject({ outcome: 'no-drift', round: '1' });
+      expect(await start(daily)).toMatchObject({ outcome: 'already-done' });
+      expect(await start()).toMatchObject({ outcome: 'no-drift', round: '2' });
+      await run('update user_prop_db.broker_round set started_at = started_at - interval 1 day');
+      expect(await start(daily)).toMatchObject({ outcome: 'no-drift', round: '3' });
+    });
+
+    test('does not count a report by hand as the repair of the day', async () => {
+      await run(injected.company);
+      expect(await reconcile({ repair: false })).toMatchObject({ outcome: 'drift-found' });
+      expect(await take(queue)).toEqual([]);
+      expect(await reconcile({ daily: true })).toMatchObject({ outcome: 'drift-found' });
+      expect(await take(queue)).toHaveLength(1);
+      expect(await start(daily)).toMatchObject({ outcome: 'already-done' });
+    });
+  });
+
+  describe('concurrency', () => {
+    test('ends with lease-not-acquired when another invocation works', async () => {
+      const both = await Promise.all([start(), start()]);
+      expect(both.map(({ outcome }) => outcome).toSorted()).toEqual([
+        'lease-not-acquired',
+        'no-drift',
+      ]);
+    });
+  });
+
+  describe('crash', () => {
+    test('finds all drift when invocations run out of time and are resumed', async () => {
+      await run(injected.store);
+      let input: object = {};
+      let invocations = 0;
+      for (;;) {
+        const { outcome, resume } = await handler(input, contextOf(1_000));
+        invocations += 1;
+        if (outcome !== 'unfinished') break;
+        expect(resume).not.toEqual(input);
+        input = resume as object;
+        const [at] = await rowsOf('select kind from user_prop_db.broker_round');
+        if (at?.['kind'] === '') break;
+      }
+      expect(invocations).toBeGreaterThan(1);
+      await later();
+      expect(await start(input)).toMatchObject({
+        outcome: 'drift-found',
+        drift: driftOf({ store: expected.store }),
+      });
+    });
+
+    test('resumes an unfinished report as a report, independently of the repair of the day', async () => {
+      await run(injected.company);
+      const report = await start({ repair: false });
+      expect(report).toMatchObject({ outcome: 'unfinished', round: '1' });
+      const repair = await start(daily);
+      expect(repair).toMatchObject({ outcome: 'unfinished', round: '2' });
+      await later();
+      const drift = driftOf({ company: expected.company });
+      expect(await start(report.resume as object)).toMatchObject({ round: '1', drift });
+      expect(await take(queue)).toEqual([]);
+      expect(await start(repair.resume as object)).toMatchObject({ round: '2', drift });
+      expect(await take(queue)).toHaveLength(1);
+    });
+
+    test('starts a separate report when a repair is unfinished', async () => {
+      await run(injected.company);
+      const repair = await start(daily);
+      expect(await start({ repair: false })).toMatchObject({ outcome: 'unfinished', round: '2' });
+      await later();
+      expect(await start(repair.resume as object)).toMatchObject({
+        outcome: 'drift-found',
+        round: '1',
+      });
+      expect(await take(queue)).toHaveLength(1);
+    });
+
+    test('publishes all drift when any write fails and the round is resumed', async () => {
+      for (const [moment, table] of [
+        ['insert', 'user_prop_db.broker_drift'],
+        ['update', 'user_prop_db.broker_round'],
+        ['update', 'user_prop_db.broker_drift'],
+        ['insert', 'signalbox.outbox'],
+      ] as const) {
+        await fresh();
+        await run(injected.company);
+        const [schema] = table.split('.');
+        const crash = `${schema}.crash`;
+        await run(
+          `create trigger ${crash} before ${moment} on ${table} for each row signal sqlstate '45000'`,
+        );
+        try {
+          await expect(
+            start().then(async ({ resume }) => {
+              await run(`drop trigger ${crash}`);
+              await later();
+              await run(
+                `create trigger ${crash} before ${moment} on ${table} for each row signal sqlstate '45000'`,
+              );
+              return await start(resume as object);
+            }),
+          ).rejects.toThrow();
+        } finally {
+          await run(`drop trigger if exists ${crash}`);
+        }
+        expect(await take(queue)).toEqual([]);
+        let again = await start();
+        if (again.outcome === 'unfinished') {
+          await later();
+          again = await start(again.resume as object);
+        }
+        expect(again).toMatchObject({ drift: driftOf({ company: expected.company }) });
+        expect(await take(queue)).toHaveLength(1);
+      }
+    });
+  });
+
+  describe('outage', () => {
+    test('compares and publishes nothing while its kill switch is off, and resumes the round when it is on', async () => {
+      await run("update user_prop_db.broker_base set true_name = 'x' where broker_id = 7");
+      await turn(id, 'off');
+      vi.resetModules();
+      const { handler: off } = await import('../../functions/broker/reconcile-profiles.ts');
+      expect(await off(daily, contextOf(60_000))).toMatchObject({
+        outcome: 'switched-off',
+        switch: id,
+      });
+      expect(await rowsOf('select * from user_prop_db.broker_round')).toEqual([]);
+      await turn(id, 'on');
+      vi.resetModules();
+      const { handler: on } = await import('../../functions/broker/reconcile-profiles.ts');
+      expect(await on(daily, contextOf(60_000))).toMatchObject({ outcome: 'unfinished' });
+      await later();
+      await turn(id, 'off');
+      vi.resetModules();
+      const { handler: again } = await import('../../functions/broker/reconcile-profiles.ts');
+      expect(await again(daily, contextOf(60_000))).toMatchObject({ outcome: 'switched-off' });
+      expect(await applyPublished()).toBe(0);
+      await turn(id, 'on');
+      expect(await start(daily)).toMatchObject({ outcome: 'drift-found' });
+      expect(await applyPublished()).toBe(1);
+    });
+  });
 });

@@ -35,19 +35,19 @@ test('a row without a number, or with what is none, makes no row', () => {
 });
 
 test('ids of rows that cannot be used are named once each; a broker without a number is usable', () => {
-  const { note, facts } = unusablePhones();
-  note([good, ...withoutNumber]);
+  const { collect, facts } = unusablePhones();
+  collect([good, ...withoutNumber]);
   expect(facts()).toEqual({});
-  note(unusable);
-  note([good, ...unusable.toReversed()]);
+  collect(unusable);
+  collect([good, ...unusable.toReversed()]);
   expect(facts()).toEqual({ unusable: ['0', '-7', '8'] });
 });
 
 test('twenty of them are named', () => {
-  const { note, facts } = unusablePhones();
+  const { collect, facts } = unusablePhones();
   const rows = Array.from({ length: 25 }, (_, index) => ({ ...good, id: String(-index) }));
-  note(rows.slice(0, 15));
-  note(rows.slice(15));
+  collect(rows.slice(0, 15));
+  collect(rows.slice(15));
   expect(facts()).toEqual({ unusable: rows.slice(0, 20).map(({ id }) => id) });
 });
 

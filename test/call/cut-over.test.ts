@@ -55,7 +55,7 @@ const deps = {
   },
   // A minute has passed between any two steps: nobody still has an old reading.
   firstSwitchOff: (...names: readonly string[]) => switches({ mysql })(...names),
-  brokersKnown: async () => {},
+  requireBrokersKnown: async () => {},
   now: () => new Date(),
 };
 const owner = 7001;

@@ -1,11 +1,11 @@
 /**
- * A message or a row of another system that is odd changes nothing for the others: it is taken in as it is, or named.
- * Each queue, and the table of brokers' telephone numbers, is tried with each odd value of each field or column once,
- * and with many odd ones at a time. What is imported, and what partners answer: odd-books.test.ts.
+ * Tests odd messages and rows of other systems: each is stored as it is or named, and changes nothing for the others.
+ * Each queue, and the table of brokers' telephone numbers, gets each odd value of each field or column once, and many
+ * odd ones at a time. odd-books.test.ts covers imports and answers of partners.
  */
 import type { SQSEvent } from 'aws-lambda';
 import fc from 'fast-check';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { syncBrokerPhones } from '../../lib/call/filtering/sync-broker-phones.ts';
 import type { UpstreamPhones } from '../../lib/call/filtering/upstream-phones.ts';
 import { digitsOf } from '../../lib/call/phone-numbers.ts';
@@ -54,11 +54,11 @@ interface Source {
   readonly deadUrl: string;
   readonly handler: (event: SQSEvent, context: never) => Promise<never>;
   readonly good: readonly Message[];
-  /** A good message, one of its fields is to be odd; `n` makes it another than all others. */
+  /** A good message, of which the test makes one field odd; `n` makes it unique. */
   readonly odd: (n: number) => Message;
-  /** The field by which an odd message is told apart, unless that is the odd one. */
+  /** The field that identifies an odd message, unless that field is the odd one. */
   readonly name: string;
-  /** What came of messages: of the good ones, and of those that were taken in, by their names and as they are kept. */
+  /** Rows of the good messages, or of the odd ones that were stored. */
   readonly shown: (which: 'good' | 'odd') => Promise<readonly Record<string, unknown>[]>;
   readonly kept: (message: Message) => Record<string, unknown>;
 }
@@ -68,14 +68,30 @@ const at = '2026-11-20 10:00:00';
 const text = (value: unknown) => String(value);
 
 const calls: Source = {
-  ...{ deadUrl: dead.call, handler: filter as never, name: 'call_id' },
+  deadUrl: dead.call,
+  handler: filter as never,
+  name: 'call_id',
   good: goodOwners.map((user_id) => ({
-    ...{ call_id: `good-${user_id}`, routing_key: 'postcallinfo_dyz', caller: `1390000${user_id}` },
-    ...{ callee: '4008208820', user_id, status: 1, started_at: at, duration: 61, call_type: 1 },
+    call_id: `good-${user_id}`,
+    routing_key: 'postcallinfo_dyz',
+    caller: `1390000${user_id}`,
+    callee: '4008208820',
+    user_id,
+    status: 1,
+    started_at: at,
+    duration: 61,
+    call_type: 1,
   })),
   odd: (n) => ({
-    ...{ call_id: `odd-${n}`, routing_key: 'postcallinfo_dyz', caller: '13812345678' },
-    ...{ callee: '4008208820', user_id: 9, status: 1, started_at: at, duration: 61, call_type: 2 },
+    call_id: `odd-${n}`,
+    routing_key: 'postcallinfo_dyz',
+    caller: '13812345678',
+    callee: '4008208820',
+    user_id: 9,
+    status: 1,
+    started_at: at,
+    duration: 61,
+    call_type: 2,
   }),
   shown: (which) =>
     rowsOf(`select call_id, caller, callee, user_id, status, started_at, duration, call_type
@@ -89,28 +105,42 @@ const calls: Source = {
 };
 
 const contracts: Source = {
-  ...{ deadUrl: dead.contract, handler: post as never, name: 'contract_id' },
+  deadUrl: dead.contract,
+  handler: post as never,
+  name: 'contract_id',
   good: goodOwners.map((user_id) => ({
-    ...{ contract_id: user_id, contract_no: `good-${user_id}`, user_id, customer: '客户' },
-    ...{ amount_fen: 10_000, signed_at: at },
+    contract_id: user_id,
+    contract_no: `good-${user_id}`,
+    user_id,
+    customer: '客户',
+    amount_fen: 10_000,
+    signed_at: at,
   })),
   odd: (n) => ({
-    ...{ contract_id: 100_000 + n, contract_no: `odd-${n}`, user_id: 9, customer: '客户' },
-    ...{ amount_fen: 10_000, signed_at: at },
+    contract_id: 100_000 + n,
+    contract_no: `odd-${n}`,
+    user_id: 9,
+    customer: '客户',
+    amount_fen: 10_000,
+    signed_at: at,
   }),
   shown: (which) =>
     rowsOf(`select contract_id, contract_no, user_id, customer, amount_fen, signed_at
       ${which === 'good' ? ', status, balance_fen' : ''} from user_prop_db.sublessor_contract
       where user_id ${which === 'good' ? 'in' : 'not in'} (7001, 7002, 7003) order by contract_id`),
   kept: ({ contract_id, user_id, amount_fen, ...contract }) => ({
-    ...{ contract_id: text(contract_id), user_id: text(user_id), amount_fen: text(amount_fen) },
+    contract_id: text(contract_id),
+    user_id: text(user_id),
+    amount_fen: text(amount_fen),
     ...contract,
   }),
 };
 
-/** What is kept of an owner is when the last top-up was: no later than now, and only one that left money. */
+/** Only the time of an owner's last top-up is stored: at or before now, and only if it left a positive balance. */
 const topUps: Source = {
-  ...{ deadUrl: dead.switch, handler: switchListings as never, name: 'user_id' },
+  deadUrl: dead.switch,
+  handler: switchListings as never,
+  name: 'user_id',
   good: goodOwners.map((user_id) => ({ user_id, topped_up_at: at, balance: 5_000 })),
   odd: (n) => ({ user_id: 100_000 + n, topped_up_at: at, balance: 5_000 }),
   shown: (which) =>
@@ -121,7 +151,9 @@ const topUps: Source = {
 };
 
 const outOfMoney: Source = {
-  ...{ deadUrl: dead.switch, handler: switchListings as never, name: 'paymentId' },
+  deadUrl: dead.switch,
+  handler: switchListings as never,
+  name: 'paymentId',
   good: goodOwners.map((userId) => ({ userId, paymentId: `82${userId}`, why: 'balance is 0' })),
   odd: (n) => ({ userId: '9', paymentId: String(900_000 + n), why: 'balance is 0' }),
   shown: (which) =>
@@ -153,14 +185,14 @@ async function fresh(): Promise<void> {
   for (const userId of goodOwners) await payment({ id: `82${userId}`, userId });
 }
 
-/** Messages of one batch, until no more comes of them. */
+/** Delivers messages as one batch, of which none may be redelivered. */
 async function deliver({ handler }: Source, messages: readonly Message[]): Promise<void> {
   const event = { Records: messages.map((message) => sqsRecord(message)) };
   expect(redelivered(event, await handler(event, contextOf(60_000) as never))).toEqual([]);
 }
 
-/** Delivers odd messages between good ones, twice: the good ones are as they are alone, each odd one is kept or named. */
-async function expectGoodBeside(source: Source, odd: readonly Message[]): Promise<void> {
+/** Delivers odd messages between good ones, twice; good rows must equal those alone, odd ones be stored or named. */
+async function expectGoodUnchanged(source: Source, odd: readonly Message[]): Promise<void> {
   await deliver(source, source.good);
   const alone = await source.shown('good');
   expect(alone).toHaveLength(source.good.length);
@@ -183,12 +215,12 @@ async function expectGoodBeside(source: Source, odd: readonly Message[]): Promis
   expect(await source.shown('odd')).toEqual(kept);
 }
 
-/** A reason begins with the field that is wrong, or with what is known otherwise. */
+/** A reason starts with the wrong field, or with what is known with other values. */
 const namesWhat = /^([a-zA-Z_]+: |(Call|Contract|Payment) )/;
 
 /**
- * A top-up that leaves no money leaves no trace, and of one that is later than another of the same owner, or than now,
- * only the owner is seen; both only if every field of it is in its form.
+ * Returns whether a row shows that the message was stored. A valid top-up without a positive balance leaves no row, and
+ * of one in the future, or after another of the same owner, only the owner can be seen.
  */
 function isKept(source: Source, message: Message, kept: readonly Record<string, unknown>[]) {
   const { user_id, topped_up_at, balance } = message;
@@ -213,46 +245,12 @@ const isTime = (time: string): boolean => {
   return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(time);
 };
 
-/** As SQS carries it: characters that it refuses are written as escapes. */
+/** JSON as SQS carries it: characters that it refuses are escaped. */
 const escapedJson = (message: Message): string =>
   JSON.stringify(message).replace(
     /[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu,
     (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-
-test.each(named)(
-  '%s: each odd value of each field of a message changes nothing for the messages beside it',
-  async (_, source) => {
-    const odd = everyOddMessage(source.odd(0)).map(({ field, message }, n) =>
-      field === source.name
-        ? message
-        : { ...message, [source.name]: source.odd(n + 1)[source.name] },
-    );
-    await expectGoodBeside(source, odd);
-  },
-  60_000,
-);
-
-test.each(named)(
-  '%s: whatever messages hold, the good ones beside them are as they are alone',
-  async (_, source) => {
-    const one = oddMessage(source.odd(1));
-    const worse = fc.tuple(one, one).map(([{ message }, second]) => {
-      const { [second.field]: _, ...rest } = message;
-      return second.field in second.message
-        ? { ...rest, [second.field]: second.message[second.field] }
-        : rest;
-    });
-    await fc.assert(
-      fc.asyncProperty(fc.array(worse, { minLength: 1, maxLength: 12 }), async (odd) => {
-        await fresh();
-        await expectGoodBeside(source, odd);
-      }),
-      { numRuns: 4, endOnFailure: true },
-    );
-  },
-  60_000,
-);
 
 const table = 'anjuke_db.ajk_brokerextend';
 const columns = await columnsOf(table);
@@ -270,12 +268,19 @@ const sync = (days = 0) =>
   });
 const goodBrokers = ['11', '12', '500000'];
 const goodPhone = (BrokerId: string, updated_datetime: string): OddRow => ({
-  ...{ BrokerId, UserMobile: `139 0000 ${BrokerId.padStart(4, '0').slice(-4)}`, updated_datetime },
+  BrokerId,
+  UserMobile: `139 0000 ${BrokerId.padStart(4, '0').slice(-4)}`,
+  updated_datetime,
 });
-/** Numbers longer than the column: some are numbers all the same. */
+/** Texts longer than the column, of which some are valid numbers. */
 const longPhones = [
-  ...['+86 (0) 138-1234-5678 ', `${' '.repeat(21)}13812345679`, '1'.repeat(20), '1'.repeat(21)],
-  ...['１'.repeat(21), '13800000001 / 13900000002 / 13700000003', '138😀'.repeat(12)],
+  '+86 (0) 138-1234-5678 ',
+  `${' '.repeat(21)}13812345679`,
+  '1'.repeat(20),
+  '1'.repeat(21),
+  '１'.repeat(21),
+  '13800000001 / 13900000002 / 13700000003',
+  '138😀'.repeat(12),
 ];
 const phones = async () =>
   (
@@ -296,7 +301,7 @@ const oddPhones = (stamp: string): readonly OddRow[] => {
   ];
 };
 
-/** What must be known of rows: each number by its digits, and the ids of those that can be nobody's. */
+/** Computes what must be stored: the digits of each usable number, and the ids of unusable rows. */
 function expectedOf(rows: readonly OddRow[]) {
   const ids = rows.map(({ BrokerId }) => text(BrokerId));
   const digits = rows.map(({ UserMobile }) => digitsOf(text(UserMobile ?? '')));
@@ -327,53 +332,92 @@ async function expectPhones(odd: readonly OddRow[], days: number, named = true):
   expect(await phones()).toEqual(now);
 }
 
-test(`${table}: the scan takes in what changed beside rows with each odd value of each column`, async () => {
-  await loosened(table, async () => {
-    await sync();
-    const stamp = await recent();
-    const odd = oddPhones(stamp).filter(({ updated_datetime }) => updated_datetime === stamp);
-    for (const row of odd) await writeRow(table, row);
-    for (const id of goodBrokers) await writeRow(table, goodPhone(id, stamp));
-    await expectPhones(odd, 0);
-  });
-}, 60_000);
+describe('odd messages and rows of other systems', () => {
+  test.each(named)(
+    '%s handles good messages as if alone when the batch has each odd value of each field',
+    async (_, source) => {
+      const odd = everyOddMessage(source.odd(0)).map(({ field, message }, n) =>
+        field === source.name
+          ? message
+          : { ...message, [source.name]: source.odd(n + 1)[source.name] },
+      );
+      await expectGoodUnchanged(source, odd);
+    },
+    60_000,
+  );
 
-test(`${table}: the full run and the daily comparison repair what differs beside rows with each odd value of each column`, async () => {
-  await loosened(table, async () => {
-    const odd = oddPhones(oldStamp);
-    for (const row of odd) await writeRow(table, row);
-    for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
-    await expectPhones(odd, 0);
-    const zero = "updated_at < '0001-01-01' or month(updated_at) = 0 or day(updated_at) = 0";
-    expect(await rowsOf(`select * from user_prop_db.broker_phone where ${zero}`)).toEqual([]);
-    const before = await phones();
-    await run(`update user_prop_db.broker_phone set digits = '1';
+  test.each(named)(
+    '%s handles good messages as if alone when the batch has random odd messages',
+    async (_, source) => {
+      const one = oddMessage(source.odd(1));
+      const worse = fc.tuple(one, one).map(([{ message }, second]) => {
+        const { [second.field]: _, ...rest } = message;
+        return second.field in second.message
+          ? { ...rest, [second.field]: second.message[second.field] }
+          : rest;
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(worse, { minLength: 1, maxLength: 12 }), async (odd) => {
+          await fresh();
+          await expectGoodUnchanged(source, odd);
+        }),
+        { numRuns: 4, endOnFailure: true },
+      );
+    },
+    60_000,
+  );
+
+  test(`syncBrokerPhones applies changed numbers in its scan when ${table} has each odd value of each column`, async () => {
+    await loosened(table, async () => {
+      await sync();
+      const stamp = await recent();
+      const odd = oddPhones(stamp).filter(({ updated_datetime }) => updated_datetime === stamp);
+      for (const row of odd) await writeRow(table, row);
+      for (const id of goodBrokers) await writeRow(table, goodPhone(id, stamp));
+      await expectPhones(odd, 0);
+    });
+  }, 60_000);
+
+  test(`syncBrokerPhones repairs differences in the full run and the daily comparison when ${table} has each odd value of each column`, async () => {
+    await loosened(table, async () => {
+      const odd = oddPhones(oldStamp);
+      for (const row of odd) await writeRow(table, row);
+      for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
+      await expectPhones(odd, 0);
+      const zero = "updated_at < '0001-01-01' or month(updated_at) = 0 or day(updated_at) = 0";
+      expect(await rowsOf(`select * from user_prop_db.broker_phone where ${zero}`)).toEqual([]);
+      const before = await phones();
+      await run(`update user_prop_db.broker_phone set digits = '1';
       insert into user_prop_db.broker_phone values (-7, '1', '1', null), (77, '1', '1', null)`);
-    await expectPhones(odd, 1);
-    expect(await phones()).toEqual(before);
-    expect(await sync(2)).toMatchObject({ fullRun: 'compared', repaired: 0 });
-  });
-}, 60_000);
+      await expectPhones(odd, 1);
+      expect(await phones()).toEqual(before);
+      expect(await sync(2)).toMatchObject({ fullRun: 'compared', repaired: 0 });
+    });
+  }, 60_000);
 
-test(`${table}: whatever rows hold, the numbers beside them are known`, async () => {
-  const others = columns.filter(({ isKey }) => !isKey);
-  const one = fc
-    .tuple(oddRow(others), fc.constantFrom<string | null>(null, '13712345678', ...longPhones))
-    .map(([row, phone]) => (phone === null ? row : { ...row, UserMobile: phone }));
-  await loosened(table, async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(one, { maxLength: 20 }), async (rows) => {
-        await fresh();
-        await run(`delete from ${table}`);
-        const odd = rows.map((row, n) => ({ ...row, BrokerId: 1_000 + n }));
-        for (const row of odd) await writeRow(table, row);
-        for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
-        const { known } = expectedOf([...odd, ...goodBrokers.map((id) => goodPhone(id, oldStamp))]);
-        await sync();
-        const found = await phones();
-        expect(found.map(({ broker_id, digits }) => [broker_id, digits])).toEqual(known);
-      }),
-      { numRuns: 5, endOnFailure: true },
-    );
-  });
-}, 60_000);
+  test(`syncBrokerPhones stores good numbers when ${table} has random odd rows`, async () => {
+    const others = columns.filter(({ isKey }) => !isKey);
+    const one = fc
+      .tuple(oddRow(others), fc.constantFrom<string | null>(null, '13712345678', ...longPhones))
+      .map(([row, phone]) => (phone === null ? row : { ...row, UserMobile: phone }));
+    await loosened(table, async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(one, { maxLength: 20 }), async (rows) => {
+          await fresh();
+          await run(`delete from ${table}`);
+          const odd = rows.map((row, n) => ({ ...row, BrokerId: 1_000 + n }));
+          for (const row of odd) await writeRow(table, row);
+          for (const id of goodBrokers) await writeRow(table, goodPhone(id, oldStamp));
+          const { known } = expectedOf([
+            ...odd,
+            ...goodBrokers.map((id) => goodPhone(id, oldStamp)),
+          ]);
+          await sync();
+          const found = await phones();
+          expect(found.map(({ broker_id, digits }) => [broker_id, digits])).toEqual(known);
+        }),
+        { numRuns: 5, endOnFailure: true },
+      );
+    });
+  }, 60_000);
+});

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { AccountingTables } from '../../lib/call/accounting-tables.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { callsToCharge, listingSwitches } from '../../lib/call/queues.ts';
@@ -28,7 +28,7 @@ import { contextOf, eventOf, sqsEvent } from '../support/lambda.ts';
 import { take, testDeadLetterQueue, testQueue } from '../support/queues.ts';
 
 await testDeadLetterQueue(callsToCharge);
-const nudges = await testQueue(callsToCharge);
+const toCharge = await testQueue(callsToCharge);
 const offline = await testQueue(listingSwitches);
 const { handler } = await import('../../functions/call/settle-unknown-charges.ts');
 const { handler: charge } = await import('../../functions/call/charge-call.ts');
@@ -38,8 +38,8 @@ const settle = () =>
 const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => JSON.parse(Body));
 const table = 'user_prop_db.sublessor_call_payment_log_201409';
 
-/** A charge whose answer was lost, with its effect or without it. */
-async function unknownCharge(mode: 'lose_answer' | 'error') {
+/** Makes a charge whose answer was lost, after the trade was done or before. */
+async function makeUnknownCharge(mode: 'lose_answer' | 'error') {
   const call = await decidedCall();
   await fault(mode);
   await charge(sqsEvent(call), contextOf());
@@ -48,328 +48,45 @@ async function unknownCharge(mode: 'lose_answer' | 'error') {
 
 beforeEach(async () => {
   await resetCalls();
-  await take(nudges);
+  await take(toCharge);
   await take(offline);
 });
 
-test('a charge whose answer was lost is not asked about before five minutes are over', async () => {
-  await account(42, 10_000);
-  await unknownCharge('lose_answer');
-  await settle();
-  expect(await chargeStates()).toEqual([['unknown', null]]);
-  await age(5);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await ledger()).accounts['42']?.balance).toBe(6_000);
-});
-
-test('one that the payment centre has never seen goes out again with the same id and amount', async () => {
-  await account(42, 10_000);
-  await unknownCharge('error');
-  await run('update user_prop_db.sublessor_call_payment_log_201409 set amount_fen = 3900'); // The price has changed since.
-  await age(5);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6100']]);
-  expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 3900 }]);
-  expect(await take(offline)).toEqual([]);
-});
-
-test('found refused, or with nothing left, the listings go offline; never before it is known', async () => {
-  await account(42, 4_000);
-  await unknownCharge('lose_answer');
-  await unknownCharge('lose_answer');
-  expect(await bodies(offline)).toEqual([]);
-  await age(5);
-  await settle();
-  expect((await chargeStates()).map(([state]) => state)).toEqual(['charged', 'refused']);
-  expect((await bodies(offline)).map(({ why }) => why).toSorted()).toEqual([
-    'balance is 0',
-    'not enough money',
-  ]);
-});
-
-test('an answer that was lost, then "later" to the same id: the charge waits as an intent, and is made once', async () => {
-  await account(42, 10_000);
-  const call = await unknownCharge('error');
-  await age(5);
-  await busy(1);
-  await settle();
-  expect(await chargeStates()).toEqual([['intent', null]]);
-  expect((await ledger()).trades).toEqual([]);
-  await age(41);
-  await settle();
-  expect(await bodies(nudges)).toEqual([call]);
-  await charge(sqsEvent(call, call), contextOf());
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 4_000 }]);
-});
-
-test('two answers lost one after the other, the first with its effect: one trade, and charged', async () => {
-  await account(42, 10_000);
-  await unknownCharge('lose_answer');
-  await age(5);
-  await fault('lose_answer', { path: '/trade/8' });
-  await settle();
-  expect(await chargeStates()).toEqual([['unknown', null]]);
-  await age(61);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await ledger()).trades).toHaveLength(1);
-});
-
-test('asked after five minutes, then hourly, then daily, while there is no answer', async () => {
-  await account(42, 10_000);
-  await unknownCharge('lose_answer');
-  await age(5);
-  const next = async () => {
-    const [row] = await rowsOf(
-      `select asked, round(timestampdiff(second, now(3), ask_at) / 60) minutes from ${table}`,
-    );
-    return [row?.['asked'], Number(row?.['minutes'])];
-  };
-  await fault('error', { path: '/trade/8', times: 3 });
-  await settle();
-  expect(await next()).toEqual([1, 60]);
-  await settle();
-  expect(await next()).toEqual([1, 60]);
-  await age(60);
-  await settle();
-  expect(await next()).toEqual([2, 60]);
-  await run(`update ${table} set asked = 24`);
-  await age(60);
-  await settle();
-  expect(await next()).toEqual([25, 1440]);
-  await age(1_440);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-});
-
-test('a charge whose sender died is asked about after ten minutes', async () => {
-  await account(42, 10_000);
-  const call = await decidedCall();
-  await run(
-    `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'sent', 0)`,
-    [call.callLogId],
-  );
-  await settle();
-  expect((await chargeStates())[0]?.[0]).toBe('sent');
-  await age(11);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-});
-
-test('two runs at once, and a message beside them, settle a charge once', async () => {
-  await account(42, 10_000);
-  const call = await unknownCharge('error');
-  await age(5);
-  await Promise.all([settle(), settle(), charge(sqsEvent(call), contextOf())]);
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await ledger()).trades).toHaveLength(1);
-});
-
-test('an intent that nothing is under way for is nudged once in ten minutes, with the message that it came from', async () => {
-  const call = await decidedCall();
-  await run(
-    `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'intent', 0)`,
-    [call.callLogId],
-  );
-  await settle();
-  expect(await take(nudges)).toEqual([]);
-  await age(11);
-  await settle();
-  await settle();
-  expect((await take(nudges)).map(({ Body }) => Body)).toEqual([JSON.stringify(call)]);
-});
-
-test('an intent under a stop, or put off until later, is left alone', async () => {
-  const [one, two] = [await decidedCall(42), await decidedCall(43)];
-  for (const { callLogId, userId } of [one, two])
-    await run(
-      `insert into ${table} (call_log_id, user_id, amount_fen, state, announced, ask_at)
-       values (?, ?, 4000, 'intent', 0, if(? = 43, now() + interval 20 minute, null))`,
-      [callLogId, userId, userId],
-    );
-  await run("insert into user_prop_db.charge_stop (scope, why) values ('owner:42', 'test')");
-  await age(11);
-  await settle();
-  expect(await take(nudges)).toEqual([]);
-  await age(20);
-  await settle();
-  expect(await bodies(nudges)).toEqual([two]);
-});
-
-test('5000 for an hour: the charge waits, and is made when the payment centre can', async () => {
-  await account(42, 10_000);
-  await busy(100);
-  const call = await decidedCall();
-  await charge(sqsEvent(call), contextOf());
-  for (let minute = 0; minute < 60; minute += 12) {
-    await age(12);
-    await settle();
-    for (const nudge of await bodies(nudges)) await charge(sqsEvent(nudge), contextOf());
-    expect((await chargeStates())[0]?.[0]).toBe('intent');
-  }
-  await busy(0);
-  await charge(sqsEvent(call), contextOf());
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await chargeRows())[0]?.['epoch']).toBeGreaterThan(3);
-});
-
-test('a call that was written and never decided is decided, and goes on', async () => {
-  const call = await decidedCall(42, { rule: null });
-  await settle();
-  expect(await take(nudges)).toEqual([]);
-  await run(
-    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
-  );
-  await settle();
-  expect(await bodies(nudges)).toEqual([call]);
-});
-
-test('what was charged is announced once, in one transaction with its row', async () => {
-  await account(42, 10_000);
-  const { callLogId } = await decidedCall();
-  await charge(sqsEvent({ callLogId, userId: '42' }), contextOf());
-  const announced: OutboxRow[] = [];
-  const deps = {
-    mysql: mysql<CallTables>('mysql'),
-    settings: settings('call', CallSettings),
-    firstSwitchOff: async () => undefined,
-    deliver: async (rows: readonly OutboxRow[]) => {
-      announced.push(...rows);
-      return [...rows];
-    },
-  };
-  const settleHere = () => settleUnknownCharges(deps as never, { remaining: () => 200_000 });
-  await run('rename table signalbox.outbox to signalbox.outbox_away');
-  await expect(settleHere()).rejects.toThrow(/outbox/);
-  await run('rename table signalbox.outbox_away to signalbox.outbox');
-  expect((await chargeRows())[0]?.['announced']).toBe(0);
-  await settleHere();
-  await settleHere();
-  expect((await chargeRows())[0]?.['announced']).toBe(1);
-  expect(announced.map(({ destination, body }) => [destination, JSON.parse(body)])).toEqual([
-    ['event:call/charged', { paymentId: '820000000000', callLogId, userId: '42', amountFen: 4000 }],
-  ]);
-});
-
-test('what is sent again and arrives twice is one trade', async () => {
-  await account(42, 10_000);
-  await unknownCharge('error');
-  await age(5);
-  await fault('duplicate');
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-  expect((await ledger()).trades).toHaveLength(1);
-});
-
-test('while a stop is set the run says so, and sends nothing again', async () => {
-  await account(42, 10_000);
-  await unknownCharge('error');
-  await run("insert into user_prop_db.charge_stop (scope, why) values ('all', 'test')");
-  await age(5);
-  await settle();
-  expect(await chargeStates()).toEqual([['unknown', null]]);
-  expect((await ledger()).trades).toEqual([]);
-  await run('delete from user_prop_db.charge_stop');
-  await age(60);
-  await settle();
-  expect(await chargeStates()).toEqual([['charged', '6000']]);
-});
-
-test.each([
-  ['account frozen', async () => account(42, 100_000, true)],
-  ['unknown account', async () => undefined],
-  ['not enough money', async () => account(42, 3_999)],
-])(
-  'refused, the answer lost, then a top-up: the reason is asked for (%s)',
-  async (why, refusing) => {
-    await refusing();
-    await unknownCharge('lose_answer');
-    await account(42, 100_000);
-    await age(5);
-    await settle();
-    expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: why }]);
-    expect(await bodies(offline)).toEqual([{ userId: '42', paymentId: '820000000000', why }]);
-    expect(await ledger()).toMatchObject({
-      accounts: { 42: { balance: 100_000 } },
-      trades: [{ trade_id: '820000000000', state: 'refused' }],
-    });
-  },
-);
-
-test('while the reason of a refusal cannot be asked for, nothing goes offline', async () => {
-  await account(42, 100_000, true);
-  await unknownCharge('lose_answer');
-  await age(5);
-  await fault('error');
-  await settle();
-  expect(await chargeStates()).toEqual([['unknown', null]]);
-  expect(await bodies(offline)).toEqual([]);
-  await age(60);
-  await busy(1);
-  await settle();
-  await age(60);
-  await settle();
-  expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'account frozen' }]);
-});
-
-test('where no charge may be sent a refusal is final without its reason, which no top-up ends', async () => {
-  await account(42, 100_000, true);
-  await unknownCharge('lose_answer');
-  await age(5);
-  const deps = {
-    ...{ mysql: mysql<AccountingTables>('mysql'), settings: settings('call', CallSettings) },
-    payments: payments(settings('call', CallSettings), async () => paymentAccount),
-    firstSwitchOff: async (...names: readonly string[]) =>
-      names.find((name) => name === 'charging'),
-    ...{ deliver: async () => [], now: () => new Date() },
-  };
-  await settleUnknownCharges(deps, { remaining: () => 200_000 });
-  expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'reason unknown' }]);
-  const rows = await rowsOf('select body from signalbox.outbox');
-  expect(rows.map(({ body }) => JSON.parse(String(body)))).toEqual([
-    { userId: '42', paymentId: '820000000000', why: 'reason unknown' },
-  ]);
-});
-
-/** settleCharges with the real kill switches, read again at each question. */
+/** Makes a run of settlement with the real kill switches, which are read again at each check. */
 function settlement(client = payments(settings('call', CallSettings), async () => paymentAccount)) {
   const db = mysql<AccountingTables>('mysql');
   let readings = 0;
   const firstSwitchOff = switches({ mysql: db as never }, () => (readings += 11_000));
-  const asked: string[] = [];
+  const queried: string[] = [];
   const deps = {
-    ...{
-      mysql: db,
-      settings: settings('call', CallSettings),
-      firstSwitchOff,
-      now: () => new Date(),
-    },
+    mysql: db,
+    settings: settings('call', CallSettings),
+    firstSwitchOff,
+    now: () => new Date(),
     deliver: async () => [],
     payments: {
       ...client,
       tradeOf: async (id: string) => {
-        asked.push(id);
+        queried.push(id);
         return await client.tradeOf(id);
       },
     },
   };
-  return { asked, run: () => settleUnknownCharges(deps, { remaining: () => 200_000 }) };
+  return { queried, run: () => settleUnknownCharges(deps, { remaining: () => 200_000 }) };
 }
 
-const throwSwitch = (name: string, state: 'on' | 'off') =>
+const turnSwitch = (name: string, state: 'on' | 'off') =>
   setSwitch(
     { mysql: mysql('mysql'), known: callSwitches },
     { name, state, by: 'test', why: 'to see what waits' },
   );
 
-/** A charge that was never seen there, an intent, a call that is not decided and a reversal without an answer. */
-async function everythingOpen() {
+/** Makes a charge that was never seen there, an intent, an undecided call and a reversal without an answer. */
+async function makeEverythingOpen() {
   await account(42, 100_000);
   const charged = await decidedCall(42);
   await charge(sqsEvent(charged), contextOf());
-  await unknownCharge('error');
+  await makeUnknownCharge('error');
   const waiting = await decidedCall(42);
   await run(
     `insert into ${table} (id, call_log_id, user_id, amount_fen, state, announced)
@@ -387,94 +104,12 @@ async function everythingOpen() {
   await age(11);
 }
 
-const triggered = async () =>
+const requeued = async () =>
   (await rowsOf("select 1 from signalbox.outbox where destination = 'queue:call/charge-call'"))
     .length;
 
-test.each([
-  {
-    name: 'partner/payment',
-    // Neither the charge nor the reversal is asked about, and no intent is triggered.
-    while: { states: ['charged', 'unknown', 'intent', 'sent'], asked: 0, open: 0, triggered: 0 },
-  },
-  {
-    name: 'charging',
-    // What was never seen is not sent again; the refund is no charge.
-    while: { states: ['charged', 'unknown', 'intent', 'charged'], asked: 1, open: 0, triggered: 0 },
-  },
-  {
-    name: 'call/filter-call',
-    while: { states: ['charged', 'charged', 'intent', 'charged'], asked: 1, open: 1, triggered: 1 },
-  },
-])(
-  'while $name is off a run of settlement leaves what it stops, does the rest, and makes up for it when it is lifted',
-  async ({ name, while: expected }) => {
-    await everythingOpen();
-    await throwSwitch(name, 'off');
-    const { asked, run: settleNow } = settlement();
-    const seen = async () => ({
-      states: (await chargeStates()).map(([state]) => state),
-      asked: asked.length,
-      open: (
-        await rowsOf(
-          'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null',
-        )
-      ).length,
-      triggered: await triggered(),
-    });
-    await settleNow();
-    expect(await seen()).toEqual(expected);
-    await throwSwitch(name, 'on');
-    await age(61);
-    await settleNow();
-    expect(await seen()).toMatchObject({
-      ...{ states: ['charged', 'charged', 'intent', 'charged'], open: 0 },
-      triggered: expect.toSatisfy((count: number) => count >= 1),
-    });
-  },
-);
-
-test('a switch that is thrown while settlement runs ends its questions', async () => {
-  await account(42, 100_000);
-  for (let count = 0; count < 9; count++) await unknownCharge('error');
-  await age(11);
-  const client = payments(settings('call', CallSettings), async () => paymentAccount);
-  const { asked, run: settleNow } = settlement({
-    ...client,
-    tradeOf: async (id) => {
-      await throwSwitch('partner/payment', 'off');
-      return await client.tradeOf(id);
-    },
-  });
-  await settleNow();
-  // Those that were asked at once before the first answer.
-  expect(asked.length).toBeLessThanOrEqual(4);
-  const states = (await chargeStates()).map(([state]) => state);
-  expect(states).toEqual(Array.from({ length: 9 }, () => 'unknown'));
-  await throwSwitch('partner/payment', 'on');
-});
-
-test('a switch that is thrown while settlement decides calls ends its decisions', async () => {
-  for (let count = 0; count < 4; count++) await decidedCall(42, { rule: null });
-  await run(`update user_prop_db.sublessor_call_log_201409
-    set created_at = created_at - interval 11 minute`);
-  const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
-  let looks = 0;
-  const deps = {
-    ...{ mysql: db, settings: document, deliver: async () => [], now: () => new Date() },
-    payments: payments(document, async () => paymentAccount),
-    firstSwitchOff: async (...names: readonly string[]) =>
-      names.find((name) => name === 'call/filter-call' && ++looks > 2),
-  };
-  expect(await settleUnknownCharges(deps, { remaining: () => 200_000 })).toMatchObject({
-    decided: 2,
-  });
-  const left = 'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null';
-  expect(await rowsOf(left)).toHaveLength(2);
-});
-
-/** A charged call, an intent that nothing is under way for, and a reversal that the payment centre knows otherwise. */
-async function conflictingReversal(): Promise<void> {
+/** Makes a charged call, an intent without a message, and a reversal whose id is another trade there. */
+async function makeConflictingReversal(): Promise<void> {
   await account(42, 100_000);
   const made = await decidedCall();
   await charge(sqsEvent(made), contextOf());
@@ -485,7 +120,7 @@ async function conflictingReversal(): Promise<void> {
     [waiting.callLogId],
   );
   const client = payments(settings('call', CallSettings), async () => paymentAccount);
-  // The id of the reversal stands for another trade there.
+  // The id of the reversal belongs to another trade there.
   await client.deduct({ tradeId: '820000000002', userId: '42', amountFen: 1 });
   await run(
     `insert into ${table} (id, reverses_id, user_id, amount_fen, state, reason)
@@ -493,37 +128,436 @@ async function conflictingReversal(): Promise<void> {
   );
 }
 
-test('a reversal that is answered 4009 waits for a person, and everything else is settled', async () => {
-  await conflictingReversal();
-  await age(11);
-  await settle();
-  const left = await chargeRows();
-  expect(left.map(({ id, state, announced }) => [id, state, announced])).toEqual([
-    ['820000000000', 'charged', 1],
-    ['820000000001', 'intent', 0],
-    ['820000000002', 'unknown', 1],
-  ]);
-  expect(left[2]).toMatchObject({ ask_at: null, reason: 'the payment centre says conflict' });
-  expect(await take(nudges)).toHaveLength(1);
-  await age(60);
-  await settle(); // It is not asked for again.
-  const after = await chargeRows();
-  expect(after[2]).toMatchObject({ state: 'unknown', epoch: left[2]?.['epoch'] });
-  expect((await ledger()).accounts['42']?.balance).toBe(95_999);
-});
+describe('call/settle-unknown-charges', () => {
+  describe('happy path', () => {
+    test('call/settle-unknown-charges queries a charge whose answer was lost when five minutes have passed, not before', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('lose_answer');
+      await settle();
+      expect(await chargeStates()).toEqual([['unknown', null]]);
+      await age(5);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await ledger()).accounts['42']?.balance).toBe(6_000);
+    });
 
-test('a call that cannot be decided blocks neither charges nor announcements', async () => {
-  await account(42, 100_000);
-  await unknownCharge('lose_answer');
-  const stuck = await decidedCall(43, { rule: null });
-  await age(11);
-  await run(
-    'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
-  );
-  await run('rename table user_prop_db.broker_phone to user_prop_db.broker_phone_away');
-  await expect(settle()).rejects.toThrow(/broker_phone/);
-  await run('rename table user_prop_db.broker_phone_away to user_prop_db.broker_phone');
-  expect(await chargeRows()).toMatchObject([{ state: 'charged', announced: 1 }]);
-  await settle();
-  expect(await bodies(nudges)).toEqual([stuck]);
+    test('call/settle-unknown-charges sends a charge again with the same id and amount when the payment centre has never seen it', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('error');
+      await run('update user_prop_db.sublessor_call_payment_log_201409 set amount_fen = 3900'); // As if the price had changed since.
+      await age(5);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6100']]);
+      expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 3900 }]);
+      expect(await take(offline)).toEqual([]);
+    });
+
+    test('call/settle-unknown-charges takes listings offline only when it learns that a charge was refused or left no money', async () => {
+      await account(42, 4_000);
+      await makeUnknownCharge('lose_answer');
+      await makeUnknownCharge('lose_answer');
+      expect(await bodies(offline)).toEqual([]);
+      await age(5);
+      await settle();
+      expect((await chargeStates()).map(([state]) => state)).toEqual(['charged', 'refused']);
+      expect((await bodies(offline)).map(({ why }) => why).toSorted()).toEqual([
+        'balance is 0',
+        'not enough money',
+      ]);
+    });
+
+    test('call/settle-unknown-charges requeues an intent once in ten minutes with its original message when no message is pending for it', async () => {
+      const call = await decidedCall();
+      await run(
+        `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'intent', 0)`,
+        [call.callLogId],
+      );
+      await settle();
+      expect(await take(toCharge)).toEqual([]);
+      await age(11);
+      await settle();
+      await settle();
+      expect((await take(toCharge)).map(({ Body }) => Body)).toEqual([JSON.stringify(call)]);
+    });
+
+    test('call/settle-unknown-charges decides a call and queues its charge when the call was logged but not decided', async () => {
+      const call = await decidedCall(42, { rule: null });
+      await settle();
+      expect(await take(toCharge)).toEqual([]);
+      await run(
+        'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
+      );
+      await settle();
+      expect(await bodies(toCharge)).toEqual([call]);
+    });
+
+    test('call/settle-unknown-charges publishes one event per charge, in the transaction that marks its row, when a call was charged', async () => {
+      await account(42, 10_000);
+      const { callLogId } = await decidedCall();
+      await charge(sqsEvent({ callLogId, userId: '42' }), contextOf());
+      const announced: OutboxRow[] = [];
+      const deps = {
+        mysql: mysql<CallTables>('mysql'),
+        settings: settings('call', CallSettings),
+        firstSwitchOff: async () => undefined,
+        deliver: async (rows: readonly OutboxRow[]) => {
+          announced.push(...rows);
+          return [...rows];
+        },
+      };
+      const settleHere = () => settleUnknownCharges(deps as never, { remaining: () => 200_000 });
+      await run('rename table signalbox.outbox to signalbox.outbox_gone');
+      await expect(settleHere()).rejects.toThrow(/outbox/);
+      await run('rename table signalbox.outbox_gone to signalbox.outbox');
+      expect((await chargeRows())[0]?.['announced']).toBe(0);
+      await settleHere();
+      await settleHere();
+      expect((await chargeRows())[0]?.['announced']).toBe(1);
+      expect(announced.map(({ destination, body }) => [destination, JSON.parse(body)])).toEqual([
+        [
+          'event:call/charged',
+          { paymentId: '820000000000', callLogId, userId: '42', amountFen: 4000 },
+        ],
+      ]);
+    });
+
+    test.each([
+      ['account frozen', async () => account(42, 100_000, true)],
+      ['unknown account', async () => undefined],
+      ['not enough money', async () => account(42, 3_999)],
+    ])(
+      'call/settle-unknown-charges learns the reason of a refusal when its answer was lost and the owner topped up since (%s)',
+      async (why, refusing) => {
+        await refusing();
+        await makeUnknownCharge('lose_answer');
+        await account(42, 100_000);
+        await age(5);
+        await settle();
+        expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: why }]);
+        expect(await bodies(offline)).toEqual([{ userId: '42', paymentId: '820000000000', why }]);
+        expect(await ledger()).toMatchObject({
+          accounts: { 42: { balance: 100_000 } },
+          trades: [{ trade_id: '820000000000', state: 'refused' }],
+        });
+      },
+    );
+  });
+
+  describe('refused', () => {
+    test('call/settle-unknown-charges does not requeue an intent when a charge stop is set or its message is postponed', async () => {
+      const [one, two] = [await decidedCall(42), await decidedCall(43)];
+      for (const { callLogId, userId } of [one, two])
+        await run(
+          `insert into ${table} (call_log_id, user_id, amount_fen, state, announced, ask_at)
+       values (?, ?, 4000, 'intent', 0, if(? = 43, now() + interval 20 minute, null))`,
+          [callLogId, userId, userId],
+        );
+      await run("insert into user_prop_db.charge_stop (scope, why) values ('owner:42', 'test')");
+      await age(11);
+      await settle();
+      expect(await take(toCharge)).toEqual([]);
+      await age(20);
+      await settle();
+      expect(await bodies(toCharge)).toEqual([two]);
+    });
+
+    test('call/settle-unknown-charges sends no charge again when a charge stop is set', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('error');
+      await run("insert into user_prop_db.charge_stop (scope, why) values ('all', 'test')");
+      await age(5);
+      await settle();
+      expect(await chargeStates()).toEqual([['unknown', null]]);
+      expect((await ledger()).trades).toEqual([]);
+      await run('delete from user_prop_db.charge_stop');
+      await age(60);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+    });
+
+    test('call/settle-unknown-charges records a refusal with an unknown reason when charging is switched off', async () => {
+      await account(42, 100_000, true);
+      await makeUnknownCharge('lose_answer');
+      await age(5);
+      const deps = {
+        mysql: mysql<AccountingTables>('mysql'),
+        settings: settings('call', CallSettings),
+        payments: payments(settings('call', CallSettings), async () => paymentAccount),
+        firstSwitchOff: async (...names: readonly string[]) =>
+          names.find((name) => name === 'charging'),
+        deliver: async () => [],
+        now: () => new Date(),
+      };
+      await settleUnknownCharges(deps, { remaining: () => 200_000 });
+      expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'reason unknown' }]);
+      const rows = await rowsOf('select body from signalbox.outbox');
+      expect(rows.map(({ body }) => JSON.parse(String(body)))).toEqual([
+        { userId: '42', paymentId: '820000000000', why: 'reason unknown' },
+      ]);
+    });
+
+    test.each([
+      {
+        name: 'partner/payment',
+        // Neither the charge nor the reversal is queried, and no intent is requeued.
+        while: {
+          states: ['charged', 'unknown', 'intent', 'sent'],
+          queried: 0,
+          open: 0,
+          requeued: 0,
+        },
+      },
+      {
+        name: 'charging',
+        // The charge is not sent again; the refund is made, because it is not a charge.
+        while: {
+          states: ['charged', 'unknown', 'intent', 'charged'],
+          queried: 1,
+          open: 0,
+          requeued: 0,
+        },
+      },
+      {
+        name: 'call/filter-call',
+        while: {
+          states: ['charged', 'charged', 'intent', 'charged'],
+          queried: 1,
+          open: 1,
+          requeued: 1,
+        },
+      },
+    ])(
+      'call/settle-unknown-charges skips what the kill switch $name stops, does the rest, and catches up when it is on again',
+      async ({ name, while: expected }) => {
+        await makeEverythingOpen();
+        await turnSwitch(name, 'off');
+        const { queried, run: settleNow } = settlement();
+        const seen = async () => ({
+          states: (await chargeStates()).map(([state]) => state),
+          queried: queried.length,
+          open: (
+            await rowsOf(
+              'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null',
+            )
+          ).length,
+          requeued: await requeued(),
+        });
+        await settleNow();
+        expect(await seen()).toEqual(expected);
+        await turnSwitch(name, 'on');
+        await age(61);
+        await settleNow();
+        expect(await seen()).toMatchObject({
+          states: ['charged', 'charged', 'intent', 'charged'],
+          open: 0,
+          requeued: expect.toSatisfy((count: number) => count >= 1),
+        });
+      },
+    );
+
+    test('call/settle-unknown-charges makes no further queries when the kill switch is turned off during a run', async () => {
+      await account(42, 100_000);
+      for (let count = 0; count < 9; count++) await makeUnknownCharge('error');
+      await age(11);
+      const client = payments(settings('call', CallSettings), async () => paymentAccount);
+      const { queried, run: settleNow } = settlement({
+        ...client,
+        tradeOf: async (id) => {
+          await turnSwitch('partner/payment', 'off');
+          return await client.tradeOf(id);
+        },
+      });
+      await settleNow();
+      // The queries that were in flight before the first answer.
+      expect(queried.length).toBeLessThanOrEqual(4);
+      const states = (await chargeStates()).map(([state]) => state);
+      expect(states).toEqual(Array.from({ length: 9 }, () => 'unknown'));
+      await turnSwitch('partner/payment', 'on');
+    });
+
+    test('call/settle-unknown-charges makes no further decisions when the filter’s kill switch is turned off during a run', async () => {
+      for (let count = 0; count < 4; count++) await decidedCall(42, { rule: null });
+      await run(`update user_prop_db.sublessor_call_log_201409
+    set created_at = created_at - interval 11 minute`);
+      const [db, document] = [mysql<AccountingTables>('mysql'), settings('call', CallSettings)];
+      let looks = 0;
+      const deps = {
+        mysql: db,
+        settings: document,
+        deliver: async () => [],
+        now: () => new Date(),
+        payments: payments(document, async () => paymentAccount),
+        firstSwitchOff: async (...names: readonly string[]) =>
+          names.find((name) => name === 'call/filter-call' && ++looks > 2),
+      };
+      expect(await settleUnknownCharges(deps, { remaining: () => 200_000 })).toMatchObject({
+        decided: 2,
+      });
+      const left = 'select 1 from user_prop_db.sublessor_call_log_201409 where filter_rule is null';
+      expect(await rowsOf(left)).toHaveLength(2);
+    });
+
+    test('call/settle-unknown-charges leaves a reversal to a person and settles everything else when the reversal is answered with 4009', async () => {
+      await makeConflictingReversal();
+      await age(11);
+      await settle();
+      const left = await chargeRows();
+      expect(left.map(({ id, state, announced }) => [id, state, announced])).toEqual([
+        ['820000000000', 'charged', 1],
+        ['820000000001', 'intent', 0],
+        ['820000000002', 'unknown', 1],
+      ]);
+      expect(left[2]).toMatchObject({ ask_at: null, reason: 'the payment centre says conflict' });
+      expect(await take(toCharge)).toHaveLength(1);
+      await age(60);
+      await settle(); // The reversal is not requested again.
+      const after = await chargeRows();
+      expect(after[2]).toMatchObject({ state: 'unknown', epoch: left[2]?.['epoch'] });
+      expect((await ledger()).accounts['42']?.balance).toBe(95_999);
+    });
+  });
+
+  describe('concurrency', () => {
+    test('call/settle-unknown-charges settles a charge once when two runs and a repeated message overlap', async () => {
+      await account(42, 10_000);
+      const call = await makeUnknownCharge('error');
+      await age(5);
+      await Promise.all([settle(), settle(), charge(sqsEvent(call), contextOf())]);
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await ledger()).trades).toHaveLength(1);
+    });
+
+    test('call/settle-unknown-charges makes one trade when the charge that it sends again arrives twice', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('error');
+      await age(5);
+      await fault('duplicate');
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await ledger()).trades).toHaveLength(1);
+    });
+  });
+
+  describe('crash', () => {
+    test('call/settle-unknown-charges queries a charge after ten minutes when its sender crashed', async () => {
+      await account(42, 10_000);
+      const call = await decidedCall();
+      await run(
+        `insert into ${table} (call_log_id, user_id, amount_fen, state, announced) values (?, 42, 4000, 'sent', 0)`,
+        [call.callLogId],
+      );
+      await settle();
+      expect((await chargeStates())[0]?.[0]).toBe('sent');
+      await age(11);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+    });
+  });
+
+  describe('outage', () => {
+    test('call/settle-unknown-charges keeps the charge as an intent, and it is made once, when the payment centre says "later" after a lost answer', async () => {
+      await account(42, 10_000);
+      const call = await makeUnknownCharge('error');
+      await age(5);
+      await busy(1);
+      await settle();
+      expect(await chargeStates()).toEqual([['intent', null]]);
+      expect((await ledger()).trades).toEqual([]);
+      await age(41);
+      await settle();
+      expect(await bodies(toCharge)).toEqual([call]);
+      await charge(sqsEvent(call, call), contextOf());
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await ledger()).trades).toMatchObject([{ trade_id: '820000000000', amount: 4_000 }]);
+    });
+
+    test('call/settle-unknown-charges records one trade as charged when the answers to the trade and to the first query are lost', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('lose_answer');
+      await age(5);
+      await fault('lose_answer', { path: '/trade/8' });
+      await settle();
+      expect(await chargeStates()).toEqual([['unknown', null]]);
+      await age(61);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await ledger()).trades).toHaveLength(1);
+    });
+
+    test('call/settle-unknown-charges queries a charge after five minutes, then hourly, then daily, when it gets no answer', async () => {
+      await account(42, 10_000);
+      await makeUnknownCharge('lose_answer');
+      await age(5);
+      const next = async () => {
+        const [row] = await rowsOf(
+          `select asked, round(timestampdiff(second, now(3), ask_at) / 60) minutes from ${table}`,
+        );
+        return [row?.['asked'], Number(row?.['minutes'])];
+      };
+      await fault('error', { path: '/trade/8', times: 3 });
+      await settle();
+      expect(await next()).toEqual([1, 60]);
+      await settle();
+      expect(await next()).toEqual([1, 60]);
+      await age(60);
+      await settle();
+      expect(await next()).toEqual([2, 60]);
+      await run(`update ${table} set asked = 24`);
+      await age(60);
+      await settle();
+      expect(await next()).toEqual([25, 1440]);
+      await age(1_440);
+      await settle();
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+    });
+
+    test('call/settle-unknown-charges requeues the charge until it is made when the payment centre answers 5000 for an hour', async () => {
+      await account(42, 10_000);
+      await busy(100);
+      const call = await decidedCall();
+      await charge(sqsEvent(call), contextOf());
+      for (let minute = 0; minute < 60; minute += 12) {
+        await age(12);
+        await settle();
+        for (const message of await bodies(toCharge)) await charge(sqsEvent(message), contextOf());
+        expect((await chargeStates())[0]?.[0]).toBe('intent');
+      }
+      await busy(0);
+      await charge(sqsEvent(call), contextOf());
+      expect(await chargeStates()).toEqual([['charged', '6000']]);
+      expect((await chargeRows())[0]?.['epoch']).toBeGreaterThan(3);
+    });
+
+    test('call/settle-unknown-charges takes no listings offline when the reason of a refusal cannot be queried yet', async () => {
+      await account(42, 100_000, true);
+      await makeUnknownCharge('lose_answer');
+      await age(5);
+      await fault('error');
+      await settle();
+      expect(await chargeStates()).toEqual([['unknown', null]]);
+      expect(await bodies(offline)).toEqual([]);
+      await age(60);
+      await busy(1);
+      await settle();
+      await age(60);
+      await settle();
+      expect(await chargeRows()).toMatchObject([{ state: 'refused', reason: 'account frozen' }]);
+    });
+
+    test('call/settle-unknown-charges settles charges and publishes events when a call cannot be decided', async () => {
+      await account(42, 100_000);
+      await makeUnknownCharge('lose_answer');
+      const stuck = await decidedCall(43, { rule: null });
+      await age(11);
+      await run(
+        'update user_prop_db.sublessor_call_log_201409 set created_at = created_at - interval 11 minute',
+      );
+      await run('rename table user_prop_db.broker_phone to user_prop_db.broker_phone_gone');
+      await expect(settle()).rejects.toThrow(/broker_phone/);
+      await run('rename table user_prop_db.broker_phone_gone to user_prop_db.broker_phone');
+      expect(await chargeRows()).toMatchObject([{ state: 'charged', announced: 1 }]);
+      await settle();
+      expect(await bodies(toCharge)).toEqual([stuck]);
+    });
+  });
 });

@@ -20,8 +20,8 @@ import { k3, readFromK3 } from '../../lib/call/partners/k3.ts';
 import { payments } from '../../lib/call/partners/payment-centre.ts';
 import { leaseSeconds as rowLeaseSeconds } from '../../lib/call/row-lease.ts';
 import { CallSettings } from '../../lib/call/settings.ts';
-import { endMs as reversalEndMs } from '../../lib/call/settlement/reverse-charge.ts';
-import { endMs as settlementEndMs } from '../../lib/call/settlement/settle-unknown-charges.ts';
+import { remainingMsMin as reversalEndMs } from '../../lib/call/settlement/reverse-charge.ts';
+import { remainingMsMin as settlementEndMs } from '../../lib/call/settlement/settle-unknown-charges.ts';
 import {
   leaseSeconds as readerLeaseSeconds,
   renewEveryMs as readerRenewMs,

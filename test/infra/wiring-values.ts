@@ -106,8 +106,8 @@ export const functionValues: Readonly<Record<string, FunctionValues>> = {
     slowMs: 32_000,
     queue: { batch: 10, atOnce: 10, visibilitySeconds: 240 },
     alarms: {
-      'charging-stopped': counted('charging stopped'),
-      'owner-stopped': counted('owner stopped'),
+      'charging-stopped': counted('charging-stopped'),
+      'owner-stopped': counted('owner-stopped'),
     },
   },
   'call/explain-call': { seconds: 10, slowMs: 8_000, route: 'GET /calls/{call_id}', reserved: 5 },
@@ -147,7 +147,7 @@ export const functionValues: Readonly<Record<string, FunctionValues>> = {
     slowMs: 192_000,
     schedules: ['rate(5 minutes)'],
     alarms: {
-      'charging-stopped': counted('charging stopped'),
+      'charging-stopped': counted('charging-stopped'),
       'charge-conflict': counted('conflict'),
     },
   },

@@ -8,7 +8,7 @@ import type { Figures } from '../support/tally.ts';
 
 /** Modules without I/O whose tests are all that stands between a slip in them and production. */
 const modules = [
-  'lib/broker/{apply,publish}/{event-messages,invalidations,portions,shop-questions}.ts',
+  'lib/broker/{apply,publish}/{apply-in-halves,event-messages,invalidations,query-micro-shops}.ts',
   'lib/broker/{form-body,queues}.ts',
   'lib/call/{accounting/allocation,charge-states,contract-numbers,listings/desired-state}.ts',
   'lib/call/filtering/{broker-phone-rows,filter-rules}.ts',

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: [
-      'test/broker/{event-messages,form-body,portions,queues,shop-questions}.test.ts',
+      'test/broker/{apply-in-halves,event-messages,form-body,query-micro-shops,queues}.test.ts',
       'test/call/{allocation,broker-phone-rows,charge-states,desired-state,filter-rules}.test.ts',
       'test/call/{history-rows,queues}.test.ts',
       'test/order/{decode-events,former-rows,indirect-writes,new-push,push-expiry}.test.ts',

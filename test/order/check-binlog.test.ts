@@ -49,7 +49,7 @@ beforeEach(async () => {
   await read();
 });
 
-test('through the handler: a server as ours is fit', async () => {
+test('the handler of check-binlog finds a correctly configured server fit', async () => {
   let checked = false;
   const checking = logged(() =>
     handler(eventOf('order/check-binlog', 'five-minutes'), contextOf()),
@@ -64,7 +64,7 @@ test('through the handler: a server as ours is fit', async () => {
 
 test('before the first run of the reader there is nothing to compare', async () => {
   await run('truncate push_db.binlog_checkpoint');
-  expect(await check()).toEqual({ outcome: 'not begun', wrong: [] });
+  expect(await check()).toEqual({ outcome: 'not-started', wrong: [] });
 });
 
 test.each([
@@ -141,7 +141,7 @@ test('a proxy is known by the connection numbers that it makes up', async () => 
   });
 });
 
-test('a reader that stands still is seen by seconds and bytes; one that goes on is given its time', async () => {
+test('check-binlog measures a stopped reader in seconds and bytes, and waits for one that progresses', async () => {
   await placed(1, 'PAYING');
   await read();
   await run(`update push_db.binlog_checkpoint set read_to = now(3) - interval 1 hour`);
@@ -179,7 +179,7 @@ test('bytes are counted over files', async () => {
   expect(measured['bytes behind']).toBeLessThan(80_000);
 });
 
-test('what was purged unread is lost, and said so', async () => {
+test('check-binlog reports lost changes when unread binlog was purged', async () => {
   await placed(1, 'PAYING');
   await run('flush binary logs');
   const [{ File } = {}] = await rowsOf('show master status');
@@ -191,7 +191,7 @@ test('what was purged unread is lost, and said so', async () => {
   expect((await checkpoint())['rows_done']).toBe('0');
 });
 
-test('says for how long the oldest push waits, and nothing once it has ended', async () => {
+test('check-binlog measures the age of the oldest unsent push, and 0 once it has ended', async () => {
   const measured = async () =>
     ((await check()) as { measured: Record<string, number> }).measured['oldest unsent push'];
   await placed(1, 'PAYING');

@@ -76,7 +76,7 @@ const caughtUp = async () => {
   await until('the replica has all', async () => (await executed(replica)).includes(all));
 };
 
-test('a purged file of which all was read is no loss', async () => {
+test('nothing is lost when a completely read binlog file is purged', async () => {
   await readAt(source);
   await source.admin.query(`${place(1)}`);
   await readAt(source);
@@ -91,7 +91,7 @@ test('a purged file of which all was read is no loss', async () => {
   expect(await pushed()).toEqual([[1, 8]]);
 });
 
-test('a large transaction in the middle of which the source dies is gone on with on the replica', async () => {
+test('the reader resumes a large transaction on the replica when the source crashes in its middle', async () => {
   const count = 9_000;
   await source.admin.query(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
@@ -119,7 +119,7 @@ test('a large transaction in the middle of which the source dies is gone on with
   expect((await checkpoint())['rows_of']).toBe(null);
 });
 
-test('after a fail-over the replica, whose files are others, is read on: no loss, nothing twice', async () => {
+test('the reader resumes on a replica with other binlog files after a fail-over, without loss or duplicates', async () => {
   await readAt(source);
   await source.admin.query(`${place(2)}; ${become(2, 'PENDING_SERVICE')}; ${place(3)}`);
   expect(await readAt(source)).toMatchObject({ pushes: 1 });
@@ -144,7 +144,7 @@ test('after a fail-over the replica, whose files are others, is read on: no loss
   expect(await readAt(replica)).toMatchObject({ pushes: 1 });
 });
 
-test('a server that was set back is no place to go on from', async () => {
+test('the reader refuses to resume on a server that was reset or restored', async () => {
   await readAt(source);
   await source.admin.query('stop replica; reset replica all; reset master');
   await expect(readAt(source)).rejects.toThrow(/was reset or restored/);

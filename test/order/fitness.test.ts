@@ -67,7 +67,7 @@ test('privileges that a role gives are held, if the role is active', async () =>
     });
     await run(`set default role 'binlog_reader' to ${user}`);
     expect(await check(within)).toMatchObject({ outcome: 'fit', wrong: [] });
-    expect(await readAll(reader)).toMatchObject({ outcome: 'nothing new' });
+    expect(await readAll(reader)).toMatchObject({ outcome: 'nothing-new' });
   } finally {
     await run(`drop role 'binlog_reader'; grant ${privileges} to ${user}`);
     await without.destroy();
@@ -115,7 +115,7 @@ const pass = () =>
     { ...timeFor(20_000), progress: () => {} },
   );
 
-test('what the reader cannot read is unfit, whatever the settings are now', async () => {
+test('check-binlog reports unfit for unreadable events, whatever the settings are now', async () => {
   expect(await through()).toMatchObject({ outcome: 'fit' });
   await placed(1, 'PENDING_ACCEPT');
   await run("set session binlog_format = 'STATEMENT'");
@@ -123,7 +123,9 @@ test('what the reader cannot read is unfit, whatever the settings are now', asyn
   await run('set session binlog_format = default');
   expect(await through()).toMatchObject({
     outcome: 'unfit',
-    wrong: [expect.stringMatching(/^What follows the reader's place.*changed by a statement/)],
+    wrong: [
+      expect.stringMatching(/^The events after the reader's checkpoint.*changed by a statement/),
+    ],
   });
   await pass();
   expect(await through()).toMatchObject({ outcome: 'fit' });
@@ -151,7 +153,7 @@ test('a place without GTIDs on a server that has them is unfit until the next fi
   await run('update push_db.binlog_checkpoint set gtid_set = null');
   expect(await check()).toMatchObject({
     outcome: 'unfit',
-    wrong: [expect.stringMatching(/lost at a fail-over: flush binary logs/)],
+    wrong: [expect.stringMatching(/a fail-over would lose it: run `flush binary logs`/)],
   });
   await run('flush binary logs');
   await placed(1, 'PENDING_ACCEPT');

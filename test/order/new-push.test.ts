@@ -35,7 +35,7 @@ test('the id of a nurse beyond 2^53 keeps every digit', () => {
   });
 });
 
-test('what no scenario names pushes nothing', () => {
+test('a change that no scenario names causes no push', () => {
   expect(pushFor({ ...change, by: 'system' })).toBe('no scenario');
   expect(pushFor({ ...change, before: 'PENDING_SERVICE' })).toBe('no scenario');
 });
@@ -65,7 +65,7 @@ test.each([
   });
 });
 
-test('a patient hears whether there is a nurse or not', () => {
+test('a patient is notified with or without a nurse', () => {
   const cancelled = { before: 'PAYING', after: 'CANCELLED', by: 'system', nurse_id: null };
   expect(pushFor({ ...change, ...cancelled })).toMatchObject({
     ...{ scenario: 1, receiver_type: 'patient', receiver_id: '98', state: 'unsent' },
@@ -89,9 +89,9 @@ test.each([
 
 test.each([
   [null, undefined],
-  ['0', '"0" is no id of a patient.'],
-  ['-98', '"-98" is no id of a patient.'],
-  ['9'.repeat(41), `"${'9'.repeat(40)}" is no id of a patient.`],
+  ['0', '"0" is not a valid patient id.'],
+  ['-98', '"-98" is not a valid patient id.'],
+  ['9'.repeat(41), `"${'9'.repeat(40)}" is not a valid patient id.`],
 ])(
   'with the patient %j nobody hears, and it is said why unless there is none: %s',
   (patient_id, reason) => {
@@ -108,7 +108,7 @@ test.each([
 
 test.each([
   [null, undefined],
-  ['-1', '"-1" is no id of a nurse.'],
+  ['-1', '"-1" is not a valid nurse id.'],
 ])(
   'a service that takes too long with the nurse %j: no receiver, and whose id it is said to be',
   (nurse_id, reason) => {

@@ -123,7 +123,7 @@ test('order/repair-gap: no odd value of any column of the order table changes wh
       unwritableCount: unwritableIn(odd).length,
     });
     expect(await pushesThere()).toEqual(expectedOf([...odd, ...goodOrders.map(accepted)]));
-    expect(await readAll(reader)).toMatchObject({ outcome: 'nothing new' });
+    expect(await readAll(reader)).toMatchObject({ outcome: 'nothing-new' });
   });
 }, 120_000);
 
@@ -215,7 +215,7 @@ test('Singer: whatever it calls a push that it has shown, the push is sent and t
 }, 60_000);
 
 test('Singer: a message id of 101 characters is kept as far as it fits', async () => {
-  const said = { said: 'sent', messageId: `${'王😀'.repeat(50)}` } as const;
+  const said = { kind: 'sent', messageId: `${'王😀'.repeat(50)}` } as const;
   const answering = {
     ...{ mysql: reader.mysql, deliver: async () => [], firstSwitchOff: async () => undefined },
     ...{

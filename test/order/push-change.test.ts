@@ -43,7 +43,7 @@ beforeEach(async () => {
   await take(dead);
 });
 
-test('a push reaches the push service as it must be, and the success is logged in just these words', async () => {
+test('a push has the required body, and its success is logged in the required format', async () => {
   const push_id = await writePush({ scenario: 8 });
   await expect(push(eventOf('order/push-change', 'one'))).resolves.toEqual({
     batchItemFailures: [],
@@ -122,7 +122,7 @@ test('the same message twice, and many at once, push each once and in order', as
     );
 });
 
-test('while another has one in hand the message waits, however often it comes', async () => {
+test('a message is postponed on every delivery while another worker holds the lease of a push', async () => {
   await writePush({ scenario: 8 });
   await run(
     "update push_db.push set state = 'in hand', epoch = 1, in_hand_until = now(3) + interval 15 second",
@@ -139,7 +139,7 @@ test('while another has one in hand the message waits, however often it comes', 
   expect(await rowsOf('select epoch from push_db.push')).toEqual([{ epoch: 2 }]);
 });
 
-test('"later" puts the order off, one minute first, then twice as long; nothing may have been sent', async () => {
+test('the answer "later" postpones the order by one minute, then twice as long, and counts as not sent', async () => {
   await writePush({ scenario: 8 });
   await controlSinger('/__faults', { mode: 'refuse', times: 2 });
   await nudge(7001);
@@ -171,7 +171,7 @@ test.each(['lose_answer', 'error', 'slow'])(
   },
 );
 
-test('an answer that was lost, then "later": it may have been sent all the same, and is not sent again after 23 hours', async () => {
+test('a push with a lost answer and then "later" may have been sent, and is not sent again after 23 hours', async () => {
   const first = await writePush({ scenario: 8 });
   const perhaps = async () =>
     (await rowsOf('select perhaps_sent_at from push_db.push'))[0]?.['perhaps_sent_at'];
@@ -188,7 +188,7 @@ test('an answer that was lost, then "later": it may have been sent all the same,
   expect(await shownIds()).toEqual([first]);
 });
 
-test('what may have been sent is asked again for 23 hours, then it is unknown and the next go on', async () => {
+test('a push that may have been sent is repeated for 23 hours, then becomes unknown, and later pushes follow', async () => {
   const first = await writePush({ scenario: 8 });
   const second = await writePush({ scenario: 13 });
   await controlSinger('/__faults', { mode: 'lose_answer', times: 1 });
@@ -203,7 +203,7 @@ test('what may have been sent is asked again for 23 hours, then it is unknown an
   expect((await logged()).map(([outcome]) => outcome)).toEqual(['failed', 'unknown', 'sent']);
 });
 
-test('a receiver that is not known ends that push with its reason; the next of the order go on', async () => {
+test('a push to an unknown receiver ends as refused, and later pushes of the order follow', async () => {
   await controlSinger('/__unknown', { type: 'nurse', id: 55 });
   await writePush({ scenario: 6 });
   const second = await writePush({ scenario: 9 });
@@ -239,7 +239,7 @@ test('what is too old, or urgent and overtaken, is withheld and logged; the rest
   ]);
 });
 
-test('a switch holds the order until it is lifted: everything to the service, or one scenario', async () => {
+test('a kill switch holds the pushes of an order until it is on again: of all scenarios, or of one', async () => {
   await writePush({ scenario: 8 });
   await writePush({ scenario: 8, order: 7002 });
   await run(
@@ -256,7 +256,7 @@ test('a switch holds the order until it is lifted: everything to the service, or
   expect(await shown()).toHaveLength(2);
 });
 
-test('a crash at any write leaves nothing twice: the push in hand is taken again when its time is over', async () => {
+test('a push is sent once after a crash at any write, because it is leased again when its lease has expired', async () => {
   for (const [event, table] of [
     ['before update', 'push'],
     ['after update', 'push'],
@@ -286,7 +286,7 @@ test('a crash at any write leaves nothing twice: the push in hand is taken again
   }
 });
 
-test('while its settings cannot be read a message comes again, and no push was in hand', async () => {
+test('a message returns and no push is leased while the settings cannot be read', async () => {
   await writePush({ scenario: 8 });
   vi.stubEnv('SETTINGS_ORDER', '/signalbox/nowhere/config/order');
   const { handler: other } = await fresh();
@@ -306,7 +306,7 @@ test('an order without pushes, and one whose pushes are sent, have nothing to se
   expect(await logged()).toHaveLength(1);
 });
 
-test('a message that names no order is set aside', async () => {
+test('a message without an order id is dead-lettered', async () => {
   await push(sqsEvent({ order_id: 'seven' }, { order: 7 }));
   expect((await takeDead(dead)).map(({ body }) => body)).toEqual([
     ...['{"order":7}', '{"order_id":"seven"}'].toSorted(),

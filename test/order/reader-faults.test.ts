@@ -100,7 +100,7 @@ test('an XA transaction that was prepared before the first run is named when it 
   expect(await check()).toMatchObject({ outcome: 'fit' });
   await run("xa commit 'early'");
   expect(await read()).toMatchObject({
-    outcome: 'nothing new',
+    outcome: 'nothing-new',
     missed: [{ xid: "X'6561726c79',X'',1", place: expect.stringMatching(/^[0-9a-f-]{36}:\d+$/) }],
   });
   expect(await pushed()).toEqual([]);
@@ -154,7 +154,7 @@ test('a REPLACE that hits a second unique key pushes nothing, and is named', asy
     await replace(1, 'PENDING_ACCEPT');
     await replace(1, 'PENDING_SERVICE');
     expect(await read()).toMatchObject({
-      outcome: 'nothing new',
+      outcome: 'nothing-new',
       replaced: [{ order_id: '1', scenario: 8, place: expect.stringMatching(/:2$/) }],
     });
     await replace(2, 'IN_SERVICE');

@@ -43,7 +43,7 @@ beforeEach(async () => {
   await read();
 });
 
-test('what a purged binlog lost is pushed, listed or noted, and the reader goes on', async () => {
+test('repair-gap pushes or lists what a purged binlog lost, and the reader resumes', async () => {
   for (const id of [1, 2, 3, 4]) await placed(id, 'PENDING_ACCEPT');
   await read();
   await became(1, 'PENDING_SERVICE', 'nurse');
@@ -97,7 +97,7 @@ test('a gap that is repaired days late: its pushes are as old as the changes, an
   expect([verdict(old), verdict(ahead)]).toEqual(['too old', 'send']);
 });
 
-test('where nothing is lost it compares, changes no place, and pushes nothing twice', async () => {
+test('repair-gap keeps the checkpoint and writes no push twice when nothing is lost', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await read();
   // Not read yet: the reader's, whoever comes first.
@@ -160,7 +160,7 @@ test('changes while it runs belong to the reader: nothing is missed, nothing pus
   ]);
 }, 60_000);
 
-test('what nobody can read is passed over by hand', async () => {
+test('repair-gap skips unreadable events when `pass` is set', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await read();
   await run("set session binlog_format = 'STATEMENT'");
@@ -168,11 +168,11 @@ test('what nobody can read is passed over by hand', async () => {
   await run('set session binlog_format = default');
   await expect(read()).rejects.toThrow(/changed by a statement/);
   expect(await repair({ ...all, pass: true })).toMatchObject({ outcome: 'repaired', pushes: 1 });
-  expect(await read()).toMatchObject({ outcome: 'nothing new' });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new' });
   expect(await pushed()).toEqual([[1, 8]]);
 });
 
-test('broken off, it goes on where it was', async () => {
+test('repair-gap resumes where it ran out of time', async () => {
   const count = 1_600;
   await run(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
@@ -190,7 +190,7 @@ test('broken off, it goes on where it was', async () => {
     pushes: 1_100,
   });
   expect(await rowsOf('select count(*) pushes from push_db.push')).toEqual([{ pushes: '1600' }]);
-  expect(await read()).toMatchObject({ outcome: 'nothing new' });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new' });
 });
 
 test('unknown fields are refused before anything is done', async () => {

@@ -22,7 +22,7 @@ beforeEach(async () => {
   await take(queue);
 });
 
-test('what was refused goes out once its receiver is known, in order, with a trail of who asked', async () => {
+test('resend-push sends refused pushes in order and audits who asked', async () => {
   const nurse = { type: 'nurse', id: 55 };
   await controlSinger('/__unknown', nurse);
   const ids = [await writePush({ scenario: 6 }), await writePush({ scenario: 7 })];
@@ -30,7 +30,7 @@ test('what was refused goes out once its receiver is known, in order, with a tra
   await send();
   expect(await states()).toEqual(['refused', 'refused', 'too old']);
   await controlSinger('/__known', nurse);
-  expect(await resend()).toEqual({ outcome: 'sent again', pushes: ids });
+  expect(await resend()).toEqual({ outcome: 'resent', pushes: ids });
   expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"7001"}']);
   await send();
   expect((await shown()).map(({ push_id }) => push_id)).toEqual(ids);
@@ -43,7 +43,7 @@ test('what was refused goes out once its receiver is known, in order, with a tra
   ]);
 });
 
-test('days later, too: its age counts from when it was asked for', async () => {
+test('the age of a push restarts when a person has it sent again days later', async () => {
   const push_id = await writePush({ scenario: 9, ageSeconds: 5 * 86_400 });
   await run("update push_db.push set state = 'refused'");
   await resend();
@@ -51,25 +51,25 @@ test('days later, too: its age counts from when it was asked for', async () => {
   expect((await shown()).map((one) => one.push_id)).toEqual([push_id]);
 });
 
-test('one whose fate is unknown is sent again only if it is named', async () => {
+test('an unknown push is sent again only when its id is given', async () => {
   const push_id = await writePush({ scenario: 8, ageSeconds: 86_400 });
   await run("update push_db.push set state = 'unknown', perhaps_sent_at = changed_at");
-  expect(await resend()).toEqual({ outcome: 'nothing to send again', pushes: [] });
+  expect(await resend()).toEqual({ outcome: 'nothing-to-resend', pushes: [] });
   expect(await take(queue)).toEqual([]);
-  expect(await resend({ push_id })).toEqual({ outcome: 'sent again', pushes: [push_id] });
+  expect(await resend({ push_id })).toEqual({ outcome: 'resent', pushes: [push_id] });
   await send();
   expect((await shown()).map((one) => one.push_id)).toEqual([push_id]);
 });
 
-test('twice, and two at once, send it once; what was sent is not sent again', async () => {
+test('resend-push requeues a push once when called twice or concurrently', async () => {
   const push_id = await writePush({ scenario: 8 });
   await run("update push_db.push set state = 'refused'");
   const answers = await Promise.all([resend(), resend()]);
   expect(answers.map(({ outcome }) => outcome).toSorted()).toEqual([
-    ...['nothing to send again', 'sent again'],
+    ...['nothing-to-resend', 'resent'],
   ]);
   await send();
-  expect(await resend({ push_id })).toMatchObject({ outcome: 'nothing to send again' });
+  expect(await resend({ push_id })).toMatchObject({ outcome: 'nothing-to-resend' });
   expect(await shown()).toHaveLength(1);
   expect(await rowsOf('select 1 from signalbox.audit')).toHaveLength(1);
 });
@@ -77,7 +77,7 @@ test('twice, and two at once, send it once; what was sent is not sent again', as
 test('a push of another order is not touched, and unknown fields are refused', async () => {
   const push_id = await writePush({ scenario: 8, order: 7002 });
   await run("update push_db.push set state = 'refused'");
-  expect(await resend({ push_id })).toMatchObject({ outcome: 'nothing to send again' });
+  expect(await resend({ push_id })).toMatchObject({ outcome: 'nothing-to-resend' });
   expect(await resend({ push_id: pushIdOf('none') })).toMatchObject({ pushes: [] });
   await expect(resend({ everything: true })).rejects.toThrow('everything');
 });

@@ -71,7 +71,7 @@ test('no change is that of two scenarios, nor twice that of one', () => {
   expect(new Set(keys).size).toBe(keys.length);
 });
 
-test('what is said to whom, and how, is exact', () => {
+test('each scenario has the required receiver, channel and text', () => {
   const said = scenarios.map(({ number, name, receiver, channel, text }) =>
     [number, name, receiver, text, channel].join('|'),
   );

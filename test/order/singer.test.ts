@@ -39,15 +39,15 @@ test('a push is shown, and the same id within 24 hours is answered and not shown
 
 test('an unknown receiver is refused for good, until it is known', async () => {
   await post('/__unknown', push.receiver);
-  expect(await singer(push)).toEqual({ said: 'unknown receiver' });
+  expect(await singer(push)).toEqual({ kind: 'unknown receiver' });
   expect(await shown()).toEqual([]);
   await post('/__known', push.receiver);
-  expect(await singer(push)).toMatchObject({ said: 'sent' });
+  expect(await singer(push)).toMatchObject({ kind: 'sent' });
 });
 
 test('"later" is an answer; a lost one may have come about, a server that is not there has not', async () => {
   await post('/__faults', { mode: 'refuse', times: 1 });
-  expect(await singer(push)).toEqual({ said: 'later' });
+  expect(await singer(push)).toEqual({ kind: 'later' });
   await post('/__faults', { mode: 'lose_answer', times: 1 });
   await expect(singer(push)).rejects.toMatchObject({
     name: 'PartnerUnavailable',
@@ -64,7 +64,7 @@ test('a request is sent once: a second one would hide what became of the first',
   await post('/__faults', { mode: 'error', times: 2 });
   await expect(singer(push)).rejects.toThrow(PartnerUnavailable);
   await expect(singer(push)).rejects.toThrow(PartnerUnavailable);
-  expect(await singer(push)).toMatchObject({ said: 'sent' });
+  expect(await singer(push)).toMatchObject({ kind: 'sent' });
 });
 
 test.each([

@@ -54,10 +54,10 @@ const readFor = (ms: number, deps = reader) => tailBinlog(deps, timeFor(ms));
 beforeEach(async () => {
   await resetDatabases();
   await take(queue);
-  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new', firstRun: true });
 });
 
-test('a change that a scenario names becomes a push, with a nudge', async () => {
+test('tail-binlog writes a push and a message for a change that a scenario names', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
   await tickUntilPushed(1);
@@ -77,12 +77,12 @@ test('a change that a scenario names becomes a push, with a nudge', async () => 
   ]);
 });
 
-test('what is in the binlog before the first run is not read', async () => {
+test('tail-binlog skips events from before its first run', async () => {
   await became(1, 'PAYING', 'patient');
   await placed(1, 'PAYING');
   await run('truncate push_db.binlog_checkpoint');
   await became(1, 'PENDING_ACCEPT', 'patient');
-  expect(await read()).toMatchObject({ outcome: 'nothing new', firstRun: true, changes: 0 });
+  expect(await read()).toMatchObject({ outcome: 'nothing-new', firstRun: true, changes: 0 });
   await became(1, 'PENDING_SERVICE', 'nurse');
   await read();
   expect(await pushed()).toEqual([[1, 8]]);
@@ -188,7 +188,7 @@ const happened = [
   ],
 ];
 
-test('a reader that dies after any event, again and again: the same pushes, none twice', async () => {
+test('tail-binlog writes each push once when it crashes after every event', async () => {
   await happen();
   for (let events = 1; events < 60; events += 1) {
     const dying = { ...reader, binlog: dyingAfter(events, binlogAt()) };
@@ -200,7 +200,7 @@ test('a reader that dies after any event, again and again: the same pushes, none
   expect(await rowsOf('select * from push_db.prepared_row')).toEqual([]);
 });
 
-test('two readers at once: one reads, the other takes over when it asks, nothing twice', async () => {
+test('of two readers one reads, the other takes over when it asks, and no push is written twice', async () => {
   const first = readFor(15_000);
   await happen();
   let over = false;
@@ -216,18 +216,18 @@ test('two readers at once: one reads, the other takes over when it asks, nothing
   expect(await pushed()).toEqual([...happened, [3, 8]]);
 });
 
-test('of three at once one leaves', async () => {
+test('of three readers at once one does not acquire the lease', async () => {
   let oneHasLeft = false;
   const run = async () => {
     const { outcome } = await tailBinlog(
       reader,
       timeUntil(() => oneHasLeft),
     );
-    oneHasLeft ||= outcome === 'another reads';
+    oneHasLeft ||= outcome === 'lease-not-acquired';
     return { outcome };
   };
   const outcomes = await Promise.all([run(), run(), run()]);
-  expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('another reads');
+  expect(outcomes.map(({ outcome }) => outcome).toSorted()).toContain('lease-not-acquired');
 });
 
 test('rows of a prepared transaction wait for their commit, over runs and restarts', async () => {
@@ -274,7 +274,7 @@ test('prepared transactions of several pages: each row once and in order at the 
   expect(await rowsOf('select xid from push_db.prepared_row')).toEqual([]);
 });
 
-test('a transaction too large for a run: each run gets on, and nothing is pushed twice', async () => {
+test('each run progresses in a transaction that is too large for one run, and no push is written twice', async () => {
   const count = 6_000;
   await run(`set session cte_max_recursion_depth = ${count + 1};
     insert into order_db.\`order\` (order_id, patient_id, status, changed_by)
@@ -347,7 +347,7 @@ test.each([
 
 test.each([
   ["session binlog_format = 'STATEMENT'", /changed by a statement/],
-  ["session binlog_row_image = 'MINIMAL'", /came without .*binlog_row_image=FULL/],
+  ["session binlog_row_image = 'MINIMAL'", /a change of .* without .*binlog_row_image=FULL/],
   ['session binlog_transaction_compression = ON', /TRANSACTION_PAYLOAD_EVENT/],
   ["global binlog_row_metadata = 'MINIMAL'", /binlog_row_metadata=FULL/],
 ])('%s: the reader stops and names it', async (setting, why) => {
@@ -363,7 +363,7 @@ test.each([
   }
 });
 
-test('a connection that is killed is opened anew, from the checkpoint on', async () => {
+test('tail-binlog reopens a killed connection at the checkpoint', async () => {
   await placed(1, 'PENDING_ACCEPT');
   let over = false;
   const reading = tailBinlog(
@@ -380,7 +380,7 @@ test('a connection that is killed is opened anew, from the checkpoint on', async
   expect(await reading).toMatchObject({ outcome: 'pushed', changes: 2 });
 });
 
-test('a purged binlog is an error that names what is lost', async () => {
+test('tail-binlog throws an error that names the lost GTIDs when the binlog was purged', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
   await run('flush binary logs');
@@ -390,7 +390,7 @@ test('a purged binlog is an error that names what is lost', async () => {
   expect(await pushed()).toEqual([]);
 });
 
-test('without order rows the place is seldom written, and still moves', async () => {
+test('tail-binlog writes the checkpoint seldom when there are no order rows', async () => {
   const before = await checkpoint();
   await run("insert into order_db.order_log (order_id, what) values (1, 'seen')");
   await readFor(600);
@@ -433,7 +433,7 @@ test('however busy other tables are, without order rows the place is written eve
   }
 });
 
-test('a connection that says nothing while the server has more is opened anew', async () => {
+test('tail-binlog reopens a connection that is silent while the server has more events', async () => {
   let opened = 0;
   const source = binlogAt();
   const open: Source['open'] = async (found, epoch) => {
@@ -454,7 +454,7 @@ test('a connection that says nothing while the server has more is opened anew', 
   expect(await pushed()).toEqual([[1, 8]]);
 });
 
-test('a server that has nothing to say is not asked to say it again', async () => {
+test('tail-binlog keeps a silent connection when the server has no more events', async () => {
   let opened = 0;
   const source = binlogAt();
   const open: Source['open'] = async (found, epoch) => {
@@ -465,7 +465,7 @@ test('a server that has nothing to say is not asked to say it again', async () =
   expect(opened).toBe(1);
 });
 
-test('a password that is rotated while it reads: read anew, and nothing is missed', async () => {
+test('tail-binlog reads a rotated password again and misses no change', async () => {
   const { username, password } = users.order;
   const secret = { ...serverOfWorker(), ssl: false, username };
   let current: string = password;
@@ -525,7 +525,7 @@ test('JSON that was updated in part: the reader stops and names the setting', as
   }
 });
 
-test('a push that is open for too long is named once more, one that was put off is not', async () => {
+test('a push that is open for too long is requeued, and a postponed one is not', async () => {
   for (const id of [1, 2, 3]) await placed(id, 'PENDING_ACCEPT');
   await run("update order_db.`order` set status = 'PENDING_SERVICE', changed_by = 'nurse'");
   await read();
@@ -533,15 +533,15 @@ test('a push that is open for too long is named once more, one that was put off 
   await run(`update push_db.push set created_at = now(3) - interval 11 minute where order_id < 3;
     insert into signalbox.outbox (destination, body, due_at, dedupe_key) values ('queue:order/push-change',
       '{"order_id":"2"}', now(3) + interval 1 hour, unhex(sha2('queue:order/push-change\\n{"order_id":"2"}', 256)))`);
-  expect(await read()).toMatchObject({ nudged: 1 });
+  expect(await read()).toMatchObject({ requeued: 1 });
   expect((await take(queue)).map(({ Body }) => Body)).toEqual(['{"order_id":"1"}']);
 });
 
-test('a switch that is off stops the reader, and nothing is missed', async () => {
+test('tail-binlog stops when its kill switch is off, and misses no change afterwards', async () => {
   await placed(1, 'PENDING_ACCEPT');
   await became(1, 'PENDING_SERVICE', 'nurse');
   const stopped = { ...reader, firstSwitchOff: async () => 'order/tail-binlog' };
-  expect(await read(stopped)).toEqual({ outcome: 'switched off' });
+  expect(await read(stopped)).toEqual({ outcome: 'switched-off', switch: 'order/tail-binlog' });
   expect(await pushed()).toEqual([]);
   await read();
   expect(await pushed()).toEqual([[1, 8]]);

@@ -79,8 +79,8 @@ test('a bad message is set aside, listed and dropped; a good one is redriven onc
   });
   const listed = (await npmRunOps('dead', 'list')).out;
   expect(listed).toContain('the table is broken');
-  expect(listed).toContain('number 1 is none');
-  const bad = ['--reason', 'number 1 is none'];
+  expect(listed).toContain('number 1 is not an id');
+  const bad = ['--reason', 'number 1 is not an id'];
   const dropped = await npmRunOps(
     'dead',
     'drop',

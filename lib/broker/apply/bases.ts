@@ -1,3 +1,4 @@
+/** Base profiles of brokers: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { profileKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
@@ -10,17 +11,24 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
   readonly status: number | null;
 }
 
-/** Base profiles. Row and telephone number each have a stamp of their own. */
+/** The broker's row and its telephone number come from two upstream tables; each has its own timestamp. */
 export const bases: SyncedEntity<typeof table> = {
   source: sources.base,
-  mirror: {
+  target: {
     table,
     key: 'broker_id',
-    copies: [
-      ...(['true_name', 'city_id', 'company_id', 'store_id', 'photo', 'is_deleted'] as const),
-      ...(['source_updated_at', 'mobile', 'mobile_updated_at'] as const),
+    columns: [
+      'true_name',
+      'city_id',
+      'company_id',
+      'store_id',
+      'photo',
+      'is_deleted',
+      'source_updated_at',
+      'mobile',
+      'mobile_updated_at',
     ],
-    forgets: ['source_updated_at', 'mobile_updated_at'],
+    clearedOnDelete: ['source_updated_at', 'mobile_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

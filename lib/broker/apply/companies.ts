@@ -1,3 +1,4 @@
+/** Companies: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { companyKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
@@ -10,14 +11,14 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
   readonly status: number | null;
 }
 
-/** Companies; the name that the site shows is the short one. */
+/** The name that the site shows is the short name. */
 export const companies: SyncedEntity<typeof table> = {
   source: sources.company,
-  mirror: {
+  target: {
     table,
     key: 'company_id',
-    copies: ['name', 'is_deleted', 'source_updated_at'],
-    forgets: ['source_updated_at'],
+    columns: ['name', 'is_deleted', 'source_updated_at'],
+    clearedOnDelete: ['source_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

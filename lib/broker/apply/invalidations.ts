@@ -1,17 +1,18 @@
+/** Cache invalidations that follow a change of the user-facing tables. */
 import type { OutboxEntry } from '../../platform/messaging/outbox.ts';
 
-/** No statement of the outbox too long. */
+/** Limits the length of an outbox row. */
 const keysPerRowMax = 500;
-/** So long after the first the second goes out: a fail-over of the cache may have lost the first without a word. */
+/** The delay in seconds of the second invalidation: a fail-over of the cache may have lost the first one without an error. */
 export const againSeconds = 8;
 
-/** What must follow a commit that changed what stands under these keys (keys.ts): each is forgotten, twice. */
+/** Returns the outbox entries that invalidate these keys (cache-keys.ts) after the commit, each key twice. */
 export function invalidations(keys: readonly string[]): OutboxEntry[] {
-  const followUps: OutboxEntry[] = [];
+  const entries: OutboxEntry[] = [];
   for (let start = 0; start < keys.length; start += keysPerRowMax) {
     const body = JSON.stringify({ keys: keys.slice(start, start + keysPerRowMax) });
     const once = { destination: 'invalidate', body } as const;
-    followUps.push(once, { ...once, afterSeconds: againSeconds });
+    entries.push(once, { ...once, afterSeconds: againSeconds });
   }
-  return followUps;
+  return entries;
 }

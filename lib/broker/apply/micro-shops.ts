@@ -1,3 +1,4 @@
+/** Applies the micro shop fields of extended profiles. */
 import { type Kysely, sql } from 'kysely';
 import { type PartnerUnavailable, Postponed } from '../../platform/errors.ts';
 import { toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
@@ -9,130 +10,135 @@ import { brokerApplied } from '../events.ts';
 import { sources } from '../queues.ts';
 import type { BrokerSwitch } from '../switches.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
+import { type ApplyResult, applyInHalves, type Failure } from './apply-in-halves.ts';
 import { invalidations } from './invalidations.ts';
 import type { MicroShopClient } from './micro-shop-client.ts';
-import { type Done, type Failure, inParts } from './portions.ts';
-import { type QueriedShops, queryAll } from './shop-questions.ts';
-import { type Copy, inOrder, type SyncedTable, syncRows } from './sync-rows.ts';
+import { type MicroShopAnswers, queryMicroShops } from './query-micro-shops.ts';
+import { inLockOrder, type SourceRow, type SyncedTable, syncRows } from './sync-rows.ts';
 import { type ApplyDeps, withDeletion } from './synced-entity.ts';
 
 const table = 'user_prop_db.broker_ext_profile';
 
-export interface ShopDeps extends ApplyDeps {
-  readonly weishop: MicroShopClient;
-  /** The first of these kill switches that is off. */
+export interface MicroShopDeps extends ApplyDeps {
+  readonly microShopClient: MicroShopClient;
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
-const shops: SyncedTable<typeof table> = {
+const microShopColumns: SyncedTable<typeof table> = {
   table,
   key: 'broker_id',
-  copies: ['weidian_failures', 'is_deleted'],
-  readBefore: {
+  columns: ['weidian_failures', 'is_deleted'],
+  readBeforeLock: {
     columns: ['weidian_name', 'wechat_name', 'weidian_qrcode'],
-    at: 'weidian_asked_at',
+    readAt: 'weidian_asked_at',
   },
-  // The stamp is a time of ours, which goes on whatever becomes of the broker.
-  forgets: [],
+  // The time of the query comes from our own clock, so it stays comparable after the broker was deleted.
+  clearedOnDelete: [],
 };
 
-/** Ids whose shop could not be asked for, and until when they wait. */
-export interface Waiting {
+/** Ids whose micro shop could not be queried, and the time of their next attempt. */
+export interface WaitingIds {
   readonly ids: readonly string[];
   readonly postponed: Postponed;
 }
 
-export interface ShopsDone extends Done {
-  readonly waiting: readonly Waiting[];
+export interface MicroShopsResult extends ApplyResult {
+  readonly waiting: readonly WaitingIds[];
 }
 
 /**
- * Makes the micro-shop fields equal to what the service says. It is asked while nothing is locked, so a row is guarded
- * by the time of the question, by our database's clock: of two answers the one that was asked for later stays. What
- * it did not answer for changes nothing and waits, each time for longer; what it did answer for is applied.
+ * Makes the micro shop fields equal to the service's answers. The service is queried without a lock, so each answer
+ * carries the time of its query by our database's clock, and of two answers the one with the later query wins. Ids
+ * without an answer keep their fields and are postponed with growing delays; the answered ids are applied.
  */
-export async function applyShops(deps: ShopDeps, ids: readonly string[]): Promise<ShopsDone> {
-  const ordered = inOrder(ids);
+export async function applyMicroShops(
+  deps: MicroShopDeps,
+  ids: readonly string[],
+): Promise<MicroShopsResult> {
+  const ordered = inLockOrder(ids);
   const heldBy = await deps.firstSwitchOff('partner/weishop');
   if (heldBy) {
     const until = dateOf(await databaseTime(deps.mysql));
-    const held = new Postponed(until, 'It is switched off.', { heldBy });
-    return { ...nothing, waiting: [{ ids: ordered, postponed: held }] };
+    const held = new Postponed(until, `The kill switch ${heldBy} is off.`, { heldBy });
+    return { ...noneApplied, waiting: [{ ids: ordered, postponed: held }] };
   }
-  const asked = await queryAll(
-    { weishop: deps.weishop, now: () => databaseTime(deps.mysql) },
+  const result = await queryMicroShops(
+    { microShopClient: deps.microShopClient, now: () => databaseTime(deps.mysql) },
     ordered,
   );
-  const wrong = Array.from(asked.wrong, ([id, error]): Failure => ({ id, error }));
-  const done = await applyAnswers(deps, asked.told);
+  const malformed = Array.from(result.malformed, ([id, error]): Failure => ({ id, error }));
+  const applied = await applyAnswers(deps, result.answers);
   return {
-    ...done,
-    failures: [...wrong, ...done.failures],
-    waiting: await waitingOf(deps, asked),
+    ...applied,
+    failures: [...malformed, ...applied.failures],
+    waiting: await postponeUnanswered(deps, result),
   };
 }
 
-const nothing = { present: 0, deleted: 0, failures: [] };
+const noneApplied = { present: 0, deleted: 0, failures: [] };
 
-async function applyAnswers(deps: ShopDeps, told: QueriedShops['told']): Promise<Done> {
-  if (!told.size) return nothing;
-  return await inParts(inOrder([...told.keys()]), (part) =>
+async function applyAnswers(
+  deps: MicroShopDeps,
+  answers: MicroShopAnswers['answers'],
+): Promise<ApplyResult> {
+  if (!answers.size) return noneApplied;
+  return await applyInHalves(inLockOrder([...answers.keys()]), (part) =>
     transactionWithOutbox(deps, async (trx, follow) => {
-      const applied = await syncRows(trx, shops, part, (some) =>
-        readUpstream(deps.upstream, some, told),
+      const counts = await syncRows(trx, microShopColumns, part, (some) =>
+        readUpstream(deps.upstream, some, answers),
       );
       const event = toBus(brokerApplied, { source: sources.weidian, ids: [...part] });
       follow(...invalidations(part.map(profileKey)), event);
-      return applied;
+      return counts;
     }),
   );
 }
 
-/** Ids that were not asked for wait for a minute, however often the others failed. */
-async function waitingOf(
-  { mysql }: ShopDeps,
-  { failed, unasked, cause }: QueriedShops,
-): Promise<readonly Waiting[]> {
+/** Failed ids are postponed with growing delays; ids that were not queried always wait for one minute. */
+async function postponeUnanswered(
+  { mysql }: MicroShopDeps,
+  { failed, notAsked, cause }: MicroShopAnswers,
+): Promise<readonly WaitingIds[]> {
   if (!cause) return [];
-  const waiting: Waiting[] = [];
+  const waiting: WaitingIds[] = [];
   if (failed.length)
-    waiting.push({ ids: failed, postponed: await postponeShops(mysql, failed, cause) });
-  if (unasked.length) {
+    waiting.push({ ids: failed, postponed: await postponeMicroShops(mysql, failed, cause) });
+  if (notAsked.length) {
     const now = dateOf(await databaseTime(mysql));
-    waiting.push({ ids: unasked, postponed: postponed(cause, 1, now) });
+    waiting.push({ ids: notAsked, postponed: postponed(cause, 1, now) });
   }
   return waiting;
 }
 
-/** The brokers that are there, with what their shop said. */
+/** Returns the brokers that exist upstream, each with the answer for its micro shop. */
 async function readUpstream(
   upstream: Kysely<UpstreamTables>,
   ids: readonly string[],
-  told: QueriedShops['told'],
-): Promise<Copy<typeof table>[]> {
+  answers: MicroShopAnswers['answers'],
+): Promise<SourceRow<typeof table>[]> {
   const { rows } = await sql<{ broker_id: string; status: number | null }>`
     select BrokerId broker_id, Status status from anjuke_db.ajk_broker
     where BrokerId in (${ids}) order by BrokerId`.execute(upstream);
   return rows.map((row) => ({
     ...withDeletion(row),
-    ...told.get(row.broker_id),
+    ...answers.get(row.broker_id),
     weidian_failures: 0,
   }));
 }
 
-/** Our database's clock. */
+/** Returns the time of our database's clock. */
 export async function databaseTime(mysql: Kysely<ProfileTables>): Promise<string> {
   const { rows } = await sql<{ now: string }>`select now(6) now`.execute(mysql);
   const [row] = rows;
-  if (!row) throw new Error('select now(6) gave no row');
+  if (!row) throw new Error('select now(6) returned no row.');
   return row.now;
 }
 
 /**
- * How often in a row the service was away is kept with the first broker of the message: the message itself, and its
- * number of deliveries, begin anew each time it is put off.
+ * Consecutive failures are counted on the first broker's row: a postponed message is sent again as a new one, so its
+ * receive count restarts.
  */
-async function postponeShops(
+async function postponeMicroShops(
   mysql: Kysely<ProfileTables>,
   [first = '']: readonly string[],
   cause: PartnerUnavailable,

@@ -1,3 +1,4 @@
+/** Stores: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { storeKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
@@ -12,11 +13,11 @@ interface Row extends Omit<ProfileTables[typeof table], 'is_deleted'> {
 
 export const stores: SyncedEntity<typeof table> = {
   source: sources.store,
-  mirror: {
+  target: {
     table,
     key: 'store_id',
-    copies: ['company_id', 'name', 'address', 'is_deleted', 'source_updated_at'],
-    forgets: ['source_updated_at'],
+    columns: ['company_id', 'name', 'address', 'is_deleted', 'source_updated_at'],
+    clearedOnDelete: ['source_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

@@ -1,3 +1,4 @@
+/** Copies rows of another system into a table of ours, under row locks. */
 import { CompiledQuery, type Transaction } from 'kysely';
 import type { ProfileTables } from '../tables.ts';
 
@@ -9,101 +10,108 @@ export interface SyncedTable<Name extends TableName> {
   readonly table: Name;
   readonly key: Column<Name>;
   /**
-   * Columns that are read under the row's lock and written whatever its stamp: a stamp may be set back (a clock, a restored
-   * backup), and of two who read under the lock the later one reads the later state.
+   * Columns that are read under the row's lock and always written, even if the source's timestamp is older: a
+   * timestamp may go back (a wrong clock, a restored backup), but of two readers under the lock the later one reads
+   * the later state.
    */
-  readonly copies: readonly Column<Name>[];
-  /** Columns that were read before the lock, and the one that says when: an earlier reading than was written is passed over, an equal one is not. */
-  readonly readBefore?: { readonly columns: readonly Column<Name>[]; readonly at: Column<Name> };
+  readonly columns: readonly Column<Name>[];
+  /**
+   * Columns that were read before the lock was taken, and the column with the time of that read. They are written
+   * only if their time is at or after the stored one.
+   */
+  readonly readBeforeLock?: {
+    readonly columns: readonly Column<Name>[];
+    readonly readAt: Column<Name>;
+  };
   /** Set to null when a row is marked deleted. */
-  readonly forgets: readonly Column<Name>[];
+  readonly clearedOnDelete: readonly Column<Name>[];
 }
 
-/** A row as its source has it now; `is_deleted` says whether the source itself counts it as deleted. */
-export type Copy<Name extends TableName> = Readonly<Partial<ProfileTables[Name]>> & {
+/** The current row at the source; `is_deleted` says whether the source itself counts it as deleted. */
+export type SourceRow<Name extends TableName> = Readonly<Partial<ProfileTables[Name]>> & {
   readonly is_deleted: number;
 };
 
-export interface Applied {
-  /** Present and usable at the source: written, undeleted. */
+export interface SyncCounts {
+  /** Rows that exist at the source and are not deleted there. */
   readonly present: number;
-  /** Absent at the source, or it says so itself: marked deleted. */
+  /** Rows that were marked deleted: they do not exist at the source, or are deleted there. */
   readonly deleted: number;
 }
 
 /**
- * Makes rows equal to their source. Each row is locked (made first, if it is new) before the source is read, so of
- * two who apply the same id the later one reads the later state: right in any order, in parallel without limit.
- * `ids` are in the order of their numbers, which is the order of the locks.
+ * Makes rows equal to their source. It locks each row (and inserts missing ones first) before it reads the source, so
+ * that of two workers on the same id the later one reads the later state. Messages may therefore come in any order,
+ * and run in parallel without limit. `ids` must be in lock order (`inLockOrder`).
  */
 export async function syncRows<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  copied: SyncedTable<Name>,
+  target: SyncedTable<Name>,
   ids: readonly string[],
-  read: (ids: readonly string[]) => Promise<readonly Copy<Name>[]>,
-): Promise<Applied> {
-  await lock(trx, copied, ids);
+  read: (ids: readonly string[]) => Promise<readonly SourceRow<Name>[]>,
+): Promise<SyncCounts> {
+  await lockRows(trx, target, ids);
   const found = await read(ids);
-  if (found.length) await write(trx, copied, found);
-  const known = new Set(found.map((row) => row[copied.key]));
-  const absent = ids.filter((id) => !known.has(id as never));
-  if (absent.length) await markDeleted(trx, copied, absent);
+  if (found.length) await writeRows(trx, target, found);
+  const foundIds = new Set<unknown>(found.map((row) => row[target.key]));
+  const absent = ids.filter((id) => !foundIds.has(id));
+  if (absent.length) await markDeleted(trx, target, absent);
   const present = found.filter((row) => !row.is_deleted).length;
   return { present, deleted: ids.length - present };
 }
 
-/** In the order in which all lock. */
-export const inOrder = (ids: readonly string[]): string[] =>
+/** Sorts ids by number. Every transaction locks rows in this order, which avoids deadlocks. */
+export const inLockOrder = (ids: readonly string[]): string[] =>
   ids.toSorted((a, b) => Number(BigInt(a) - BigInt(b)));
 
 /**
- * Statements are texts, the same for any number of rows: mysql2 itself spreads lists. To have Kysely write out a
- * hundred rows each time takes a fifth of the time of the whole transaction.
+ * Runs a statement whose text is the same for any number of rows, because mysql2 expands the lists. Having Kysely
+ * build the text of a hundred rows each time would take a fifth of the whole transaction's time.
  */
-const run = async (trx: Transaction<ProfileTables>, text: string, values: unknown) =>
+const execute = async (trx: Transaction<ProfileTables>, text: string, values: unknown) =>
   void (await trx.executeQuery(CompiledQuery.raw(text, [values])));
 
-/** A new row is born deleted: nobody sees it before the commit, and then it is written or stays so. */
-async function lock<Name extends TableName>(
+/** Inserts new rows as deleted: nobody sees them before the commit, and the source decides until then. */
+async function lockRows<Name extends TableName>(
   trx: Transaction<ProfileTables>,
   { table, key }: SyncedTable<Name>,
   ids: readonly string[],
 ): Promise<void> {
-  const made = `insert into ${table} (${key}, is_deleted) values ?`;
-  const born = ids.map((id) => [id, 1]);
-  await run(trx, `${made} on duplicate key update ${key} = ${table}.${key}`, born);
+  const insert = `insert into ${table} (${key}, is_deleted) values ?`;
+  const rows = ids.map((id) => [id, 1]);
+  await execute(trx, `${insert} on duplicate key update ${key} = ${table}.${key}`, rows);
 }
 
-async function write<Name extends TableName>(
+async function writeRows<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, copies, readBefore }: SyncedTable<Name>,
-  rows: readonly Copy<Name>[],
+  { table, key, columns, readBeforeLock }: SyncedTable<Name>,
+  rows: readonly SourceRow<Name>[],
 ): Promise<void> {
-  const { columns: earlier = [], at } = readBefore ?? {};
-  // MySQL assigns from left to right: the time comes last, or it would be compared with itself.
-  const timed = at ? [...earlier, at] : [];
-  const columns = [key, ...copies, ...timed];
+  const { columns: guardedColumns = [], readAt } = readBeforeLock ?? {};
+  // MySQL assigns from left to right: the time must come last, or it would be compared with itself.
+  const guarded = readAt ? [...guardedColumns, readAt] : [];
+  const allColumns = [key, ...columns, ...guarded];
   const updates = [
-    ...copies.map((column) => `${column} = values(${column})`),
-    ...timed.map((column) => `${column} = ${unlessEarlier(column, String(at))}`),
+    ...columns.map((column) => `${column} = values(${column})`),
+    ...guarded.map((column) => `${column} = ${unlessOlder(column, String(readAt))}`),
   ];
-  const made = `insert into ${table} (${columns.join(', ')}) values ?`;
-  const values = rows.map((row) => columns.map((column) => row[column]));
-  await run(trx, `${made} on duplicate key update ${updates.join(', ')}`, values);
+  const insert = `insert into ${table} (${allColumns.join(', ')}) values ?`;
+  const values = rows.map((row) => allColumns.map((column) => row[column]));
+  await execute(trx, `${insert} on duplicate key update ${updates.join(', ')}`, values);
 }
 
-/** A time that lies further ahead was written by a clock that was wrong. */
-const aheadMax = 'now(6) + interval 1 hour';
+/** A stored time after this was written by a wrong clock, and protects nothing. */
+const plausibleMax = 'now(6) + interval 1 hour';
 
-/** The new value of `column`, or the old one where the new row was read earlier than the old one. */
-const unlessEarlier = (column: string, at: string): string =>
-  `if(values(${at}) < ${at} and ${at} < ${aheadMax}, ${column}, values(${column}))`;
+/** SQL for the new value of `column`, or for the stored value if the new row was read before the stored one. */
+const unlessOlder = (column: string, readAt: string): string =>
+  `if(values(${readAt}) < ${readAt} and ${readAt} < ${plausibleMax}, ${column}, values(${column}))`;
 
 async function markDeleted<Name extends TableName>(
   trx: Transaction<ProfileTables>,
-  { table, key, forgets }: SyncedTable<Name>,
+  { table, key, clearedOnDelete }: SyncedTable<Name>,
   ids: readonly string[],
 ): Promise<void> {
-  const changes = ['is_deleted = 1', ...forgets.map((column) => `${column} = null`)];
-  await run(trx, `update ${table} set ${changes.join(', ')} where ${key} in (?)`, ids);
+  const changes = ['is_deleted = 1', ...clearedOnDelete.map((column) => `${column} = null`)];
+  await execute(trx, `update ${table} set ${changes.join(', ')} where ${key} in (?)`, ids);
 }

@@ -1,11 +1,18 @@
+/** Applies one entity of upstream (brokers, companies, stores, talents) to its user-facing table. */
 import { type Kysely, sql } from 'kysely';
 import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { brokerApplied } from '../events.ts';
 import type { Source } from '../queues.ts';
 import type { ProfileTables, UpstreamTables } from '../tables.ts';
+import { type ApplyResult, applyInHalves } from './apply-in-halves.ts';
 import { invalidations } from './invalidations.ts';
-import { type Done, inParts } from './portions.ts';
-import { type Copy, inOrder, type SyncedTable, syncRows, type TableName } from './sync-rows.ts';
+import {
+  inLockOrder,
+  type SourceRow,
+  type SyncedTable,
+  syncRows,
+  type TableName,
+} from './sync-rows.ts';
 
 export interface ApplyDeps {
   readonly mysql: Kysely<ProfileTables>;
@@ -13,47 +20,46 @@ export interface ApplyDeps {
   readonly deliver: Deliver;
 }
 
-/** What one `source` of a message is about. */
+/** Describes what a message with one `source` is about. */
 export interface SyncedEntity<Name extends TableName> {
   /** As in queues.ts. */
   readonly source: Source;
-  readonly mirror: SyncedTable<Name>;
-  /** What upstream has of these ids at this moment. */
+  readonly target: SyncedTable<Name>;
+  /** Reads the current upstream rows of these ids. */
   readonly read: (
     upstream: Kysely<UpstreamTables>,
     ids: readonly string[],
-  ) => Promise<readonly Copy<Name>[]>;
-  /** Where the cache keeps what is shown of it. */
+  ) => Promise<readonly SourceRow<Name>[]>;
   readonly cacheKey: (id: string) => string;
 }
 
 /**
- * Makes what the site shows equal to upstream; what must follow is of the same transaction. Ids that cannot be applied
- * are told apart from the others, which are.
+ * Makes the user-facing rows equal to upstream, and writes cache invalidations and the event in the same transaction.
+ * Ids that cannot be applied are returned as failures; the others are applied.
  */
 export async function syncEntity<Name extends TableName>(
   deps: ApplyDeps,
-  { source, mirror: copied, read, cacheKey }: SyncedEntity<Name>,
+  { source, target, read, cacheKey }: SyncedEntity<Name>,
   ids: readonly string[],
-): Promise<Done> {
-  return await inParts(inOrder(ids), (part) =>
+): Promise<ApplyResult> {
+  return await applyInHalves(inLockOrder(ids), (part) =>
     transactionWithOutbox(deps, async (trx, follow) => {
-      const applied = await syncRows(trx, copied, part, (some) => read(deps.upstream, some));
+      const counts = await syncRows(trx, target, part, (some) => read(deps.upstream, some));
       const event = toBus(brokerApplied, { source, ids: [...part] });
       follow(...invalidations(part.map(cacheKey)), event);
-      return applied;
+      return counts;
     }),
   );
 }
 
-const usable = 1;
+const usableStatus = 1;
 
-/** A row whose Status is another than usable counts as deleted. */
+/** Replaces `status` by `is_deleted`: any status but 1 counts as deleted. */
 export const withDeletion = <Row extends { readonly status: number | null }>({
   status,
   ...row
-}: Row) => ({ ...row, is_deleted: Number(status) === usable ? 0 : 1 });
+}: Row) => ({ ...row, is_deleted: Number(status) === usableStatus ? 0 : 1 });
 
-/** The time in a column; null where it, or a part of its date, is zero. */
+/** Selects the column's time, or null if year, month or day of its date is zero. */
 export const dateIn = (column: string) =>
   sql.raw(`if(year(${column}) and month(${column}) and day(${column}), ${column}, null)`);

@@ -1,3 +1,4 @@
+/** WeChat talents and star agents: where they are read, and where they are written. */
 import { sql } from 'kysely';
 import { profileKey } from '../cache-keys.ts';
 import { sources } from '../queues.ts';
@@ -16,19 +17,23 @@ interface Row {
 }
 
 /**
- * WeChat talents and star agents. Whether a star agent changed today is the producer's business: here nothing reads
- * ajk_star_agent_state. An extended profile is there as long as its broker is.
+ * An extended profile exists as long as its broker does. Nothing here reads ajk_star_agent_state: only producers use
+ * it, to find the star agents that changed on a day.
  */
 export const talents: SyncedEntity<typeof table> = {
   source: sources.talentAndStar,
-  mirror: {
+  target: {
     table,
     key: 'broker_id',
-    copies: [
-      ...(['is_wechat_talent', 'talent_level', 'talent_updated_at'] as const),
-      ...(['is_star_agent', 'stars', 'is_deleted'] as const),
+    columns: [
+      'is_wechat_talent',
+      'talent_level',
+      'talent_updated_at',
+      'is_star_agent',
+      'stars',
+      'is_deleted',
     ],
-    forgets: ['talent_updated_at'],
+    clearedOnDelete: ['talent_updated_at'],
   },
   read: async (upstream, ids) => {
     const { rows } = await sql<Row>`

@@ -1,3 +1,4 @@
+/** Accepts a broker event that an upstream system sends over HTTP. */
 import type { Kysely } from 'kysely';
 import { Refused } from '../../platform/http/refusal.ts';
 import type { AnswerOf } from '../../platform/http/route.ts';
@@ -8,7 +9,7 @@ import { type BrokerEvent, brokerEvents } from '../queues.ts';
 import type { acceptEventRoute } from '../routes.ts';
 import type { BrokerSwitch } from '../switches.ts';
 
-export interface PublishDeps {
+export interface AcceptEventDeps {
   readonly mysql: Kysely<PlatformTables>;
   readonly deliver: Deliver;
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
@@ -17,15 +18,17 @@ export interface PublishDeps {
 const retryAfterSeconds = 60;
 
 /**
- * Takes an upstream system's message. Once it is answered 202 it is applied, whatever happens to SQS or to us. Under its
- * kill switch it is refused as `unavailable`: the message stays with its sender.
+ * Stores the message in the outbox before it answers 202, so an accepted message is applied even if SQS or this
+ * function fails afterwards. Under its kill switch it answers `unavailable`, and the message stays with its sender.
  */
 export async function acceptEvent(
-  deps: PublishDeps,
+  deps: AcceptEventDeps,
   { ids, flag, source }: BrokerEvent,
 ): Promise<AnswerOf<typeof acceptEventRoute>> {
   if (await deps.firstSwitchOff('broker/accept-event'))
-    throw new Refused('unavailable', 'Switched off for now; try again.', { retryAfterSeconds });
+    throw new Refused('unavailable', 'Publishing is switched off; try again later.', {
+      retryAfterSeconds,
+    });
   await transactionWithOutbox(deps, async (_, follow) => {
     follow(toQueue(brokerEvents, { broker_ids: ids.join(','), flag, source }));
   });

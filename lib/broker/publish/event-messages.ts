@@ -1,8 +1,9 @@
+/** Builds the messages that have changed ids applied. */
 import { isId } from '../../platform/ids.ts';
 import { type OutboxEntry, toQueue } from '../../platform/messaging/outbox.ts';
 import { brokerEvents, flags, idsPerMessageMax, type Source } from '../queues.ts';
 
-/** Ids in as few messages as they fit, without those that no message may carry. */
+/** Returns the fewest messages that hold these ids. It leaves out ids that no message may carry (0, negative). */
 export function messagesFor(source: Source, all: readonly string[]): OutboxEntry[] {
   const ids = all.filter(isId);
   const messages: OutboxEntry[] = [];

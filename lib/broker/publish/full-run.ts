@@ -1,3 +1,4 @@
+/** Full runs: publish every id of some tables once, page by page, and resume after a time-out or a crash. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import {
@@ -13,37 +14,38 @@ import type { Source } from '../queues.ts';
 import type { FullRunTables } from '../tables.ts';
 import { messagesFor } from './event-messages.ts';
 
-/** Below this many milliseconds no further page is begun. */
+/** With fewer milliseconds left, no further page is started. */
 export const pageTimeMs = 10_000;
-/** A page, its sending, and a good deal of waiting for locks. */
+/** Longer than a page takes to read and send, even when it has to wait for locks. */
 export const leaseSeconds = 20;
 
 export interface FullRunDeps {
   readonly mysql: Kysely<FullRunTables>;
   readonly deliver: Deliver;
-  /** The first of these kill switches that is off: a walk's name is one, and the function's. */
+  /** Returns the first given kill switch that is off; both the run's name and its function id are checked. */
   readonly firstSwitchOff: FirstSwitchOff;
 }
 
-/** A walk over everything there is, in the order of ids: where it stands is a row. */
+/** One pass over everything, in the order of ids. Its row holds its cursor. */
 export interface FullRun {
   readonly name: string;
-  /** Counts the walks of this name. */
+  /** The number of this run among those with its name. */
   readonly run: number;
-  /** The day, in Shanghai, for which it was begun. */
+  /** The day, in Shanghai, for which it was started. */
   readonly day: string;
+  /** The cursor: the last id of the last page. */
   readonly at_id: string;
   readonly published: number;
   readonly total: number;
   readonly ended: boolean;
-  /** In Shanghai: by the tick that began it, or by the database's clock. */
+  /** In Shanghai: the time of the tick that started it, or of the database's clock. */
   readonly began_at: WallTime;
 }
 
-/** The ids after one, ascending, at most `limit`. */
-export type Ids = (after: string, limit: number) => Promise<string[]>;
+/** Returns the ids after one, ascending, at most `limit`. */
+export type IdSource = (after: string, limit: number) => Promise<string[]>;
 
-/** The last walk of that name. */
+/** Returns the last run with this name. */
 export async function lastFullRun(
   mysql: Kysely<FullRunTables> | Transaction<FullRunTables>,
   name: string,
@@ -56,128 +58,139 @@ export async function lastFullRun(
   if (!row) return undefined;
   const { run, day, at_id, published, total, ended, began_at } = row;
   return {
-    ...{ name, run, day, at_id, began_at },
-    ...{ published: Number(published), total: Number(total), ended: ended === 1 },
+    name,
+    run,
+    day,
+    at_id,
+    began_at,
+    published: Number(published),
+    total: Number(total),
+    ended: ended === 1,
   };
 }
 
 /**
- * Begins a walk, in place of the last one of its claim's name; `at` is the time of the tick that begins it. `also` is
- * of the same transaction.
+ * Starts a run, which replaces the last run with the lease's name. `at` is the time of the tick that starts it.
+ * `alsoWrite` writes in the same transaction.
  */
 export async function startFullRun(
   mysql: Kysely<FullRunTables>,
-  claimed: Lease,
+  lease: Lease,
   { day, total, at }: Pick<FullRun, 'day' | 'total'> & { readonly at?: WallTime },
-  also: (trx: Transaction<FullRunTables>, walk: FullRun) => Promise<void> = async () => {},
+  alsoWrite: (trx: Transaction<FullRunTables>, fullRun: FullRun) => Promise<void> = async () => {},
 ): Promise<FullRun> {
-  const { name } = claimed;
+  const { name } = lease;
   return await inTransaction(mysql, async (trx) => {
-    await assertLeaseHeld(trx, claimed);
+    await assertLeaseHeld(trx, lease);
     const last = await lastFullRun(trx, name);
     await trx
       .replaceInto('signalbox.broker_walk')
       .values({
-        ...{ name, run: (last?.run ?? 0) + 1, day, at_id: '0', published: '0' },
-        ...{ total: String(total), ended: 0, began_at: at ?? sql`now()` },
+        name,
+        run: (last?.run ?? 0) + 1,
+        day,
+        at_id: '0',
+        published: '0',
+        total: String(total),
+        ended: 0,
+        began_at: at ?? sql`now()`,
       })
       .execute();
-    const walk = await lastFullRun(trx, name);
-    if (!walk) throw new Error(`The walk ${name} is not there though it was just written.`);
-    await also(trx, walk);
-    return walk;
+    const fullRun = await lastFullRun(trx, name);
+    if (!fullRun) throw new Error(`The row of the full run ${name} is missing after its insert.`);
+    await alsoWrite(trx, fullRun);
+    return fullRun;
   });
 }
 
 /**
- * Does `work` as the only one who walks under that name. Who died while he did holds the claim until his lease is
- * over: a person's next attempt `waits` for that, a schedule's comes by itself.
+ * Runs `work` under an exclusive lease. After a crash the lease must expire first: manual runs wait for it (`pause`),
+ * scheduled runs simply retry at the next tick.
  */
 export async function withExclusiveRun<Result>(
   mysql: Kysely<FullRunTables>,
   name: string,
-  work: (claimed: Lease) => Promise<Result>,
-  { waits }: { readonly waits?: (ms: number) => Promise<void> } = {},
-): Promise<Result | { readonly outcome: 'another publishes' | 'overtaken' }> {
-  const take = () => acquireLease(mysql as never, name, leaseSeconds);
-  let claimed = await take();
-  for (let second = 0; waits && !claimed && second <= leaseSeconds; second++) {
-    await waits(1_000);
-    claimed = await take();
+  work: (lease: Lease) => Promise<Result>,
+  { pause }: { readonly pause?: (ms: number) => Promise<void> } = {},
+): Promise<Result | { readonly outcome: 'lease-not-acquired' | 'fenced-off' }> {
+  const tryToAcquire = () => acquireLease(mysql, name, leaseSeconds);
+  let lease = await tryToAcquire();
+  for (let second = 0; pause && !lease && second <= leaseSeconds; second++) {
+    await pause(1_000);
+    lease = await tryToAcquire();
   }
-  if (!claimed) return { outcome: 'another publishes' };
+  if (!lease) return { outcome: 'lease-not-acquired' };
   try {
-    return await work(claimed);
+    return await work(lease);
   } catch (error) {
-    if (error instanceof LeaseLost) return { outcome: 'overtaken' };
+    if (error instanceof LeaseLost) return { outcome: 'fenced-off' };
     throw error;
   } finally {
-    await claimed.release();
+    await lease.release();
   }
 }
 
-/** What is walked over. */
+/** The ids that a run publishes, and the `source` of their messages. */
 interface RunSource {
   readonly source: Source;
-  readonly ids: Ids;
+  readonly ids: IdSource;
   readonly pageRowsMax: number;
-  /** Those ids of a page that are published; all where it is not given. What it writes is of the page's transaction. */
-  readonly fresh?: (trx: Transaction<FullRunTables>, page: readonly string[]) => Promise<string[]>;
+  /** Selects the ids of a page to publish; default: all. Its writes belong to the page's transaction. */
+  readonly select?: (trx: Transaction<FullRunTables>, page: readonly string[]) => Promise<string[]>;
 }
 
 interface RunLimits {
   /** Milliseconds until the function's time-out. */
   readonly remaining: () => number;
-  readonly progress?: (walk: FullRun) => void;
+  readonly progress?: (fullRun: FullRun) => void;
 }
 
 export interface FullRunResult {
-  readonly outcome: 'published' | 'out of time' | 'overtaken' | 'switched off';
-  readonly walk: FullRun;
+  readonly outcome: 'published' | 'out-of-time' | 'fenced-off' | 'switched-off';
+  readonly fullRun: FullRun;
 }
 
 /**
- * Goes on with a walk to its end, or for as long as time remains: each page's messages are written in one transaction
- * with the place where the walk stands, under the claim. So each id is published once in a walk, however often and
- * wherever it is killed.
+ * Continues a run until it ends or time is up. Each page writes its messages and the run's cursor in one transaction
+ * under the lease, so a run publishes each id exactly once, even if it crashes between any two steps.
  */
 export async function continueRun(
   { mysql, deliver, firstSwitchOff }: FullRunDeps,
-  claimed: Lease,
-  begun: FullRun,
-  { source, ids, pageRowsMax, fresh = async (_, page) => [...page] }: RunSource,
+  lease: Lease,
+  initial: FullRun,
+  { source, ids, pageRowsMax, select = async (_, page) => [...page] }: RunSource,
   { remaining, progress = () => {} }: RunLimits,
 ): Promise<FullRunResult> {
-  let walk = begun;
-  while (!walk.ended) {
-    if (await firstSwitchOff(walk.name, functionOf(walk.name)))
-      return { outcome: 'switched off', walk };
-    if (remaining() < pageTimeMs) return { outcome: 'out of time', walk };
-    if (!(await claimed.renew())) return { outcome: 'overtaken', walk };
-    const page = await ids(walk.at_id, pageRowsMax);
-    const before = walk;
-    walk = await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
-      await assertLeaseHeld(trx, claimed);
-      const changed = await fresh(trx, page);
+  let fullRun = initial;
+  while (!fullRun.ended) {
+    if (await firstSwitchOff(fullRun.name, functionIdOf(fullRun.name)))
+      return { outcome: 'switched-off', fullRun };
+    if (remaining() < pageTimeMs) return { outcome: 'out-of-time', fullRun };
+    if (!(await lease.renew())) return { outcome: 'fenced-off', fullRun };
+    const page = await ids(fullRun.at_id, pageRowsMax);
+    const before = fullRun;
+    fullRun = await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
+      await assertLeaseHeld(trx, lease);
+      const selected = await select(trx, page);
       const next = {
         ...before,
         at_id: page.at(-1) ?? before.at_id,
-        published: before.published + changed.length,
+        published: before.published + selected.length,
         ended: page.length < pageRowsMax,
       };
-      await move(trx, next);
-      follow(...messagesFor(source, changed));
+      await saveProgress(trx, next);
+      follow(...messagesFor(source, selected));
       return next;
     });
-    progress(walk);
+    progress(fullRun);
   }
-  return { outcome: 'published', walk };
+  return { outcome: 'published', fullRun };
 }
 
-/** A walk is named by its function, and its mode if it has several. */
-const functionOf = (name: string): string => name.replace(/:.*/, '');
+/** A run's name is its function id, followed by `:` and the mode if the function has several. */
+const functionIdOf = (name: string): string => name.replace(/:.*/, '');
 
-async function move(
+async function saveProgress(
   trx: Transaction<FullRunTables>,
   { name, at_id, published, ended }: FullRun,
 ): Promise<void> {
@@ -188,12 +201,12 @@ async function move(
     .execute();
 }
 
-/** Ids of several places as one ascending row, each once. */
+/** Merges several id sources into one, ascending and without duplicates. */
 export const mergeIdSources =
-  (...places: readonly Ids[]): Ids =>
+  (...idSources: readonly IdSource[]): IdSource =>
   async (after, limit) => {
-    // None of the first `limit` of all can be beyond the first `limit` of its own place.
-    const pages = await Promise.all(places.map((place) => place(after, limit)));
+    // Each of the first `limit` merged ids is among the first `limit` ids of its own source.
+    const pages = await Promise.all(idSources.map((idSource) => idSource(after, limit)));
     const all = [...new Set(pages.flat())];
     return all.toSorted((a, b) => Number(BigInt(a) - BigInt(b))).slice(0, limit);
   };

@@ -1,5 +1,7 @@
+/** Publishes the rows that changed upstream since the last run: brokers, companies and stores. */
 import { type Kysely, sql } from 'kysely';
 import { isId } from '../../platform/ids.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import type { Deliver } from '../../platform/messaging/outbox.ts';
 import {
@@ -22,103 +24,122 @@ export interface ChangeDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
   readonly deliver: Deliver;
-  /** A producer has its own id as a kill switch. */
+  /** The function id of a producer is also its kill switch. */
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
-interface Scanning {
-  /** The function that scans, and its kill switch. */
-  readonly by: BrokerSwitch;
+interface ScannedTable {
+  /** The id of the function that scans the table, which is also its kill switch. */
+  readonly functionId: BrokerSwitch;
   readonly table: keyof UpstreamTables;
   readonly key: string;
   readonly source: Source;
 }
 
-const base = {
-  by: 'broker/publish-base-changes',
-  key: 'BrokerId',
-  source: sources.base,
-} as const;
-const scans = {
-  brokers: { ...base, table: 'anjuke_db.ajk_broker' },
-  extensions: { ...base, table: 'anjuke_db.ajk_brokerextend' },
+const scannedTables = {
+  brokers: {
+    functionId: 'broker/publish-base-changes',
+    table: 'anjuke_db.ajk_broker',
+    key: 'BrokerId',
+    source: sources.base,
+  },
+  extensions: {
+    functionId: 'broker/publish-base-changes',
+    table: 'anjuke_db.ajk_brokerextend',
+    key: 'BrokerId',
+    source: sources.base,
+  },
   companies: {
-    by: 'broker/publish-company-changes',
+    functionId: 'broker/publish-company-changes',
     table: 'anjuke_db.ajk_company',
     key: 'CompanyId',
     source: sources.company,
   },
   stores: {
-    by: 'broker/publish-store-changes',
+    functionId: 'broker/publish-store-changes',
     table: 'anjuke_db.ajk_store',
     key: 'StoreId',
     source: sources.store,
   },
-} as const satisfies Record<string, Scanning>;
+} as const satisfies Record<string, ScannedTable>;
 
 type Remaining = Pick<Tick, 'remaining'>;
 
 type PublishedChanges = Scanned & {
-  /** Ids of changed rows that can be the id of nothing (0, negative): left out, and named for their owner. */
+  /** Ids of changed rows that no message may carry (0, negative). They are left out, and named for upstream's owner. */
   readonly unusable?: readonly string[];
 };
-/** More are not named. */
+/** The most unusable ids that are named. */
 const namedMax = 20;
 
 /** Publishes the brokers whose row, or whose telephone number in the extension table, changed since the last run. */
-export async function publishBaseChanges(deps: ChangeDeps, { remaining }: Remaining) {
-  return await unlessOff(deps, [scans.brokers, scans.extensions], async () => {
-    const brokers = await publishFrom(deps, scans.brokers, remaining);
-    const extensions = await publishFrom(deps, scans.extensions, remaining);
+export async function publishBaseChanges(
+  deps: ChangeDeps,
+  { remaining }: Remaining,
+): Promise<Outcome> {
+  const tables = [scannedTables.brokers, scannedTables.extensions] as const;
+  return await unlessSwitchedOff(deps, tables, async () => {
+    const brokers = await publishTable(deps, scannedTables.brokers, remaining);
+    const extensions = await publishTable(deps, scannedTables.extensions, remaining);
     const changed = brokers.published + extensions.published;
-    return { outcome: changed ? 'published' : 'nothing new', changed, brokers, extensions };
+    return { outcome: changed ? 'published' : 'nothing-new', changed, brokers, extensions };
   });
 }
 
 /** Publishes the companies that changed since the last run. */
-export async function publishCompanyChanges(deps: ChangeDeps, { remaining }: Remaining) {
-  const { companies } = scans;
-  return await unlessOff(deps, [companies], async () => ({
-    ...(await publishFrom(deps, companies, remaining)),
+export async function publishCompanyChanges(
+  deps: ChangeDeps,
+  { remaining }: Remaining,
+): Promise<Outcome> {
+  const { companies } = scannedTables;
+  return await unlessSwitchedOff(deps, [companies], async () => ({
+    ...(await publishTable(deps, companies, remaining)),
   }));
 }
 
 /** Publishes the stores that changed since the last run. */
-export async function publishStoreChanges(deps: ChangeDeps, { remaining }: Remaining) {
-  const { stores } = scans;
-  return await unlessOff(deps, [stores], async () => ({
-    ...(await publishFrom(deps, stores, remaining)),
+export async function publishStoreChanges(
+  deps: ChangeDeps,
+  { remaining }: Remaining,
+): Promise<Outcome> {
+  const { stores } = scannedTables;
+  return await unlessSwitchedOff(deps, [stores], async () => ({
+    ...(await publishTable(deps, stores, remaining)),
   }));
 }
 
-/** Under a switch the cursors stay where they are: what changes meanwhile is found when it is lifted. */
-async function unlessOff<Result extends { readonly outcome: string }>(
+/** While the switch is off the cursors do not move, so that changes made meanwhile are found after it is on again. */
+async function unlessSwitchedOff(
   { mysql, upstream, settings, firstSwitchOff }: ChangeDeps,
-  scannings: readonly [Scanning, ...Scanning[]],
-  publish: () => Promise<Result>,
-) {
-  const stopped = await firstSwitchOff(scannings[0].by);
-  if (!stopped) return await publish();
-  for (const one of scannings) await setFirstCursor(mysql, rowsOf(upstream, one), await settings());
-  return { outcome: 'switched off', switch: stopped };
+  tables: readonly [ScannedTable, ...ScannedTable[]],
+  publish: () => Promise<Outcome>,
+): Promise<Outcome> {
+  const switchOff = await firstSwitchOff(tables[0].functionId);
+  if (!switchOff) return await publish();
+  for (const one of tables)
+    await setFirstCursor(mysql, scanSourceOf(upstream, one), await settings());
+  return { outcome: 'switched-off', switch: switchOff };
 }
 
-const rowsOf = (upstream: Kysely<UpstreamTables>, { by, table, key }: Scanning) => ({
-  name: `${by}:${table}`,
-  now: () => clock(upstream),
-  read: (page: Page) => read(upstream, table, key, page),
+const scanSourceOf = (
+  upstream: Kysely<UpstreamTables>,
+  { functionId, table, key }: ScannedTable,
+) => ({
+  name: `${functionId}:${table}`,
+  now: () => upstreamTime(upstream),
+  read: (page: Page) => readPage(upstream, table, key, page),
 });
 
-async function publishFrom(
+async function publishTable(
   { mysql, upstream, settings, deliver }: ChangeDeps,
-  scanning: Scanning,
+  scannedTable: ScannedTable,
   remaining: () => number,
 ): Promise<PublishedChanges> {
-  const rows = rowsOf(upstream, scanning);
-  const { source } = scanning;
+  const scanSource = scanSourceOf(upstream, scannedTable);
+  const { source } = scannedTable;
   const limits = await settings();
   const unusable: string[] = [];
-  const scanned = await scan({ mysql, deliver }, rows, limits, remaining, (changed) => {
+  const scanned = await scan({ mysql, deliver }, scanSource, limits, remaining, (changed) => {
     const ids = changed.map(({ id }) => id);
     unusable.push(...ids.filter((id) => !isId(id)).slice(0, namedMax - unusable.length));
     return messagesFor(source, ids);
@@ -126,15 +147,15 @@ async function publishFrom(
   return unusable.length ? { ...scanned, unusable } : scanned;
 }
 
-async function clock(upstream: Kysely<UpstreamTables>): Promise<string> {
+async function upstreamTime(upstream: Kysely<UpstreamTables>): Promise<string> {
   const { rows } = await sql<{ now: string }>`select now() now`.execute(upstream);
   const [row] = rows;
-  if (!row) throw new Error('select now() gave no row');
+  if (!row) throw new Error('select now() returned no row.');
   return row.now;
 }
 
-/** Whole rows, so that any change of one within the same second gives it another hash. */
-async function read(
+/** Reads whole rows, so that the hash of a row changes with any change of it within the same second. */
+async function readPage(
   upstream: Kysely<UpstreamTables>,
   table: string,
   key: string,

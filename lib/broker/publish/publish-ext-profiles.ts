@@ -1,5 +1,7 @@
+/** Synchronises extended profiles: micro shops, WeChat talents and star agents. */
 import type { Kysely, Transaction } from 'kysely';
 import * as z from 'zod';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import type { Lease } from '../../platform/mysql/lease.ts';
 import { plusSeconds, wallTime } from '../../platform/time.ts';
@@ -11,21 +13,24 @@ import {
   type FullRun,
   type FullRunDeps,
   type FullRunResult,
-  type Ids,
+  type IdSource,
   lastFullRun,
   mergeIdSources,
   startFullRun,
   withExclusiveRun,
 } from './full-run.ts';
 import { everyShop, everyTalent, starsOf } from './id-sources.ts';
-import { dayOf, deleteStars, isOfEndedDay, newStars } from './stars.ts';
+import { dayOf, deleteStars, newStars, startedAfterDay } from './stars.ts';
 
-export interface ExtensionDeps extends FullRunDeps {
+export interface PublishExtProfilesDeps extends FullRunDeps {
   readonly upstream: Kysely<UpstreamTables>;
   readonly settings: () => Promise<BrokerSettings>;
 }
 
-/** The input of each schedule. Fields that a later release adds are ignored: its schedules start the older code, too. */
+/**
+ * The input of each schedule. Unknown fields are ignored, because the schedules of a later release may start this
+ * code.
+ */
 export const Input = z.object({ mode: z.enum(['weidian', 'star', 'talent-and-star']) });
 type Input = z.infer<typeof Input>;
 type Mode = Input['mode'];
@@ -33,89 +38,92 @@ type Mode = Input['mode'];
 interface Synchronisation {
   readonly source: Source;
   /**
-   * Whether one is enough for a day. Else each tick begins another, and the first tick after a day looks at that day
-   * once more: what changed after its last tick, or while ticks were missed.
+   * Whether one run a day is enough. Otherwise each tick starts a run, and the first tick after a day runs that day
+   * once more, for changes after its last tick and for missed ticks.
    */
   readonly daily: boolean;
-  readonly places: (
+  readonly idSources: (
     upstream: Kysely<UpstreamTables>,
     mysql: Kysely<FullRunTables>,
     day: string,
-  ) => readonly Ids[];
+  ) => readonly IdSource[];
 }
 
 const modes: Readonly<Record<Mode, Synchronisation>> = {
-  weidian: { source: sources.weidian, daily: true, places: everyShop },
+  weidian: { source: sources.weidian, daily: true, idSources: everyShop },
   star: {
     source: sources.talentAndStar,
     daily: false,
-    places: (upstream, _, day) => starsOf(upstream, day),
+    idSources: (upstream, _, day) => starsOf(upstream, day),
   },
   'talent-and-star': {
     source: sources.talentAndStar,
     daily: true,
-    places: (upstream, mysql, day) => [...starsOf(upstream, day), ...everyTalent(upstream, mysql)],
+    idSources: (upstream, mysql, day) => [
+      ...starsOf(upstream, day),
+      ...everyTalent(upstream, mysql),
+    ],
   },
 };
 
 /**
- * Synchronises extended profiles in one of three modes. A tick resumes a synchronisation that was out of time, for the
- * day for which it was begun; then it begins those that are missing, up to its own day's.
+ * Synchronises extended profiles in one of three modes. A tick first resumes an unfinished run, for the day for which
+ * it was started; then it runs the missing days, up to its own day.
  */
 export async function publishExtProfiles(
-  deps: ExtensionDeps,
+  deps: PublishExtProfilesDeps,
   { at, remaining, input: { mode } }: Tick & { readonly input: Input },
-) {
+): Promise<Outcome> {
   const { mysql } = deps;
   const name = `broker/publish-ext-profiles:${mode}`;
   const time = wallTime(at);
   const today = dayOf(time);
   const { daily } = modes[mode];
-  const done = await withExclusiveRun(mysql, name, async (claimed) => {
+  const answer = await withExclusiveRun(mysql, name, async (lease) => {
     let last = await lastFullRun(mysql, name);
-    let walked: FullRunResult | undefined;
+    let result: FullRunResult | undefined;
     if (last && !last.ended) {
-      walked = await walkOn(deps, mode, claimed, last, remaining);
-      if (walked.outcome !== 'published') return told(walked);
+      result = await continueInMode(deps, mode, lease, last, remaining);
+      if (result.outcome !== 'published') return summaryOf(result);
     }
     if (daily && last && last.day >= today)
-      return walked ? told(walked) : { outcome: 'published before', day: last.day };
+      return result ? summaryOf(result) : { outcome: 'already-published' as const, day: last.day };
     for (;;) {
       const day = daily || !last ? today : nextDay(last, today);
-      last = await startFullRun(mysql, claimed, { day, total: 0, at: time }, deleteStars);
-      walked = await walkOn(deps, mode, claimed, last, remaining);
-      if (walked.outcome !== 'published' || day >= today) return told(walked);
+      last = await startFullRun(mysql, lease, { day, total: 0, at: time }, deleteStars);
+      result = await continueInMode(deps, mode, lease, last, remaining);
+      if (result.outcome !== 'published' || day >= today) return summaryOf(result);
     }
   });
-  return { mode, ...done };
+  return { mode, ...answer };
 }
 
 const daySeconds = 86_400;
 
-/** The day that follows what was synchronised last: the same again where it had not ended when that began. */
+/** Returns the day after the last run's day, or the same day if that run started before the day had ended. */
 function nextDay(last: FullRun, today: string): string {
   if (last.day >= today) return today;
-  return isOfEndedDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
+  return startedAfterDay(last) ? dayOf(plusSeconds(`${last.day} 00:00:00`, daySeconds)) : last.day;
 }
 
-async function walkOn(
-  deps: ExtensionDeps,
+async function continueInMode(
+  deps: PublishExtProfilesDeps,
   mode: Mode,
-  claimed: Lease,
-  walk: FullRun,
+  lease: Lease,
+  fullRun: FullRun,
   remaining: () => number,
 ): Promise<FullRunResult> {
-  const { source, places } = modes[mode];
+  const { source, idSources } = modes[mode];
   const { pageRowsMax } = await deps.settings();
-  const ids = mergeIdSources(...places(deps.upstream, deps.mysql, walk.day));
-  const ground = { source, ids, pageRowsMax };
-  const fresh = (trx: Transaction<FullRunTables>, page: readonly string[]) =>
-    newStars(trx, deps.upstream, walk, page);
-  const all = mode === 'star' ? { ...ground, fresh } : ground;
-  return await continueRun(deps, claimed, walk, all, { remaining });
+  const ids = mergeIdSources(...idSources(deps.upstream, deps.mysql, fullRun.day));
+  const allIds = { source, ids, pageRowsMax };
+  const select = (trx: Transaction<FullRunTables>, page: readonly string[]) =>
+    newStars(trx, deps.upstream, fullRun, page);
+  const runSource = mode === 'star' ? { ...allIds, select } : allIds;
+  return await continueRun(deps, lease, fullRun, runSource, { remaining });
 }
 
-const told = ({ outcome, walk: { day, published } }: FullRunResult) => ({
+const summaryOf = ({ outcome, fullRun: { day, published } }: FullRunResult) => ({
   outcome,
   day,
   published,

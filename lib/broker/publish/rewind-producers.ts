@@ -1,5 +1,7 @@
+/** Republishes what changed upstream since a time, when a person starts it. */
 import { type Kysely, sql } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { audit } from '../../platform/operations/audit.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
@@ -11,14 +13,15 @@ import type { BrokerSwitch } from '../switches.ts';
 import type { UpstreamTables } from '../tables.ts';
 import { messagesFor } from './event-messages.ts';
 
-/** Where upstream says when a row changed, and which `source` its message has. */
-interface Part {
+/** An upstream table whose changes can be republished: its timestamp column, and the `source` of its messages. */
+interface RewindPart {
   readonly source: (typeof rewindSources)[number];
   readonly table: keyof UpstreamTables;
   readonly key: string;
   readonly stamp: string;
-  /** The stamp is a day: all of the day on which `since` lies counts. */
+  /** The timestamp is a day: the whole day of `since` is republished. */
   readonly daily?: true;
+  /** A further SQL condition. */
   readonly only?: string;
 }
 
@@ -27,16 +30,22 @@ const parts = {
   brokers: { source: sources.base, table: 'anjuke_db.ajk_broker', key: 'BrokerId', stamp },
   extensions: { source: sources.base, table: 'anjuke_db.ajk_brokerextend', key: 'BrokerId', stamp },
   talents: {
-    ...{ source: sources.talentAndStar, table: 'anjuke_db.ajk_wechat_talent' },
-    ...{ key: 'BrokerId', stamp },
+    source: sources.talentAndStar,
+    table: 'anjuke_db.ajk_wechat_talent',
+    key: 'BrokerId',
+    stamp,
   },
   stars: {
-    ...{ source: sources.talentAndStar, table: 'anjuke_db.ajk_star_agent_state' },
-    ...{ key: 'BrokerId', stamp: 'Day', daily: true, only: 'Updated = 1' },
+    source: sources.talentAndStar,
+    table: 'anjuke_db.ajk_star_agent_state',
+    key: 'BrokerId',
+    stamp: 'Day',
+    daily: true,
+    only: 'Updated = 1',
   },
   companies: { source: sources.company, table: 'anjuke_db.ajk_company', key: 'CompanyId', stamp },
   stores: { source: sources.store, table: 'anjuke_db.ajk_store', key: 'StoreId', stamp },
-} as const satisfies Record<PartName, Part>;
+} as const satisfies Record<PartName, RewindPart>;
 type PartName = (typeof rewindParts)[number];
 
 export interface RewindDeps {
@@ -46,31 +55,38 @@ export interface RewindDeps {
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
+/** With fewer milliseconds left, no further page is started. */
 const endMs = 15_000;
 const pageRowsMax = 5_000;
 
 /**
- * Publishes once more what upstream says has changed since a time: after a loss, say, that is older than the scans
- * look back. Each page is one transaction with its entry in the audit trail. What is published twice does no harm.
- * Under its kill switch it stops after the page, and says with which input it is resumed.
+ * Republishes everything that upstream says has changed since a time, for example after a loss that is older than the
+ * overlap of the scans. Each page is one transaction with its entry in the audit trail. Publishing is idempotent.
+ * Under its kill switch it stops after the current page, and returns the input that resumes it.
  */
-export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Hand) {
-  const chosen = rewindParts.filter((name) => !input.source || parts[name].source === input.source);
-  if (input.dryRun) return await counted(deps, chosen, input.since);
+export async function rewindProducers(
+  deps: RewindDeps,
+  input: Rewind,
+  hand: Hand,
+): Promise<Outcome> {
+  const selected = rewindParts.filter(
+    (name) => !input.source || parts[name].source === input.source,
+  );
+  if (input.dryRun) return await countChanges(deps, selected, input.since);
   let { published, from } = input;
-  for (const name of chosen.slice(from ? chosen.indexOf(from.part) : 0)) {
+  for (const name of selected.slice(from ? selected.indexOf(from.part) : 0)) {
     for (;;) {
       const at = from?.part === name ? from : { part: name, time: sinceOf(name, input), id: '0' };
       const off = await deps.firstSwitchOff('broker/rewind-producers');
       if (off) {
-        // Not as `resume`, which would start it again at once.
+        // Not named `resume`, because `npm run ops -- run` would start it again at once.
         const toResume = { ...input, from: at, published };
-        return { outcome: 'switched off', switch: off, published, toResume };
+        return { outcome: 'switched-off', switch: off, published, toResume };
       }
-      const rows = await pageOf(deps.upstream, parts[name], at);
+      const rows = await readPage(deps.upstream, parts[name], at);
       const last = rows.at(-1);
       if (!last) break;
-      await publish(deps, input, name, rows);
+      await publishPage(deps, input, name, rows);
       published += rows.length;
       hand.progress(published, undefined, name);
       from = { part: name, time: last.time, id: last.id };
@@ -80,24 +96,24 @@ export async function rewindProducers(deps: RewindDeps, input: Rewind, hand: Han
     }
     from = undefined;
   }
-  return { outcome: 'published again', since: input.since, published };
+  return { outcome: 'republished', since: input.since, published };
 }
 
-/** Days compare with days. */
+/** A daily timestamp is compared with the day of `since`. */
 const sinceOf = (name: PartName, { since }: Pick<Rewind, 'since'>): string =>
   'daily' in parts[name] ? since.slice(0, 10) : since;
 
-interface Changed {
+interface ChangedRow {
   readonly id: string;
   readonly time: string;
 }
 
-async function pageOf(
+async function readPage(
   upstream: Kysely<UpstreamTables>,
-  { table, key, stamp: column, only = 'true' }: Part,
-  { time, id }: Omit<Changed, 'source'>,
-): Promise<Changed[]> {
-  const { rows } = await sql<Changed>`
+  { table, key, stamp: column, only = 'true' }: RewindPart,
+  { time, id }: ChangedRow,
+): Promise<ChangedRow[]> {
+  const { rows } = await sql<ChangedRow>`
     select ${sql.ref(key)} id, ${sql.ref(column)} time from ${sql.table(table)}
     where ${sql.ref(column)} >= ${time} and (${sql.ref(column)} > ${time} or ${sql.ref(key)} > ${id})
       and ${sql.raw(only)}
@@ -105,11 +121,11 @@ async function pageOf(
   return rows;
 }
 
-async function publish(
+async function publishPage(
   deps: RewindDeps,
   { since, by = '', why = '' }: Rewind,
   part: PartName,
-  rows: readonly Changed[],
+  rows: readonly ChangedRow[],
 ): Promise<void> {
   await transactionWithOutbox(deps, async (trx, follow) => {
     const [first, last] = [rows[0], rows.at(-1)];
@@ -124,10 +140,14 @@ async function publish(
   });
 }
 
-async function counted({ upstream }: RewindDeps, chosen: readonly PartName[], since: WallTime) {
+async function countChanges(
+  { upstream }: RewindDeps,
+  selected: readonly PartName[],
+  since: WallTime,
+): Promise<Outcome> {
   const changed: Partial<Record<PartName, number>> = {};
-  for (const name of chosen) {
-    const { table, stamp: column, only = 'true' }: Part = parts[name];
+  for (const name of selected) {
+    const { table, stamp: column, only = 'true' }: RewindPart = parts[name];
     const { rows } = await sql<{ rows: string }>`
       select count(*) \`rows\` from ${sql.table(table)}
       where ${sql.ref(column)} >= ${sinceOf(name, { since })} and ${sql.raw(only)}`.execute(
@@ -137,7 +157,9 @@ async function counted({ upstream }: RewindDeps, chosen: readonly PartName[], si
   }
   const messages = Object.values(changed).map((rows) => Math.ceil(rows / idsPerMessageMax));
   return {
-    ...{ outcome: 'dry run', since, changed },
+    outcome: 'dry-run',
+    since,
+    changed,
     messagesAtLeast: messages.reduce((sum, some) => sum + some, 0),
   };
 }

@@ -1,3 +1,4 @@
+/** Selects the star agents that a full run of a day has to publish. */
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { WallTime } from '../../platform/time.ts';
@@ -7,33 +8,38 @@ import type { FullRun } from './full-run.ts';
 export const dayOf = (time: WallTime): string => time.slice(0, 10);
 const startOf = (day: string): WallTime => `${day} 00:00:00`;
 
-/** Whether a walk over the stars of a day began when that day had ended. */
-export const isOfEndedDay = ({ day, began_at }: FullRun): boolean => dayOf(began_at) > day;
+/** Returns whether a run for a day started after that day had ended. */
+export const startedAfterDay = ({ day, began_at }: FullRun): boolean => dayOf(began_at) > day;
 
 /**
- * The star agents of a page that are to be published, and remembered as they are now. On the day itself these are all,
- * for the state table says that a star agent changed but not when. When the day has ended, they are those that were not
- * published on it, or have changed since.
+ * Selects the star agents of a page to publish, and stores a hash of each. On the day itself it selects all, because
+ * the state table says that a star agent changed but not when. After the day it selects those that were not published
+ * on it, or have changed since.
  */
 export async function newStars(
   trx: Transaction<FullRunTables>,
   upstream: Kysely<UpstreamTables>,
-  walk: FullRun,
+  fullRun: FullRun,
   page: readonly string[],
 ): Promise<string[]> {
   if (!page.length) return [];
-  const now = await hashesOf(upstream, page);
-  const published = isOfEndedDay(walk) ? await remembered(trx, walk, page) : new Map();
-  const fresh = now.filter(({ id, hash }) => !published.get(id)?.equals(hash));
-  if (fresh.length)
+  const current = await hashesOf(upstream, page);
+  const published = startedAfterDay(fullRun) ? await storedHashes(trx, fullRun, page) : new Map();
+  const changed = current.filter(({ id, hash }) => !published.get(id)?.equals(hash));
+  if (changed.length)
     await trx
       .insertInto('signalbox.scan_seen')
       .values(
-        fresh.map(({ id, hash }) => ({ name: walk.name, id, stamp: startOf(walk.day), hash })),
+        changed.map(({ id, hash }) => ({
+          name: fullRun.name,
+          id,
+          stamp: startOf(fullRun.day),
+          hash,
+        })),
       )
       .onDuplicateKeyUpdate({ stamp: sql`values(stamp)`, hash: sql`values(hash)` })
       .execute();
-  return fresh.map(({ id }) => id);
+  return changed.map(({ id }) => id);
 }
 
 async function hashesOf(upstream: Kysely<UpstreamTables>, page: readonly string[]) {
@@ -48,7 +54,7 @@ async function hashesOf(upstream: Kysely<UpstreamTables>, page: readonly string[
   return page.map((id) => ({ id, hash: hashOf(id) }));
 }
 
-async function remembered(
+async function storedHashes(
   trx: Transaction<FullRunTables>,
   { name, day }: FullRun,
   page: readonly string[],
@@ -63,7 +69,7 @@ async function remembered(
   return new Map(rows.map(({ id, hash }) => [id, hash]));
 }
 
-/** What is remembered of earlier days is of no use once a walk of a later day begins. */
+/** Deletes the hashes of earlier days, which are of no use once a run of a later day starts. */
 export async function deleteStars(
   trx: Transaction<FullRunTables>,
   { name, day }: FullRun,

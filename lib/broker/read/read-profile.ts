@@ -1,3 +1,4 @@
+/** Reads a broker's profile, through the cache. */
 import type { Kysely } from 'kysely';
 import * as z from 'zod';
 import { type CacheResult, readThrough } from '../../platform/cache/read-through-cache.ts';
@@ -9,34 +10,34 @@ import { companyKey, profileKey, storeKey } from '../cache-keys.ts';
 import { Profile, type readProfileRoute } from '../routes.ts';
 import type { ProfileTables } from '../tables.ts';
 
-export interface ReadDeps {
+export interface ReadProfileDeps {
   readonly mysql: Kysely<ProfileTables>;
   readonly cache: Cache;
 }
 
-/** What the cache keeps of a broker; the names of company and store have keys of their own. */
+/** The cached part of a profile; the names of company and store are cached under their own keys. */
 const Row = Profile.omit({ company_name: true, store_name: true, store_address: true });
 type Row = z.infer<typeof Row>;
 const Company = z.object({ name: z.string().nullable() });
 const Store = z.object({ name: z.string().nullable(), address: z.string().nullable() });
 
-/** Answers with a profile as the site shows it. Without the cache it comes from MySQL. */
+/** Answers with a profile as the site shows it. If the cache is unavailable the profile comes from MySQL. */
 export async function readProfile(
-  deps: ReadDeps,
+  deps: ReadProfileDeps,
   id: string,
 ): Promise<AnswerOf<typeof readProfileRoute>> {
   if (!isId(id))
-    return refusal('invalid_body', 'A broker’s id is a positive integer.', {
+    return refusal('invalid_body', 'The id of a broker must be a positive integer.', {
       issues: [{ path: 'id', message: 'Expected a positive integer' }],
     });
   const { profile, from } = await profileOf(deps, id);
-  if (!profile) return refusal('not_found', 'There is no such broker.');
-  return { status: 200, outcome: from === 'cache' ? 'read from cache' : 'read', body: profile };
+  if (!profile) return refusal('not_found', 'No broker has this id.');
+  return { status: 200, outcome: from === 'cache' ? 'read-from-cache' : 'read', body: profile };
 }
 
-/** The profile as the site shows it, and whether all of it came from the cache. */
+/** Returns the profile as the site shows it, and whether all of it came from the cache. */
 export async function profileOf(
-  { mysql, cache }: ReadDeps,
+  { mysql, cache }: ReadProfileDeps,
   id: string,
 ): Promise<{ profile: Profile | undefined; from: CacheResult<unknown>['from'] }> {
   const row = await readThrough({ cache, schema: Row }, profileKey(id), () => rowOf(mysql, id));

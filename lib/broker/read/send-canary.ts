@@ -1,8 +1,10 @@
+/** Measures how long a change of one broker, the canary, takes to reach the site. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Cache } from '../../platform/cache/redis.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { invalidations } from '../apply/invalidations.ts';
 import { profileKey } from '../cache-keys.ts';
 import { messagesFor } from '../publish/event-messages.ts';
@@ -12,11 +14,11 @@ import type { BrokerSwitch } from '../switches.ts';
 import type { ProfileTables } from '../tables.ts';
 import { profileOf } from './read-profile.ts';
 
-/** What it remembers, beside what it looks at. */
+/** The canary's own row, and the tables that it reads. */
 export interface CanaryTables extends ProfileTables {
   'user_prop_db.broker_canary': {
     broker_id: string;
-    /** What the site must show again. */
+    /** The upstream timestamp that the site must show again. */
     stamp: string;
     published_at: string;
     applied_at: string | null;
@@ -33,49 +35,51 @@ export interface CanaryDeps {
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
-/** No interface: an outcome may have facts of any name. */
-type Sent = {
-  readonly outcome: string;
+/** A type alias and not an interface, because only a type alias is assignable to an outcome's index signature. */
+type CanaryOutcome = {
+  readonly outcome: OutcomeWord;
   readonly measured: Readonly<Record<string, number>>;
   readonly appliedSeconds?: number | null;
   readonly readableSeconds?: number | null;
 };
 
-const lookEveryMs = 250;
-/** With less than this left it looks no more; the next run goes on looking. */
+const pollMs = 250;
+/** With fewer milliseconds left polling ends; the next run continues it. */
 const endMs = 5_000;
 
 /**
- * Sends a change of one broker through everything and measures how long it takes until it is applied, and until the
- * site reads it. The broker itself stays as it is: only the site's note of when it changed upstream is set back by a
- * second, which applying mends. One that is not applied is sent again each time, and its age goes on growing.
+ * Sends a change of one broker through the whole pipeline, and measures how long it takes until it is applied and
+ * until the site reads it. The broker's data does not change: only the timestamp in the user-facing row is set back
+ * by one second, which applying restores. A canary that is not applied yet is sent again by each run, and its age
+ * keeps growing.
  */
 export async function sendCanary(
   deps: CanaryDeps,
   { remaining }: Pick<Tick, 'remaining'>,
-): Promise<Sent> {
+): Promise<CanaryOutcome> {
   const { mysql, settings, pause, firstSwitchOff } = deps;
   const { canaryBrokerId } = await settings();
   const lags = await lagsOf(mysql);
-  if (!canaryBrokerId) return { outcome: 'no canary', measured: lags };
+  if (!canaryBrokerId) return { outcome: 'no-canary', measured: lags };
   if (await firstSwitchOff('broker/send-canary'))
-    return { outcome: 'switched off', measured: lags };
+    return { outcome: 'switched-off', measured: lags };
   const id = String(canaryBrokerId);
-  if (!(await publish(deps, id))) return { outcome: 'canary not on the site', measured: lags };
+  if (!(await publishCanary(deps, id))) return { outcome: 'canary-not-on-site', measured: lags };
   while (remaining() > endMs) {
-    if (await arrived(deps, id)) break;
-    await pause(lookEveryMs);
+    if (await checkArrival(deps, id)) break;
+    await pause(pollMs);
   }
   const { age, appliedSeconds, readableSeconds } = await timesOf(mysql, id);
   return {
-    outcome: readableSeconds === null ? 'canary on its way' : 'canary arrived',
-    ...{ appliedSeconds, readableSeconds },
+    outcome: readableSeconds === null ? 'canary-on-its-way' : 'canary-arrived',
+    appliedSeconds,
+    readableSeconds,
     measured: { ...lags, 'canary age': age },
   };
 }
 
-/** False where the site has no such broker, or does not know when it changed. */
-async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
+/** Returns false if the site does not show the broker, or its row has no timestamp. */
+async function publishCanary(deps: CanaryDeps, id: string): Promise<boolean> {
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const row = await trx
       .selectFrom('user_prop_db.broker_base')
@@ -85,13 +89,13 @@ async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
       .forUpdate()
       .executeTakeFirst();
     if (!row?.source_updated_at) return false;
-    const under = await trx
+    const current = await trx
       .selectFrom('user_prop_db.broker_canary')
       .select(['stamp', 'readable_at'])
       .where('broker_id', '=', id)
       .executeTakeFirst();
-    if (under?.readable_at === null) {
-      if (row.source_updated_at < under.stamp) follow(...messagesFor(sources.base, [id]));
+    if (current?.readable_at === null) {
+      if (row.source_updated_at < current.stamp) follow(...messagesFor(sources.base, [id]));
       return true;
     }
     await trx
@@ -108,9 +112,9 @@ async function publish(deps: CanaryDeps, id: string): Promise<boolean> {
   });
 }
 
-/** Notes when it was applied, and when the site reads it; true once both is so. */
-async function arrived({ mysql, cache }: CanaryDeps, id: string): Promise<boolean> {
-  // Read first, so that the cache holds what is old until an invalidation comes.
+/** Stores when the canary was applied and when the site first read it. Returns true once both have happened. */
+async function checkArrival({ mysql, cache }: CanaryDeps, id: string): Promise<boolean> {
+  // Read the profile first, so that the cache holds the old profile until an invalidation comes.
   const { profile } = await profileOf({ mysql, cache }, id);
   const { applied, stamp } = await mysql
     .selectFrom('user_prop_db.broker_canary as canary')
@@ -118,31 +122,29 @@ async function arrived({ mysql, cache }: CanaryDeps, id: string): Promise<boolea
     .select(['canary.stamp', sql<number | string>`source_updated_at >= stamp`.as('applied')])
     .where('canary.broker_id', '=', id)
     .executeTakeFirstOrThrow();
-  const seen = {
-    applied: Number(applied) === 1,
-    readable: profile !== undefined && (profile.updated_at ?? '') >= stamp,
-  };
-  if (seen.applied) await note(mysql, id, 'applied_at');
-  if (seen.applied && seen.readable) await note(mysql, id, 'readable_at');
-  return seen.applied && seen.readable;
+  const isApplied = Number(applied) === 1;
+  const isReadable = profile !== undefined && (profile.updated_at ?? '') >= stamp;
+  if (isApplied) await storeTime(mysql, id, 'applied_at');
+  if (isApplied && isReadable) await storeTime(mysql, id, 'readable_at');
+  return isApplied && isReadable;
 }
 
-const note = (mysql: Kysely<CanaryTables>, id: string, what: 'applied_at' | 'readable_at') =>
+const storeTime = (mysql: Kysely<CanaryTables>, id: string, column: 'applied_at' | 'readable_at') =>
   mysql
     .updateTable('user_prop_db.broker_canary')
-    .set({ [what]: sql`coalesce(${sql.ref(what)}, now(3))` })
+    .set({ [column]: sql`coalesce(${sql.ref(column)}, now(3))` })
     .where('broker_id', '=', id)
     .execute();
 
 async function timesOf(mysql: Kysely<CanaryTables>, id: string) {
-  const after = (until: string) =>
+  const secondsUntil = (until: string) =>
     sql<string | null>`timestampdiff(microsecond, published_at, ${sql.raw(until)}) / 1e6`;
   const row = await mysql
     .selectFrom('user_prop_db.broker_canary')
     .select([
-      after('coalesce(readable_at, now(3))').as('age'),
-      after('applied_at').as('applied'),
-      after('readable_at').as('readable'),
+      secondsUntil('coalesce(readable_at, now(3))').as('age'),
+      secondsUntil('applied_at').as('applied'),
+      secondsUntil('readable_at').as('readable'),
     ])
     .where('broker_id', '=', id)
     .executeTakeFirstOrThrow();
@@ -155,8 +157,8 @@ async function timesOf(mysql: Kysely<CanaryTables>, id: string) {
 }
 
 /**
- * How far the slowest scan is behind, and the age of the oldest change that is not on the queue yet, postponed ones
- * among them; the age of what is on it is a metric of the queue.
+ * Returns the lag of the slowest scan, and the age of the oldest change in the outbox, postponed ones included. The
+ * age of messages on the queue is a metric of SQS.
  */
 async function lagsOf(mysql: Kysely<CanaryTables>): Promise<Record<string, number>> {
   const { lag } = await mysql
@@ -172,7 +174,9 @@ async function lagsOf(mysql: Kysely<CanaryTables>): Promise<Record<string, numbe
   return { 'scan lag': Number(lag ?? 0), 'unapplied age': Number(age ?? 0) };
 }
 
-/** Split by `held_by`, or the index would not lead to the destination: other rows of the outbox may be a million. */
-const unapplied = (held: RawBuilder<unknown>) => sql`
+/**
+ * Split by `held_by`, so that the index narrows to the destination: other destinations may have a million outbox rows.
+ */
+const unapplied = (heldBy: RawBuilder<unknown>) => sql`
   select created_at from signalbox.outbox force index (by_kind)
-  where kind in ('message', 'refused') and held_by is ${held} and destination = ${`queue:${brokerEvents.id}`}`;
+  where kind in ('message', 'refused') and held_by is ${heldBy} and destination = ${`queue:${brokerEvents.id}`}`;

@@ -1,3 +1,4 @@
+/** Compares the user-facing tables with upstream, by ranges of ids or for single ids. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { idMax } from '../../platform/ids.ts';
 import { type Source, sources } from '../queues.ts';
@@ -8,26 +9,26 @@ interface Side {
   readonly from: string;
   readonly id: string;
   readonly shown: string;
-  /** What must be equal, in the same order on both sides. */
+  /** The expressions that must be equal, in the same order on both sides. */
   readonly content: readonly string[];
 }
 
-interface Compared {
-  /** What a message says whose consumer makes such a row equal again. */
+interface Comparison {
+  /** The `source` of a message that has such a row applied again. */
   readonly source: Source;
   readonly upstream: Side;
   readonly site: Side;
 }
 
-/** A text as a column of ours keeps it: MySQL leaves out blanks at the end that it has no room for, without a word. */
-const text = (column: string, charactersMax: number): string =>
+/** SQL for a text as our column stores it: MySQL silently cuts trailing blanks that do not fit. */
+const storedText = (column: string, charactersMax: number): string =>
   `if(char_length(rtrim(${column})) <= ${charactersMax}, left(${column}, ${charactersMax}), ${column})`;
 
 /**
- * What the site shows and what it is made of. Rows that nobody is shown count as absent, on both sides: a row which
- * is marked deleted may hold anything.
+ * The user-facing tables and their upstream sources. Rows that are not shown count as absent on both sides, because a
+ * row that is marked deleted may hold any values.
  */
-const compared = {
+const comparisons = {
   base: {
     source: sources.base,
     upstream: {
@@ -36,8 +37,12 @@ const compared = {
       id: 'broker.BrokerId',
       shown: 'broker.Status = 1',
       content: [
-        ...[text('broker.TrueName', 64), 'broker.CityId', 'broker.CompanyId', 'broker.StoreId'],
-        ...[text('broker.Photo', 255), text('extend.UserMobile', 20)],
+        storedText('broker.TrueName', 64),
+        'broker.CityId',
+        'broker.CompanyId',
+        'broker.StoreId',
+        storedText('broker.Photo', 255),
+        storedText('extend.UserMobile', 20),
       ],
     },
     site: {
@@ -53,7 +58,7 @@ const compared = {
       from: 'anjuke_db.ajk_company',
       id: 'CompanyId',
       shown: 'Status = 1',
-      content: [text('ShortName', 64)],
+      content: [storedText('ShortName', 64)],
     },
     site: {
       from: 'user_prop_db.broker_company',
@@ -68,7 +73,7 @@ const compared = {
       from: 'anjuke_db.ajk_store',
       id: 'StoreId',
       shown: 'Status = 1',
-      content: ['CompanyId', text('StoreName', 128), text('Address', 255)],
+      content: ['CompanyId', storedText('StoreName', 128), storedText('Address', 255)],
     },
     site: {
       from: 'user_prop_db.broker_store',
@@ -77,7 +82,7 @@ const compared = {
       content: ['company_id', 'name', 'address'],
     },
   },
-  /** Talents and star agents. The micro-shop's part cannot be compared by ranges: the shop is asked by id. */
+  /** Talents and star agents. Micro shops cannot be compared by ranges, because the service is queried by id. */
   extended: {
     source: sources.talentAndStar,
     upstream: {
@@ -87,8 +92,10 @@ const compared = {
       id: 'broker.BrokerId',
       shown: 'broker.Status = 1 and (talent.IsTalent = 1 or star.IsStar = 1)',
       content: [
-        ...['coalesce(talent.IsTalent = 1, 0)', 'if(talent.IsTalent = 1, talent.Level, null)'],
-        ...['coalesce(star.IsStar = 1, 0)', 'if(star.IsStar = 1, star.Stars, null)'],
+        'coalesce(talent.IsTalent = 1, 0)',
+        'if(talent.IsTalent = 1, talent.Level, null)',
+        'coalesce(star.IsStar = 1, 0)',
+        'if(star.IsStar = 1, star.Stars, null)',
       ],
     },
     site: {
@@ -96,18 +103,20 @@ const compared = {
       id: 'broker_id',
       shown: 'is_deleted = 0 and (is_wechat_talent = 1 or is_star_agent = 1)',
       content: [
-        ...['coalesce(is_wechat_talent = 1, 0)', 'if(is_wechat_talent = 1, talent_level, null)'],
-        ...['coalesce(is_star_agent = 1, 0)', 'if(is_star_agent = 1, stars, null)'],
+        'coalesce(is_wechat_talent = 1, 0)',
+        'if(is_wechat_talent = 1, talent_level, null)',
+        'coalesce(is_star_agent = 1, 0)',
+        'if(is_star_agent = 1, stars, null)',
       ],
     },
   },
-} as const satisfies Record<string, Compared>;
+} as const satisfies Record<string, Comparison>;
 
-export type ComparedEntity = keyof typeof compared;
-/** In the order in which they are compared. */
-export const comparedEntities = Object.keys(compared) as readonly ComparedEntity[];
+export type ComparedEntity = keyof typeof comparisons;
+/** In the order in which a round compares them. */
+export const comparedEntities = Object.keys(comparisons) as readonly ComparedEntity[];
 
-export const sourceOf = (kind: ComparedEntity): Source => compared[kind].source;
+export const sourceOf = (entity: ComparedEntity): Source => comparisons[entity].source;
 
 export interface ComparisonDeps {
   readonly mysql: Kysely<ProfileTables>;
@@ -116,57 +125,57 @@ export interface ComparisonDeps {
 
 type Server = ComparisonDeps[keyof ComparisonDeps];
 
-/** A row that the sides do not agree on; without a hash upstream does not show it. */
+/** A row that differs between the sides. `upstreamHash` is null if the row is absent upstream. */
 export interface Difference {
   readonly id: string;
   readonly upstreamHash: string | null;
 }
 
 interface Range {
-  /** The last id that was compared; undefined at the end. */
+  /** The last id of the range; `undefined` if nothing is left after it. */
   readonly upTo: string | undefined;
   readonly compared: number;
   readonly differences: readonly Difference[];
 }
 
 /**
- * Compares the next ids after one, at most `rowsMax` of either side: by count and hash of the whole range, and row by
- * row only where these differ. The sides are read one after the other: what changes meanwhile may differ.
+ * Compares the next ids after one, at most `rowsMax` of each side: first the count and hash of the whole range, and
+ * row by row only if these differ. The sides are not read in one snapshot, so a row that changes meanwhile may differ.
  */
 export async function compareRange(
   { mysql, upstream }: ComparisonDeps,
-  kind: ComparedEntity,
+  entity: ComparedEntity,
   after: string,
   rowsMax: number,
 ): Promise<Range> {
-  const sides = compared[kind];
+  const sides = comparisons[entity];
   const ends = await Promise.all([
     nthId(upstream, sides.upstream, after, rowsMax),
     nthId(mysql, sides.site, after, rowsMax),
   ]);
-  const upTo = least(ends);
+  const upTo = smallerId(ends);
   const within = (side: Side) =>
     sql`${sql.raw(side.id)} > ${after} and ${sql.raw(side.id)} <= ${upTo ?? idMax}`;
-  const [there, here] = await Promise.all([
-    summary(upstream, sides.upstream, within(sides.upstream)),
-    summary(mysql, sides.site, within(sides.site)),
+  const [expected, actual] = await Promise.all([
+    summarize(upstream, sides.upstream, within(sides.upstream)),
+    summarize(mysql, sides.site, within(sides.site)),
   ]);
-  const equal = there.rows === here.rows && there.hash === here.hash;
-  const differences = equal
+  const isEqual = expected.rows === actual.rows && expected.hash === actual.hash;
+  const differences = isEqual
     ? []
-    : await differing({ mysql, upstream }, sides, within(sides.upstream), within(sides.site));
-  return { upTo, compared: there.rows, differences };
+    : await findDifferences({ mysql, upstream }, sides, within(sides.upstream), within(sides.site));
+  return { upTo, compared: expected.rows, differences };
 }
 
-/** Compares just these ids. */
+/** Compares only these ids. */
 export async function compareIds(
   deps: ComparisonDeps,
-  kind: ComparedEntity,
+  entity: ComparedEntity,
   ids: readonly string[],
 ): Promise<Difference[]> {
-  const sides = compared[kind];
+  const sides = comparisons[entity];
   const among = (side: Side) => sql`${sql.raw(side.id)} in (${sql.join(ids)})`;
-  return await differing(deps, sides, among(sides.upstream), among(sides.site));
+  return await findDifferences(deps, sides, among(sides.upstream), among(sides.site));
 }
 
 type Where = RawBuilder<unknown>;
@@ -184,40 +193,42 @@ async function nthId(
   return rows[0]?.id;
 }
 
-const least = ([one, other]: readonly (string | undefined)[]): string | undefined =>
+/** Returns the smaller of two ids; an undefined one counts as infinite. */
+const smallerId = ([one, other]: readonly (string | undefined)[]): string | undefined =>
   one === undefined || (other !== undefined && BigInt(other) < BigInt(one)) ? other : one;
 
-/** Texts in one character set, whatever the column's; a null is no text. */
+/** SQL for the hash of a row. Texts are converted to one character set; null differs from every text. */
 const hashOf = ({ id, content }: Side): Where => {
   const values = content.map((column) => `coalesce(hex(convert(${column} using utf8mb4)), '-')`);
   return sql.raw(`md5(concat_ws(',', ${[id, ...values].join(', ')}))`);
 };
 
-async function summary(mysql: Server, side: Side, within: Where) {
+async function summarize(mysql: Server, side: Side, within: Where) {
   const { rows } = await sql<{ count: string; hash: string }>`
     select count(*) count, bit_xor(cast(conv(left(${hashOf(side)}, 16), 16, 10) as unsigned)) hash
     from ${sql.raw(side.from)} where ${within} and (${sql.raw(side.shown)})`.execute(mysql);
   return { rows: Number(rows[0]?.count), hash: String(rows[0]?.hash) };
 }
 
-async function differing(
+async function findDifferences(
   { mysql, upstream }: ComparisonDeps,
-  sides: Compared,
-  there: Where,
-  here: Where,
+  sides: Comparison,
+  upstreamWhere: Where,
+  siteWhere: Where,
 ): Promise<Difference[]> {
-  const [wanted, shown] = await Promise.all([
-    hashes(upstream, sides.upstream, there),
-    hashes(mysql, sides.site, here),
+  const [expected, actual] = await Promise.all([
+    hashesById(upstream, sides.upstream, upstreamWhere),
+    hashesById(mysql, sides.site, siteWhere),
   ]);
   const differences: Difference[] = [];
-  for (const [id, upstreamHash] of wanted)
-    if (shown.get(id) !== upstreamHash) differences.push({ id, upstreamHash });
-  for (const id of shown.keys()) if (!wanted.has(id)) differences.push({ id, upstreamHash: null });
+  for (const [id, upstreamHash] of expected)
+    if (actual.get(id) !== upstreamHash) differences.push({ id, upstreamHash });
+  for (const id of actual.keys())
+    if (!expected.has(id)) differences.push({ id, upstreamHash: null });
   return differences;
 }
 
-async function hashes(
+async function hashesById(
   mysql: Server,
   side: Side,
   where: Where,

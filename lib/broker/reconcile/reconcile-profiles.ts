@@ -1,9 +1,12 @@
+/** Compares everything that the site shows with upstream, and has drift applied again. */
 import { type Kysely, sql } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
+import type { Outcome } from '../../platform/lambda/log.ts';
 import { type Deliver, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { acquireLease, assertLeaseHeld, type Lease } from '../../platform/mysql/lease.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import type { Reconcile } from '../inputs.ts';
 import { messagesFor } from '../publish/event-messages.ts';
 import { idsPerMessageMax } from '../queues.ts';
@@ -20,7 +23,7 @@ import {
 import {
   type ComparisonRound,
   deleteSuspects,
-  driftOf,
+  driftTable,
   markAsDrift,
   nextSuspectMs,
   type ReconcileTables,
@@ -36,56 +39,62 @@ export interface ReconcileDeps {
   readonly firstSwitchOff: FirstSwitchOff<BrokerSwitch>;
 }
 
-/** What one step needs: the dependencies, and the claim under which all is written. */
-interface Work extends ReconcileDeps {
-  readonly held: Lease;
+/** The dependencies of a step, and the lease under which it writes. */
+interface RoundDeps extends ReconcileDeps {
+  readonly lease: Lease;
   readonly hand: Hand;
 }
 
 const killSwitch = 'broker/reconcile-profiles';
 export const leaseSeconds = 120;
-/** With less than this left no further step is begun. */
+/** With fewer milliseconds left, no further step is started. */
 const endMs = 15_000;
 const rangeRowsMax = 2_000;
 const shownIdsMax = 100;
 export const pauseMsMax = 30_000;
 
 /**
- * Compares all that the site shows with upstream, by ranges of keys. A row that differs is a suspect: its change may
- * be on its way. It is drift if it differs still when upstream has not changed it for `driftGraceSeconds`; then it is
- * published to be applied. A round that is ended by its time-out, or dies, is resumed by the next invocation of its
- * sort; under its kill switch nothing is compared, and a round waits for the switch to be turned on.
+ * Compares everything that the site shows with upstream, by ranges of keys. A row that differs is a suspect, because
+ * its change may still be on its way. It becomes drift if it still differs after upstream has not changed it for
+ * `driftGraceSeconds`; drift is published, so that it is applied. A round that runs out of time or crashes is resumed
+ * by the next invocation with the same `repair`. While the kill switch is off nothing is compared, and an unfinished
+ * round waits.
  */
-export async function reconcileProfiles(deps: ReconcileDeps, input: Reconcile, hand: Hand) {
-  const stopped = await deps.firstSwitchOff(killSwitch);
-  if (stopped) return { outcome: 'switched off', switch: stopped };
-  const held = await acquireLease(deps.mysql, killSwitch, leaseSeconds);
-  if (!held) return { outcome: 'another reconciles' };
-  const work: Work = { ...deps, held, hand };
+export async function reconcileProfiles(
+  deps: ReconcileDeps,
+  input: Reconcile,
+  hand: Hand,
+): Promise<Outcome> {
+  const switchOff = await deps.firstSwitchOff(killSwitch);
+  if (switchOff) return { outcome: 'switched-off', switch: switchOff };
+  const lease = await acquireLease(deps.mysql, killSwitch, leaseSeconds);
+  if (!lease) return { outcome: 'lease-not-acquired' };
+  const roundDeps: RoundDeps = { ...deps, lease, hand };
   try {
-    const round = await roundFor(work, input);
-    if (round === undefined) return { outcome: 'done before' };
-    const done = (await compareAll(work, round)) && (await recheckAll(work, round));
-    if (done) await endRound(work, round);
+    const round = await resumeOrStartRound(roundDeps, input);
+    if (round === undefined) return { outcome: 'already-done' };
+    const isDone =
+      (await compareRanges(roundDeps, round)) && (await recheckSuspects(roundDeps, round));
+    if (isDone) await endRound(roundDeps, round);
     return {
-      ...(await reportOf(work, round, done)),
-      ...(done ? {} : await rest(work, round, input)),
+      ...(await driftReport(roundDeps, round, isDone)),
+      ...(isDone ? {} : await remainingWork(roundDeps, round, input)),
     };
   } finally {
-    await held.release();
+    await lease.release();
   }
 }
 
 /**
- * The round to resume, or a new one; none where all is done that was asked for. Only rounds of the same sort count: a
- * report uses up no day's repair, and neither resumes the other.
+ * Returns the round to resume or a new one, or `undefined` if the requested work is done. Rounds that repair and rounds
+ * that only report are independent: a report does not count as the day's repair, and neither resumes the other.
  */
-async function roundFor(
-  { mysql, held }: Work,
+async function resumeOrStartRound(
+  { mysql, lease }: RoundDeps,
   { repair: repairs, daily, at }: Reconcile,
 ): Promise<ComparisonRound | undefined> {
   return await inTransaction(mysql, async (trx) => {
-    await assertLeaseHeld(trx, held);
+    await assertLeaseHeld(trx, lease);
     const last = await trx
       .selectFrom('user_prop_db.broker_round')
       .select(['round', 'ended_at'])
@@ -96,7 +105,7 @@ async function roundFor(
       .executeTakeFirst();
     if (last && last.ended_at === null) return { round: last.round, repairs };
     if (last && (at !== undefined || (daily && Number(last.today)))) return undefined;
-    await trx.deleteFrom(driftOf({ repairs })).execute();
+    await trx.deleteFrom(driftTable({ repairs })).execute();
     const { insertId } = await trx
       .insertInto('user_prop_db.broker_round')
       .values({
@@ -110,7 +119,7 @@ async function roundFor(
   });
 }
 
-const roundIn = (mysql: Kysely<ReconcileTables>, { round }: ComparisonRound) =>
+const loadRound = (mysql: Kysely<ReconcileTables>, { round }: ComparisonRound) =>
   mysql
     .selectFrom('user_prop_db.broker_round')
     .selectAll()
@@ -118,58 +127,64 @@ const roundIn = (mysql: Kysely<ReconcileTables>, { round }: ComparisonRound) =>
     .executeTakeFirstOrThrow();
 
 /**
- * Notes suspects range by range, each in one transaction with the cursor; false where time runs out or the kill switch
- * is turned, after one range at the earliest.
+ * Stores suspects range by range, each range in one transaction with the cursor. Returns false if it stopped because
+ * time ran out or the kill switch was turned off; it compares at least one range before it stops.
  */
-async function compareAll(
-  { mysql, upstream, held, hand, firstSwitchOff }: Work,
+async function compareRanges(
+  { mysql, upstream, lease, hand, firstSwitchOff }: RoundDeps,
   round: ComparisonRound,
 ): Promise<boolean> {
-  let { kind, after_id: after, compared: total } = await roundIn(mysql, round);
+  let { kind, after_id: after, compared: total } = await loadRound(mysql, round);
   while (kind) {
-    await held.renew();
-    const now = kind as ComparedEntity;
-    const sides = { mysql, upstream };
-    const { upTo, compared, differences } = await compareRange(sides, now, after, rangeRowsMax);
+    await lease.renew();
+    const entity = kind as ComparedEntity;
+    const range = await compareRange({ mysql, upstream }, entity, after, rangeRowsMax);
+    const { upTo, compared, differences } = range;
     const next =
-      upTo === undefined ? (comparedEntities[comparedEntities.indexOf(now) + 1] ?? '') : now;
+      upTo === undefined ? (comparedEntities[comparedEntities.indexOf(entity) + 1] ?? '') : entity;
     total = String(BigInt(total) + BigInt(compared));
-    const moved = { kind: next, after_id: upTo ?? '0', compared: total };
+    const cursor = { kind: next, after_id: upTo ?? '0', compared: total };
     await inTransaction(mysql, async (trx) => {
-      await assertLeaseHeld(trx, held);
-      if (differences.length) await upsertSuspects(trx, round, now, differences);
+      await assertLeaseHeld(trx, lease);
+      if (differences.length) await upsertSuspects(trx, round, entity, differences);
       await trx
         .updateTable('user_prop_db.broker_round')
-        .set(moved)
+        .set(cursor)
         .where('round', '=', round.round)
         .execute();
     });
-    hand.progress(Number(total), undefined, now);
+    hand.progress(Number(total), undefined, entity);
     kind = next;
-    after = moved.after_id;
+    after = cursor.after_id;
     if (kind && (hand.remaining() < endMs || (await firstSwitchOff(killSwitch)))) return false;
   }
   return true;
 }
 
-/** Looks at suspects again when their time has come; false where time runs out or the kill switch is turned off. */
-async function recheckAll(work: Work, round: ComparisonRound): Promise<boolean> {
-  const { mysql, held, hand, settings, pause, firstSwitchOff } = work;
+/**
+ * Compares suspects again at the end of their grace period. Returns false if it stopped because time ran out or the
+ * kill switch was turned off.
+ */
+async function recheckSuspects(deps: RoundDeps, round: ComparisonRound): Promise<boolean> {
+  const { mysql, lease, hand, settings, pause, firstSwitchOff } = deps;
   const { driftGraceSeconds } = await settings();
   for (;;) {
-    await held.renew();
+    await lease.renew();
     const wait = await nextSuspectMs(mysql, round, driftGraceSeconds);
     if (wait === undefined) return true;
     if (hand.remaining() < endMs + wait || (await firstSwitchOff(killSwitch))) return false;
     if (wait > 0) await pause(Math.min(wait, pauseMsMax));
-    else await recheck(work, round, driftGraceSeconds);
+    else await recheckDue(deps, round, driftGraceSeconds);
   }
 }
 
-async function recheck(work: Work, round: ComparisonRound, graceSeconds: number): Promise<void> {
-  const { mysql, upstream, deliver, held } = work;
+async function recheckDue(
+  { mysql, upstream, deliver, lease }: RoundDeps,
+  round: ComparisonRound,
+  graceSeconds: number,
+): Promise<void> {
   const due = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(['kind', 'subject_id', 'upstream_hash'])
     .where('state', '=', 'suspect')
     .where('found_at', '<=', sql<string>`now(3) - interval ${graceSeconds} second`)
@@ -177,14 +192,16 @@ async function recheck(work: Work, round: ComparisonRound, graceSeconds: number)
     .limit(idsPerMessageMax)
     .execute();
   for (const [kind, rows] of Map.groupBy(due, (row) => row.kind as ComparedEntity)) {
-    const before = new Map(rows.map((row) => [row.subject_id, row.upstream_hash]));
-    const still = await compareIds({ mysql, upstream }, kind, [...before.keys()]);
-    const differing = new Set(still.map(({ id }) => id));
-    const equal = [...before.keys()].filter((id) => !differing.has(id));
-    const changed = still.filter(({ id, upstreamHash }) => before.get(id) !== upstreamHash);
-    const drift = still.filter((one) => !changed.includes(one)).map(({ id }) => id);
+    const earlierHashes = new Map(rows.map((row) => [row.subject_id, row.upstream_hash]));
+    const differences = await compareIds({ mysql, upstream }, kind, [...earlierHashes.keys()]);
+    const differingIds = new Set(differences.map(({ id }) => id));
+    const equal = [...earlierHashes.keys()].filter((id) => !differingIds.has(id));
+    const changed = differences.filter(
+      ({ id, upstreamHash }) => earlierHashes.get(id) !== upstreamHash,
+    );
+    const drift = differences.filter((one) => !changed.includes(one)).map(({ id }) => id);
     await transactionWithOutbox({ mysql, deliver }, async (trx, follow) => {
-      await assertLeaseHeld(trx, held);
+      await assertLeaseHeld(trx, lease);
       await deleteSuspects(trx, round, kind, equal);
       if (changed.length) await upsertSuspects(trx, round, kind, changed);
       await markAsDrift(trx, round, kind, drift);
@@ -193,9 +210,9 @@ async function recheck(work: Work, round: ComparisonRound, graceSeconds: number)
   }
 }
 
-async function endRound({ mysql, held }: Work, { round }: ComparisonRound): Promise<void> {
+async function endRound({ mysql, lease }: RoundDeps, { round }: ComparisonRound): Promise<void> {
   await inTransaction(mysql, async (trx) => {
-    await assertLeaseHeld(trx, held);
+    await assertLeaseHeld(trx, lease);
     await trx
       .updateTable('user_prop_db.broker_round')
       .set({ ended_at: sql<string>`now(3)` })
@@ -204,13 +221,13 @@ async function endRound({ mysql, held }: Work, { round }: ComparisonRound): Prom
   });
 }
 
-/** The rows that have drifted apart in this round: how many of each kind, and the first by id. */
-async function reportOf({ mysql }: Work, round: ComparisonRound, done: boolean) {
-  const { compared } = await roundIn(mysql, round);
+/** Returns the drift that this round has found: how many rows of each entity, and the first ids. */
+async function driftReport({ mysql }: RoundDeps, round: ComparisonRound, isDone: boolean) {
+  const { compared } = await loadRound(mysql, round);
   const drift: Record<string, { rows: number; ids: string[] }> = {};
   for (const kind of comparedEntities) {
     const all = mysql
-      .selectFrom(driftOf(round))
+      .selectFrom(driftTable(round))
       .where('kind', '=', kind)
       .where('state', '=', 'drift');
     const { rows } = await all
@@ -220,25 +237,30 @@ async function reportOf({ mysql }: Work, round: ComparisonRound, done: boolean) 
     const first = await all.select('subject_id').orderBy('subject_id').limit(shownIdsMax).execute();
     drift[kind] = { rows: Number(rows), ids: first.map(({ subject_id }) => subject_id) };
   }
-  const word = Object.keys(drift).length ? 'drift found' : 'no drift';
+  const found = Object.keys(drift).length ? 'drift-found' : 'no-drift';
+  const outcome: OutcomeWord = isDone ? found : 'unfinished';
   return {
-    outcome: done ? word : 'unfinished',
+    outcome,
     round: round.round,
     compared: Number(compared),
     drift,
   };
 }
 
-/** What the person who asked has to ask for next. */
-async function rest({ mysql }: Work, round: ComparisonRound, { repair, daily }: Reconcile) {
-  const { kind, after_id } = await roundIn(mysql, round);
+/** Returns the number of open suspects, and the input of the next invocation. */
+async function remainingWork(
+  { mysql }: RoundDeps,
+  round: ComparisonRound,
+  { repair, daily }: Reconcile,
+) {
+  const { kind, after_id } = await loadRound(mysql, round);
   const { left } = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(({ fn }) => fn.countAll<string>().as('left'))
     .where('state', '=', 'suspect')
     .executeTakeFirstOrThrow();
   const at = kind
     ? `${round.round}: ${kind} ${after_id}`
-    : `${round.round}: ${left} to be looked at again`;
+    : `${round.round}: ${left} suspects to compare again`;
   return { suspects: Number(left), resume: { repair, daily, at } };
 }

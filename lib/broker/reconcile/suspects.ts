@@ -1,8 +1,9 @@
+/** Rows of a reconciliation round that differ from upstream: suspects at first, drift after the grace period. */
 import { type Generated, type Kysely, sql, type Transaction } from 'kysely';
 import type { ProfileTables } from '../tables.ts';
 import type { ComparedEntity, Difference } from './comparison.ts';
 
-/** What it keeps itself, beside what it compares. */
+/** The tables of reconciliation itself, and those that it compares. */
 export interface ReconcileTables extends ProfileTables {
   'user_prop_db.broker_round': {
     round: Generated<string>;
@@ -25,20 +26,23 @@ interface Drift {
   found_at: string;
 }
 
-/** A round of comparison. What it finds is kept apart from what a round of the other sort finds. */
+/** One full comparison. Rounds that repair and rounds that only report store their findings separately. */
 export interface ComparisonRound {
   readonly round: string;
-  /** Publishes what differs; otherwise it only reports. */
+  /** True: publishes drift. False: only reports it. */
   readonly repairs: boolean;
 }
 
-/** The table of a round's drift. Both have the same columns; Kysely knows the name of one. */
-export const driftOf = ({ repairs }: Pick<ComparisonRound, 'repairs'>) =>
+/** Returns the table of a round's findings. Both tables have the same columns; to Kysely it is always the first. */
+export const driftTable = ({ repairs }: Pick<ComparisonRound, 'repairs'>) =>
   (repairs
     ? 'user_prop_db.broker_drift'
     : 'user_prop_db.broker_reported_drift') as 'user_prop_db.broker_drift';
 
-/** Seen once more, after a crash before the cursor was moved or because upstream changed it, its time begins anew. */
+/**
+ * Inserts suspects. A suspect that is found again, after a crash or because upstream changed the row, restarts its
+ * grace period.
+ */
 export async function upsertSuspects(
   trx: Transaction<ReconcileTables>,
   round: ComparisonRound,
@@ -46,10 +50,13 @@ export async function upsertSuspects(
   differences: readonly Difference[],
 ): Promise<void> {
   await trx
-    .insertInto(driftOf(round))
+    .insertInto(driftTable(round))
     .values(
       differences.map(({ id, upstreamHash }) => ({
-        ...{ kind, subject_id: id, state: 'suspect' as const, upstream_hash: upstreamHash },
+        kind,
+        subject_id: id,
+        state: 'suspect' as const,
+        upstream_hash: upstreamHash,
         found_at: sql<string>`now(3)`,
       })),
     )
@@ -60,14 +67,14 @@ export async function upsertSuspects(
     .execute();
 }
 
-/** How long until the oldest suspect's time has come; undefined where there is none. */
+/** Returns the milliseconds until the oldest suspect's grace period ends; `undefined` if there is no suspect. */
 export async function nextSuspectMs(
   mysql: Kysely<ReconcileTables>,
   round: ComparisonRound,
   graceSeconds: number,
 ): Promise<number | undefined> {
   const { wait } = await mysql
-    .selectFrom(driftOf(round))
+    .selectFrom(driftTable(round))
     .select(
       sql<string | null>`timestampdiff(microsecond, now(3),
         min(found_at) + interval ${graceSeconds} second) / 1000`.as('wait'),
@@ -77,7 +84,7 @@ export async function nextSuspectMs(
   return wait === null ? undefined : Math.max(0, Math.ceil(Number(wait)));
 }
 
-/** They are equal by now. */
+/** Deletes suspects that equal upstream by now. */
 export async function deleteSuspects(
   trx: Transaction<ReconcileTables>,
   round: ComparisonRound,
@@ -86,13 +93,13 @@ export async function deleteSuspects(
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .deleteFrom(driftOf(round))
+    .deleteFrom(driftTable(round))
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)
     .execute();
 }
 
-/** They are drift. */
+/** Marks suspects as drift. */
 export async function markAsDrift(
   trx: Transaction<ReconcileTables>,
   round: ComparisonRound,
@@ -101,7 +108,7 @@ export async function markAsDrift(
 ): Promise<void> {
   if (!ids.length) return;
   await trx
-    .updateTable(driftOf(round))
+    .updateTable(driftTable(round))
     .set({ state: 'drift' })
     .where('kind', '=', kind)
     .where('subject_id', 'in', ids)

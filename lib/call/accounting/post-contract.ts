@@ -8,11 +8,11 @@ import { isAddressable } from '../contract-numbers.ts';
 import { type K3Contract, postToK3, readFromK3 } from '../partners/k3.ts';
 import type { SignedContract } from '../queues.ts';
 import {
-  type CallSwitchOff,
+  type FirstCallSwitchOff,
   isLeased,
   leaseExpiry,
-  unlessLeased,
-  unlessOff,
+  postponeIfLeased,
+  postponeIfSwitchedOff,
 } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import { allocateWaiting, lockAccount } from './owner-accounts.ts';
@@ -21,7 +21,7 @@ export interface ContractDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly k3: Partner;
   readonly settings: () => Promise<Pick<CallSettings, 'KDAccount'>>;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
   readonly clock?: () => Date;
 }
 
@@ -48,7 +48,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract) {
   const taken = await inTransaction(mysql, (trx) => takeIn(trx, signed));
   if (typeof taken === 'string') return { outcome: taken, contract_id, contract_no };
   const facts = taken && { allocatedFen: await allocateRest(mysql, signed.user_id, taken) };
-  await unlessOff(firstSwitchOff, 'partner/k3');
+  await postponeIfSwitchedOff(firstSwitchOff, 'partner/k3');
   const inHand = await inTransaction(mysql, (trx) => take(trx, contract_id));
   if (!inHand) return { outcome: 'posted before', contract_id, contract_no };
   const { KDAccount } = await settings();
@@ -164,7 +164,7 @@ async function take(trx: Trx, contract_id: string): Promise<InHand | undefined> 
     .forUpdate()
     .executeTakeFirstOrThrow();
   if (row.status === 'posted') return undefined;
-  unlessLeased(row, `Contract ${contract_id}`);
+  postponeIfLeased(row, `Contract ${contract_id}`);
   const [epoch, attempts] = [row.epoch + 1, row.attempts + 1];
   await trx
     .updateTable(postings)

@@ -1,3 +1,4 @@
+/** Limits of charges per minute: inserts a charge that a limit or a charge stop blocks, and sets the stop. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
@@ -6,18 +7,24 @@ import type { ValidCall } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
 import { type ChargeLimits, countLastMinute, isDuplicate, paymentLogTable } from './payment-log.ts';
 
-/** What stops the charges of all owners, or of one. */
+/** Scopes of a charge stop: everybody, or one owner. */
 export const stopScopes = { all: 'all', owner: (userId: string) => `owner:${userId}` } as const;
 
 /**
- * What became of a charge that could not begin at once: it waits under a stop, its own limit set one, it could begin
- * after all, or the call has a row already.
+ * What became of a blocked charge. `waiting`: it is an `intent` under a charge stop. `charging-stopped`,
+ * `owner-stopped`: it is an `intent`, and reaching a limit has set the stop. `not-blocked`: nothing blocks it any more,
+ * so nothing was inserted. `already-inserted`: the call has a row.
  */
-export type HoldResult = 'held' | 'all stopped' | 'owner stopped' | 'begins' | 'known';
+export type HoldResult =
+  | 'waiting'
+  | 'charging-stopped'
+  | 'owner-stopped'
+  | 'not-blocked'
+  | 'already-inserted';
 
 /**
- * Writes a charge that may not be sent now as `intent`, and the stop with it where a limit is reached: the gate is
- * locked, so nobody else begins in between. Rejects what is no valid call.
+ * Inserts a charge that may not be sent now as `intent`, together with the charge stop if a limit is reached. Locks the
+ * rate limiter, so no other charge starts meanwhile. Rejects a call that is not valid.
  */
 export async function insertHeldCharge(
   mysql: Kysely<CallTables>,
@@ -29,18 +36,19 @@ export async function insertHeldCharge(
     return await inTransaction(mysql, async (trx) => {
       await lockChargeRateLimiter(trx);
       const callType = await requireValidCall(trx, call);
-      const why = await blockReason(trx, call, limits);
-      if (why) await insertIntent(trx, call, amountFen, callType);
-      if (why?.scope) await setStop(trx, why.scope, why.text);
-      return why?.word ?? 'begins';
+      const block = await blockReason(trx, call, limits);
+      if (!block) return 'not-blocked';
+      await insertIntent(trx, call, amountFen, callType);
+      if (block.scope) await insertChargeStop(trx, block.scope, block.why);
+      return block.result;
     });
   } catch (error) {
-    if (isDuplicate(error)) return 'known';
+    if (isDuplicate(error)) return 'already-inserted';
     throw error;
   }
 }
 
-/** Everything that changes whether charges may begin is done under this lock. */
+/** Locks the row that serialises everything which decides whether charges may start. */
 export async function lockChargeRateLimiter(trx: Transaction<CallTables>): Promise<void> {
   await trx
     .insertInto('user_prop_db.charge_gate')
@@ -66,31 +74,31 @@ async function requireValidCall(
   return call.call_type;
 }
 
-interface Why {
-  readonly word: Exclude<HoldResult, 'begins' | 'known'>;
-  /** Of the stop that is to be set. */
+interface Block {
+  readonly result: Exclude<HoldResult, 'not-blocked' | 'already-inserted'>;
+  /** Scope of the charge stop to set; absent if one is set already. */
   readonly scope?: string;
-  readonly text: string;
+  readonly why: string;
 }
 
 async function blockReason(
   trx: Transaction<CallTables>,
   { userId }: ValidCall,
   { perMinuteMax, perMinutePerOwnerMax }: ChargeLimits,
-): Promise<Why | undefined> {
+): Promise<Block | undefined> {
   const { all, owner } = stopScopes;
   const set = await trx
     .selectFrom('user_prop_db.charge_stop')
     .select('scope')
     .where('scope', 'in', [all, owner(userId)])
     .execute();
-  if (set.length) return { word: 'held', text: 'a stop is set' };
+  if (set.length) return { result: 'waiting', why: 'a stop is set' };
   const count = await countLastMinute(trx, userId);
-  const text = (max: number) => `more than ${max} charges in a minute`;
+  const why = (max: number) => `more than ${max} charges in a minute`;
   if (count.all >= perMinuteMax)
-    return { word: 'all stopped', scope: all, text: text(perMinuteMax) };
+    return { result: 'charging-stopped', scope: all, why: why(perMinuteMax) };
   if (count.owner >= perMinutePerOwnerMax)
-    return { word: 'owner stopped', scope: owner(userId), text: text(perMinutePerOwnerMax) };
+    return { result: 'owner-stopped', scope: owner(userId), why: why(perMinutePerOwnerMax) };
   return undefined;
 }
 
@@ -113,6 +121,10 @@ async function insertIntent(
     .execute();
 }
 
-async function setStop(trx: Transaction<CallTables>, scope: string, why: string): Promise<void> {
+async function insertChargeStop(
+  trx: Transaction<CallTables>,
+  scope: string,
+  why: string,
+): Promise<void> {
   await trx.insertInto('user_prop_db.charge_stop').ignore().values({ scope, why }).execute();
 }

@@ -1,8 +1,10 @@
+/** Use case of call/resume-charging: lifts a charge stop, and requeues the charges that waited under it. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
 import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import { audit } from '../../platform/operations/audit.ts';
+import type { CallOutcome } from '../call-outcome.ts';
 import type { ResumeCharging } from '../inputs.ts';
 import { callsToCharge } from '../queues.ts';
 import type { CallTables } from '../tables.ts';
@@ -21,33 +23,36 @@ interface ResumeDeps {
 }
 
 const rowsPerPage = 500;
-const endMs = 15_000;
+/** With less time left, no further page is started. */
+const remainingMsMin = 15_000;
 
 /**
- * Lifts a stop, and sends on every charge that waited under it. What has begun so far counts against no limit any
- * more: a person has looked at it. Started again it goes on where it stopped, and lifts nothing twice.
+ * Lifts a charge stop, and requeues every charge that waited under it. Charges made so far no longer count against the
+ * limits, because a person has checked them. Idempotent: a second invocation lifts nothing, and requeues the charges
+ * that still wait.
  */
 export async function resumeCharging(
   deps: ResumeDeps,
   input: ResumeCharging,
   { remaining, progress }: Pick<Hand, 'remaining' | 'progress'>,
-) {
+): Promise<CallOutcome> {
   const { scope } = input;
-  const lifted = await inTransaction(deps.mysql, (trx) => lift(trx, input));
-  const outcome = lifted ? 'lifted' : 'not set';
+  const lifted = await inTransaction(deps.mysql, (trx) => liftChargeStop(trx, input));
+  const outcome = lifted ? 'lifted' : 'not-set';
   let { after } = input;
-  let nudged = 0;
+  let requeued = 0;
   for (;;) {
-    const ids = await nudgePage(deps, scope, after);
-    nudged += ids.length;
+    const ids = await requeuePage(deps, scope, after);
+    requeued += ids.length;
     after = ids.at(-1) ?? after;
-    if (ids.length < rowsPerPage) return { outcome, scope, nudged };
-    progress(nudged);
-    if (remaining() < endMs) return { outcome, scope, nudged, resume: { ...input, after } };
+    if (ids.length < rowsPerPage) return { outcome, scope, nudged: requeued };
+    progress(requeued);
+    if (remaining() < remainingMsMin)
+      return { outcome, scope, nudged: requeued, resume: { ...input, after } };
   }
 }
 
-async function lift(
+async function liftChargeStop(
   trx: Transaction<CallTables>,
   { scope, by, why }: ResumeCharging,
 ): Promise<boolean> {
@@ -63,13 +68,12 @@ async function lift(
     .values({ scope, counted_after_id })
     .onDuplicateKeyUpdate({ counted_after_id: sql`values(counted_after_id)` })
     .execute();
-  const platform = trx as unknown as Parameters<typeof audit>[0];
-  await audit(platform, { who: by, what: 'charging/resume', why, detail: { scope } });
+  await audit(trx, { who: by, what: 'charging/resume', why, detail: { scope } });
   return true;
 }
 
-/** The ids of the next intents that no stop holds, each with its message under way. */
-async function nudgePage(deps: ResumeDeps, scope: string, after: string): Promise<string[]> {
+/** Requeues the next page of intents that no charge stop blocks, and returns their ids. */
+async function requeuePage(deps: ResumeDeps, scope: string, after: string): Promise<string[]> {
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const waiting = selectCharges(trx)
       .where('state', '=', 'intent')

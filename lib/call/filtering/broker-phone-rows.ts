@@ -1,3 +1,4 @@
+/** Pure: turns upstream's rows into rows of `broker_phone`, and collects those that cannot be used. */
 import { cutTo } from '../../platform/cut.ts';
 import { isId } from '../../platform/ids.ts';
 import { dateOrNull } from '../../platform/time.ts';
@@ -10,12 +11,12 @@ export interface UpstreamPhone {
   readonly stamp: string | null;
 }
 
-/** As long as the columns; no telephone number has more digits. */
+/** Lengths of the columns; no telephone number has more digits. */
 const lengths = { phone: 20, digits: 20 } as const;
-/** Ids named in an outcome. */
+/** Maximum of ids named in the log line. */
 const namedMax = 20;
 
-/** The row of `broker_phone` by which a broker is known; undefined where a row has no number, or none that can be one. */
+/** Returns the row of `broker_phone`; `undefined` if the broker has no number, or one that cannot be a number. */
 export function phoneRow({ id, phone, stamp }: UpstreamPhone) {
   const digits = digitsOf(phone ?? '');
   if (!phone || !digits || !isUsable({ id, phone })) return undefined;
@@ -25,15 +26,15 @@ export function phoneRow({ id, phone, stamp }: UpstreamPhone) {
 
 export type PhoneRow = NonNullable<ReturnType<typeof phoneRow>>;
 
-/** Whether a row is a broker's, with a number that is one or without a number. */
+/** Returns whether a row has a valid broker id, and a possible number or none. */
 const isUsable = ({ id, phone }: Pick<UpstreamPhone, 'id' | 'phone'>): boolean =>
   isId(id) && digitsOf(phone ?? '').length <= lengths.digits;
 
-/** Collects the ids of rows that cannot be used, some of them by name. */
+/** Makes a collector of the first ids of rows that cannot be used. */
 export function unusablePhones() {
   const ids = new Set<string>();
   return {
-    note: (rows: readonly UpstreamPhone[]): void => {
+    collect: (rows: readonly UpstreamPhone[]): void => {
       for (const row of rows) if (ids.size < namedMax && !isUsable(row)) ids.add(row.id);
     },
     facts: () => (ids.size ? { unusable: [...ids] } : {}),

@@ -1,3 +1,4 @@
+/** Full runs over brokers' telephone numbers: the first fill of `broker_phone`, and the daily comparison. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { Postponed } from '../../platform/errors.ts';
 import { idMax } from '../../platform/ids.ts';
@@ -16,57 +17,52 @@ export interface PhoneRunDeps {
 
 type Trx = Transaction<CallTables>;
 
-const runs = 'user_prop_db.broker_phone_run';
-const phones = 'user_prop_db.broker_phone';
-/** Below this many milliseconds no further page is begun. */
-const pageTimeMs = 10_000;
+const runTable = 'user_prop_db.broker_phone_run';
+const phoneTable = 'user_prop_db.broker_phone';
+/** With less time left, no further page is started. */
+const remainingMsMin = 10_000;
 
 /**
- * Compares `broker_phone` with upstream, page by page in the order of ids, and repairs what differs: what the scan
- * cannot see, because it commits later than the overlap or is deleted, or is older than the scan itself. The first run
- * of all only fills, once for ever; then there is one comparison a day. A run that is out of time is resumed by the
- * next tick.
+ * Compares `broker_phone` with upstream, page by page in the order of ids, and repairs differences that the scan cannot
+ * see: deleted rows, changes that commit later than the overlap, and rows older than the first scan. The very first run
+ * only fills the table; after that there is one comparison a day. The next tick resumes a run that ran out of time.
  */
-export async function runOverBrokerPhones(
+export async function runBrokerPhoneComparison(
   deps: PhoneRunDeps,
   { at, remaining }: { readonly at: Date; readonly remaining: () => number },
-  noteUnusable: NoteUnusable = () => {},
+  collectUnusable: CollectUnusable = () => {},
 ) {
   const day = wallTime(at).slice(0, 10);
-  const timeLeft = () => remaining() > pageTimeMs;
+  const timeLeft = () => remaining() > remainingMsMin;
   const filled = await isFilled(deps.mysql);
-  if (!filled && !(await fill(deps, day, timeLeft))) return { fullRun: 'fill out of time' };
-  if (await beginComparison(deps.mysql, day)) await withoutId(deps, noteUnusable);
-  const run = await toItsEnd(deps, 'compare', timeLeft, noteUnusable);
+  if (!filled && !(await fill(deps, day, timeLeft))) return { fullRun: 'fill-out-of-time' };
+  if (await startComparison(deps.mysql, day)) await removeRowsWithoutId(deps, collectUnusable);
+  const run = await continueRun(deps, 'compare', timeLeft, collectUnusable);
   const facts = { repaired: Number(run.repaired), ...(!filled && { firstRun: true }) };
-  return { fullRun: run.done_at ? 'compared' : 'comparison out of time', ...facts };
+  return { fullRun: run.done_at ? 'compared' : 'comparison-out-of-time', ...facts };
 }
 
-/** Pages that a call waits for at most; a table that is longer is filled by the schedule meanwhile. */
-const pagesWhileACallWaits = 2;
+/** Pages that one check fills at most, so that a call does not wait long; the schedule fills a longer table. */
+const pagesPerCheckMax = 2;
 
 /**
- * Makes a check that lets a call be decided only when all brokers' numbers are known: until the first full run has
- * ended it throws `Postponed`. A table of a few pages is filled at once, by the check itself.
+ * Makes a check that throws `Postponed` until the first full run has ended, so that no call is decided before the
+ * numbers of all brokers are known. The check itself fills a table of a few pages.
  */
-export function brokersKnown(deps: PhoneRunDeps & { readonly now: () => Date }) {
+export function brokersKnownCheck(deps: PhoneRunDeps & { readonly now: () => Date }) {
   let known: Promise<boolean> | undefined;
-  const look = async () => {
+  const fillIfShort = async () => {
     if (await isFilled(deps.mysql)) return true;
     let pages = 0;
-    return await fill(
-      deps,
-      wallTime(deps.now()).slice(0, 10),
-      () => pages++ < pagesWhileACallWaits,
-    );
+    return await fill(deps, wallTime(deps.now()).slice(0, 10), () => pages++ < pagesPerCheckMax);
   };
   return async (): Promise<void> => {
-    known ??= look();
-    const found = await known.catch((error: unknown) => {
+    known ??= fillIfShort();
+    const isKnown = await known.catch((error: unknown) => {
       known = undefined;
       throw error;
     });
-    if (found) return;
+    if (isKnown) return;
     known = undefined;
     const inAMinute = new Date(deps.now().getTime() + 60_000);
     throw new Postponed(inAMinute, 'not all telephone numbers of brokers are known yet');
@@ -74,23 +70,23 @@ export function brokersKnown(deps: PhoneRunDeps & { readonly now: () => Date }) 
 }
 
 async function isFilled(mysql: Kysely<CallTables>): Promise<boolean> {
-  return Boolean((await runNamed(mysql, 'fill'))?.done_at);
+  return Boolean((await findRun(mysql, 'fill'))?.done_at);
 }
 
 async function fill(deps: PhoneRunDeps, day: string, more: () => boolean): Promise<boolean> {
-  await deps.mysql.insertInto(runs).ignore().values({ name: 'fill', day }).execute();
-  return Boolean((await toItsEnd(deps, 'fill', more)).done_at);
+  await deps.mysql.insertInto(runTable).ignore().values({ name: 'fill', day }).execute();
+  return Boolean((await continueRun(deps, 'fill', more)).done_at);
 }
 
-/** True for the one invocation that begins the comparison of a day. */
-async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<boolean> {
+/** Starts the comparison of a day. Returns true for the one invocation that started it. */
+async function startComparison(mysql: Kysely<CallTables>, day: string): Promise<boolean> {
   const first = await mysql
-    .insertInto(runs)
+    .insertInto(runTable)
     .ignore()
     .values({ name: 'compare', day })
     .executeTakeFirst();
   const next = await mysql
-    .updateTable(runs)
+    .updateTable(runTable)
     .set({ day, after_id: '0', repaired: '0', done_at: null })
     .where('name', '=', 'compare')
     .where('day', '<', day)
@@ -98,50 +94,55 @@ async function beginComparison(mysql: Kysely<CallTables>, day: string): Promise<
   return Boolean(first.numInsertedOrUpdatedRows) || next.numUpdatedRows > 0n;
 }
 
-/** Ids that are none come before all pages: they are named, and nobody is known by them. */
-async function withoutId({ mysql, upstream }: PhoneRunDeps, note: NoteUnusable): Promise<void> {
+/** Collects upstream's rows with an invalid id, which no page covers, and deletes our rows with one. */
+async function removeRowsWithoutId(
+  { mysql, upstream }: PhoneRunDeps,
+  collectUnusable: CollectUnusable,
+): Promise<void> {
   const { rows } = await sql<UpstreamPhone>`
     select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
-    where BrokerId < 1 order by BrokerId limit ${withoutIdMax}`.execute(upstream);
-  note(rows);
-  await mysql.deleteFrom(phones).where('broker_id', '<', '1').execute();
+    where BrokerId < 1 order by BrokerId limit ${rowsWithoutIdMax}`.execute(upstream);
+  collectUnusable(rows);
+  await mysql.deleteFrom(phoneTable).where('broker_id', '<', '1').execute();
 }
 
-const runNamed = (mysql: Kysely<CallTables>, name: 'fill' | 'compare') =>
-  mysql.selectFrom(runs).selectAll().where('name', '=', name).executeTakeFirst();
+const findRun = (mysql: Kysely<CallTables>, name: 'fill' | 'compare') =>
+  mysql.selectFrom(runTable).selectAll().where('name', '=', name).executeTakeFirst();
 
-async function toItsEnd(
+async function continueRun(
   deps: PhoneRunDeps,
   name: 'fill' | 'compare',
   more: () => boolean,
-  noteUnusable: NoteUnusable = () => {},
+  collectUnusable: CollectUnusable = () => {},
 ) {
   const { pageRowsMax } = await deps.settings();
   for (;;) {
-    const run = await runNamed(deps.mysql, name);
-    if (!run) throw new Error(`The run ${name} over the brokers' telephone numbers is gone.`);
+    const run = await findRun(deps.mysql, name);
+    if (!run)
+      throw new Error(`broker_phone_run has no row for the run ${name}, which was started before.`);
     if (run.done_at || !more()) return run;
-    noteUnusable(await page(deps, run, pageRowsMax));
+    collectUnusable(await processPage(deps, run, pageRowsMax));
   }
 }
 
-type Run = NonNullable<Awaited<ReturnType<typeof runNamed>>>;
+type Run = NonNullable<Awaited<ReturnType<typeof findRun>>>;
 
 type Phone = UpstreamPhone & { readonly digits?: string };
-type NoteUnusable = (rows: readonly UpstreamPhone[]) => void;
-const withoutIdMax = 20;
+type CollectUnusable = (rows: readonly UpstreamPhone[]) => void;
+const rowsWithoutIdMax = 20;
 
 /**
- * Ours are read before upstream's, and only what is still as it was read is repaired: what the scan has written in
- * between is newer. Another invocation may do the same page; the first one moves the run. Gives upstream's rows.
+ * Compares one page and returns upstream's rows. Reads our rows before upstream's, and repairs only rows that are
+ * unchanged since, because what the scan wrote meanwhile is newer. If two invocations process the same page, only the
+ * first one advances the run and writes.
  */
-async function page(
+async function processPage(
   { mysql, upstream }: PhoneRunDeps,
   run: Run,
   limit: number,
 ): Promise<readonly UpstreamPhone[]> {
   const ours = await mysql
-    .selectFrom(phones)
+    .selectFrom(phoneTable)
     .select(['broker_id as id', 'phone', 'digits', 'updated_at as stamp'])
     .where('broker_id', '>', run.after_id)
     .orderBy('broker_id')
@@ -150,36 +151,37 @@ async function page(
   const { rows: theirs } = await sql<Phone>`
     select BrokerId id, UserMobile phone, updated_datetime stamp from anjuke_db.ajk_brokerextend
     where BrokerId > ${run.after_id} order by BrokerId limit ${limit}`.execute(upstream);
-  const upTo = lowest(endOf(ours, limit), endOf(theirs, limit));
-  const usable = upToId(theirs, upTo).flatMap((row) => phoneRow(row) ?? []);
-  const wanted = new Map(usable.map((row) => [row.broker_id, row]));
-  const here = new Map(upToId(ours, upTo).map((row) => [row.id, row]));
-  const absent = [...wanted.values()].filter(({ broker_id }) => !here.has(broker_id));
-  const differing = [...here.values()].filter(({ id, phone, digits }) => {
-    const row = wanted.get(id);
+  const upTo = lowerId(lastIdOf(ours, limit), lastIdOf(theirs, limit));
+  const usable = rowsUpTo(theirs, upTo).flatMap((row) => phoneRow(row) ?? []);
+  const expected = new Map(usable.map((row) => [row.broker_id, row]));
+  const existing = new Map(rowsUpTo(ours, upTo).map((row) => [row.id, row]));
+  const missing = [...expected.values()].filter(({ broker_id }) => !existing.has(broker_id));
+  const differing = [...existing.values()].filter(({ id, phone, digits }) => {
+    const row = expected.get(id);
     return row?.phone !== phone || row?.digits !== digits;
   });
-  // Who fills a table that was never complete deletes nothing: the comparison of the day does.
-  const repairs = differing.filter(({ id }) => run.name === 'compare' || wanted.has(id));
+  // The first fill deletes nothing; the comparison that follows does.
+  const repairs = differing.filter(({ id }) => run.name === 'compare' || expected.has(id));
   await inTransaction(mysql, async (trx) => {
-    if (!(await advance(trx, run, upTo, absent.length + repairs.length))) return;
-    if (absent.length) await trx.insertInto(phones).ignore().values(absent).execute();
-    for (const row of repairs) await repair(trx, row, wanted.get(row.id));
+    if (!(await advanceRun(trx, run, upTo, missing.length + repairs.length))) return;
+    if (missing.length) await trx.insertInto(phoneTable).ignore().values(missing).execute();
+    for (const row of repairs) await repairRow(trx, row, expected.get(row.id));
   });
   return theirs;
 }
 
-const endOf = (rows: readonly Phone[], limit: number): string =>
+const lastIdOf = (rows: readonly Phone[], limit: number): string =>
   (rows.length === limit && rows.at(-1)?.id) || idMax;
 
-const lowest = (one: string, other: string): string => (BigInt(one) < BigInt(other) ? one : other);
+const lowerId = (one: string, other: string): string => (BigInt(one) < BigInt(other) ? one : other);
 
-const upToId = (rows: readonly Phone[], id: string): readonly Phone[] =>
+const rowsUpTo = (rows: readonly Phone[], id: string): readonly Phone[] =>
   rows.filter((row) => BigInt(row.id) <= BigInt(id));
 
-async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Promise<boolean> {
+/** Moves the run past the page. Returns false if another invocation has done so. */
+async function advanceRun(trx: Trx, run: Run, upTo: string, repaired: number): Promise<boolean> {
   const { numUpdatedRows } = await trx
-    .updateTable(runs)
+    .updateTable(runTable)
     .set({ after_id: upTo, repaired: sql<string>`repaired + ${repaired}` })
     .set(upTo === idMax ? { done_at: sql<string>`now(3)` } : {})
     .where('name', '=', run.name)
@@ -190,17 +192,18 @@ async function advance(trx: Trx, run: Run, upTo: string, repaired: number): Prom
   return numUpdatedRows > 0n;
 }
 
-async function repair(
+/** Makes our row equal to upstream's, or deletes it, unless it has changed since it was read. */
+async function repairRow(
   trx: Trx,
   { id, phone, stamp }: Phone,
-  wanted: PhoneRow | undefined,
+  expected: PhoneRow | undefined,
 ): Promise<void> {
   const asRead = sql<boolean>`broker_id = ${id} and phone = ${phone} and updated_at <=> ${stamp}`;
-  if (!wanted) await trx.deleteFrom(phones).where(asRead).execute();
+  if (!expected) await trx.deleteFrom(phoneTable).where(asRead).execute();
   else
     await trx
-      .updateTable(phones)
-      .set({ phone: wanted.phone, digits: wanted.digits, updated_at: wanted.updated_at })
+      .updateTable(phoneTable)
+      .set({ phone: expected.phone, digits: expected.digits, updated_at: expected.updated_at })
       .where(asRead)
       .execute();
 }

@@ -1,12 +1,21 @@
+/** Use case of call/filter-call: logs each finished call and decides whether its owner pays for it. */
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Rejected } from '../../platform/errors.ts';
 import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
-import { digitsOf, masked } from '../phone-numbers.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
+import type { CallOutcome } from '../call-outcome.ts';
+import { digitsOf, maskNumber } from '../phone-numbers.ts';
 import { callsToCharge, type FinishedCall } from '../queues.ts';
-import { type CallSwitchOff, unlessOff } from '../row-lease.ts';
+import { type FirstCallSwitchOff, postponeIfSwitchedOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallLog, CallTables } from '../tables.ts';
-import { connected, type FilterRule, filterRules, judge, type Known } from './filter-rules.ts';
+import {
+  type CallHistory,
+  connected,
+  evaluateRules,
+  type FilterRule,
+  filterRules,
+} from './filter-rules.ts';
 
 export interface FilterDeps {
   readonly mysql: Kysely<CallTables>;
@@ -14,53 +23,57 @@ export interface FilterDeps {
   readonly deliver: Deliver;
 }
 
-const callLog = 'user_prop_db.sublessor_call_log_201409';
-/** In shadow mode the old system writes the table above; ours has the same columns, and is treated as if it were it. */
-const shadowLog = 'user_prop_db.call_shadow_log' as typeof callLog;
-const logFor = ({ shadow }: Pick<CallSettings, 'shadow'>) => (shadow ? shadowLog : callLog);
+const callLogTable = 'user_prop_db.sublessor_call_log_201409';
+/** The log of shadow mode, while the old system writes the real one. It has the same columns, hence the cast. */
+const shadowLogTable = 'user_prop_db.call_shadow_log' as typeof callLogTable;
+const logFor = ({ shadow }: Pick<CallSettings, 'shadow'>) =>
+  shadow ? shadowLogTable : callLogTable;
 const duplicateEntry = 1062;
 
-/** What happened to a call, by the rule it falls under. */
-const words: Readonly<Record<FilterRule, string>> = {
+/** The outcome of a decision, by the rule that applies. */
+const outcomeByRule: Readonly<Record<FilterRule, OutcomeWord>> = {
   [filterRules.valid]: 'valid',
-  [filterRules.notConnected]: 'not connected',
-  [filterRules.tooShort]: 'too short',
-  [filterRules.calledBefore]: 'called before',
+  [filterRules.notConnected]: 'not-connected',
+  [filterRules.tooShort]: 'too-short',
+  [filterRules.calledBefore]: 'called-before',
   [filterRules.broker]: 'broker',
 };
 
-/** Kill switch: no call is written down or decided; each waits as a message. */
+/** The kill switch that postpones all calls: none is logged or decided. */
 export const filterSwitch = 'call/filter-call';
 
 interface GuardDeps extends FilterDeps {
-  readonly firstSwitchOff: CallSwitchOff;
-  /** Throws `Postponed` until all brokers' numbers are known (lib/call/filtering/broker-phone-runs.ts). */
-  readonly brokersKnown: () => Promise<void>;
+  readonly firstSwitchOff: FirstCallSwitchOff;
+  /** Throws `Postponed` until the numbers of all brokers are known (broker-phone-runs.ts). */
+  readonly requireBrokersKnown: () => Promise<void>;
 }
 
-/** Filters a call unless the kill switch is off, and not before all brokers' numbers are known. */
-export async function filterCall(deps: GuardDeps, call: FinishedCall) {
-  await unlessOff(deps.firstSwitchOff, filterSwitch);
-  await deps.brokersKnown();
+/** Filters a call. Postpones it while the kill switch is off or the numbers of brokers are incomplete. */
+export async function filterCall(deps: GuardDeps, call: FinishedCall): Promise<CallOutcome> {
+  await postponeIfSwitchedOff(deps.firstSwitchOff, filterSwitch);
+  await deps.requireBrokersKnown();
   return await filterAndQueue(deps, call);
 }
 
 /**
- * Writes a finished call down, then decides whether its owner pays for it. In shadow mode all of that is kept apart
- * from what the old system writes, and nobody pays.
+ * Logs a finished call, decides whether its owner pays for it, and queues a valid one to be charged. In shadow mode it
+ * uses a log of its own and queues nothing.
  */
-export async function filterAndQueue(deps: FilterDeps, call: FinishedCall) {
+export async function filterAndQueue(deps: FilterDeps, call: FinishedCall): Promise<CallOutcome> {
   const settings = await deps.settings();
   const { '400_postcallinfo_dyz': connection } = settings;
   if (!connection.routing_keys.includes(call.routing_key))
-    throw new Rejected(`routing_key: ${call.routing_key} is none of ours`);
-  return await decideCall(deps, await written(deps.mysql, logFor(settings), call), settings);
+    throw new Rejected(
+      `routing_key: unknown ${call.routing_key}; configured: ${connection.routing_keys.join(', ')}`,
+    );
+  const callLogId = await insertCall(deps.mysql, logFor(settings), call);
+  return await decideCall(deps, callLogId, settings);
 }
 
-/** The id of the call's row. The same call again is that row; another call under its name is rejected. */
-async function written(
+/** Inserts the call and returns its row's id. Idempotent; rejects another call with the same call_id. */
+async function insertCall(
   mysql: Kysely<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   call: FinishedCall,
 ): Promise<string> {
   const { routing_key: _, ...row } = call;
@@ -78,25 +91,25 @@ async function written(
     const known = await find.executeTakeFirstOrThrow();
     const differing = differencesBetween(known, call);
     if (differing.length)
-      throw new Rejected(`Call ${call_id} is known otherwise: ${differing.join('; ')}`);
+      throw new Rejected(`Call ${call_id} is known with other values: ${differing.join('; ')}`);
     return known.id;
   }
 }
 
-/** What the old system has written in its own way is compared by owner and start only. */
+/** The fields by which an imported call is compared: the old system writes the others in its own format. */
 const importedFields = ['user_id', 'started_at'] as const;
-const fields = [
+const comparedFields = [
   ...importedFields,
   ...(['caller', 'callee', 'status', 'duration', 'call_type'] as const),
 ];
 
-/** What of a call is other than it was when its name was first seen. Telephone numbers are compared by their digits. */
+/** Describes each field that differs from the logged call. Telephone numbers are compared by their digits. */
 function differencesBetween(known: Selectable<CallLog>, call: FinishedCall): string[] {
-  const differing = (isImported(known) ? importedFields : fields).filter(
+  const differing = (isImported(known) ? importedFields : comparedFields).filter(
     (field) => comparable(field, known[field]) !== comparable(field, call[field]),
   );
   const text = (field: string, value: unknown) =>
-    field === 'caller' || field === 'callee' ? masked(String(value)) : String(value);
+    field === 'caller' || field === 'callee' ? maskNumber(String(value)) : String(value);
   return differing.map(
     (field) => `${field} is ${text(field, known[field])}, not ${text(field, call[field])}`,
   );
@@ -111,47 +124,51 @@ function comparable(field: string, value: string | number): string {
 }
 
 /**
- * Decides a call, once and for good. Calls of one caller to one owner are decided one after the other, so that each
- * sees what was decided before it; a valid one goes on to be charged in the same transaction. `given` are the
- * settings by which the call's row was found: the mode says in which log, and may change at any time.
+ * Decides a logged call once; a decision never changes. Locks the pair of owner and caller, so each decision sees all
+ * earlier ones of the pair. Queues a valid call in the same transaction. `given` are the settings with which the row
+ * was found: they name the log, and the mode may change at any time.
  */
-export async function decideCall(deps: FilterDeps, callLogId: string, given?: CallSettings) {
+export async function decideCall(
+  deps: FilterDeps,
+  callLogId: string,
+  given?: CallSettings,
+): Promise<CallOutcome> {
   const settings = given ?? (await deps.settings());
   const apartSeconds = settings.filter_last_call_time_rule_threshold;
   const log = logFor(settings);
   return await transactionWithOutbox(deps, async (trx, follow) => {
     await lockPair(trx, log, callLogId);
-    const call = await callIn(trx, log, callLogId, apartSeconds);
-    if (call.filter_rule !== null) return { outcome: 'decided before', callLogId };
+    const call = await loadCallWithNeighbours(trx, log, callLogId, apartSeconds);
+    if (call.filter_rule !== null) return { outcome: 'already-decided', callLogId };
     const { status, duration: durationSeconds, started_at: startedAt } = call;
-    const known: Known = {
+    const history: CallHistory = {
       connectedBeforeAt: call.connected_before_at,
       validAfterAt: call.valid_after_at,
       isBroker: Number(call.is_broker) === 1,
     };
     const limits = { durationSeconds: settings.filter_call_time_rule_threshold, apartSeconds };
-    const judgement = judge({ status, durationSeconds, startedAt }, known, limits);
-    const { filterRule } = judgement;
+    const decision = evaluateRules({ status, durationSeconds, startedAt }, history, limits);
+    const { filterRule } = decision;
     await trx
       .updateTable(log)
       .set({
         filter_rule: filterRule,
         decided_at: sql<string>`now(3)`,
-        decision: JSON.stringify(judgement),
+        decision: JSON.stringify(decision),
       })
       .where('id', '=', callLogId)
       .execute();
     if (settings.shadow) return { outcome: 'shadowed', callLogId, filterRule };
     if (filterRule === filterRules.valid)
       follow(toQueue(callsToCharge, { callLogId, userId: call.user_id }));
-    return { outcome: words[filterRule], callLogId, filterRule };
+    return { outcome: outcomeByRule[filterRule], callLogId, filterRule };
   });
 }
 
-/** The row that all calls of this caller to this owner share; made by the first of them. */
+/** Locks the row that all calls of this caller to this owner share; the first call inserts it. */
 async function lockPair(
   trx: Transaction<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   callLogId: string,
 ): Promise<void> {
   await trx
@@ -165,12 +182,12 @@ async function lockPair(
 }
 
 /**
- * The call and what is known about it, read in one statement after the pair is locked. Only the nearest neighbours
- * count: if they are far enough, all others are.
+ * Reads the call with its nearest neighbours in one statement, after the pair is locked. If the nearest neighbours are
+ * far enough apart, all others are.
  */
-async function callIn(
+async function loadCallWithNeighbours(
   trx: Transaction<CallTables>,
-  log: typeof callLog,
+  log: typeof callLogTable,
   callLogId: string,
   apartSeconds: number,
 ) {
@@ -198,7 +215,7 @@ async function callIn(
     .executeTakeFirstOrThrow();
 }
 
-/** The calls that were written down so long ago and never decided. */
+/** Returns the ids of calls that have been undecided for longer than `stuckAfterMinutes`. */
 export async function undecidedCalls(
   { mysql }: Pick<FilterDeps, 'mysql'>,
   document: CallSettings,
@@ -215,5 +232,6 @@ export async function undecidedCalls(
   return open.map(({ id }) => id);
 }
 
+/** The database's time this many minutes ago. */
 export const minutesAgo = (minutes: number) =>
   sql<string>`now(3) - interval ${sql.lit(minutes)} minute`;

@@ -1,6 +1,7 @@
+/** Pure: the rules that decide whether a call is charged. */
 import { dateOf, type WallTime } from '../../platform/time.ts';
 
-/** `filter_rule`: 1 goes on to be charged, a greater one never is. The numbers are read by others. */
+/** Values of `filter_rule`: 1 is charged, every greater one is not. Other systems read these numbers. */
 export const filterRules = {
   valid: 1,
   notConnected: 2,
@@ -10,7 +11,7 @@ export const filterRules = {
 } as const;
 export type FilterRule = (typeof filterRules)[keyof typeof filterRules];
 
-/** `status` of a call that was answered. */
+/** The `status` of a call that was answered. */
 export const connected = 1;
 
 interface Call {
@@ -19,48 +20,52 @@ interface Call {
   readonly startedAt: WallTime;
 }
 
-/** What was decided about other calls of the same caller to the same owner, and who the caller is. */
-export interface Known {
-  /** When the last connected call began that is decided and began no later than this one, whatever its own rule. */
+/** Decided calls of the same caller to the same owner, and whether the caller is a broker. */
+export interface CallHistory {
+  /** Start of the last decided and connected call at or before this one, under any rule. */
   readonly connectedBeforeAt: WallTime | null;
-  /** When the first valid call began that is decided and began no earlier than this one. */
+  /** Start of the first decided and valid call at or after this one. */
   readonly validAfterAt: WallTime | null;
   readonly isBroker: boolean;
 }
 
 export interface FilterLimits {
-  /** A call must last longer. */
+  /** A call of this duration or less is too short. */
   readonly durationSeconds: number;
-  /** Calls must begin this far apart; exactly as far is far enough. */
+  /** The starts of two calls must be this far apart, or more. */
   readonly apartSeconds: number;
 }
 
-/** One rule, what it looked at and whether the call falls under it. */
-interface Judged {
+/** One rule, its input and whether it applies to the call. */
+interface RuleResult {
   readonly rule: Exclude<FilterRule, 1>;
   readonly input: Readonly<Record<string, unknown>>;
   readonly applies: boolean;
 }
 
-/** What is kept as `decision` of a call: the rule it falls under, and all that were looked at, in their order. */
-export interface Judgement {
+/** Stored in the column `decision`: the call's rule, and the results of all rules in their order. */
+export interface FilterDecision {
   readonly filterRule: FilterRule;
-  readonly rules: readonly Judged[];
+  readonly rules: readonly RuleResult[];
 }
 
 /**
- * Judges a call by all rules; the first that applies is its own.
+ * Evaluates all rules; the first one that applies decides.
  *
- * A call that arrives late is measured against valid ones after it, too: no two valid calls of a pair ever begin
- * less than `apartSeconds` apart, in whatever order they arrive. And a call is passed over for the sake of another
- * (rule 4) only where there is one: connected and before it, or valid and after it.
+ * Invariants of rule 4, in whatever order calls arrive: the starts of two valid calls of a pair are at least
+ * `apartSeconds` apart, because a late call is also compared with valid calls after it; and the rule applies only if
+ * there is another call within that time, connected and before this one or valid and after it.
  */
-export function judge(call: Call, known: Known, limits: FilterLimits): Judgement {
+export function evaluateRules(
+  call: Call,
+  history: CallHistory,
+  limits: FilterLimits,
+): FilterDecision {
   const { status, durationSeconds, startedAt } = call;
-  const { connectedBeforeAt, validAfterAt, isBroker } = known;
+  const { connectedBeforeAt, validAfterAt, isBroker } = history;
   const isNear = (other: WallTime | null) =>
     other !== null && secondsBetween(other, startedAt) < limits.apartSeconds;
-  const rules: Judged[] = [
+  const rules: RuleResult[] = [
     {
       rule: filterRules.notConnected,
       input: { status },

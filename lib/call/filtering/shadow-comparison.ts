@@ -1,23 +1,29 @@
+/** Compares decisions of shadow mode with those of the old system. */
 import { type Kysely, sql } from 'kysely';
+import type { CallOutcome } from '../call-outcome.ts';
 import type { CallTables } from '../tables.ts';
 import { minutesAgo } from './filter-call.ts';
 import { filterRules } from './filter-rules.ts';
 
 const rowsMax = 5_000;
-/** A call that the old system has not decided by then it has not got. */
+/** If the old system has not decided a call after 60 minutes, assume it never received it. */
 const missingAfterMinutes = 60;
 
-/** The old system's calls of the last two days are looked for here: import-history brings them within hours. */
+/** Calls of the old system are searched for in our log for two days; call/import-history copies them within hours. */
 const unseenDays = 2;
+/** Maximum of calls named in the log line. */
 const namedMax = 5;
 
 /**
- * Compares what was decided in shadow mode with the old system's rows: whether the call is valid, for its other rules
- * may have other numbers. `shadow differs` where one call is valid here and not there, or the other way round, or was
- * never seen there; `call_shadow_log.compared` tells which. `unseen` counts, at every run, the calls of the last two
- * days that only the old system has.
+ * Compares decisions of shadow mode with the old system's rows, only by whether a call is valid, because the other rules
+ * may have other numbers there. The outcome is `shadow-differs` if a call is valid in only one of the systems, or exists
+ * in only one; `call_shadow_log.compared` keeps the result. Every run counts as `unseen` the calls of the last two days
+ * that only the old system has.
  */
-export async function compareShadow(mysql: Kysely<CallTables>, afterMinutes: number) {
+export async function compareShadow(
+  mysql: Kysely<CallTables>,
+  afterMinutes: number,
+): Promise<CallOutcome> {
   const rows = await mysql
     .selectFrom('user_prop_db.call_shadow_log as ours')
     .leftJoin('user_prop_db.sublessor_call_log_201409 as theirs', 'theirs.call_id', 'ours.call_id')
@@ -38,27 +44,30 @@ export async function compareShadow(mysql: Kysely<CallTables>, afterMinutes: num
     const same = (filter_rule === filterRules.valid) === (their_rule === filterRules.valid);
     return same ? 'agrees' : 'differs';
   });
-  for (const [word, group] of compared)
+  for (const [result, group] of compared)
     await mysql
       .updateTable('user_prop_db.call_shadow_log')
-      .set({ compared: sql<typeof word>`${word}` })
+      .set({ compared: sql<typeof result>`${result}` })
       .where(
         'id',
         'in',
         group.map(({ id }) => id),
       )
       .execute();
-  const count = (word: 'agrees' | 'differs' | 'missing') => compared.get(word)?.length ?? 0;
+  const count = (result: 'agrees' | 'differs' | 'missing') => compared.get(result)?.length ?? 0;
   const [agree, differ, missing] = [count('agrees'), count('differs'), count('missing')];
   const { unseen, first } = await unseenCalls(mysql);
   return {
-    outcome: differ + missing + unseen ? 'shadow differs' : 'shadow agrees',
-    ...{ agree, differ, missing, unseen },
+    outcome: differ + missing + unseen ? 'shadow-differs' : 'shadow-agrees',
+    agree,
+    differ,
+    missing,
+    unseen,
     ...(unseen && { first }),
   };
 }
 
-/** Calls that the old system has written down, decided or not, and that never came here; some of them by name. */
+/** Counts calls that only the old system has logged, decided or not, and names the first ones. */
 async function unseenCalls(mysql: Kysely<CallTables>) {
   const rows = await mysql
     .selectFrom('user_prop_db.sublessor_call_log_201409 as theirs')

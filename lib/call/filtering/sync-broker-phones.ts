@@ -1,10 +1,11 @@
+/** Use case of call/sync-broker-phones: copies brokers' telephone numbers, by which the filter recognises brokers. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import type { Deliver } from '../../platform/messaging/outbox.ts';
 import { type Page, type ScanLimits, type Stamped, scan } from '../../platform/messaging/scan.ts';
 import type { CallTables } from '../tables.ts';
 import { phoneRow, unusablePhones } from './broker-phone-rows.ts';
-import { runOverBrokerPhones } from './broker-phone-runs.ts';
+import { runBrokerPhoneComparison } from './broker-phone-runs.ts';
 import type { UpstreamPhones } from './upstream-phones.ts';
 
 export interface BrokerPhoneDeps {
@@ -19,54 +20,50 @@ interface Phone extends Stamped {
 }
 
 /**
- * Makes `broker_phone`, by which callers are known as brokers, equal to the telephone numbers that changed upstream;
- * then, once a day and at the very first tick, to all of them.
+ * Applies changed telephone numbers to `broker_phone`. Once a day, and at the first tick, it also compares all numbers
+ * with upstream in a full run.
  */
 export async function syncBrokerPhones(
   deps: BrokerPhoneDeps,
   tick: Pick<Tick, 'at' | 'remaining'>,
 ) {
   const unusable = unusablePhones();
-  const scanned = await scanBrokerPhones(deps, tick, unusable.note);
-  const run = await runOverBrokerPhones(deps, tick, unusable.note);
+  const scanned = await scanBrokerPhones(deps, tick, unusable.collect);
+  const run = await runBrokerPhoneComparison(deps, tick, unusable.collect);
   return { ...scanned, ...run, ...unusable.facts() };
 }
 
 async function scanBrokerPhones(
   { mysql, upstream, settings, deliver }: BrokerPhoneDeps,
   { remaining }: Pick<Tick, 'remaining'>,
-  noteUnusable: (rows: readonly Phone[]) => void,
+  collectUnusable: (rows: readonly Phone[]) => void,
 ) {
   const source = {
     name: 'call/sync-broker-phones:anjuke_db.ajk_brokerextend',
-    now: () => clock(upstream),
-    read: (page: Page) => read(upstream, page),
+    now: () => upstreamNow(upstream),
+    read: (page: Page) => readChangedPhones(upstream, page),
   };
-  const platform = mysql as unknown as Parameters<typeof scan>[0]['mysql'];
-  const scanned = await scan(
-    { mysql: platform, deliver },
-    source,
-    await settings(),
-    remaining,
-    write,
-  );
-  return { ...scanned, outcome: scanned.outcome === 'published' ? 'synced' : scanned.outcome };
+  const scanned = await scan({ mysql, deliver }, source, await settings(), remaining, applyPage);
+  const outcome = scanned.outcome === 'published' ? ('synced' as const) : scanned.outcome;
+  return { ...scanned, outcome };
 
-  async function write(rows: readonly Phone[], trx: unknown) {
-    noteUnusable(rows);
-    await apply(trx as Transaction<CallTables>, rows);
-    return []; // Nobody has to be told.
+  async function applyPage(rows: readonly Phone[], trx: unknown) {
+    collectUnusable(rows);
+    await applyPhones(trx as Transaction<CallTables>, rows);
+    return []; // No messages follow.
   }
 }
 
-async function clock(upstream: Kysely<UpstreamPhones>): Promise<string> {
+/** Returns the time of upstream's database. */
+async function upstreamNow(upstream: Kysely<UpstreamPhones>): Promise<string> {
   const { rows } = await sql<{ now: string }>`select now() now`.execute(upstream);
   const [row] = rows;
-  if (!row) throw new Error('select now() gave no row');
+  if (!row) throw new Error('select now() returned no row.');
   return row.now;
 }
 
-async function read(
+/** Reads one page of changed rows, in the order of the scan. */
+async function readChangedPhones(
   upstream: Kysely<UpstreamPhones>,
   { time, id, upTo, limit }: Page,
 ): Promise<Phone[]> {
@@ -78,17 +75,17 @@ async function read(
   return rows;
 }
 
-/** A number that was taken away, or that is none, leaves no row: nobody is known by it. */
-async function apply(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
-  const known = rows.flatMap((row) => phoneRow(row) ?? []);
-  const ids = new Set(known.map(({ broker_id }) => broker_id));
-  const gone = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
-  if (gone.length)
-    await trx.deleteFrom('user_prop_db.broker_phone').where('broker_id', 'in', gone).execute();
-  if (known.length)
+/** Upserts usable numbers, and deletes the rows of brokers without one. */
+async function applyPhones(trx: Transaction<CallTables>, rows: readonly Phone[]): Promise<void> {
+  const usable = rows.flatMap((row) => phoneRow(row) ?? []);
+  const ids = new Set(usable.map(({ broker_id }) => broker_id));
+  const removed = rows.filter(({ id }) => !ids.has(id)).map(({ id }) => id);
+  if (removed.length)
+    await trx.deleteFrom('user_prop_db.broker_phone').where('broker_id', 'in', removed).execute();
+  if (usable.length)
     await trx
       .insertInto('user_prop_db.broker_phone')
-      .values(known)
+      .values(usable)
       .onDuplicateKeyUpdate({
         phone: sql`values(phone)`,
         digits: sql`values(digits)`,

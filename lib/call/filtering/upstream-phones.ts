@@ -1,4 +1,4 @@
-/** Another system's; as far as it is read here. */
+/** Types of upstream's table of brokers: the columns that are read here. */
 export interface UpstreamPhones {
   'anjuke_db.ajk_brokerextend': {
     BrokerId: string;

@@ -7,11 +7,11 @@ import type { AccountingTables } from '../accounting-tables.ts';
 import { listingsSwitched } from '../events.ts';
 import type { OutOfMoney, ToppedUp } from '../queues.ts';
 import {
-  type CallSwitchOff,
+  type FirstCallSwitchOff,
   isLeased,
   leaseExpiry,
-  unlessLeased,
-  unlessOff,
+  postponeIfLeased,
+  postponeIfSwitchedOff,
 } from '../row-lease.ts';
 import { type Cause, type DesiredState, desiredState, laterOf } from './desired-state.ts';
 import { switchListingsTo } from './listing-service.ts';
@@ -20,7 +20,7 @@ export interface ListingDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly listings: Partner;
   readonly deliver: Deliver;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
   readonly clock?: () => Date;
 }
 
@@ -44,7 +44,7 @@ interface Task extends DesiredState {
  */
 export async function switchListings(deps: ListingDeps, message: OutOfMoney | ToppedUp) {
   const { mysql, listings, firstSwitchOff, clock } = deps;
-  await unlessOff(firstSwitchOff, 'partner/listing');
+  await postponeIfSwitchedOff(firstSwitchOff, 'partner/listing');
   const task = await inTransaction(mysql, (trx) => note(trx, message));
   if (typeof task === 'string') return task;
   const { userId, to, latest } = task;
@@ -152,7 +152,7 @@ async function take(
   };
   const next = desiredState({ latest, toppedUpAt });
   const nothing = nothingToDo(row, next);
-  if (!nothing) unlessLeased(row, `Listings of ${row.user_id}`);
+  if (!nothing) postponeIfLeased(row, `Listings of ${row.user_id}`);
   const again = row.request_id === next?.requestId;
   const [epoch, attempts] = [row.epoch + 1, again ? row.attempts + 1 : 1];
   const begun = { request_done: 0, held_until: leaseExpiry, epoch, attempts };

@@ -7,7 +7,7 @@ import { paymentLogTable as paymentLog } from '../charging/payment-log.ts';
 import type { AdvancePaymentIds } from '../inputs.ts';
 import type { Payments } from '../partners/payment-centre.ts';
 import { plusDays } from '../reconciliation/statement-differences.ts';
-import type { CallSwitchOff } from '../row-lease.ts';
+import type { FirstCallSwitchOff } from '../row-lease.ts';
 import type { CallTables } from '../tables.ts';
 import { markIdsAsUsed } from './used-ids.ts';
 
@@ -17,7 +17,7 @@ const daysMax = 400;
 interface PaymentIdDeps {
   readonly mysql: Kysely<CallTables>;
   readonly payments: Pick<Payments, 'statementOf' | 'tradeOf'>;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
 /** Statements list no refused trades, but these have used up ids as well: so many ids are passed over. */

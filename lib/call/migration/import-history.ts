@@ -6,7 +6,7 @@ import { audit } from '../../platform/operations/audit.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { transitions } from '../charge-states.ts';
 import type { ImportHistory } from '../inputs.ts';
-import type { CallSwitchOff } from '../row-lease.ts';
+import type { FirstCallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import { contractsThatDiffer } from './history-contracts.ts';
 import { copies } from './history-copiers.ts';
@@ -26,7 +26,7 @@ import { markIdsAsUsed } from './used-ids.ts';
 export interface HistoryDeps {
   readonly mysql: Kysely<AccountingTables>;
   readonly settings: () => Promise<Pick<CallSettings, 'history_schema' | 'shadow'>>;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
 /** `income` only names rows without a payment: income is copied with its payment. */

@@ -7,7 +7,7 @@ import { wallTime } from '../../platform/time.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { NamedDays } from '../inputs.ts';
 import type { Payments } from '../partners/payment-centre.ts';
-import type { CallSwitchOff } from '../row-lease.ts';
+import type { FirstCallSwitchOff } from '../row-lease.ts';
 import type { CallSettings } from '../settings.ts';
 import type { CallSwitch } from '../switches.ts';
 import {
@@ -43,7 +43,7 @@ export interface ReconcileDeps {
   readonly payments: Pick<Payments, 'statementOf'>;
   readonly k3: Partner;
   readonly settings: () => Promise<Pick<CallSettings, 'shadow'>>;
-  readonly firstSwitchOff: CallSwitchOff;
+  readonly firstSwitchOff: FirstCallSwitchOff;
 }
 
 /** With less than this left no further day is begun. */

@@ -1,14 +1,17 @@
+/** Use case of call/settle-unknown-charges: finds open calls, charges and reversals, and brings them to their end. */
 import { type Kysely, sql } from 'kysely';
 import { PartnerUnavailable, Postponed, Rejected, textOf } from '../../platform/errors.ts';
 import { reportFailure } from '../../platform/lambda/log.ts';
 import type { Tick } from '../../platform/lambda/schedule.ts';
 import { toBus, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
+import type { CallOutcome } from '../call-outcome.ts';
 import { type ChargeDeps, chargingSwitches, sendToPaymentCentre } from '../charging/charge-call.ts';
 import { recordTradeResult } from '../charging/charge-results.ts';
 import {
   type Charge,
   chargeCallMessage,
-  claimForSending,
+  leaseForSending,
   noChargeStop,
   paymentLogTable,
   selectCharges,
@@ -24,24 +27,24 @@ import { type ReversalDeps, resumeReversals } from './reverse-charge.ts';
 
 const rowsMax = 500;
 const queryConcurrency = 4;
-/** The payment centre is away: who asks on only waits. */
+/** After this many queries without an answer a run makes no more: the payment centre is unavailable. */
 const noAnswersMax = 3;
-/** A question, the charge that may follow from it, and what is written after them must end before the time-out. */
-export const endMs = 50_000;
+/** With less time left, nothing is started: a query, the charge that may follow and their writes must fit in. */
+export const remainingMsMin = 50_000;
 
-const stepSeconds = { hour: 3_600, day: 86_400 } as const;
-/** So many times hourly, then daily. */
-const hourlyAsks = 24;
+const queryIntervalSeconds = { hour: 3_600, day: 86_400 } as const;
+/** A charge is queried hourly this many times, then daily. */
+const hourlyQueriesMax = 24;
 
 /**
- * Brings to an end what nobody has in hand: calls that were written down and not decided, charges whose sender died,
- * charges whose answer was lost, and intents that no message is under way for. Announces what was charged.
- * `charging stopped` as long as a stop is set.
+ * Settles whatever was left open: decides undecided calls, queries charges whose sender crashed or whose answer was
+ * lost, resumes reversals and requeues intents without a message. Publishes an event for each charge that succeeded.
+ * The outcome is `charging-stopped` while a charge stop is set. In shadow mode only calls are decided and compared.
  */
 export async function settleUnknownCharges(
   deps: ChargeDeps & ReversalDeps,
   { remaining }: Pick<Tick, 'remaining'>,
-) {
+): Promise<CallOutcome> {
   const { mysql, firstSwitchOff } = deps;
   const settings = await deps.settings();
   const { stuckAfterMinutes, shadow } = settings;
@@ -54,7 +57,7 @@ export async function settleUnknownCharges(
       return otherwise;
     }
   };
-  const decided = await step(() => decideOpen(deps, settings, remaining), 0);
+  const decided = await step(() => decideUndecidedCalls(deps, settings, remaining), 0);
   if (shadow) {
     const compared = await compareShadow(mysql, stuckAfterMinutes);
     throwFirst(failures);
@@ -65,25 +68,31 @@ export async function settleUnknownCharges(
   const settled = partnerOff ? {} : await step(() => queryDueTrades(deps, remaining), {});
   const resume = () => resumeReversals(deps, { remaining });
   const reversals = partnerOff ? 0 : await step(resume, 0);
-  const trigger = () => nudgeIntents(deps, stuckAfterMinutes);
-  const nudged = (await firstSwitchOff(...chargingSwitches)) ? 0 : await step(trigger, 0);
-  const announced = await step(() => publishChargedEvents(deps, remaining), 0);
+  const trigger = () => requeueIntents(deps, stuckAfterMinutes);
+  const requeued = (await firstSwitchOff(...chargingSwitches)) ? 0 : await step(trigger, 0);
+  const published = await step(() => publishChargedEvents(deps, remaining), 0);
   throwFirst(failures);
   const stops = await mysql.selectFrom('user_prop_db.charge_stop').select('scope').execute();
   return {
-    outcome: stops.length ? 'charging stopped' : 'settled',
-    ...{ decided, settled, reversals, nudged, announced, stops: stops.length },
+    outcome: stops.length ? 'charging-stopped' : 'settled',
+    decided,
+    settled,
+    reversals,
+    nudged: requeued,
+    announced: published,
+    stops: stops.length,
   };
 }
 
-/** Steps, and the rows of one step, do not wait for each other: what failed is thrown when all have been tried. */
+/** Throws the first failure, after all steps or rows have been tried: one failure does not block the others. */
 function throwFirst(failures: readonly unknown[]): void {
   const [first] = failures;
   if (first === undefined) return;
   throw new Error(`${failures.length} failed: ${textOf(first)}`, { cause: first });
 }
 
-async function decideOpen(
+/** Decides calls whose consumer crashed before the decision. Returns how many. */
+async function decideUndecidedCalls(
   deps: ChargeDeps,
   settings: CallSettings,
   remaining: () => number,
@@ -91,7 +100,7 @@ async function decideOpen(
   let decided = 0;
   const failures: unknown[] = [];
   for (const id of await undecidedCalls(deps, settings, rowsMax)) {
-    if (remaining() < endMs || (await deps.firstSwitchOff(filterSwitch))) break;
+    if (remaining() < remainingMsMin || (await deps.firstSwitchOff(filterSwitch))) break;
     try {
       await decideCall(deps, id, settings);
       decided += 1;
@@ -103,7 +112,7 @@ async function decideOpen(
   return decided;
 }
 
-/** Whoever sent these has died: whether they were carried out is to be asked, from now on. */
+/** Marks charges whose sender crashed as `unknown`: the payment centre is queried about them from now on. */
 async function markStuckAsUnknown(
   mysql: Kysely<CallTables>,
   stuckAfterMinutes: number,
@@ -124,8 +133,8 @@ async function markStuckAsUnknown(
 }
 
 /**
- * Asks about what is due, several at once; gives how many ended how. The kill switch is asked before each: a run may
- * last for minutes, and a switch stops within one.
+ * Queries the trades that are due, several at a time, and counts the results. Checks the kill switch before each query,
+ * because a run may take minutes and a switch must work within one.
  */
 async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
   const { mysql, firstSwitchOff } = deps;
@@ -136,16 +145,18 @@ async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
     .limit(rowsMax)
     .execute();
   const due = toCharges(rows).values();
-  const counts: Record<string, number> = {};
+  const counts: Partial<Record<OutcomeWord, number>> = {};
   const failures: unknown[] = [];
-  let aways = 0;
+  let noAnswers = 0;
   const lane = async () => {
     for (const charge of due) {
-      if (remaining() < endMs || aways >= noAnswersMax) return;
+      if (remaining() < remainingMsMin || noAnswers >= noAnswersMax) return;
       if (await firstSwitchOff('partner/payment')) return;
       try {
-        const word = await settle(deps, charge).catch((error: unknown) => noAnswer(error, charge));
-        if (word === 'no answer') aways += 1;
+        const word = await settleCharge(deps, charge).catch((error: unknown) =>
+          reportNoAnswer(error, charge),
+        );
+        if (word === 'unavailable') noAnswers += 1;
         counts[word] = (counts[word] ?? 0) + 1;
       } catch (error) {
         failures.push(error);
@@ -153,105 +164,112 @@ async function queryDueTrades(deps: ChargeDeps, remaining: () => number) {
     }
   };
   const lanes = await Promise.allSettled(Array.from({ length: queryConcurrency }, lane));
-  // A lane that cannot read the switches asks no more, and the others end before this is thrown.
+  // A lane that cannot read the switches ends; its error is thrown after all other lanes have ended.
   for (const ended of lanes) if (ended.status === 'rejected') failures.push(ended.reason);
   throwFirst(failures);
   return counts;
 }
 
-/** An answer that cannot be read is about one charge, which is named: the others are asked about all the same. */
-function noAnswer(error: unknown, { id }: Charge): 'no answer' | 'odd answer' {
+/** Reports an answer that cannot be read; it concerns one charge, so the run continues. Throws every other error. */
+function reportNoAnswer(error: unknown, { id }: Charge): 'unavailable' | 'odd-answer' {
   if (!(error instanceof PartnerUnavailable)) throw error;
-  if (!error.answered) return 'no answer';
-  reportFailure('odd answer', { paymentId: id }, error);
-  return 'odd answer';
+  if (!error.answered) return 'unavailable';
+  reportFailure('odd-answer', { paymentId: id }, error);
+  return 'odd-answer';
 }
 
-/** Asks what became of a charge. One that the payment centre has never seen goes out again, the same as before. */
-async function settle(deps: ChargeDeps, charge: Charge): Promise<string> {
-  if (!(await takeToAsk(deps.mysql, charge))) return 'asked by another';
+/** Queries a charge's trade. Sends the charge again, with the same id and amount, if the payment centre never saw it. */
+async function settleCharge(deps: ChargeDeps, charge: Charge): Promise<OutcomeWord> {
+  if (!(await scheduleNextQuery(deps.mysql, charge))) return 'lease-not-acquired';
   try {
     const trade = await deps.payments.tradeOf(charge.id);
     if (trade.is === 'refused') return await recordRefusal(deps, charge, trade.balanceFen);
     if (trade.is !== 'never seen') return (await recordTradeResult(deps, charge, trade)).outcome;
-    if (await deps.firstSwitchOff(...chargingSwitches)) return 'waits';
-    const taken = await claimForSending(deps.mysql, charge);
-    return taken ? (await sendToPaymentCentre(deps, taken)).outcome : 'waits';
+    if (await deps.firstSwitchOff(...chargingSwitches)) return 'waiting';
+    const leased = await leaseForSending(deps.mysql, charge);
+    return leased ? (await sendToPaymentCentre(deps, leased)).outcome : 'waiting';
   } catch (error) {
-    if (error instanceof Postponed) return 'waits'; // As an intent, which is nudged below.
-    if (error instanceof Rejected) return conflict(error);
+    if (error instanceof Postponed) return 'waiting'; // As an `intent`, which a later step requeues.
+    if (error instanceof Rejected) return reportConflict(error);
     throw error;
   }
 }
 
 /**
- * The state of a trade says that it was refused, and not why. Asked for once more it gets the answer that it had, so
- * that is done to learn the reason; the id stays the same, so nothing can be charged twice. Where no charge may be sent
- * the reason stays unknown.
+ * Records a refusal. A status query gives no reason, so the trade is sent once more with the same id: the payment centre
+ * repeats its first answer, and cannot charge twice. If no charge may be sent, the reason stays unknown.
  */
 async function recordRefusal(
   deps: ChargeDeps,
   charge: Charge,
   balanceFen: number | undefined,
-): Promise<string> {
+): Promise<OutcomeWord> {
   const { id: tradeId, userId, amountFen } = charge;
   const trade = { is: 'refused', balanceFen } as const;
   if (await deps.firstSwitchOff(...chargingSwitches))
     return (await recordTradeResult(deps, charge, trade)).outcome;
-  const again = await deps.payments
+  const repeated = await deps.payments
     .deduct({ tradeId, userId, amountFen })
-    .catch((error: unknown) => noAnswer(error, charge));
-  if (again === 'no answer') return again;
-  if (again === 'odd answer') return (await recordTradeResult(deps, charge, trade)).outcome;
-  if (again.is === 'later') return 'no answer';
-  if (again.is === 'conflict') return await waitForPerson(deps.mysql, charge);
-  return (await recordTradeResult(deps, charge, again.is === 'never seen' ? trade : again)).outcome;
+    .catch((error: unknown) => reportNoAnswer(error, charge));
+  if (repeated === 'unavailable') return repeated;
+  if (repeated === 'odd-answer') return (await recordTradeResult(deps, charge, trade)).outcome;
+  if (repeated.is === 'later') return 'unavailable';
+  if (repeated.is === 'conflict') return await waitForPerson(deps.mysql, charge);
+  const result = repeated.is === 'never seen' ? trade : repeated;
+  return (await recordTradeResult(deps, charge, result)).outcome;
 }
 
-/** What the payment centre says about this id is about another charge: it is asked no more. */
-async function waitForPerson(mysql: Kysely<CallTables>, { id, epoch }: Charge): Promise<string> {
+/** Ends the queries about a charge: the payment centre uses its id for another trade, so a person has to look. */
+async function waitForPerson(
+  mysql: Kysely<CallTables>,
+  { id, fencingToken }: Charge,
+): Promise<'conflict'> {
   const reason = 'the payment centre says conflict';
   await mysql
     .updateTable(paymentLogTable)
     .set({ ask_at: null, reason })
     .where('id', '=', id)
     .where('state', '=', 'unknown')
-    .where('epoch', '=', epoch)
+    .where('epoch', '=', fencingToken)
     .execute();
-  return conflict(new Error(`payment ${id}: ${reason}`));
+  return reportConflict(new Error(`payment ${id}: ${reason}`));
 }
 
-/** A person has to look at it; docs/runbooks/charge-conflict.md. */
-function conflict(error: Error): string {
+/** Reports a conflict, which a person has to resolve: docs/runbooks/charge-conflict.md. */
+function reportConflict(error: Error): 'conflict' {
   reportFailure('conflict', {}, error);
   return 'conflict';
 }
 
-/** The next ask is set before this one is made: two runs do not ask about one charge. */
-async function takeToAsk(
+/** Sets the time of the next query before this one is made. Returns false if another run makes this query. */
+async function scheduleNextQuery(
   mysql: Kysely<CallTables>,
-  { id, epoch, asked }: Charge,
+  { id, fencingToken, queryCount }: Charge,
 ): Promise<boolean> {
-  const seconds = asked < hourlyAsks ? stepSeconds.hour : stepSeconds.day;
+  const { hour, day } = queryIntervalSeconds;
+  const seconds = queryCount < hourlyQueriesMax ? hour : day;
   const { numUpdatedRows } = await mysql
     .updateTable(paymentLogTable)
-    .set({ asked: asked + 1, ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second` })
+    .set({
+      asked: queryCount + 1,
+      ask_at: sql<string>`now(3) + interval ${sql.lit(seconds)} second`,
+    })
     .where('id', '=', id)
     .where('state', '=', 'unknown')
-    .where('epoch', '=', epoch)
-    .where('asked', '=', asked)
+    .where('epoch', '=', fencingToken)
+    .where('asked', '=', queryCount)
     .executeTakeFirst();
   return numUpdatedRows > 0n;
 }
 
-/** Messages for intents that wait for nothing: no stop, no "try later" whose time has not come. */
-async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
-  const long = minutesAgo(stuckAfterMinutes);
+/** Requeues old intents that neither a charge stop nor a postponed message holds. Returns how many. */
+async function requeueIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promise<number> {
+  const stuckSince = minutesAgo(stuckAfterMinutes);
   return await transactionWithOutbox(deps, async (trx, follow) => {
     const rows = await selectCharges(trx)
       .where('state', '=', 'intent')
-      .where('updated_at', '<', long)
-      .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', long)]))
+      .where('updated_at', '<', stuckSince)
+      .where((row) => row.or([row('ask_at', 'is', null), row('ask_at', '<', stuckSince)]))
       .where(noChargeStop('user_id'))
       .limit(rowsMax)
       .forUpdate()
@@ -261,17 +279,17 @@ async function nudgeIntents(deps: ChargeDeps, stuckAfterMinutes: number): Promis
     if (!waiting.length) return 0;
     follow(...waiting.map((charge) => toQueue(callsToCharge, chargeCallMessage(charge))));
     const ids = waiting.map(({ id }) => id);
-    // Nudged now: not again by the next run.
-    const nudged = { ask_at: sql<string>`now(3)` };
-    await trx.updateTable(paymentLogTable).set(nudged).where('id', 'in', ids).execute();
+    // Without this the next run would requeue them again.
+    const requeued = { ask_at: sql<string>`now(3)` };
+    await trx.updateTable(paymentLogTable).set(requeued).where('id', 'in', ids).execute();
     return waiting.length;
   });
 }
 
-/** Tells the other domains, once a page is written; its rows say so in the same transaction. */
+/** Publishes `call/charged` for new charges, page by page; each page marks its rows in the same transaction. */
 async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): Promise<number> {
-  let announced = 0;
-  while (remaining() > endMs) {
+  let published = 0;
+  while (remaining() > remainingMsMin) {
     const page = await transactionWithOutbox(deps, async (trx, follow) => {
       const rows = await selectCharges(trx)
         .where('announced', '=', 0)
@@ -291,8 +309,8 @@ async function publishChargedEvents(deps: ChargeDeps, remaining: () => number): 
       );
       return paid.length;
     });
-    announced += page;
+    published += page;
     if (page < rowsMax) break;
   }
-  return announced;
+  return published;
 }

@@ -1,20 +1,21 @@
+/** Reads positions of the binlog from the server, and locates a checkpoint in it. */
 import { type Kysely, sql } from 'kysely';
 import type { Checkpoint } from '../checkpoints.ts';
 import type { OrderTables } from '../tables.ts';
 
-/** What a server says about its binlog at one moment. */
+/** The present state of a server's binlog. */
 export interface LogState {
   readonly uuid: string;
-  /** Where the next event will stand. */
+  /** The position of the next event. */
   readonly file: string;
   readonly position: number;
-  /** Null where the server gives no GTIDs. */
+  /** Null if the server has no GTIDs. */
   readonly gtids: { readonly executed: string; readonly purged: string } | null;
 }
 
 export async function logState(order: Kysely<OrderTables>): Promise<LogState> {
   const [status] = await statusOf(order);
-  if (!status) throw new Error('The server writes no binlog: set log_bin=ON.');
+  if (!status) throw new Error('The order database writes no binlog: set log_bin=ON.');
   const { rows } = await sql<{ uuid: string; mode: string; purged: string }>`
     select @@server_uuid uuid, @@gtid_mode mode, @@global.gtid_purged purged`.execute(order);
   const [{ uuid, mode, purged } = { uuid: '', mode: '', purged: '' }] = rows;
@@ -33,7 +34,7 @@ interface Status {
   readonly Executed_Gtid_Set: string;
 }
 
-/** MySQL 8.4 knows the old name no more, 8.0 not yet the new one. */
+/** 8.4 removed SHOW MASTER STATUS; 8.0 lacks SHOW BINARY LOG STATUS. */
 async function statusOf(order: Kysely<OrderTables>): Promise<readonly Status[]> {
   const parse = 1064;
   try {
@@ -44,13 +45,13 @@ async function statusOf(order: Kysely<OrderTables>): Promise<readonly Status[]> 
   }
 }
 
-/** MySQL breaks long sets into lines. */
+/** Removes line breaks, which MySQL puts into long GTID sets. */
 const withoutSpace = (set: string): string => set.replaceAll(/\s/g, '');
 
-/** `binlog.000009` comes before `binlog.000010`, and `binlog.999999` before `binlog.1000000`. */
+/** Returns the number of a binlog file. Names do not sort: `binlog.999999` precedes `binlog.1000000`. */
 export const numberOf = (file: string): number => Number(file.slice(file.lastIndexOf('.') + 1));
 
-/** Whether a place of the same server is at or behind another. */
+/** Returns whether `place` is at or after `other`, on the same server. */
 export function isAtOrAfter(
   place: Pick<LogState, 'file' | 'position'>,
   other: typeof place,
@@ -70,37 +71,41 @@ export async function logFiles(order: Kysely<OrderTables>): Promise<LogFile[]> {
   return rows.map(({ Log_name: file, File_size }) => ({ file, bytes: Number(File_size) }));
 }
 
-/** How a checkpoint is found again in a server's binlog. */
+/** Where and how to resume reading. */
 export interface ResumePoint {
   readonly from: Checkpoint;
   readonly by: 'position' | 'gtids';
-  /** There was no checkpoint: what is in the binlog already is not read. */
+  /** There was no checkpoint: events that are already in the binlog are not read. */
   readonly firstRun?: true;
-  /** Transactions that were read, and that a fail-over has lost upstream. */
+  /** GTIDs of transactions that were read and that upstream lost at a fail-over. */
   readonly lostUpstream?: string;
 }
 
-/** The binlog does not reach back to the checkpoint: an unknown number of changes was not read. */
+/** Thrown if the binlog does not reach back to the checkpoint: an unknown number of changes was not read. */
 export class Purged extends Error {
   override readonly name = 'Purged';
-  /** GTIDs, or from where to where the files are missing. */
+  /** The lost GTIDs, or the first and last position of the missing files. */
   readonly lost: string;
 
   constructor(lost: string, why: string) {
     super(
-      `${why} Lost: ${lost}. Run order/repair-gap: it compares all orders with what was last seen of
-them, and then the reader goes on (docs/runbooks/binlog-lost.md).`.replaceAll(/\s+/g, ' '),
+      `${why} Lost: ${lost}. Run order/repair-gap: it compares all orders with their last
+known status, and then the reader resumes (docs/runbooks/binlog-lost.md).`.replaceAll(/\s+/g, ' '),
     );
     this.lost = lost;
   }
 }
 
 export const endOf = ({ uuid, file, position, gtids }: LogState): Checkpoint => ({
-  ...{ serverUuid: uuid, gtidSet: gtids?.executed ?? null },
-  ...{ file, position, open: null, atMs: null },
+  serverUuid: uuid,
+  gtidSet: gtids?.executed ?? null,
+  file,
+  position,
+  open: null,
+  atMs: null,
 });
 
-/** Throws `Purged` where something after the checkpoint is no longer there to be read. */
+/** Returns where to resume. Throws `Purged` if events after the checkpoint cannot be read any more. */
 export async function locateCheckpoint(
   order: Kysely<OrderTables>,
   checkpoint: Checkpoint | undefined,
@@ -108,38 +113,38 @@ export async function locateCheckpoint(
   const state = await logState(order);
   if (!checkpoint) return { from: endOf(state), by: 'position', firstRun: true };
   const files = await logFiles(order);
-  const here = state.uuid === checkpoint.serverUuid;
+  const sameServer = state.uuid === checkpoint.serverUuid;
   const file = files.find((one) => one.file === checkpoint.file);
-  const inFile = here && file !== undefined && checkpoint.position <= file.bytes;
+  const inFile = sameServer && file !== undefined && checkpoint.position <= file.bytes;
   if (state.gtids && checkpoint.gtidSet !== null) {
-    const lost = await compare(order, state, checkpoint.gtidSet);
+    const lost = await compareGtids(order, state, checkpoint.gtidSet);
     if (inFile) return { from: checkpoint, by: 'position', ...lost };
     const from = { ...checkpoint, serverUuid: state.uuid, file: '', position: 4 };
     return { from, by: 'gtids', ...lost };
   }
-  if (!here)
+  if (!sameServer)
     throw new Purged(
-      `all since ${checkpoint.file}:${checkpoint.position}`,
-      `Another server answers (${state.uuid}), and without GTIDs the place is not known there.`,
+      `everything since ${checkpoint.file}:${checkpoint.position}`,
+      `Another server answers (${state.uuid}), and without GTIDs the checkpoint cannot be located there.`,
     );
   if (!inFile)
     throw new Purged(
       `from ${checkpoint.file}:${checkpoint.position} to ${files[0]?.file}:4`,
-      `The file ${checkpoint.file} of the binlog, in which the reader stands, is gone or shorter.`,
+      `The binlog file ${checkpoint.file} of the reader’s checkpoint is gone or shorter.`,
     );
   return { from: withGtids(checkpoint, state), by: 'position' };
 }
 
 /**
- * GTIDs may have been switched on since the first run: where the checkpoint is at the very end of
- * the binlog, all that were executed are before it. Elsewhere the head of the next file says which.
+ * Adds GTIDs to a checkpoint from before they were switched on. That is possible only at the very end
+ * of the binlog, where all executed GTIDs precede it; otherwise the head of the next file names them.
  */
 function withGtids(checkpoint: Checkpoint, { file, position, gtids }: LogState): Checkpoint {
   const atEnd = checkpoint.file === file && checkpoint.position === position && !checkpoint.open;
   return gtids && atEnd ? { ...checkpoint, gtidSet: gtids.executed } : checkpoint;
 }
 
-async function compare(
+async function compareGtids(
   order: Kysely<OrderTables>,
   { uuid, gtids }: LogState,
   read: string,
@@ -153,8 +158,8 @@ async function compare(
     throw new Purged(withoutSpace(unread), 'The binlog was purged before all of it was read.');
   if (gone.includes(uuid))
     throw new Purged(
-      `all since the reset; the reader stands behind ${withoutSpace(gone)}`,
-      'The server does not know transactions of its own that were read: it was reset or restored.',
+      `everything since the reset; the reader has read ${withoutSpace(gone)}`,
+      'The server lacks transactions of its own that were read: it was reset or restored.',
     );
   return gone ? { lostUpstream: withoutSpace(gone) } : {};
 }

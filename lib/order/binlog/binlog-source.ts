@@ -1,3 +1,4 @@
+/** Opens the binlog of the order database with our credentials and server ids. */
 import type { Kysely } from 'kysely';
 import { type ReadSecret, secret } from '../../platform/lambda/secret.ts';
 import { Credentials } from '../../platform/mysql/mysql-pool.ts';
@@ -8,17 +9,17 @@ import type { OrderTables } from '../tables.ts';
 import { type LogState, locateCheckpoint, logState, type ResumePoint } from './binlog-position.ts';
 import { routesOf } from './visible-routes.ts';
 
-/** Where changes of orders are read from. */
+/** The source of order changes. */
 export interface Source {
   readonly find: (checkpoint: Checkpoint | undefined) => Promise<ResumePoint>;
-  /** `epoch` is that of the lease: two readers must not have the same number at the server. */
-  readonly open: (found: ResumePoint, epoch: string) => Promise<Stream>;
+  /** The server_id is derived from `fencingToken`, because two readers must not have the same one. */
+  readonly open: (found: ResumePoint, fencingToken: string) => Promise<Stream>;
   readonly end: () => Promise<LogState>;
 }
 
-/** As many server_ids are the reader's: one that was overtaken has another than its successor. */
+/** Number of server_ids of the reader, so that a fenced-off reader and its successor have different ones. */
 const serverIds = 999n;
-/** Instead of an epoch: who reads beside the reader, with the last of our server_ids. */
+/** Replaces a fencing token: a trial read next to the reader uses the last of our server_ids. */
 export const trial = 'trial';
 
 const accessDenied = 1045;
@@ -32,9 +33,9 @@ export function binlogOf({
   readonly credentials?: ReadSecret<Credentials>;
   readonly settings: () => Promise<Pick<OrderSettings, 'serverIdFirst'>>;
 }): Source {
-  /** The password was refused: it may have been rotated since it was read. */
+  /** The server refused the password: it may have been rotated since it was cached. */
   let refused = false;
-  const noting = (stream: Stream): Stream => ({
+  const withRefusals = (stream: Stream): Stream => ({
     ...stream,
     take: async (waitMs) => {
       try {
@@ -47,13 +48,13 @@ export function binlogOf({
   });
   return {
     find: (checkpoint) => locateCheckpoint(order, checkpoint),
-    open: async ({ from, by }, epoch) => {
+    open: async ({ from, by }, fencingToken) => {
       const { serverIdFirst } = await settings();
-      const number = epoch === trial ? serverIds : BigInt(epoch) % serverIds;
+      const number = fencingToken === trial ? serverIds : BigInt(fencingToken) % serverIds;
       const serverId = serverIdFirst + Number(number);
       const read = await credentials({ pastCache: refused });
       refused = false;
-      return noting(openBinlog(read, serverId, from, by, await routesOf(order)));
+      return withRefusals(openBinlog(read, serverId, from, by, await routesOf(order)));
     },
     end: () => logState(order),
   };

@@ -1,4 +1,6 @@
+/** Checks that the binlog of the order database can be read completely, and measures the reader's delay. */
 import { type Kysely, sql } from 'kysely';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { type Checkpoint, readCheckpoint } from '../checkpoints.ts';
 import { grantsOf, isGranted } from '../grants.ts';
 import { oldestUnsentSeconds } from '../pushes/oldest-unsent.ts';
@@ -20,58 +22,60 @@ export interface CheckDeps {
   readonly mysql: Kysely<PushTables>;
   readonly order: Kysely<OrderTables>;
   readonly settings: () => Promise<Pick<OrderSettings, 'retentionHoursMin'>>;
-  /** Whether no proxy stands before the server. */
+  /** Returns whether the server answers itself, without a proxy. */
   readonly direct: () => Promise<boolean>;
   readonly pause: (ms: number) => Promise<void>;
-  /** Why what follows a place cannot be read; without it that is not tried. */
+  /** Returns why the events after a checkpoint cannot be read. Default: this is not checked. */
   readonly unreadable?: (checkpoint: Checkpoint) => Promise<string | undefined>;
 }
 
-/** The reader notes where it is every ten seconds at least; so long it may take to be seen there. */
-const arrivalLooksMax = 15;
-const lookAgainMs = 1_000;
+/** The reader writes its checkpoint at least every ten seconds; this is how long its progress may take to show. */
+const pollsMax = 15;
+const pollEveryMs = 1_000;
 
 /**
- * Whether the order database's binlog is such that no change of an order can be missed, and how far
- * behind it the reader is. Each thing that is wrong is named, with what to set.
+ * Checks that no change of an order can be missed, and measures how far the reader lags. `wrong` names
+ * each problem with its remedy.
  */
 export async function checkBinlog(deps: CheckDeps) {
   const { mysql, order, settings } = deps;
-  const refused = await missingPrivileges(order);
+  const missing = await missingPrivileges(order);
   const wrong = [
     ...wrongSettings(await variables(order)),
     ...(await shortRetention(order, await settings())),
-    ...refused,
+    ...missing,
     ...((await deps.direct()) ? [] : [proxied]),
   ];
-  if (refused.length || wrong.includes(noBinlog)) return { outcome: 'unfit', wrong };
+  if (missing.length || wrong.includes(noBinlog)) return { outcome: 'unfit' as const, wrong };
   const checkpoint = await readCheckpoint(mysql);
-  if (!checkpoint) return { outcome: wrong.length ? 'unfit' : 'not begun', wrong };
+  const fitness = (word: OutcomeWord): OutcomeWord => (wrong.length ? 'unfit' : word);
+  if (!checkpoint) return { outcome: fitness('not-started'), wrong };
   const lost = await lostSince(order, checkpoint);
-  const stopped = lost ? undefined : await deps.unreadable?.(checkpoint);
-  if (stopped) wrong.push(stopped);
+  const unreadable = lost ? undefined : await deps.unreadable?.(checkpoint);
+  if (unreadable) wrong.push(unreadable);
   if (checkpoint.gtidSet === null && (await logState(order)).gtids) wrong.push(noGtids);
-  const behind = await behindOf(deps);
-  const { seconds, bytes } = behind;
+  const lag = await measureLag(deps);
+  const { seconds, bytes } = lag;
   const measured = {
     'seconds behind': seconds,
     ...(bytes !== null && { 'bytes behind': bytes }),
     'oldest unsent push': await oldestUnsentSeconds(mysql),
   };
   const losses = [...(lost ? [lost] : []), ...(await missedTransactions(mysql))];
-  if (losses.length) return { outcome: 'lost', wrong: [...wrong, ...losses], ...behind, measured };
-  return { outcome: wrong.length ? 'unfit' : 'fit', wrong, ...behind, measured };
+  if (losses.length)
+    return { outcome: 'lost' as const, wrong: [...wrong, ...losses], ...lag, measured };
+  return { outcome: fitness('fit'), wrong, ...lag, measured };
 }
 
 const noBinlog = 'log_bin is OFF: set log-bin and restart; on Aurora set binlog_format=ROW.';
-const proxied = 'A proxy stands before the server: name the cluster’s writer endpoint itself.';
+const proxied = 'The connection goes through a proxy: name the cluster’s writer endpoint itself.';
 
 const noGtids =
-  'GTIDs are on, and the reader’s place has none yet, so it would be lost at a fail-over: flush binary logs, and it takes them up.';
+  'GTIDs are on, but the reader’s checkpoint has none yet, so a fail-over would lose it: run `flush binary logs`, and the reader stores them.';
 
 type Variables = ReadonlyMap<string, string>;
 
-/** By name; a variable that this version of MySQL does not know is absent. */
+/** Returns the values by name. Variables that this version of MySQL does not have are missing. */
 async function variables(order: Kysely<OrderTables>): Promise<Variables> {
   const { rows } = await sql<{ Variable_name: string; Value: string }>`
     show global variables where variable_name in (${sql.join(Object.keys(expected))})`.execute(
@@ -80,7 +84,7 @@ async function variables(order: Kysely<OrderTables>): Promise<Variables> {
   return new Map(rows.map(({ Variable_name, Value }) => [Variable_name, Value]));
 }
 
-/** What each must be, and why it matters where that is not plain. */
+/** The required value of each variable, and the text for any other value. */
 const expected: Readonly<Record<string, { readonly value: string; readonly otherwise: string }>> = {
   log_bin: { value: 'ON', otherwise: noBinlog },
   binlog_format: { value: 'ROW', otherwise: 'set it to ROW: statements do not show what changed.' },
@@ -90,11 +94,11 @@ const expected: Readonly<Record<string, { readonly value: string; readonly other
   },
   binlog_row_metadata: {
     value: 'FULL',
-    otherwise: 'set it to FULL: else columns are not named, and could be taken for others.',
+    otherwise: 'set it to FULL: without names, columns could be mixed up.',
   },
   binlog_row_value_options: {
     value: '',
-    otherwise: 'set it to nothing: partial updates of JSON cannot be read.',
+    otherwise: 'set it to an empty value: partial updates of JSON cannot be read.',
   },
   binlog_transaction_compression: {
     value: 'OFF',
@@ -107,9 +111,9 @@ const expected: Readonly<Record<string, { readonly value: string; readonly other
 
 function wrongSettings(values: Variables): string[] {
   return Object.entries(expected).flatMap(([name, { value, otherwise }]) => {
-    const is = values.get(name) ?? (name === 'binlog_row_metadata' ? 'unknown' : value);
-    if (is === value) return [];
-    return otherwise === noBinlog ? [otherwise] : [`${name} is ${is}: ${otherwise}`];
+    const actual = values.get(name) ?? (name === 'binlog_row_metadata' ? 'unknown' : value);
+    if (actual === value) return [];
+    return otherwise === noBinlog ? [otherwise] : [`${name} is ${actual}: ${otherwise}`];
   });
 }
 
@@ -118,14 +122,13 @@ async function shortRetention(
   { retentionHoursMin: hoursMin }: Pick<OrderSettings, 'retentionHoursMin'>,
 ): Promise<string[]> {
   const { hours, set } = await retentionOf(order);
-  if (hours === 'unknown')
-    return [`It cannot be seen for how long the binlog is kept: ${set(hoursMin)}.`];
+  if (hours === 'unknown') return [`The retention of the binlog cannot be read: ${set(hoursMin)}.`];
   return hours < hoursMin ? [`The binlog is kept ${hours} h: ${set(hoursMin)}.`] : [];
 }
 
 const missedMax = 20;
 
-/** Transactions that the reader could not know when they were prepared. */
+/** Returns a text for each XA transaction that was prepared before the reader's first checkpoint. */
 async function missedTransactions(mysql: Kysely<PushTables>): Promise<string[]> {
   const rows = await mysql
     .selectFrom('push_db.missed_transaction')
@@ -135,7 +138,7 @@ async function missedTransactions(mysql: Kysely<PushTables>): Promise<string[]> 
     .execute();
   return rows.map(
     ({ xid, place, committed_at }) =>
-      `The XA transaction ${xid} was prepared before the place at which the reader began, and committed at ${committed_at} (${place}): what it changed was not read. Run order/repair-gap.`,
+      `The XA transaction ${xid} was prepared before the reader's first checkpoint and committed at ${committed_at} (${place}): its changes were not read. Run order/repair-gap.`,
   );
 }
 
@@ -181,24 +184,24 @@ async function lostSince(
 }
 
 /**
- * How far the reader is behind where the server stands now. It is given the time to get there: the
- * age of what it read last says nothing while nothing happened in between.
+ * Measures how far the reader lags the present end of the binlog. It first waits for the reader to get
+ * there, because without new events the age of the last one read says nothing.
  */
-async function behindOf({ mysql, order, pause }: CheckDeps) {
+async function measureLag({ mysql, order, pause }: CheckDeps) {
   const end = await logState(order);
-  for (let look = 0; ; look++) {
+  for (let poll = 0; ; poll++) {
     const checkpoint = await readCheckpoint(mysql);
     if (!checkpoint || (await reached(order, checkpoint, end))) return { seconds: 0, bytes: 0 };
-    if (look < arrivalLooksMax) {
-      await pause(lookAgainMs);
+    if (poll < pollsMax) {
+      await pause(pollEveryMs);
       continue;
     }
     const { rows } = await sql<{ seconds: string | number }>`
       select greatest(0, round(unix_timestamp(now(3)) - ${(checkpoint.atMs ?? 0) / 1000})) seconds`.execute(
       order,
     );
-    const here = checkpoint.serverUuid === end.uuid;
-    const bytes = here ? bytesBetween(await logFiles(order), checkpoint, end) : null;
+    const sameServer = checkpoint.serverUuid === end.uuid;
+    const bytes = sameServer ? bytesBetween(await logFiles(order), checkpoint, end) : null;
     return { seconds: Number(rows[0]?.seconds ?? 0), bytes };
   }
 }

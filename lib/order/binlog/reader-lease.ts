@@ -1,3 +1,4 @@
+/** Acquires the lease of the binlog reader, and asks its holder to hand it over. */
 import { type Kysely, sql } from 'kysely';
 import { acquireLease, type Lease } from '../../platform/mysql/lease.ts';
 import type { PlatformTables } from '../../platform/tables.ts';
@@ -11,14 +12,17 @@ export interface LeaseDeps {
 
 export const leaseSeconds = 10;
 export const renewEveryMs = 3_000;
-const takeOverEveryMs = 100;
-/** With less than this left nothing further is read: what was read must still be written. */
+const acquireEveryMs = 100;
+/** Reading stops when less time than this remains, so that what was read can still be written. */
 export const endMs = 5_000;
 
-/** The lease of who waits for the reader's own: while it is held the reader is asked to yield. */
-const askerName = `${readerName}:next`;
+/** The lease of the next reader: while somebody holds it, the present reader is asked to yield. */
+const successorName = `${readerName}:next`;
 
-/** Asks who holds the lease to yield, and waits for it. One asks at a time; a second one leaves. */
+/**
+ * Acquires the reader's lease. If another reader holds it, asks for a handover and waits. Returns
+ * undefined if somebody else waits already, or time runs out.
+ */
 export async function acquireReaderLease(
   { mysql: own, pause }: LeaseDeps,
   remaining: () => number,
@@ -26,22 +30,22 @@ export async function acquireReaderLease(
   const mysql = own as unknown as Kysely<PlatformTables>;
   const free = await acquireLease(mysql, readerName, leaseSeconds);
   if (free) return free;
-  const asking = await acquireLease(mysql, askerName, leaseSeconds);
-  if (!asking) return undefined;
+  const successor = await acquireLease(mysql, successorName, leaseSeconds);
+  if (!successor) return undefined;
   try {
-    for (const renewing = intervalElapsed(remaining, renewEveryMs); remaining() > endMs; ) {
-      if (renewing() && !(await asking.renew())) return undefined;
+    for (const renewalDue = intervalElapsed(remaining, renewEveryMs); remaining() > endMs; ) {
+      if (renewalDue() && !(await successor.renew())) return undefined;
       const yielded = await acquireLease(mysql, readerName, leaseSeconds);
       if (yielded) return yielded;
-      await pause(takeOverEveryMs);
+      await pause(acquireEveryMs);
     }
     return undefined;
   } finally {
-    await asking.release();
+    await successor.release();
   }
 }
 
-/** True once in so many milliseconds, told by the time that remains. */
+/** Returns a function that is true once per `ms`. It measures time by `remaining`. */
 export function intervalElapsed(remaining: () => number, ms: number): () => boolean {
   let last = remaining();
   return () => {
@@ -52,11 +56,11 @@ export function intervalElapsed(remaining: () => number, ms: number): () => bool
 }
 
 export async function handoverRequested(mysql: Kysely<PushTables>): Promise<boolean> {
-  const asker = await mysql
+  const row = await mysql
     .selectFrom('signalbox.claim')
     .select('epoch')
-    .where('name', '=', askerName)
+    .where('name', '=', successorName)
     .where('held_until', '>', sql<string>`now(3)`)
     .executeTakeFirst();
-  return asker !== undefined;
+  return row !== undefined;
 }

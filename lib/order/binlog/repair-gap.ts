@@ -1,3 +1,4 @@
+/** Repairs a gap in what the reader has read, by comparing all orders with their last known status. */
 import { type Kysely, sql } from 'kysely';
 import { isId } from '../../platform/ids.ts';
 import type { Hand } from '../../platform/lambda/by-hand.ts';
@@ -32,18 +33,18 @@ export interface GapDeps extends LeaseDeps {
 
 const ordersPerPageMax = 500;
 const listedMax = 200;
-/** A change stands in the binlog a moment before it is seen in its table. */
+/** A change is in the binlog a moment before it can be read from its table. */
 const visibleAfterMs = 2_000;
 
 interface Start {
   readonly place: Checkpoint;
-  /** What was lost, where the reader must begin anew at this place. */
+  /** What was lost, if the reader must restart at this position; else undefined. */
   readonly lost: string | undefined;
-  /** By our database's clock. */
+  /** When the comparison began, by our database's clock. */
   readonly began: string;
 }
 
-interface Listed {
+interface Report {
   compared: number;
   pushes: number;
   lost: string | undefined;
@@ -51,50 +52,57 @@ interface Listed {
   unseenCount: number;
   readonly unexplained: { order_id: string; seen: string; is: string; by: string }[];
   unexplainedCount: number;
-  /** Orders whose ids no message can name: they are not compared. */
+  /** Orders whose ids do not fit into a message: they are not compared. */
   readonly unwritable: string[];
   unwritableCount: number;
 }
 
 /**
- * Compares every order with what was last seen of it, and writes the pushes of what the binlog no
- * longer says; what no scenario explains, and orders that were never seen, are listed. Then the
- * reader goes on: from where it stood, or, where that is lost, from the binlog's end as it was when
- * the comparison began.
+ * Compares every order with its last known status and writes the pushes of changes that the binlog no
+ * longer has. It lists differences that no scenario explains, and orders without a known status. Then
+ * the reader resumes: at its checkpoint or, if that is lost, at the end that the binlog had when the
+ * comparison began.
  *
- * What changes while it runs is the reader's: an order is compared as it was at that place.
+ * Changes during the comparison are left to the reader: an order is compared as it was at that position.
  */
 export async function repairGap(deps: GapDeps, input: RepairGap, { remaining, progress }: Hand) {
-  const claimed = await acquireReaderLease(deps, remaining);
-  if (!claimed) return { outcome: 'another reads', resume: input };
-  const listed: Listed = {
-    ...{ compared: 0, pushes: 0, lost: undefined },
-    ...{ unseen: [], unseenCount: 0, unexplained: [], unexplainedCount: 0 },
-    ...{ unwritable: [], unwritableCount: 0 },
+  const lease = await acquireReaderLease(deps, remaining);
+  if (!lease) return { outcome: 'lease-not-acquired' as const, resume: input };
+  const report: Report = {
+    compared: 0,
+    pushes: 0,
+    lost: undefined,
+    unseen: [],
+    unseenCount: 0,
+    unexplained: [],
+    unexplainedCount: 0,
+    unwritable: [],
+    unwritableCount: 0,
   };
   try {
     const start = await startOf(deps, input);
-    listed.lost = start.lost;
-    const earlier = await beforeImages(deps, start.place, claimed.fencingToken);
+    report.lost = start.lost;
+    const images = await beforeImages(deps, start.place, lease.fencingToken);
     try {
       let after = input.resume?.after;
       while (remaining() > endMs) {
-        if (!(await claimed.renew())) throw new LeaseLost('The reader’s lease was taken.');
-        const last = await comparePage(deps, { input, claimed, start, earlier, listed }, after);
-        progress(listed.compared);
-        if (last === undefined) return await finished(deps, input, claimed, start, listed);
+        if (!(await lease.renew()))
+          throw new LeaseLost('Another worker has acquired the reader’s lease.');
+        const last = await comparePage(deps, { input, lease, start, images, report }, after);
+        progress(report.compared);
+        if (last === undefined) return await finish(deps, input, lease, start, report);
         after = last;
       }
       return {
-        outcome: 'unfinished',
-        ...listed,
+        outcome: 'unfinished' as const,
+        ...report,
         resume: after === undefined ? input : { ...input, resume: resumeAt(after, start) },
       };
     } finally {
-      await earlier.close();
+      await images.close();
     }
   } finally {
-    await claimed.release();
+    await lease.release();
   }
 }
 
@@ -104,16 +112,20 @@ const resumeAt = (after: string, { place, lost, began }: Start) => {
   return { after, began, ...(lost !== undefined && { start }) };
 };
 
-/** Where the reader will go on, once all orders are compared as they were there. */
+/** Returns the position at which orders are compared and the reader resumes afterwards. */
 async function startOf(
   { mysql, binlog, pause }: GapDeps,
   { pass, resume }: RepairGap,
 ): Promise<Start> {
   const began = resume?.began ?? (await databaseTime(mysql));
   if (resume?.start)
-    return { place: { ...resume.start, open: null, atMs: null }, lost: 'as said', began };
+    return {
+      place: { ...resume.start, open: null, atMs: null },
+      lost: 'see the first answer',
+      began,
+    };
   const checkpoint = await readCheckpoint(mysql);
-  const lost = pass ? 'all that was passed over' : await lostSince(binlog, checkpoint);
+  const lost = pass ? 'everything that was skipped' : await lostSince(binlog, checkpoint);
   if (checkpoint && lost === undefined) return { place: checkpoint, lost, began };
   const place = endOf(await binlog.end());
   await pause(visibleAfterMs);
@@ -140,46 +152,48 @@ async function lostSince(
 
 interface Page {
   readonly input: RepairGap;
-  readonly claimed: Lease;
+  readonly lease: Lease;
   readonly start: Start;
-  readonly earlier: BeforeImages;
-  readonly listed: Listed;
+  readonly images: BeforeImages;
+  readonly report: Report;
 }
 
-/** Returns the last id of the page, undefined after the last page. */
+/** Compares one page of orders. Returns its last id, or undefined after the last page. */
 async function comparePage(
   deps: GapDeps,
   page: Page,
   after: string | undefined,
 ): Promise<string | undefined> {
-  const { input, claimed, start, earlier, listed } = page;
+  const { input, lease, start, images, report } = page;
   const rows = await ordersAfter(deps.order, after);
-  await earlier.readOn();
+  await images.readToEnd();
   const orders = rows.flatMap(({ updated_at, ...row }) => {
-    const image = isId(row.order_id) ? earlier.of(row) : undefined;
+    const image = isId(row.order_id) ? images.imageOf(row) : undefined;
     return image ? [{ ...image, updated_at }] : [];
   });
   for (const { order_id } of rows.filter((row) => !isId(row.order_id))) {
-    listed.unwritableCount += 1;
-    if (listed.unwritable.length < listedMax) listed.unwritable.push(order_id);
+    report.unwritableCount += 1;
+    if (report.unwritable.length < listedMax) report.unwritable.push(order_id);
   }
-  const seen = await seenOf(deps.mysql, orders);
-  const pushes = orders.flatMap((order) => compare(order, seen.get(order.order_id), start, listed));
-  listed.compared += orders.length;
-  listed.pushes += pushes.length;
+  const statuses = await lastStatuses(deps.mysql, orders);
+  const pushes = orders.flatMap((order) =>
+    compare(order, statuses.get(order.order_id), start, report),
+  );
+  report.compared += orders.length;
+  report.pushes += pushes.length;
   if (orders.length)
     await transactionWithOutbox(deps, async (trx, follow) => {
-      await assertReaderLease(trx, claimed);
+      await assertReaderLease(trx, lease);
       await insertPushes(trx, pushes);
       await upsertLastStatuses(trx, orders);
       follow(...pushMessagesFor(pushes));
       const detail = { after: after ?? null, orders: orders.length, pushes: pushes.length };
-      if (pushes.length) await note(trx, input, 'order/repair', detail);
+      if (pushes.length) await auditRepair(trx, input, 'order/repair', detail);
     });
   return rows.length < ordersPerPageMax ? undefined : rows.at(-1)?.order_id;
 }
 
-const note = (
+const auditRepair = (
   trx: Parameters<Parameters<typeof transactionWithOutbox<PushTables, void>>[1]>[0],
   { by: who, why }: RepairGap,
   what: string,
@@ -188,7 +202,7 @@ const note = (
 
 type Order = OrderImage & { readonly updated_at: string | null };
 
-/** In the order of their ids, from the least on where none is given. */
+/** Returns a page of orders, ordered by id, after the given id or from the first on. */
 async function ordersAfter(
   order: Kysely<OrderTables>,
   after: string | undefined,
@@ -196,7 +210,7 @@ async function ordersAfter(
   const rows = await order
     .selectFrom('order_db.order')
     .select(['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by'])
-    // A stamp in the future would keep its push young.
+    // A time in the future would make the push seem younger than it is.
     .select(sql<string | null>`least(updated_at, now(3))`.as('updated_at'))
     .$if(after !== undefined, (query) => query.where('order_id', '>', after ?? ''))
     .orderBy('order_id')
@@ -204,11 +218,12 @@ async function ordersAfter(
     .execute();
   return rows.map(({ status, changed_by, ...row }) => ({
     ...row,
-    ...{ status: shortStatus(status ?? ''), changed_by: changed_by ?? '' },
+    status: shortStatus(status ?? ''),
+    changed_by: changed_by ?? '',
   }));
 }
 
-async function seenOf(
+async function lastStatuses(
   mysql: Kysely<PushTables>,
   orders: readonly Order[],
 ): Promise<Map<string, string>> {
@@ -226,45 +241,50 @@ function compare(
   order: Order,
   seen: string | undefined,
   { place }: Start,
-  listed: Listed,
+  report: Report,
 ): NewPush[] {
   const { order_id, patient_id, nurse_id, status, changed_by: by, updated_at } = order;
   if (seen === status) return [];
   if (seen === undefined) {
-    listed.unseenCount += 1;
-    if (listed.unseen.length < listedMax) listed.unseen.push(order_id);
+    report.unseenCount += 1;
+    if (report.unseen.length < listedMax) report.unseen.push(order_id);
     return [];
   }
   const key = ['repair', place.serverUuid, place.file, place.position, order_id, seen, status];
   const push = pushFor({
-    ...{ pushId: pushIdOf(key.join(':')), order_id, patient_id, nurse_id },
-    ...{ before: seen, after: status, by },
-    // When it changed is lost; its own stamp is the best there is, and 1970 is too old for any push.
+    pushId: pushIdOf(key.join(':')),
+    order_id,
+    patient_id,
+    nurse_id,
+    before: seen,
+    after: status,
+    by,
+    // The time of the change is lost: `updated_at` is the best estimate, and 1970 is too old for any push.
     changedAt: dateOrNull(updated_at) ?? new Date(0),
   });
   if (push !== 'no scenario') return [push];
-  listed.unexplainedCount += 1;
-  if (listed.unexplained.length < listedMax)
-    listed.unexplained.push({ order_id, seen, is: status, by });
+  report.unexplainedCount += 1;
+  if (report.unexplained.length < listedMax)
+    report.unexplained.push({ order_id, seen, is: status, by });
   return [];
 }
 
-/** The reader may go on; where its place was lost, from the start of the comparison. */
-async function finished(
+/** Ends the repair. If the reader's checkpoint was lost, it is set to the start of the comparison. */
+async function finish(
   deps: GapDeps,
   input: RepairGap,
-  claimed: Lease,
+  lease: Lease,
   { place, lost, began }: Start,
-  listed: Listed,
+  report: Report,
 ) {
-  const { compared, pushes, unseenCount, unexplainedCount } = listed;
+  const { compared, pushes, unseenCount, unexplainedCount } = report;
   const detail = { compared, pushes, unseenCount, unexplainedCount, ...(lost && { lost, place }) };
   await transactionWithOutbox(deps, async (trx) => {
-    await assertReaderLease(trx, claimed);
-    if (lost !== undefined) await writeCheckpoint(trx, claimed, place);
-    // Their changes were found by comparing; one that was noted later may concern an order before that.
+    await assertReaderLease(trx, lease);
+    if (lost !== undefined) await writeCheckpoint(trx, lease, place);
+    // The comparison has found their changes. Transactions noted after it began may concern orders already compared.
     await trx.deleteFrom('push_db.missed_transaction').where('noted_at', '<', began).execute();
-    await note(trx, input, 'order/repair-end', detail);
+    await auditRepair(trx, input, 'order/repair-end', detail);
   });
-  return { outcome: 'repaired', ...listed };
+  return { outcome: 'repaired' as const, ...report };
 }

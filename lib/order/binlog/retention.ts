@@ -1,14 +1,15 @@
+/** Reads for how long the order database keeps its binlog. */
 import { type Kysely, sql } from 'kysely';
 import type { OrderTables } from '../tables.ts';
 
 interface Retention {
-  /** Infinity where the binlog is not deleted by itself. */
+  /** Infinity if the server never deletes its binlog. */
   readonly hours: number | 'unknown';
-  /** What to do to have it kept for so many hours. */
+  /** Returns the instruction that sets the retention to this many hours. */
   readonly set: (hours: number) => string;
 }
 
-/** For how long the server keeps its binlog. On Aurora and RDS its variables do not say so. */
+/** Returns the retention of the binlog. On Aurora and RDS the variables of MySQL do not contain it. */
 export async function retentionOf(order: Kysely<OrderTables>): Promise<Retention> {
   const values = await variables(order);
   const configured = await rdsRetention(order);
@@ -17,7 +18,7 @@ export async function retentionOf(order: Kysely<OrderTables>): Promise<Retention
     return { hours: 'unknown', set: rdsGrant };
   if (values.get('binlog_expire_logs_auto_purge') === 'OFF') return { hours: Infinity, set };
   const seconds = Number(values.get('binlog_expire_logs_seconds') ?? 0);
-  // The variable of MySQL 5.7; in 8.0 one of the two is 0.
+  // `expire_logs_days` is from MySQL 5.7; in 8.0 one of the two is 0.
   const days = Number(values.get('expire_logs_days') ?? 0);
   const kept = seconds || days * 86_400;
   return { hours: kept ? Math.floor(kept / 3_600) : Infinity, set };
@@ -37,13 +38,16 @@ async function variables(order: Kysely<OrderTables>): Promise<ReadonlyMap<string
   return new Map(rows.map(({ Variable_name, Value }) => [Variable_name, Value]));
 }
 
-/** MySQL's errors for a procedure that is not there, or that may not be called. */
+/** MySQL's errors for a procedure that does not exist or that our user may not call. */
 const refusals = new Set([1044, 1046, 1142, 1305, 1370]);
 
-/** Hours, 0 by default: then Aurora deletes its binlog as soon as it does not need it itself. */
+/**
+ * Returns the configured hours, or undefined if this is not RDS. The default is 0: Aurora then deletes
+ * its binlog as soon as it does not need it itself.
+ */
 async function rdsRetention(order: Kysely<OrderTables>): Promise<number | undefined> {
   try {
-    // The first result of a procedure is what it selects.
+    // The first result of a procedure call holds the selected rows.
     const { rows } = await sql<readonly Configured[]>`call mysql.rds_show_configuration()`.execute(
       order,
     );

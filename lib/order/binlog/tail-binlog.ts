@@ -1,3 +1,4 @@
+/** Reads the binlog of the order database and writes a push for each change that a scenario names. */
 import type { Kysely } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
 import { isUnavailable, Unavailable } from '../../platform/errors.ts';
@@ -5,6 +6,7 @@ import type { Tick } from '../../platform/lambda/schedule.ts';
 import type { Deliver } from '../../platform/messaging/outbox.ts';
 import { type Lease, LeaseLost } from '../../platform/mysql/lease.ts';
 import type { FirstSwitchOff } from '../../platform/operations/switches.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { readCheckpoint, readerName } from '../checkpoints.ts';
 import type { LogEvent } from '../decoding/log-events.ts';
 import type { Stream } from '../decoding/stream.ts';
@@ -41,44 +43,43 @@ export interface TailDeps {
   readonly binlog: Source;
   readonly deliver: Deliver;
   readonly settings: () => Promise<Pick<OrderSettings, 'stuckAfterMinutes'>>;
-  /** The first of these kill switches that is off. */
   readonly firstSwitchOff: FirstSwitchOff<OrderSwitch>;
   readonly pause: (ms: number) => Promise<void>;
-  /** Order rows that are written together, and kept in memory until then. */
+  /** Order rows that are buffered in memory and written in one transaction. */
   readonly rowsPerWriteMax: number;
 }
 
 export const rowsPerWriteMax = 200;
 
-/** How soon a holder notices that it is asked to yield. */
-const lookEveryMs = 250;
+/** How often the lease holder checks whether another reader asks for the lease. */
+const pollEveryMs = 250;
 const retryAfterMs = 1_000;
-/** Without order rows the place is written this seldom: each writing is an event in our own binlog. */
+/** Without order rows the checkpoint is written this often: each write is an event in our own binlog. */
 const idleWriteMs = 10_000;
-/** Silent for so long while the server has more: the connection is dead without saying so. */
+/** A connection is dead if it delivers nothing for this long while the server has more events. */
 const silentMsMax = 15_000;
 
-interface Done {
+interface Totals {
   changes: number;
   pushes: number;
-  first: ResumePoint['firstRun'];
+  firstRun: ResumePoint['firstRun'];
   lostUpstream: ResumePoint['lostUpstream'];
-  readonly unwritable: Listed<Unwritable>;
-  readonly replaced: Listed<Replaced>;
-  readonly missed: Listed<Missed>;
-  /** Statements that may have changed orders by a trigger that cannot be seen. */
-  readonly unclear: Listed<string>;
+  readonly unwritable: Sample<Unwritable>;
+  readonly replaced: Sample<Replaced>;
+  readonly missed: Sample<Missed>;
+  /** Statements that may have changed orders through a trigger that our user may not read. */
+  readonly unclear: Sample<string>;
 }
 
-/** The first of a list that may be of any length. */
-interface Listed<Item> {
+/** The first items of a list of any length, and the number of all. */
+interface Sample<Item> {
   readonly first: Item[];
   count: number;
 }
 
-const listed = <Item>(): Listed<Item> => ({ first: [], count: 0 });
+const emptySample = <Item>(): Sample<Item> => ({ first: [], count: 0 });
 
-function add<Item>(to: Listed<Item>, items: readonly Item[]): void {
+function add<Item>(to: Sample<Item>, items: readonly Item[]): void {
   to.count += items.length;
   to.first.push(...items.slice(0, shownMax - to.first.length));
 }
@@ -86,8 +87,8 @@ function add<Item>(to: Listed<Item>, items: readonly Item[]): void {
 const shownMax = 50;
 const statementLengthMax = 200;
 
-/** What a person should look at; what is not there is not named. */
-const listedOf = ({ unwritable, replaced, missed, unclear }: Done) =>
+/** Returns the facts that a person should look at; empty lists are left out. */
+const findingsOf = ({ unwritable, replaced, missed, unclear }: Totals) =>
   Object.fromEntries(
     Object.entries({ unwritable, replaced, missed, unclear }).flatMap(([name, { first, count }]) =>
       count ? [[name, first] as const, [`${name} count`, count]] : [],
@@ -95,38 +96,48 @@ const listedOf = ({ unwritable, replaced, missed, unclear }: Done) =>
   );
 
 /**
- * Reads the order database's binlog from where the run before stopped, and writes a push for each
- * change that a scenario names, until the next run takes over: back to back, one at a time.
+ * Reads the binlog from the checkpoint on and writes pushes, until the next run asks for the lease.
+ * Only one run reads at a time, and the next one follows at once.
  */
 export async function tailBinlog(deps: TailDeps, { remaining }: Pick<Tick, 'remaining'>) {
-  if (await deps.firstSwitchOff(readerName)) return { outcome: 'switched off' };
-  const claimed = await acquireReaderLease(deps, remaining);
-  if (!claimed) return { outcome: 'another reads' };
-  const done: Done = {
-    ...{ changes: 0, pushes: 0, first: undefined, lostUpstream: undefined },
-    ...{ unwritable: listed(), replaced: listed(), missed: listed(), unclear: listed() },
+  if (await deps.firstSwitchOff(readerName)) return switchedOff;
+  const lease = await acquireReaderLease(deps, remaining);
+  if (!lease) return { outcome: 'lease-not-acquired' as const };
+  const totals: Totals = {
+    changes: 0,
+    pushes: 0,
+    firstRun: undefined,
+    lostUpstream: undefined,
+    unwritable: emptySample(),
+    replaced: emptySample(),
+    missed: emptySample(),
+    unclear: emptySample(),
   };
   try {
-    const nudged = await requeueStuckPushes(deps);
-    const ended = await readOn(deps, claimed, remaining, done);
-    const { changes, pushes, first, lostUpstream } = done;
-    const facts = { ended, changes, pushes, nudged, ...(lostUpstream && { lostUpstream }) };
+    const requeued = await requeueStuckPushes(deps);
+    const ended = await readUntilEnd(deps, lease, remaining, totals);
+    const { changes, pushes, firstRun, lostUpstream } = totals;
+    const outcome: OutcomeWord = pushes ? 'pushed' : 'nothing-new';
+    const facts = { outcome, ended, changes, pushes, requeued };
     return {
-      outcome: pushes ? 'pushed' : 'nothing new',
       ...facts,
-      ...listedOf(done),
-      ...(first && { firstRun: first }),
+      ...(lostUpstream && { lostUpstream }),
+      ...findingsOf(totals),
+      ...(firstRun && { firstRun }),
     };
   } catch (error) {
-    if (error instanceof LeaseLost) return { outcome: 'overtaken', changes: done.changes };
+    if (error instanceof LeaseLost)
+      return { outcome: 'fenced-off' as const, changes: totals.changes };
     throw error;
   } finally {
-    await letGo(claimed);
+    await releaseLease(lease);
   }
 }
 
-/** Where the database is unavailable the lease ends by itself. */
-async function letGo({ release }: Lease): Promise<void> {
+const switchedOff = { outcome: 'switched-off', switch: readerName } as const;
+
+/** Releases the lease. If the database is unavailable, the lease expires by itself. */
+async function releaseLease({ release }: Lease): Promise<void> {
   try {
     await release();
   } catch (error) {
@@ -136,86 +147,86 @@ async function letGo({ release }: Lease): Promise<void> {
 
 type Ended = 'asked to yield' | 'out of time' | 'switched off';
 
-/** Reads from the checkpoint on; from there once more after a database was unavailable. */
-async function readOn(
+/** Reads from the checkpoint on, and resumes there after a database was unavailable. */
+async function readUntilEnd(
   deps: TailDeps,
-  claimed: Lease,
+  lease: Lease,
   remaining: () => number,
-  done: Done,
+  totals: Totals,
 ): Promise<Ended> {
   for (;;) {
     try {
       const found = await deps.binlog.find(await readCheckpoint(deps.mysql));
-      done.first ??= found.firstRun;
-      done.lostUpstream ??= found.lostUpstream;
-      const stream = await deps.binlog.open(found, claimed.fencingToken);
+      totals.firstRun ??= found.firstRun;
+      totals.lostUpstream ??= found.lostUpstream;
+      const stream = await deps.binlog.open(found, lease.fencingToken);
       try {
-        return await follow(deps, { claimed, found, stream, remaining, done });
+        return await follow(deps, { lease, found, stream, remaining, totals });
       } finally {
-        // Before the connections are closed, which takes a while: the next one may begin.
-        await letGo(claimed);
+        // Released first, so that the next reader need not wait until the connections are closed.
+        await releaseLease(lease);
         await stream.close();
       }
     } catch (error) {
       if (!isUnavailable(error)) throw error;
-      await backUnderLease(deps, claimed, remaining, error);
+      await renewWithRetry(deps, lease, remaining, error);
     }
   }
 }
 
-/** Returns once the lease is renewed. Throws `unavailable` where there is no time left to wait for that. */
-async function backUnderLease(
+/** Retries until the lease is renewed. Throws `unavailable` if too little time is left. */
+async function renewWithRetry(
   { pause }: TailDeps,
-  claimed: Lease,
+  lease: Lease,
   remaining: () => number,
   unavailable: unknown,
 ): Promise<void> {
   for (;;) {
     if (remaining() < endMs + retryAfterMs) throw unavailable;
     await pause(retryAfterMs);
-    const renewed = await claimed.renew().catch((error) => {
+    const renewed = await lease.renew().catch((error) => {
       if (!isUnavailable(error)) throw error;
       return undefined;
     });
     if (renewed) return;
-    if (renewed === false) throw new LeaseLost('The lease ended while nothing could be read.');
+    if (renewed === false)
+      throw new LeaseLost('The reader’s lease expired while a database was unavailable.');
   }
 }
 
 interface Run {
-  readonly claimed: Lease;
+  readonly lease: Lease;
   readonly found: ResumePoint;
   readonly stream: Stream;
   readonly remaining: () => number;
-  readonly done: Done;
+  readonly totals: Totals;
 }
 
 async function follow(deps: TailDeps, run: Run): Promise<Ended> {
-  const { claimed, found, stream, remaining } = run;
+  const { lease, found, stream, remaining } = run;
   const reading = transactionAssembler(found.from);
   if (found.firstRun)
     await write(deps, run, {
-      ...{ changes: [], finished: [], prepared: [], missed: [] },
+      changes: [],
+      finished: [],
+      prepared: [],
+      missed: [],
       checkpoint: found.from,
     });
-  const [looking, renewing] = [
-    intervalElapsed(remaining, lookEveryMs),
-    intervalElapsed(remaining, renewEveryMs),
-  ];
-  const [idle, listen] = [
-    intervalElapsed(remaining, idleWriteMs),
-    listenerOf(deps, reading, remaining),
-  ];
+  const pollDue = intervalElapsed(remaining, pollEveryMs);
+  const renewalDue = intervalElapsed(remaining, renewEveryMs);
+  const idleWriteDue = intervalElapsed(remaining, idleWriteMs);
+  const checkSilence = silenceCheck(deps, reading, remaining);
   for (;;) {
-    const events = await stream.take(lookEveryMs);
+    const events = await stream.take(pollEveryMs);
     for (const event of events) await read(deps, run, reading, event);
-    if (reading.rows() || idle()) await write(deps, run, reading.whole());
-    await listen(events.length > 0);
-    if (renewing() && !(await claimed.renew()))
-      throw new LeaseLost('The lease was taken by another.');
-    const ended = await endedBy(deps, reading, remaining, looking);
+    if (reading.rows() || idleWriteDue()) await write(deps, run, reading.whole());
+    await checkSilence(events.length > 0);
+    if (renewalDue() && !(await lease.renew()))
+      throw new LeaseLost('Another worker has acquired the reader’s lease.');
+    const ended = await endReason(deps, reading, remaining, pollDue);
     if (!ended) continue;
-    // Of a transaction too large for one run a part is written: the next one goes on after it.
+    // A transaction may be too large for one run: its rows so far are written, and the next run resumes.
     await write(deps, run, reading.progressed() ? reading.all() : reading.whole());
     return ended;
   }
@@ -223,15 +234,15 @@ async function follow(deps: TailDeps, run: Run): Promise<Ended> {
 
 async function read(deps: TailDeps, run: Run, reading: Reading, event: LogEvent): Promise<void> {
   if (event.kind === 'statement' && event.unclear)
-    add(run.done.unclear, [cutTo(event.sql, statementLengthMax)]);
+    add(run.totals.unclear, [cutTo(event.sql, statementLengthMax)]);
   if (event.kind === 'xa committed' || event.kind === 'xa one phase')
     await readPrepared(deps, run, reading, event);
-  reading.take(await withKnowledge(deps, reading, event));
+  reading.take(await markKnown(deps, reading, event));
   if (reading.rows() >= deps.rowsPerWriteMax) await write(deps, run, reading.all());
 }
 
-/** A commit says whether its transaction was seen when it was prepared. */
-async function withKnowledge(
+/** Sets `known` of an XA commit: whether its transaction was read when it was prepared. */
+async function markKnown(
   { mysql }: TailDeps,
   reading: Reading,
   event: LogEvent,
@@ -240,7 +251,7 @@ async function withKnowledge(
   return { ...event, known: await wasPrepared(mysql, event.xid) };
 }
 
-/** The rows of an XA transaction count now that it is committed. */
+/** Adds the stored rows of an XA transaction, which take effect with its commit. */
 async function readPrepared(
   deps: TailDeps,
   run: Run,
@@ -248,7 +259,7 @@ async function readPrepared(
   event: Extract<LogEvent, { kind: 'xa committed' | 'xa one phase' }>,
 ): Promise<void> {
   const xid = event.kind === 'xa committed' ? event.xid : (reading.xid() ?? '');
-  // They may have come a moment ago: they must lie in the table before they are taken from it.
+  // Its rows may still be buffered: they must be stored before they can be read from the table.
   if (reading.rows()) await write(deps, run, reading.all());
   for (let after: string | undefined = '0'; after !== undefined; ) {
     const page = { after, atMs: event.atMs, limit: deps.rowsPerWriteMax };
@@ -259,45 +270,46 @@ async function readPrepared(
   }
 }
 
-async function write(deps: WriteDeps, { claimed, done }: Run, batch: Batch | undefined) {
+async function write(deps: WriteDeps, { lease, totals }: Run, batch: Batch | undefined) {
   if (!batch) return;
-  const { pushes, unwritable, replaced } = await writeBatch(deps, claimed, batch);
-  done.pushes += pushes;
-  done.changes += batch.changes.length;
-  add(done.unwritable, unwritable);
-  add(done.replaced, replaced);
-  add(done.missed, batch.missed);
+  const { pushes, unwritable, replaced } = await writeBatch(deps, lease, batch);
+  totals.pushes += pushes;
+  totals.changes += batch.changes.length;
+  add(totals.unwritable, unwritable);
+  add(totals.replaced, replaced);
+  add(totals.missed, batch.missed);
 }
 
-async function endedBy(
+async function endReason(
   { mysql, firstSwitchOff }: TailDeps,
   reading: Reading,
   remaining: () => number,
-  looking: () => boolean,
+  pollDue: () => boolean,
 ): Promise<Ended | undefined> {
   if (remaining() <= endMs) return 'out of time';
-  if (!looking()) return undefined;
-  // Where the place cannot be noted the next one would only begin again: it has to wait.
+  if (!pollDue()) return undefined;
+  // Without progress there is no new checkpoint, and the next run would repeat this one: it waits.
   if (reading.inTransaction() && !reading.progressed()) return undefined;
   if (await firstSwitchOff(readerName)) return 'switched off';
   return (await handoverRequested(mysql)) ? 'asked to yield' : undefined;
 }
 
-/** Throws where the server has had more for a while, and nothing of it has come. */
-function listenerOf(
+/** Returns a check that throws if the server has had more events for a while and sent none of them. */
+function silenceCheck(
   { binlog }: TailDeps,
   reading: Reading,
   remaining: () => number,
-): (heard: boolean) => Promise<void> {
+): (received: boolean) => Promise<void> {
   let silent = intervalElapsed(remaining, silentMsMax);
   let more = false;
-  return async (heard) => {
-    if (heard) {
+  return async (received) => {
+    if (received) {
       silent = intervalElapsed(remaining, silentMsMax);
       more = false;
     }
-    if (heard || !silent()) return;
-    if (more) throw new Unavailable('The server has more in its binlog and does not send it.');
+    if (received || !silent()) return;
+    if (more)
+      throw new Unavailable('The order database has more binlog events and does not send them.');
     const [end, place] = [await binlog.end(), reading.place()];
     more = end.file !== place.file || end.position !== place.position;
   };

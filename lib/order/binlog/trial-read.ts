@@ -1,3 +1,4 @@
+/** Reads a few events next to the reader, to find out whether they can be read. */
 import { isUnavailable, textOf } from '../../platform/errors.ts';
 import type { Checkpoint } from '../checkpoints.ts';
 import { type Source, trial } from './binlog-source.ts';
@@ -7,9 +8,9 @@ const firstTakeMs = 2_000;
 const nextTakeMs = 300;
 
 /**
- * Reads a few events after a checkpoint, beside the reader, and returns why that cannot be done:
- * settings of sessions, or of files that were written earlier, show there only. Undefined where
- * these events can be read, or the server is unavailable.
+ * Reads a few events after a checkpoint and returns why they cannot be read. This finds settings of
+ * sessions and of older files, which the server's variables do not show. Returns undefined if the
+ * events can be read, or the server is unavailable.
  */
 export const unreadableIn =
   (binlog: Source) =>
@@ -18,7 +19,7 @@ export const unreadableIn =
       await read(binlog, checkpoint);
     } catch (error) {
       if (!isUnavailable(error))
-        return `What follows the reader's place cannot be read: ${textOf(error)}`;
+        return `The events after the reader's checkpoint cannot be read: ${textOf(error)}`;
     }
     return undefined;
   };
@@ -26,8 +27,8 @@ export const unreadableIn =
 async function read(binlog: Source, checkpoint: Checkpoint): Promise<void> {
   const stream = await binlog.open(await binlog.find(checkpoint), trial);
   try {
-    for (let taken = 0; taken < takesMax; taken++) {
-      const events = await stream.take(taken ? nextTakeMs : firstTakeMs);
+    for (let count = 0; count < takesMax; count++) {
+      const events = await stream.take(count ? nextTakeMs : firstTakeMs);
       if (!events.length) return;
     }
   } finally {

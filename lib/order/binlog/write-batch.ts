@@ -1,3 +1,4 @@
+/** Writes a batch of changes: pushes, last statuses and the checkpoint, in one transaction. */
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { cutTo } from '../../platform/cut.ts';
@@ -19,16 +20,16 @@ export interface WriteDeps {
   readonly deliver: Deliver;
 }
 
-/** The key of a push for ever: whoever reads the change again, from whichever server, makes the same. */
+/** Returns the id of a push. The same change read again, from any server, yields the same id. */
 export const pushIdOf = (place: string): string => createHash('sha256').update(place).digest('hex');
 
-/** A change that is written nowhere else: its order has an id that no message can name. */
+/** A change that cannot be written, because the id of its order does not fit into a message. */
 export interface Unwritable {
   readonly order_id: string;
   readonly place: string;
 }
 
-/** A change that a scenario would name, had the row been updated: it was deleted and made again. */
+/** A row that was deleted and inserted again, with a change that a scenario names: it causes no push. */
 export interface Replaced {
   readonly order_id: string;
   readonly scenario: number;
@@ -42,33 +43,33 @@ export interface BatchSummary {
 }
 
 /**
- * Writes what was read: pushes, the last status of each order and how far it was, in one
- * transaction, under the lease. What cannot be written is returned, and never stops the rest.
+ * Writes the pushes, the last status of each order and the checkpoint of a batch, in one transaction
+ * that the lease protects. Changes that cannot be written are returned and do not stop the others.
  */
 export async function writeBatch(
   deps: WriteDeps,
-  claimed: Pick<Lease, 'name' | 'fencingToken'>,
+  lease: Pick<Lease, 'name' | 'fencingToken'>,
   { changes, finished, prepared: stillPrepared, missed, checkpoint }: Batch,
 ): Promise<BatchSummary> {
   const committed = changes.filter(({ prepared }) => prepared === undefined);
-  const counting = committed.map(writableImages);
-  const pushes = counting.flatMap(pushOf);
+  const writable = committed.map(writableImages);
+  const pushes = writable.flatMap(pushOf);
   await transactionWithOutbox(deps, async (trx, follow) => {
-    await assertReaderLease(trx, claimed);
+    await assertReaderLease(trx, lease);
     await insertPushes(trx, pushes);
-    await recordLastStatuses(trx, counting);
-    await forgetPrepared(trx, finished);
-    await keepPrepared(trx, changes);
-    await notePrepared(trx, stillPrepared);
-    await noteMissed(trx, missed);
-    await writeCheckpoint(trx, claimed, checkpoint);
+    await recordLastStatuses(trx, writable);
+    await deletePrepared(trx, finished);
+    await insertPreparedRows(trx, changes);
+    await insertPreparedTransactions(trx, stillPrepared);
+    await insertMissed(trx, missed);
+    await writeCheckpoint(trx, lease, checkpoint);
     follow(...pushMessagesFor(pushes));
   });
   const unwritable = committed.flatMap(({ before, after, place }) => {
     const image = [after, before].find((one) => one && !isId(one.order_id));
     return image ? [{ order_id: cutTo(image.order_id, shownLengthMax), place }] : [];
   });
-  return { pushes: pushes.length, unwritable, replaced: counting.flatMap(replacedBy) };
+  return { pushes: pushes.length, unwritable, replaced: writable.flatMap(replacedBy) };
 }
 
 const shownLengthMax = 40;
@@ -80,15 +81,20 @@ const writableImages = ({ before, after, ...change }: PlacedChange): PlacedChang
 });
 
 /**
- * A change of an order that was made or deleted has no status before or after: nobody hears of it.
- * A row that is given another id was made under that one.
+ * Returns the push of a change. Inserted and deleted orders have none, because they lack a status
+ * before or after. A row whose id changes counts as deleted and inserted.
  */
 function pushOf({ before, after, atMs, place }: PlacedChange): NewPush[] {
   if (!before || !after || before.order_id !== after.order_id) return [];
   const { order_id, patient_id, nurse_id } = after;
   const push = pushFor({
-    ...{ pushId: pushIdOf(place), order_id, patient_id, nurse_id },
-    ...{ before: before.status, after: after.status, by: after.changed_by },
+    pushId: pushIdOf(place),
+    order_id,
+    patient_id,
+    nurse_id,
+    before: before.status,
+    after: after.status,
+    by: after.changed_by,
     changedAt: new Date(atMs),
   });
   return push === 'no scenario' ? [] : [push];
@@ -96,12 +102,12 @@ function pushOf({ before, after, atMs, place }: PlacedChange): NewPush[] {
 
 function replacedBy({ before, after, former, place }: PlacedChange): Replaced[] {
   if (!after || before?.order_id === after.order_id) return [];
-  const was = former ?? before;
-  const scenario = was && scenarioOf(was.status, after.status, after.changed_by);
+  const previous = former ?? before;
+  const scenario = previous && scenarioOf(previous.status, after.status, after.changed_by);
   return scenario ? [{ order_id: after.order_id, scenario: scenario.number, place }] : [];
 }
 
-/** In the order of the ids, so that two who do this never wait for each other. */
+/** Stores the last status of each order, sorted by id, so that two transactions cannot deadlock. */
 async function recordLastStatuses(
   trx: Transaction<PushTables>,
   changes: readonly Pick<PlacedChange, 'before' | 'after'>[],
@@ -112,13 +118,13 @@ async function recordLastStatuses(
     if (after) last.set(after.order_id, after.status);
   }
   const ordered = [...last].toSorted(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1));
-  const there = ordered.flatMap(([order_id, status]) =>
+  const existing = ordered.flatMap(([order_id, status]) =>
     status === null ? [] : [{ order_id, status }],
   );
-  const gone = ordered.flatMap(([order_id, status]) => (status === null ? [order_id] : []));
-  await upsertLastStatuses(trx, there);
-  if (gone.length)
-    await trx.deleteFrom('push_db.order_seen').where('order_id', 'in', gone).execute();
+  const deleted = ordered.flatMap(([order_id, status]) => (status === null ? [order_id] : []));
+  await upsertLastStatuses(trx, existing);
+  if (deleted.length)
+    await trx.deleteFrom('push_db.order_seen').where('order_id', 'in', deleted).execute();
 }
 
 export async function upsertLastStatuses(
@@ -138,7 +144,7 @@ export async function upsertLastStatuses(
     .execute();
 }
 
-async function forgetPrepared(
+async function deletePrepared(
   trx: Transaction<PushTables>,
   xids: readonly string[],
 ): Promise<void> {
@@ -147,8 +153,11 @@ async function forgetPrepared(
   await trx.deleteFrom('push_db.prepared_transaction').where('xid', 'in', xids).execute();
 }
 
-/** Notes what its commit must find: a transaction that is not noted was prepared before the reader's place. */
-async function notePrepared(trx: Transaction<PushTables>, xids: readonly string[]): Promise<void> {
+/** Stores prepared XA transactions: one that is missing at its commit was prepared before the first checkpoint. */
+async function insertPreparedTransactions(
+  trx: Transaction<PushTables>,
+  xids: readonly string[],
+): Promise<void> {
   if (!xids.length) return;
   await trx
     .insertInto('push_db.prepared_transaction')
@@ -157,13 +166,17 @@ async function notePrepared(trx: Transaction<PushTables>, xids: readonly string[
     .execute();
 }
 
-async function noteMissed(trx: Transaction<PushTables>, missed: readonly Missed[]): Promise<void> {
+async function insertMissed(
+  trx: Transaction<PushTables>,
+  missed: readonly Missed[],
+): Promise<void> {
   if (!missed.length) return;
   await trx
     .insertInto('push_db.missed_transaction')
     .values(
       missed.map(({ place, xid, atMs }) => ({
-        ...{ place, xid },
+        place,
+        xid,
         committed_at: wallTimeMs(new Date(atMs)),
       })),
     )
@@ -171,7 +184,7 @@ async function noteMissed(trx: Transaction<PushTables>, missed: readonly Missed[
     .execute();
 }
 
-async function keepPrepared(
+async function insertPreparedRows(
   trx: Transaction<PushTables>,
   changes: readonly PlacedChange[],
 ): Promise<void> {
@@ -204,7 +217,7 @@ export async function wasPrepared(mysql: Kysely<PushTables>, xid: string): Promi
   return false;
 }
 
-/** Rows of a prepared XA transaction after an ordinal, as its commit at `atMs` makes them. */
+/** Returns a page of rows of a prepared XA transaction after an ordinal, with the time `atMs` of its commit. */
 export async function preparedRows(
   mysql: Kysely<PushTables>,
   xid: string,
@@ -219,12 +232,12 @@ export async function preparedRows(
     .limit(limit)
     .execute();
   const changes = rows.map(({ place, images }) => ({
-    ...(images as never as Images),
+    ...(images as unknown as Images),
     atMs,
     place,
   }));
   return { changes, last: rows.length === limit ? rows.at(-1)?.ordinal : undefined };
 }
 
-/** mysql2 hands JSON columns over as values. */
+/** The type of the JSON column `images`, which mysql2 parses. */
 type Images = Pick<RowChange, 'before' | 'after'>;

@@ -1,3 +1,4 @@
+/** Translates events of zongji into the events that the reader understands. No I/O. */
 import type {
   AnyBinlogEvent,
   BinlogEventByTypeName,
@@ -17,7 +18,7 @@ const tableName = `${orderTable.schema}.${orderTable.table}`;
 const columns = ['order_id', 'patient_id', 'nurse_id', 'status', 'changed_by'] as const;
 
 type RowsEvent = BinlogEventByTypeName<'WriteRows' | 'UpdateRows' | 'DeleteRows'> & {
-  /** Which columns the images hold, a bit each; zongji shows it without naming it in its types. */
+  /** One bit per column that the row images contain; zongji has these fields, but not in its types. */
   readonly columns_present_bitmap?: Buffer;
   readonly columns_present_bitmap2?: Buffer;
 };
@@ -28,8 +29,8 @@ const is = <Name extends BinlogEventTypeName>(
 ): event is BinlogEventByTypeName<Name> => event.getTypeName() === name;
 
 /**
- * What an event of zongji means to us; `raw` is the same event as the server sent it. Throws where
- * its rows could be understood wrongly.
+ * Translates one event of zongji; `raw` is the same event as the server sent it. Throws if its rows
+ * could be misinterpreted.
  */
 export function logEventsOf(
   event: AnyBinlogEvent,
@@ -84,7 +85,7 @@ function transactionOf(gtid: string | null, position: number, raw: RawEvent | un
   return { kind: 'transaction', gtid, position, ...at };
 }
 
-/** LOAD DATA as a statement, which zongji does not know. Throws where it changes orders. */
+/** Checks a LOAD DATA statement, an event that zongji does not know. Throws if it changes orders. */
 export const checkLoad = (raw: RawEvent, checksums: boolean, routes: Routes): void =>
   void checkStatement(loadStatementOf(raw, checksums), routes);
 
@@ -92,7 +93,7 @@ const rowsOf = (changes: readonly Omit<RowChange, 'atMs'>[], atMs: number): LogE
   { kind: 'rows', changes: changes.map((change) => ({ ...change, atMs })) },
 ];
 
-/** `XA COMMIT X'6f6e65',X'',1`: the server writes the name alike in all four statements. */
+/** `XA COMMIT X'6f6e65',X'',1`: the server formats the xid identically in all four statements. */
 const xa = /^XA (START|END|COMMIT|ROLLBACK) (.*)/is;
 
 function ofQuery(statement: Statement, routes: Routes, position: number, atMs: number): LogEvent[] {
@@ -114,14 +115,18 @@ function ofQuery(statement: Statement, routes: Routes, position: number, atMs: n
       if (beginsTransaction(sql)) return [{ kind: 'begin' }];
       return [
         {
-          ...{ kind: 'statement', schema, sql, position, atMs },
+          kind: 'statement',
+          schema,
+          sql,
+          position,
+          atMs,
           ...(checkStatement(statement, routes) === 'unclear' && { unclear: true }),
         },
       ];
   }
 }
 
-/** CREATE TABLE … SELECT: its rows follow. https://dev.mysql.com/doc/refman/8.0/en/atomic-ddl.html */
+/** Recognises CREATE TABLE … SELECT, whose rows follow as events. https://dev.mysql.com/doc/refman/8.0/en/atomic-ddl.html */
 function beginsTransaction(sql: string): boolean {
   if (!/START TRANSACTION$/i.test(sql)) return false;
   const tokens = tokensOf(sql);
@@ -130,76 +135,77 @@ function beginsTransaction(sql: string): boolean {
   return first === 'create' && isTable && tokens.at(-1)?.value === 'transaction';
 }
 
-/** A session may write statements instead of rows; what one does to orders cannot be known from it. */
+/** Throws if a statement changes orders: a session may log statements instead of rows, which do not show the change. */
 function checkStatement(statement: Statement, routes: Routes): 'none' | 'unclear' {
   const effect = effectOf(statement, routes);
   if (effect !== 'changes orders') return effect;
   throw new Error(
-    `${tableName} was changed by a statement, not by rows: let nobody set binlog_format for a session. ${howToPass} It was: ${cutTo(statement.sql.trim(), statementLengthMax)}`,
+    `${tableName} was changed by a statement instead of rows: no session may set binlog_format. ${howToSkip} It was: ${cutTo(statement.sql.trim(), statementLengthMax)}`,
   );
 }
 
 const statementLengthMax = 200;
 
-/** For what is in the binlog already and cannot be read. */
-const howToPass = 'Run order/repair-gap with "pass": true to go on behind it.';
+/** The remedy for events that are in the binlog already and cannot be read. */
+const howToSkip = 'Run order/repair-gap with "pass": true to skip it.';
 
 const encodings = /^(ucs2|utf16|utf16le|utf32)$/;
 
-/** The names of columns must come from the event itself: the table may have changed since. */
+/** Checks the columns. Their names must come from the event, because the table may have changed since. */
 function checkTable(event: TableMapEvent): void {
   if (!event.hasSelfDescribingMetadata())
     throw new Error(
-      `The binlog does not name the columns of ${tableName}: set binlog_row_metadata=FULL. ${howToPass}`,
+      `The binlog does not name the columns of ${tableName}: set binlog_row_metadata=FULL. ${howToSkip}`,
     );
   const map = event.tableMap[event.tableId];
   const missing = columns.filter((name) => !event.columnNames?.includes(name));
   if (!map || missing.length)
     throw new Error(
-      `${tableName} has no column ${missing.join(', ')}: dropped or renamed upstream. ${howToPass}`,
+      `${tableName} has no column ${missing.join(', ')}: dropped or renamed upstream. ${howToSkip}`,
     );
   for (const column of map.columns ?? []) {
-    const wanted = columns.some((name) => name === column.name);
-    if (wanted && encodings.test(column.charset ?? ''))
+    const isRead = columns.some((name) => name === column.name);
+    if (isRead && encodings.test(column.charset ?? ''))
       throw new Error(
-        `${tableName}.${column.name} has the charset ${column.charset}, not ASCII's.`,
+        `${tableName}.${column.name} has the charset ${column.charset}: the reader needs one that contains ASCII.`,
       );
-    // Of the texts that we look at all are ASCII; the others need no table of their charset.
+    // All texts that are read are ASCII, so zongji need not load the tables of other charsets.
     if (column.charset) column.charset = 'utf8mb4';
   }
 }
 
-interface Images {
+interface CheckedRows {
   readonly tableMap: TableMapEntry;
 }
 
-function checkedRows(event: RowsEvent): Images {
+function checkedRows(event: RowsEvent): CheckedRows {
   const tableMap = event.tableMap[event.tableId];
-  if (!tableMap) throw new Error(`Rows of ${tableName} came without a description of its columns.`);
+  if (!tableMap)
+    throw new Error(`The binlog has rows of ${tableName} without a description of its columns.`);
   const bitmaps = [event.columns_present_bitmap, event.columns_present_bitmap2];
   for (const name of columns) {
     const index = tableMap.columnSchemas.findIndex(({ COLUMN_NAME }) => COLUMN_NAME === name);
     for (const bitmap of bitmaps)
       if (bitmap && !((bitmap[index >> 3] ?? 0) & (1 << (index & 7))))
         throw new Error(
-          `A change of ${tableName} came without ${name}: set binlog_row_image=FULL.`,
+          `The binlog has a change of ${tableName} without ${name}: set binlog_row_image=FULL.`,
         );
   }
   return { tableMap };
 }
 
-/** The longest status that is kept; all that scenarios name are shorter. */
+/** Longer statuses are cut when stored; all statuses of scenarios are shorter. */
 const statusLengthMax = 255;
 export const shortStatus = (status: string): string => cutTo(status, statusLengthMax);
 
-/** A status or actor that is null matches no scenario, as an empty one does. */
+/** Returns the image of a row. Null becomes an empty status or actor, which matches no scenario. */
 function image(row: RowData, { tableName: table }: TableMapEntry): OrderImage {
   const text = (name: string): string => {
     const value = row[name];
     if (value === null || value === undefined) return '';
     if (typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint')
       return String(value);
-    throw new Error(`${table}.${name} has another type than it should: ${typeof value}.`);
+    throw new Error(`${table}.${name} has an unexpected type: ${typeof value}.`);
   };
   return {
     order_id: text('order_id'),

@@ -8,25 +8,25 @@ import {
   tokensOf,
 } from './statements.ts';
 
-/** The one table whose rows are looked at. */
+/** The table whose rows are read. */
 export const orderTable = { schema: 'order_db', table: 'order' } as const;
 
-/** A statement as the binlog has it. */
+/** A statement in the binlog. */
 export interface Statement {
   readonly sql: string;
   /** The session's schema. */
   readonly schema: string;
-  /** The schemas of all tables that it read or wrote; undefined where the binlog does not say. */
+  /** The schemas of all tables that the statement used; undefined if the binlog does not list them. */
   readonly databases: readonly string[] | undefined;
 }
 
 /**
- * Tables and views by which a statement may write to the order table without naming it: views of
- * it, and tables with a trigger that names it.
+ * Tables and views through which a statement may write to the order table without naming it: views of
+ * the order table, and tables with a trigger that names it.
  */
 export interface Routes {
   readonly names: Set<string>;
-  /** Whether triggers of the order database's tables can be seen; TRIGGER must be granted for that. */
+  /** Whether our user may read the triggers of the order database, which needs the privilege TRIGGER. */
   readonly triggersSeen: boolean;
 }
 
@@ -38,7 +38,7 @@ const keyOf = (schema: string, table: string): string => `${schema}.${table}`.to
 export interface Made {
   readonly schema: string;
   readonly name: string;
-  /** Empty where it may not be seen. */
+  /** Empty if our user may not read it. */
   readonly text: string | null;
 }
 
@@ -60,8 +60,8 @@ const leadsOn = (tokens: readonly Token[], leading: ReadonlySet<string>): boolea
   [...leading].some((name) => names(tokens, name.slice(name.indexOf('.') + 1)));
 
 /**
- * What a statement that stands in the binlog as text may have done to orders. `unclear`: a trigger
- * that cannot be seen may have changed one. Views and triggers that it makes are noted in `routes`.
+ * Returns what a statement in the binlog may have done to orders. `unclear`: a trigger that our user may
+ * not read may have changed one. Views and triggers that the statement creates are added to `routes`.
  */
 export function effectOf(
   { sql: text, schema, databases }: Statement,
@@ -82,13 +82,13 @@ export function effectOf(
   if (written.some((one) => keyOf(one.schema, one.table) === order)) return 'changes orders';
   if (written.some((one) => routes.names.has(keyOf(one.schema, one.table))))
     return 'changes orders';
-  // A table of the order database was used that the text does not name: by a view or a trigger.
+  // The statement used a table of the order database that its text does not name: through a view or trigger.
   if (databases && !isNamed(tokens, targets, schema)) return 'changes orders';
   const mayFire = !databases || written.some((one) => isOurs(one.schema));
   return mayFire && !routes.triggersSeen ? 'unclear' : 'none';
 }
 
-/** Whether the text names a table of the order database. */
+/** Returns whether the text names a table of the order database. */
 function isNamed(tokens: readonly Token[], targets: readonly TableName[], schema: string): boolean {
   if (namesSchema(tokens, orderTable.schema)) return true;
   if (schema.toLowerCase() !== orderTable.schema) return false;

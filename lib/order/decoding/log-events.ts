@@ -1,4 +1,6 @@
-/** A row of the order table as a row image shows it, as far as we look at it. */
+/** The events of the binlog that the reader understands. */
+
+/** The columns of an order row that the reader needs, from a row image. */
 export interface OrderImage {
   readonly order_id: string;
   readonly patient_id: string | null;
@@ -7,57 +9,57 @@ export interface OrderImage {
   readonly changed_by: string;
 }
 
-/** A row before and after a change; one that was made has no `before`, a deleted one no `after`. */
+/** A row before and after a change. `before` is null for an insert, `after` for a delete. */
 export interface RowChange {
   readonly before: OrderImage | null;
   readonly after: OrderImage | null;
-  /** To the second, by the clock of the server that made the change. */
+  /** Time of the change in whole seconds, by the clock of the server that made it. */
   readonly atMs: number;
   /**
-   * Where the change stands, if that is not where it is read: the rows of an XA transaction stand
-   * where it was prepared, and count when it is committed.
+   * The position of the change, if it was read earlier: rows of an XA transaction are read when it is
+   * prepared, and take effect when it is committed.
    */
   readonly place?: string;
 }
 
-/** What the binlog says, in its order. A `position` is that of the end of the event. */
+/** One event. `position` is the end of the event in the binlog file. */
 export type LogEvent =
   | { readonly kind: 'file'; readonly file: string; readonly position: number }
-  /** What stands at the head of a file. */
+  /** The head of a file. */
   | {
       readonly kind: 'header';
       readonly position: number;
-      /** All GTIDs of the files before it. */
+      /** All GTIDs of the files before this one. */
       readonly gtids?: string;
     }
   | {
       readonly kind: 'transaction';
       readonly gtid: string | null;
       readonly position: number;
-      /** When it was committed where it came about; the times of its other events may be any. */
+      /** Commit time on the server of origin. A session can set the times of the other events to any value. */
       readonly committedAtMs?: number;
     }
   | { readonly kind: 'begin' }
   | { readonly kind: 'rows'; readonly changes: readonly RowChange[] }
-  /** The transaction is over: XID, COMMIT, or ROLLBACK of what can be rolled back no more. */
+  /** The end of a transaction: XID, COMMIT, or ROLLBACK of changes that cannot be rolled back. */
   | { readonly kind: 'end'; readonly position: number; readonly atMs: number }
-  /** SQL: a transaction of its own (DDL) unless one is open. */
+  /** SQL text: a transaction by itself (DDL) unless one is open. */
   | {
       readonly kind: 'statement';
       readonly schema: string;
       readonly sql: string;
-      /** It may have changed orders by a trigger that cannot be seen. */
+      /** The statement may have changed orders through a trigger that our user may not read. */
       readonly unclear?: true;
       readonly position: number;
       readonly atMs: number;
     }
   | { readonly kind: 'xa start'; readonly xid: string }
-  /** The rows since `xa start` are kept until their commit, which is a transaction of its own. */
+  /** Prepared: the rows since `xa start` are stored until the commit, which is a separate transaction. */
   | { readonly kind: 'xa prepared'; readonly position: number; readonly atMs: number }
-  /** Prepared and committed in one: the rows are those of the open transaction. */
+  /** Prepared and committed in one step: its rows are those of the open transaction. */
   | { readonly kind: 'xa one phase'; readonly position: number; readonly atMs: number }
   | (XaEnd<'xa committed'> & {
-      /** False where it was prepared before all that was read. */
+      /** False if the transaction was prepared before the first event that was read. */
       readonly known?: boolean;
     })
   | XaEnd<'xa rolled back'>;

@@ -1,9 +1,9 @@
 /**
- * What a statement that stands in the binlog as text writes to, as far as its text says. It is read
- * token by token: names in texts and comments are no names. No I/O.
+ * Parses a statement to find the tables that it writes to. It works on tokens, so that names in string
+ * literals and comments do not count. No I/O.
  */
 
-/** A table by its schema; undefined where the statement leaves it to the session's. */
+/** A table name. `schema` is undefined if the statement relies on the session's schema. */
 export interface TableName {
   readonly schema: string | undefined;
   readonly table: string;
@@ -11,14 +11,14 @@ export interface TableName {
 
 export interface Token {
   readonly kind: 'name' | 'quoted' | 'text' | 'sign';
-  /** Of a name without quotes in lower case. */
+  /** The text; names without quotes are in lower case. */
   readonly value: string;
 }
 
 const pattern = new RegExp(
   [
     /(?<comment>--(?=\s|$)[^\n]*|#[^\n]*|\/\*(?![!+])[\s\S]*?\*\/|\/\*\+[\s\S]*?\*\/)/,
-    // Executed by the server: what stands in it is code.
+    // The server executes the content of such comments, so it is code.
     /(?<code>\/\*!\d*|\*\/)/,
     /(?<single>'[^'\\]*(?:(?:\\[\s\S]|'')[^'\\]*)*')/,
     /(?<double>"[^"\\]*(?:(?:\\[\s\S]|"")[^"\\]*)*")/,
@@ -37,7 +37,7 @@ export function tokensOf(sql: string): Token[] {
     const { single, double, quoted, name, sign } = groups;
     if (name !== undefined) tokens.push({ kind: 'name', value: name.toLowerCase() });
     else if (quoted !== undefined) tokens.push({ kind: 'quoted', value: unquoted(quoted) });
-    // With ANSI_QUOTES it is a name; where a table is named nothing else can stand.
+    // With ANSI_QUOTES this is a name. Where a table name is expected it cannot be a string literal.
     else if (double !== undefined) tokens.push({ kind: 'text', value: unquoted(double) });
     else if (single !== undefined) tokens.push({ kind: 'text', value: '' });
     else if (sign !== undefined) tokens.push({ kind: 'sign', value: sign });
@@ -53,13 +53,13 @@ const isWord = (token: Token | undefined, ...words: readonly string[]): boolean 
 const isSign = (token: Token | undefined, sign: string): boolean =>
   token?.kind === 'sign' && token.value === sign;
 
-/** The words with which statements begin that change rows, or call a routine that may. */
+/** First words of statements that change rows, and of those that may call a routine that does. */
 const changing = ['insert', 'replace', 'update', 'delete', 'load', 'with'];
 const calling = ['select', 'do', 'call'];
 
 /**
- * Tables that a statement writes to. `unknown`: it changes rows, of which tables is not to be seen
- * from its text. `nothing`: it is none that changes rows.
+ * Returns the tables that a statement writes to. `unknown`: it may change rows, but its text does not
+ * show of which tables. `nothing`: it changes no rows.
  */
 export function targetsOf(tokens: readonly Token[]): readonly TableName[] | 'unknown' | 'nothing' {
   const statement = tokens.slice(tokens.findIndex((token) => !isSign(token, '(')));
@@ -89,7 +89,7 @@ function skip(tokens: readonly Token[], from: number, words: readonly string[]):
   return tokens.slice(at);
 }
 
-/** The name at a place, and the place after it. */
+/** Returns the name at an index, and the index after it. */
 function nameAt(
   tokens: readonly Token[],
   at: number,
@@ -112,7 +112,7 @@ function firstName(tokens: readonly Token[]): readonly TableName[] | undefined {
   return found && [found.name];
 }
 
-/** Each token with the number of parentheses that are open around it. */
+/** Returns each token with its depth in parentheses. */
 function outer(tokens: readonly Token[]) {
   let depth = 0;
   return tokens.map((token) => {
@@ -123,7 +123,7 @@ function outer(tokens: readonly Token[]) {
   });
 }
 
-/** The place of the first of these words outside parentheses; a word after a dot is a name. */
+/** Returns the index of the first of these words outside parentheses; a word after a dot is a name. */
 function indexOf(tokens: readonly Token[], ...words: readonly string[]): number {
   const at = outer(tokens).findIndex(
     ({ token, depth }, index) =>
@@ -143,7 +143,7 @@ const afterTables = [
   ...['partition', 'use', 'force', 'ignore', 'where'],
 ];
 
-/** Tables that are named in `a, b x join (c y, d)`; those within subqueries are only read. */
+/** Returns the tables named in `a, b x join (c y, d)`, without subqueries, which only read. */
 function referencesIn(tokens: readonly Token[]): Reference[] {
   const references: Reference[] = [];
   let expected = true;
@@ -179,7 +179,7 @@ function closing(tokens: readonly Token[], from: number): number {
 
 const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
-/** The table that a qualified column or the list of a delete means. */
+/** Resolves the table of a qualified column or of a delete list: an alias or a name. */
 function meant({ schema, table }: TableName, references: readonly Reference[]): TableName {
   const aliased = references.find(({ alias }) => alias !== undefined && same(alias, table));
   if (schema === undefined && aliased) return aliased.name;
@@ -190,7 +190,7 @@ function meant({ schema, table }: TableName, references: readonly Reference[]): 
   return named?.name ?? { schema, table };
 }
 
-/** The tables whose columns are set; all tables where a column does not say whose it is. */
+/** Returns the tables whose columns are set; all tables if a column is not qualified. */
 function updatedIn(tokens: readonly Token[]): readonly TableName[] {
   const set = indexOf(tokens, 'set');
   const references = referencesIn(tokens.slice(0, set));
@@ -210,7 +210,7 @@ function updatedIn(tokens: readonly Token[]): readonly TableName[] {
   return targets;
 }
 
-/** The table of the column `t.c` or `s.t.c`; undefined for one that names none. */
+/** Returns the table of the column `t.c` or `s.t.c`; undefined if the column is not qualified. */
 function columnAt(tokens: readonly Token[], at: number): TableName | undefined {
   const name = nameAt(tokens, at);
   if (name?.name.schema === undefined) return undefined;
@@ -218,7 +218,7 @@ function columnAt(tokens: readonly Token[], at: number): TableName | undefined {
   return isSign(tokens[name.next], '.') ? { schema, table } : { schema: undefined, table: schema };
 }
 
-/** `from t where …`, `a, b.* from …`, or `from a, b using …`. */
+/** Returns the tables of `from t where …`, `a, b.* from …`, or `from a, b using …`. */
 function deletedIn(tokens: readonly Token[]): readonly TableName[] {
   const from = indexOf(tokens, 'from');
   const body = tokens.slice(from + 1);
@@ -230,11 +230,11 @@ function deletedIn(tokens: readonly Token[]): readonly TableName[] {
   return referencesIn(listed).map(({ name }) => meant(name, references));
 }
 
-/** Where the tables of `from t [alias] …` end. */
+/** Returns the index at which the tables of `from t [alias] …` end. */
 const tablesEnd = (tokens: readonly Token[]): number =>
   indexOf(tokens, 'where', 'order', 'partition');
 
-/** Whether a name of this table stands in the text; `order` alone is a word of SQL. */
+/** Returns whether the text names this table; `order` without quotes and schema is a keyword. */
 export const names = (tokens: readonly Token[], table: string): boolean =>
   tokens.some(
     (token, at) =>
@@ -242,17 +242,17 @@ export const names = (tokens: readonly Token[], table: string): boolean =>
       (token.kind !== 'name' || table !== 'order' || isSign(tokens[at - 1], '.')),
   );
 
-/** Whether a table of this schema is named in full. */
+/** Returns whether the text names a table of this schema with its schema. */
 export const namesSchema = (tokens: readonly Token[], schema: string): boolean =>
   tokens.some((token, at) => same(token.value, schema) && isSign(tokens[at + 1], '.'));
 
-/** The first words, in lower case; signs and quotes end them. */
+/** Returns the first words, in lower case, up to a sign or quote. */
 export function wordsOf(tokens: readonly Token[]): readonly string[] {
   const end = tokens.findIndex(({ kind }) => kind !== 'name');
   return tokens.slice(0, end < 0 ? tokens.length : end).map(({ value }) => value);
 }
 
-/** A view or trigger that a statement makes: what is written to by its name, and its text. */
+/** Returns the view or trigger that a statement creates: the name that is written to, and the text. */
 export function madeBy(
   tokens: readonly Token[],
 ): { readonly name: TableName; readonly text: readonly Token[] } | undefined {

@@ -1,3 +1,4 @@
+/** Streams binlog events from a server, with zongji. */
 import ZongJi, { type AnyBinlogEvent, type BinlogEventName } from '@vlasky/zongji';
 import { Unavailable } from '../../platform/errors.ts';
 import type { Credentials } from '../../platform/mysql/mysql-pool.ts';
@@ -9,27 +10,35 @@ import { noRoutes, orderTable, type Routes } from './indirect-writes.ts';
 import type { LogEvent } from './log-events.ts';
 import { eventTypes, hasChecksums, type Packet, type RawEvent, rawEventOf } from './raw-events.ts';
 
-/** Events as they come, taken in portions. */
+/** A stream of events that is read in batches. */
 export interface Stream {
-  /** What has come; waits for it up to `waitMs`, then it is empty. */
+  /** Returns the events that have arrived. Waits up to `waitMs` for the first; then the batch is empty. */
   readonly take: (waitMs: number) => Promise<readonly LogEvent[]>;
   readonly close: () => Promise<void>;
 }
 
-/** Events and row images that are kept while nobody takes them; then the server has to wait. */
-const keptMax = 4_000;
+/** Events and row images that are buffered before the connection is paused. */
+const bufferedMax = 4_000;
 const connectTimeoutMs = 5_000;
 
-const looked: readonly BinlogEventName[] = [
-  ...(['gtid', 'anonymousgtid', 'query', 'xid', 'xaprepare'] as const),
-  ...(['rotate', 'previousgtids'] as const),
-  ...(['tablemap', 'writerows', 'updaterows', 'deleterows'] as const),
+const eventNames: readonly BinlogEventName[] = [
+  'gtid',
+  'anonymousgtid',
+  'query',
+  'xid',
+  'xaprepare',
+  'rotate',
+  'previousgtids',
+  'tablemap',
+  'writerows',
+  'updaterows',
+  'deleterows',
 ];
 
 /**
- * The binlog of a server from a checkpoint on, with no end. `by` says how the place is found: by
- * file and position where the files are still those of the checkpoint, which is quick, else by
- * GTIDs, for which the server reads its files from their beginning.
+ * Opens an endless stream of the binlog from a checkpoint on. `by` is `position` if the files are still
+ * those of the checkpoint, which is fast; otherwise `gtids`, for which the server scans its files from
+ * the beginning.
  */
 export function openBinlog(
   credentials: Credentials,
@@ -40,21 +49,25 @@ export function openBinlog(
 ): Stream {
   const { host, port, username, password } = credentials;
   const zongji = new ZongJi({
-    ...{ host, port, user: username, password, connectTimeout: connectTimeoutMs },
+    host,
+    port,
+    user: username,
+    password,
+    connectTimeout: connectTimeoutMs,
     ...tlsOptions(credentials),
     ...typesOfValues,
   });
   let events: LogEvent[] = [];
-  let kept = 0;
+  let buffered = 0;
   let paused = false;
   let failure: Error | undefined;
-  /** The event that is about to come from zongji, as the server sent it. */
+  /** The bytes of the event that zongji emits next. */
   let raw: RawEvent | undefined;
   let wake: (() => void) | undefined;
   let waking = false;
   const arrived = () => {
     waking = false;
-    // They may have been taken in between: an empty portion means that nothing came for a while.
+    // Events may have been taken in the meantime; an empty batch must mean that none arrived for `waitMs`.
     if (!events.length && !failure) return;
     wake?.();
     wake = undefined;
@@ -64,42 +77,42 @@ export function openBinlog(
     arrived();
   };
 
-  function take(event: AnyBinlogEvent): void {
+  function buffer(event: AnyBinlogEvent): void {
     if (failure) return;
     try {
       for (const one of logEventsOf(event, raw, routes)) {
         events.push(one);
-        kept += one.kind === 'rows' ? one.changes.length : 1;
+        buffered += one.kind === 'rows' ? one.changes.length : 1;
       }
     } catch (error) {
       fail(errorOf(error));
       return;
     }
-    if (kept >= keptMax && !paused) {
+    if (buffered >= bufferedMax && !paused) {
       paused = true;
       zongji.connection?.pause();
     }
-    // Not at once: what came in one piece is taken in one piece.
+    // Deferred, so that all events of one packet arrive in one batch.
     if (!waking) setImmediate(arrived);
     waking = true;
   }
 
-  /** Looks at each packet before zongji does; the connection calls this method of its own by name. */
-  function lookAtPackets(): void {
+  /** Intercepts each packet before zongji handles it: mysql2 calls `handlePacket` by name. */
+  function interceptPackets(): void {
     const connection = zongji.connection as unknown as { handlePacket: HandlePacket } | null;
     if (!connection) return;
     const handle = connection.handlePacket.bind(connection);
     connection.handlePacket = (packet) => {
       raw = packet && rawEventOf(packet);
-      if (raw && !failure) look(raw);
+      if (raw && !failure) check(raw);
       handle(packet);
     };
   }
 
-  function look(event: RawEvent): void {
+  function check(event: RawEvent): void {
     try {
       if (event.type === eventTypes.format && hasChecksums(event) !== zongji.useChecksum)
-        throw new Unavailable(`This file of the binlog was written with another binlog_checksum.`);
+        throw new Unavailable('This binlog file was written with another binlog_checksum.');
       if (event.type === eventTypes.executeLoad) checkLoad(event, zongji.useChecksum, routes);
     } catch (error) {
       fail(errorOf(error));
@@ -107,28 +120,28 @@ export function openBinlog(
   }
 
   zongji.on('error', fail);
-  zongji.on('ready', lookAtPackets);
-  zongji.on('binlog', take);
+  zongji.on('ready', interceptPackets);
+  zongji.on('binlog', buffer);
   const { schema, table } = orderTable;
   zongji.start({
     serverId,
     ...(by === 'gtids' ? { gtidSet: gtidSet ?? '' } : { filename: file, position }),
     includeSchema: { [schema]: [table] },
-    includeEvents: [...looked],
+    includeEvents: [...eventNames],
   });
 
   return {
     take: async (waitMs) => {
       if (!events.length && !failure) await arrival(waitMs);
       if (!events.length && failure) throw failure;
-      const taken = events;
+      const batch = events;
       events = [];
-      kept = 0;
+      buffered = 0;
       if (paused) {
         paused = false;
         zongji.connection?.resume();
       }
-      return taken;
+      return batch;
     },
     close: () =>
       new Promise((closed) => {
@@ -154,13 +167,15 @@ type HandlePacket = (packet: Packet | undefined) => void;
 const errorOf = (thrown: unknown): Error =>
   thrown instanceof Error ? thrown : new Error(String(thrown));
 
-/** errno of everything that is wrong with the place from which we want to read. */
+/** MySQL's errno for every problem with the requested position. */
 const cannotRead = 1236;
 
 function explained(error: Error): Error {
   if ('errno' in error && error.errno === cannotRead)
-    return new Error(`The server does not give its binlog: ${error.message}`, { cause: error });
+    return new Error(`The order database does not send its binlog: ${error.message}`, {
+      cause: error,
+    });
   if (/Control connection unavailable/.test(error.message))
-    return new Unavailable('The connection to the binlog was lost.', { cause: error });
+    return new Unavailable('The binlog connection was lost.', { cause: error });
   return error;
 }

@@ -1,72 +1,73 @@
+/** Assembles binlog events into transactions and batches. No I/O. */
 import { GtidSet } from '@vlasky/zongji';
 import type { Checkpoint } from '../checkpoints.ts';
 import type { LogEvent, OrderImage, RowChange } from './log-events.ts';
 
-/** A change and where it stands in the binlog: `<transaction>:<ordinal of the order row in it>`. */
+/** A change with its position in the binlog: `<transaction>:<ordinal of the order row in it>`. */
 export interface PlacedChange extends RowChange {
   readonly place: string;
-  /** It is only prepared, by the XA transaction of this name. */
+  /** The xid, if the change belongs to an XA transaction that is only prepared. */
   readonly prepared?: string;
-  /** The row that had this id until it was deleted, or given another, in the same transaction (REPLACE). */
+  /** The row that had this id before the same transaction deleted it or changed its id (REPLACE). */
   readonly former?: OrderImage;
 }
 
-/** An XA transaction that was prepared before all that was read, and is committed now. */
+/** A committed XA transaction that was prepared before the first event that was read. */
 export interface Missed {
   readonly place: string;
   readonly xid: string;
   readonly atMs: number;
 }
 
-/** What is to be written together. */
+/** Changes and a checkpoint that are written in one transaction. */
 export interface Batch {
   readonly changes: readonly PlacedChange[];
-  /** XA transactions of which nothing needs to be kept any longer. */
+  /** XA transactions whose stored rows can be deleted. */
   readonly finished: readonly string[];
-  /** XA transactions that are prepared and have not ended, with or without order rows. */
+  /** XA transactions that are prepared and still open, with or without order rows. */
   readonly prepared: readonly string[];
   readonly missed: readonly Missed[];
   readonly checkpoint: Checkpoint;
 }
 
-/** What was read since the last batch. */
+/** Collects events and returns them as batches. */
 export interface Reading {
   readonly take: (event: LogEvent) => void;
-  /** Order rows that wait to be written, those of a transaction that has not ended among them. */
+  /** Returns the number of order rows to be written, including those of an open transaction. */
   readonly rows: () => number;
   readonly inTransaction: () => boolean;
-  /** Of the open transaction there are order rows beyond those that were written before. */
+  /** Returns whether the open transaction has order rows that no earlier run has written. */
   readonly progressed: () => boolean;
   readonly place: () => Pick<Checkpoint, 'file' | 'position'>;
-  /** The name of the XA transaction that is open. */
+  /** Returns the xid of the open XA transaction. */
   readonly xid: () => string | undefined;
-  /** Whether an XA transaction of this name was prepared since the last batch. */
+  /** Returns whether the XA transaction with this xid was prepared since the last batch. */
   readonly isPrepared: (xid: string) => boolean;
-  /** All whole transactions; undefined where the place has not moved since the last batch. */
+  /** Returns all complete transactions; undefined if the position has not moved since the last batch. */
   readonly whole: () => Batch | undefined;
-  /** The open transaction too, as far as it was read: for one too large to be kept in memory. */
+  /** Returns the rows of the open transaction as well, for transactions that do not fit into memory. */
   readonly all: () => Batch;
 }
 
 interface Open {
   readonly gtid: string | null;
   readonly name: string;
-  /** Order rows met so far, those that were written before among them. */
+  /** Order rows so far, including those that an earlier run has written. */
   rows: number;
-  /** Between BEGIN and its end: a statement in it is none of its own. */
+  /** After BEGIN: a statement is part of this transaction, not a transaction by itself. */
   begun: boolean;
   prepared: string | undefined;
   readonly skip: number;
   readonly committedAtMs: number | undefined;
-  /** The last rows that were deleted, or given another id, by the id that they had. */
+  /** The last rows that were deleted or changed their id, by their former id. */
   readonly former: Map<string, OrderImage>;
 }
 
 /**
- * Puts the events that follow a checkpoint together into transactions. No I/O, no clock: the same
- * events give the same changes with the same places, wherever the reading began.
+ * Assembles the events after a checkpoint into transactions. Deterministic: the same events yield the
+ * same changes with the same positions, whichever checkpoint reading started from.
  *
- * The place moves at the end of a transaction only, never at its beginning or within it.
+ * The position moves only at the end of a transaction.
  */
 export function transactionAssembler(from: Checkpoint): Reading {
   let gtids = from.gtidSet === null ? null : GtidSet.parse(from.gtidSet);
@@ -76,7 +77,7 @@ export function transactionAssembler(from: Checkpoint): Reading {
   let resumed = from.open;
   let open: Open | undefined;
   let changes: PlacedChange[] = [];
-  /** How many of `changes` belong to transactions that have ended. */
+  /** The number of `changes` that belong to ended transactions. */
   let ended = 0;
   let finished: string[] = [];
   let prepared = new Set<string>();
@@ -84,9 +85,9 @@ export function transactionAssembler(from: Checkpoint): Reading {
   let moved = false;
 
   function begin(gtid: string | null, at: number, committedAtMs: number | undefined): void {
-    // The first transaction that has a GTID: from now on the place has them, too.
+    // At the first transaction with a GTID the position gets its GTID set.
     if (gtid && gtidsBefore !== undefined) gtids ??= GtidSet.parse(gtidsBefore);
-    // Without GTIDs the end of the event that opens it names a transaction for ever.
+    // Without GTIDs a transaction is named by the end position of its first event.
     const name = gtid ?? `${from.serverUuid}:${file}:${at}`;
     const skip = resumed?.name === name ? resumed.rows : 0;
     const fresh = { begun: false, prepared: undefined, committedAtMs, former: new Map() };
@@ -117,7 +118,7 @@ export function transactionAssembler(from: Checkpoint): Reading {
       of.rows += 1;
       if (of.rows <= of.skip) continue;
       const place = change.place ?? `${of.name}:${of.rows}`;
-      // What has a place already is committed now.
+      // A change with a position comes from a stored XA transaction that is committed now.
       const prepared = change.place === undefined && of.prepared;
       changes.push({
         ...{ ...change, place, atMs: of.committedAtMs ?? change.atMs },
@@ -130,7 +131,7 @@ export function transactionAssembler(from: Checkpoint): Reading {
     const of = current('XA START');
     of.begun = true;
     of.prepared = xid;
-    // The name may have been used before; what is left of that would be committed with this.
+    // The xid may have been used before: rows left over from it must not be committed with this one.
     if (!of.skip) finished.push(xid);
   }
 
@@ -202,7 +203,7 @@ export function transactionAssembler(from: Checkpoint): Reading {
     xid: () => open?.prepared,
     isPrepared: (xid) => prepared.has(xid),
     whole: () => (moved ? batch(ended, resumed) : undefined),
-    // While rows that were written before are passed over, the place does not go back to them.
+    // While rows of an earlier run are skipped, the checkpoint must not move back to them.
     all: () =>
       batch(
         changes.length,
@@ -216,10 +217,10 @@ const notOf =
   ({ prepared }: PlacedChange): boolean =>
     prepared !== xid;
 
-/** More than one REPLACE deletes before it inserts; of a large transaction only the last are kept. */
+/** Rows remembered per transaction: more than one REPLACE deletes before it inserts. */
 const formerMax = 100;
 
-/** The row that had the id of a row that is made, or given this id, now; notes the one that leaves its id. */
+/** Returns the row that had the id of an inserted row before, and remembers the row that gives up its id. */
 function formerOf(
   former: Map<string, OrderImage>,
   { before, after }: RowChange,

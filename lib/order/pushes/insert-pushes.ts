@@ -1,10 +1,11 @@
+/** Inserts pushes and makes the messages that trigger sending them. */
 import { sql, type Transaction } from 'kysely';
 import { toQueue } from '../../platform/messaging/outbox.ts';
 import { pushesToSend } from '../queues.ts';
 import type { PushTables } from '../tables.ts';
 import type { NewPush } from './new-push.ts';
 
-/** A push that is there already stays as it is, sent or not. */
+/** Inserts pushes. Idempotent: a push with the same id stays unchanged, whatever its state. */
 export async function insertPushes(
   trx: Transaction<PushTables>,
   pushes: readonly NewPush[],
@@ -17,7 +18,7 @@ export async function insertPushes(
     .execute();
 }
 
-/** One message for each order that has an unsent push among these. */
+/** Returns one message for each order that has an unsent push among `pushes`. */
 export const pushMessagesFor = (pushes: readonly Pick<NewPush, 'order_id' | 'state'>[]) =>
   [...new Set(pushes.flatMap(({ order_id, state }) => (state === 'unsent' ? [order_id] : [])))].map(
     (order_id) => toQueue(pushesToSend, { order_id }),

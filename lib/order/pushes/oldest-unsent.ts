@@ -1,13 +1,14 @@
+/** Measures how long the oldest unsent push has waited. */
 import { type Kysely, sql } from 'kysely';
 import { openStates } from '../push-states.ts';
 import type { PushTables } from '../tables.ts';
 
 /**
- * For how long the oldest push has waited to be sent, in seconds by the database's clock; 0 where
- * none waits. What a kill switch holds counts, too: whoever turned it should not forget it.
+ * Returns the age of the oldest open push in seconds by the database's clock, 0 if there is none.
+ * Pushes that a kill switch holds count, so that a switch is not forgotten.
  */
 export async function oldestUnsentSeconds(mysql: Kysely<PushTables>): Promise<number> {
-  // Each is the first entry of an index; asked for both at once MySQL goes through all that are open.
+  // One query per state reads one index entry; with `state in (…)` MySQL scans all open pushes.
   const oldest = openStates.map(
     (state) => sql`select min(created_at) oldest from push_db.push where state = ${state}`,
   );

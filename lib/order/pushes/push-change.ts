@@ -1,3 +1,4 @@
+/** Sends the pushes of an order to the push service. */
 import { cutTo } from '../../platform/cut.ts';
 import { PartnerUnavailable, Postponed } from '../../platform/errors.ts';
 import { jsonId } from '../../platform/ids.ts';
@@ -8,6 +9,7 @@ import {
   transactionWithOutbox,
 } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import { postponed } from '../../platform/partners/partner.ts';
 import { dateOf } from '../../platform/time.ts';
 import { orderPushed } from '../events.ts';
@@ -32,123 +34,147 @@ export interface PushDeps extends PushLeaseDeps {
   readonly deliver: Deliver;
 }
 
-/** So many calls of the push service, each at its time-out, fit into the function's time. */
+/** Even if each request takes until its timeout, this many fit into the function's timeout. */
 const pushesPerMessageMax = 10;
 const reasonLengthMax = 500;
 
-interface Done {
+interface PushSummary {
   readonly scenario: number;
   readonly state: PushState;
   readonly success?: Success;
 }
 
 /**
- * Sends the pushes of an order that are unsent, each when those before it have ended, and withholds
- * what nobody wants any more. `Postponed` while another has one in hand, a switch is off, or the
- * push service is away or says "later": the later ones wait with it.
+ * Sends the unsent pushes of an order, one after the other, and drops those that are of no use any
+ * more. Throws `Postponed` if another worker holds the lease of the first open push, a kill switch is
+ * off, or the push service is unavailable or answers "later": the later pushes of the order wait, too.
  */
 export async function pushChange(deps: PushDeps, { order_id }: OrderPushes) {
-  // Before anything is in hand: what cannot be sent for want of an address was never sent.
+  // Read before a push is leased: if the settings cannot be read, nothing may have been sent.
   const singer = deps.singerAt((await deps.settings()).singer_url);
-  const done: Done[] = [];
-  for (let turn = 0; turn < pushesPerMessageMax; turn++) {
-    const taken = await leaseNextPush(deps, order_id);
-    if (taken === 'none left') return summaryOf(done);
-    if (taken === 'changed') continue;
-    const { state, push } = taken;
-    done.push(
-      state === 'in hand' ? await send(deps, singer, taken) : { scenario: push.scenario, state },
+  const summaries: PushSummary[] = [];
+  for (let count = 0; count < pushesPerMessageMax; count++) {
+    const next = await leaseNextPush(deps, order_id);
+    if (next === 'none left') return summaryOf(summaries);
+    if (next === 'changed') continue;
+    const { state, push } = next;
+    summaries.push(
+      state === 'in hand' ? await send(deps, singer, next) : { scenario: push.scenario, state },
     );
   }
   await transactionWithOutbox(deps, async (_, follow) =>
     follow(toQueue(pushesToSend, { order_id })),
   );
-  return summaryOf(done);
+  return summaryOf(summaries);
 }
 
-/** The word of a message is that of what most needs to be seen. */
-const words = ['refused', 'unknown', 'sent', 'too old', 'overtaken'] as const;
+/** The outcome of a message is that of the first of these states that one of its pushes has reached. */
+const outcomeByState: readonly (readonly [PushState, OutcomeWord])[] = [
+  ['refused', 'refused'],
+  ['unknown', 'unknown'],
+  ['sent', 'sent'],
+  ['too old', 'too-old'],
+  ['overtaken', 'superseded'],
+];
 
-function summaryOf(done: readonly Done[]) {
-  const pushes = done.map(({ scenario, state }) => ({ scenario, state }));
-  const outcome = words.find((word) => done.some(({ state }) => state === word));
-  const successes = done.flatMap(({ success }) => success ?? []);
-  return { outcome: outcome ?? 'nothing to send', pushes, successes };
+function summaryOf(summaries: readonly PushSummary[]) {
+  const pushes = summaries.map(({ scenario, state }) => ({ scenario, state }));
+  const found = outcomeByState.find(([state]) => pushes.some((push) => push.state === state));
+  const outcome: OutcomeWord = found?.[1] ?? 'nothing-to-send';
+  const successes = summaries.flatMap(({ success }) => success ?? []);
+  return { outcome, pushes, successes };
 }
 
-/** No transaction is open while the push service is asked. */
-async function send(deps: PushDeps, singer: Singer, taken: LeasedPush): Promise<Done> {
+/** Sends one push and records the result. No transaction is open during the request. */
+async function send(deps: PushDeps, singer: Singer, leased: LeasedPush): Promise<PushSummary> {
   let answer: SingerAnswer;
   try {
-    answer = await singer(messageOf(taken.push));
+    answer = await singer(requestOf(leased.push));
   } catch (error) {
     if (!(error instanceof PartnerUnavailable)) throw error;
-    return await putBack(deps, taken, error);
+    return await releaseAndPostpone(deps, leased, error);
   }
-  switch (answer.said) {
+  switch (answer.kind) {
     case 'sent':
-      return await sent(deps, taken, answer.messageId);
+      return await recordSent(deps, leased, answer.messageId);
     case 'unknown receiver':
-      return await refused(deps, taken);
+      return await recordRefused(deps, leased);
     case 'later':
-      return await putBack(
+      return await releaseAndPostpone(
         deps,
-        taken,
-        new PartnerUnavailable('Singer', 'none', 'it says later (5000)'),
+        leased,
+        new PartnerUnavailable('Singer', 'none', 'it answers "later" (5000)'),
       );
   }
 }
 
-function messageOf({ push_id, channel, content, order_id, data, ...push }: Push): SingerPush {
+function requestOf({ push_id, channel, content, order_id, data, ...push }: Push): SingerPush {
   const receiver = { type: push.receiver_type, id: jsonId(push.receiver_id ?? '') };
   return {
-    ...{ push_id, channel, receiver, content },
+    push_id,
+    channel,
+    receiver,
+    content,
     order_id: jsonId(order_id),
     ...(data !== null && { data: JSON.parse(data) as unknown }),
   };
 }
 
-async function sent(deps: PushDeps, taken: LeasedPush, message_id: string | null): Promise<Done> {
-  const { push_id, order_id, scenario } = taken.push;
+async function recordSent(
+  deps: PushDeps,
+  leased: LeasedPush,
+  message_id: string | null,
+): Promise<PushSummary> {
+  const { push_id, order_id, scenario } = leased.push;
   return await transactionWithOutbox(deps, async (trx, follow) => {
-    const at = await recordResult(trx, taken, { state: 'sent', reason: null, message_id });
-    if (!at) throw takenOver(taken);
-    const success = await logSuccess(trx, taken.push, at);
+    const at = await recordResult(trx, leased, { state: 'sent', reason: null, message_id });
+    if (!at) throw leaseLost(leased);
+    const success = await logSuccess(trx, leased.push, at);
     follow(toBus(orderPushed, { push_id, order_id, scenario }));
     return { scenario, state: 'sent', success };
   });
 }
 
-/** For good: the next of the order go on, and a person may have it sent again (order/resend-push). */
-async function refused({ mysql }: PushDeps, taken: LeasedPush): Promise<Done> {
-  const { scenario, receiver_type } = taken.push;
+/** Ends the push as `refused`. Later pushes of the order follow; `order/resend-push` sends it again. */
+async function recordRefused({ mysql }: PushDeps, leased: LeasedPush): Promise<PushSummary> {
+  const { scenario, receiver_type } = leased.push;
   const reason = `Singer does not know the ${receiver_type} (4101).`;
   return await inTransaction(mysql, async (trx) => {
-    const at = await recordResult(trx, taken, { state: 'refused', reason });
-    if (!at) throw takenOver(taken);
-    await logFailure(trx, taken.push, 'refused', at, reason);
+    const at = await recordResult(trx, leased, { state: 'refused', reason });
+    if (!at) throw leaseLost(leased);
+    await logFailure(trx, leased.push, 'refused', at, reason);
     return { scenario, state: 'refused' };
   });
 }
 
-/** It is tried again; unless nothing ever came of it, with the knowledge that it may have been sent. */
-async function putBack(
+/**
+ * Releases the push as `unsent` and postpones the message. `perhaps_sent_at` is cleared only if
+ * neither this attempt nor an earlier one may have been carried out.
+ */
+async function releaseAndPostpone(
   { mysql }: PushDeps,
-  taken: LeasedPush,
-  away: PartnerUnavailable,
+  leased: LeasedPush,
+  error: PartnerUnavailable,
 ): Promise<never> {
-  const never = away.effect === 'none' && taken.push.perhaps_sent_at === null;
-  const reason = cutTo(away.message, reasonLengthMax);
+  const neverSent = error.effect === 'none' && leased.push.perhaps_sent_at === null;
+  const reason = cutTo(error.message, reasonLengthMax);
   await inTransaction(mysql, async (trx) => {
-    const again = { state: 'unsent', reason, ...(never && { perhaps_sent_at: null }) } as const;
-    const at = await recordResult(trx, taken, again);
-    if (at) await logFailure(trx, taken.push, 'failed', at, reason);
+    const unsent = {
+      state: 'unsent',
+      reason,
+      ...(neverSent && { perhaps_sent_at: null }),
+    } as const;
+    const at = await recordResult(trx, leased, unsent);
+    if (at) await logFailure(trx, leased.push, 'failed', at, reason);
   });
-  throw postponed(away, taken.attempts, dateOf(taken.now));
+  throw postponed(error, leased.attempts, dateOf(leased.now));
 }
 
-/** Whoever has it now writes what became of it. */
-function takenOver({ push: { push_id }, now }: LeasedPush): Postponed {
+/** Postpones the message: the worker that holds the lease now records the result. */
+function leaseLost({ push: { push_id }, now }: LeasedPush): Postponed {
   const until = new Date(dateOf(now).getTime() + leaseSeconds * 1000);
-  return new Postponed(until, `Push ${push_id} was in hand too long; another has taken it.`);
+  return new Postponed(
+    until,
+    `The lease of push ${push_id} expired, and another worker has acquired it.`,
+  );
 }

@@ -1,14 +1,15 @@
+/** Decides whether a push is sent, dropped or of unknown result. No I/O. */
 import { dateOf } from '../../platform/time.ts';
 import { scenarioByNumber } from './scenarios.ts';
 
 const hourMs = 3_600_000;
-/** Nobody wants it any more so long after the change. */
-const lateMs = 23 * hourMs;
-const urgentLateMs = 2 * hourMs;
-/** From then on an urgent one is withheld if its order has moved on. */
+/** Maximum age of a push that is not urgent. */
+const ageMaxMs = 23 * hourMs;
+const urgentAgeMaxMs = 2 * hourMs;
+/** An urgent push that is older is dropped if its order has changed status since. */
 const movedOnMs = 600_000;
-/** The push service forgets an id after 24 hours; before that asking again is safe. */
-const askAgainMs = 23 * hourMs;
+/** How long a push may be repeated with the same id: Singer forgets ids after 24 hours. */
+const repeatableMs = 23 * hourMs;
 
 export interface PushTiming {
   readonly scenario: number;
@@ -19,29 +20,28 @@ export interface PushTiming {
 }
 
 /**
- * What is to be done with a push when its turn comes; `seen` is the last status of its order that
- * was seen. What may have been sent already is not withheld: where it would be, what became of it
- * is `unknown`, for a person to find out.
+ * Decides what happens to a push that is next in line; `lastStatus` is the last known status of its
+ * order. A push that may have been sent is never dropped: it becomes `unknown`, for a person to check.
  */
 export function sendDecision(
   push: PushTiming,
   now: Date,
-  seen: string | undefined,
+  lastStatus: string | undefined,
 ): 'send' | 'too old' | 'overtaken' | 'unknown' {
-  const withheld = withheldFor(push, now, seen);
-  if (push.perhaps_sent_at === null) return withheld ?? 'send';
-  return withheld || since(push.perhaps_sent_at, now) >= askAgainMs ? 'unknown' : 'send';
+  const reason = dropReason(push, now, lastStatus);
+  if (push.perhaps_sent_at === null) return reason ?? 'send';
+  return reason || msSince(push.perhaps_sent_at, now) >= repeatableMs ? 'unknown' : 'send';
 }
 
-function withheldFor(
+function dropReason(
   { scenario, status_after, changed_at, late_from }: PushTiming,
   now: Date,
-  seen: string | undefined,
+  lastStatus: string | undefined,
 ): 'too old' | 'overtaken' | undefined {
   const { urgent } = scenarioByNumber(scenario);
-  if (since(late_from, now) >= (urgent ? urgentLateMs : lateMs)) return 'too old';
-  const left = seen !== undefined && seen !== status_after;
-  return urgent && left && since(changed_at, now) > movedOnMs ? 'overtaken' : undefined;
+  if (msSince(late_from, now) >= (urgent ? urgentAgeMaxMs : ageMaxMs)) return 'too old';
+  const hasMovedOn = lastStatus !== undefined && lastStatus !== status_after;
+  return urgent && hasMovedOn && msSince(changed_at, now) > movedOnMs ? 'overtaken' : undefined;
 }
 
-const since = (time: string, now: Date): number => now.getTime() - dateOf(time).getTime();
+const msSince = (time: string, now: Date): number => now.getTime() - dateOf(time).getTime();

@@ -1,3 +1,4 @@
+/** Leases the next open push of an order, and records the result of a leased push. */
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely';
 import { Postponed } from '../../platform/errors.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
@@ -13,21 +14,21 @@ import { scenarioSwitch, singerSwitch } from './switch-names.ts';
 
 export type Push = Selectable<PushTables['push_db.push']>;
 
-/** More than the call of the push service may take, and what is done before and after it. */
+/** Longer than a request to the push service and the transactions around it may take. */
 export const leaseSeconds = 20;
 
-/** A push in the hand of this worker. */
+/** A push that this worker has leased. */
 export interface LeasedPush {
   readonly state: 'in hand';
   readonly push: Push;
-  readonly epoch: number;
-  /** This one counted. */
+  readonly fencingToken: number;
+  /** Attempts to send the push, including this one. */
   readonly attempts: number;
-  /** When it was taken, by the database's clock. */
+  /** When the lease began, by the database's clock. */
   readonly now: string;
 }
 
-/** A push whose turn came too late. */
+/** A push that was ended instead of being sent. */
 interface ExpiredPush {
   readonly state: 'too old' | 'overtaken' | 'unknown';
   readonly push: Push;
@@ -35,20 +36,19 @@ interface ExpiredPush {
 
 export interface PushLeaseDeps {
   readonly mysql: Kysely<PushTables>;
-  /** The kill switches, as `switches` of the platform gives them. */
   readonly firstSwitchOff: FirstSwitchOff<OrderSwitch>;
 }
 
 /**
- * Takes the first of an order's pushes that has not ended into this worker's hand, or ends it where
- * it is too late for it; `changed` where another was faster. Throws `Postponed` while another has
- * it in hand, or a switch is off.
+ * Leases the first open push of an order, or ends it if it is too late to send it. Returns `changed`
+ * if another worker ended the push in the meantime. Throws `Postponed` if another worker holds its
+ * lease, or a kill switch is off.
  */
 export async function leaseNextPush(
   { mysql, firstSwitchOff }: PushLeaseDeps,
   order_id: string,
 ): Promise<LeasedPush | ExpiredPush | 'changed' | 'none left'> {
-  const first = await firstOf(mysql, order_id);
+  const first = await firstOpenPush(mysql, order_id);
   if (!first) return 'none left';
   throwIfLeased(first);
   const off = await firstSwitchOff(singerSwitch, scenarioSwitch(first.scenario));
@@ -58,7 +58,7 @@ export async function leaseNextPush(
 
 const databaseNow = sql<string>`now(3)`.as('now');
 
-async function firstOf(mysql: Kysely<PushTables>, order_id: string) {
+async function firstOpenPush(mysql: Kysely<PushTables>, order_id: string) {
   return await mysql
     .selectFrom('push_db.push')
     .select(['push_id', 'scenario', 'state', 'in_hand_until', databaseNow])
@@ -78,7 +78,10 @@ interface LeaseState {
 
 function throwIfLeased({ push_id, state, in_hand_until, now }: LeaseState): void {
   if (state === 'in hand' && in_hand_until !== null && in_hand_until > now)
-    throw new Postponed(dateOf(in_hand_until), `Push ${push_id} is in another's hand.`);
+    throw new Postponed(
+      dateOf(in_hand_until),
+      `Another worker holds the lease of push ${push_id}.`,
+    );
 }
 
 async function leasePush(
@@ -94,27 +97,29 @@ async function leasePush(
     .executeTakeFirstOrThrow();
   if (push.state !== 'unsent' && push.state !== 'in hand') return 'changed';
   throwIfLeased({ ...push, now });
-  const verdict = sendDecision(push, dateOf(now), await lastStatusOf(trx, push));
-  if (verdict !== 'send') {
-    await endPush(trx, push, verdict, now);
-    return { state: verdict, push };
+  const decision = sendDecision(push, dateOf(now), await lastStatusOf(trx, push));
+  if (decision !== 'send') {
+    await endPush(trx, push, decision, now);
+    return { state: decision, push };
   }
-  const [epoch, attempts] = [push.epoch + 1, push.attempts + 1];
+  const fencingToken = push.epoch + 1;
+  const attempts = push.attempts + 1;
   await trx
     .updateTable('push_db.push')
     .set({
       state: 'in hand',
-      ...{ epoch, attempts },
+      epoch: fencingToken,
+      attempts,
       in_hand_until: sql<string>`now(3) + interval ${leaseSeconds} second`,
-      // Before it is sent: who dies after that leaves behind that it may have been.
+      // Set before sending, so that after a crash we still know that it may have been sent.
       perhaps_sent_at: push.perhaps_sent_at ?? now,
     })
     .where('push_id', '=', push_id)
     .execute();
-  return { state: 'in hand', push, epoch, attempts, now };
+  return { state: 'in hand', push, fencingToken, attempts, now };
 }
 
-/** The last status of the push's order that was seen; only of an urgent one does it matter. */
+/** Returns the last known status of the push's order. Only urgent pushes depend on it. */
 async function lastStatusOf(
   trx: Transaction<PushTables>,
   { order_id, scenario }: Push,
@@ -129,9 +134,9 @@ async function lastStatusOf(
 }
 
 const reasons = {
-  'too old': 'Nobody wants it so long after the change.',
-  overtaken: 'The order has moved on since.',
-  unknown: 'It may have been sent; it is too late to ask again.',
+  'too old': 'The change is too long ago for the push to be of use.',
+  overtaken: 'The order has changed status since.',
+  unknown: 'It may have been sent; it is too late to repeat it with the same id.',
 } as const;
 
 async function endPush(
@@ -149,23 +154,23 @@ async function endPush(
   await logFailure(trx, push, state, now, reason);
 }
 
-/** What is written of a push that was in hand. */
+/** The columns that a result sets. */
 type PushResult = Partial<Pick<Push, 'state' | 'reason' | 'message_id' | 'perhaps_sent_at'>>;
 
 /**
- * Writes what became of a push in hand, and returns the time by the database's clock; undefined
- * where its time was over and another has taken it.
+ * Records the result of a leased push and returns the time by the database's clock. Returns undefined
+ * if the lease has expired and another worker has acquired it.
  */
 export async function recordResult(
   trx: Transaction<PushTables>,
-  { push: { push_id }, epoch }: LeasedPush,
-  written: PushResult,
+  { push: { push_id }, fencingToken }: LeasedPush,
+  result: PushResult,
 ): Promise<string | undefined> {
   const { numUpdatedRows } = await trx
     .updateTable('push_db.push')
-    .set({ ...written, in_hand_until: null })
+    .set({ ...result, in_hand_until: null })
     .where('push_id', '=', push_id)
-    .where('epoch', '=', epoch)
+    .where('epoch', '=', fencingToken)
     .where('state', '=', 'in hand')
     .executeTakeFirst();
   if (!numUpdatedRows) return undefined;

@@ -1,8 +1,9 @@
+/** Writes the log of pushes. */
 import type { Transaction } from 'kysely';
 import type { PushTables } from '../tables.ts';
 import { failureOf, type Success, successOf } from './push-log-entries.ts';
 
-interface Logged {
+interface PushFields {
   readonly push_id: string;
   readonly order_id: string;
   readonly receiver_type: string;
@@ -10,10 +11,10 @@ interface Logged {
   readonly scenario: number;
 }
 
-/** Notes that a push was sent, in the transaction that makes it so, and returns what was noted. */
+/** Logs that a push was sent, in the transaction that records the result, and returns the log entry. */
 export async function logSuccess(
   trx: Transaction<PushTables>,
-  push: Logged,
+  push: PushFields,
   at: string,
 ): Promise<Success> {
   const success = successOf(push, at);
@@ -21,10 +22,10 @@ export async function logSuccess(
   return success;
 }
 
-/** Notes why one was not sent. `outcome` is what it became, or `failed` of an attempt. */
+/** Logs why a push was not sent. `outcome` is its new state, or `failed` for an attempt that is retried. */
 export async function logFailure(
   trx: Transaction<PushTables>,
-  push: Logged,
+  push: PushFields,
   outcome: string,
   at: string,
   reason: string,
@@ -34,7 +35,7 @@ export async function logFailure(
 
 async function log(
   trx: Transaction<PushTables>,
-  { push_id, order_id }: Logged,
+  { push_id, order_id }: PushFields,
   outcome: string,
   entry: object,
 ): Promise<void> {

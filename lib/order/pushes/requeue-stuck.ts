@@ -1,3 +1,4 @@
+/** Requeues orders whose open pushes have no message any more. */
 import { type Kysely, sql } from 'kysely';
 import {
   type Deliver,
@@ -11,8 +12,8 @@ import type { OrderSettings } from '../settings.ts';
 import type { PushTables } from '../tables.ts';
 import { pushMessagesFor } from './insert-pushes.ts';
 
-/** Open pushes that one run looks at: they are a range of an index, whatever else is open or past. */
-const looksMax = 1_000;
+/** Open pushes that one run reads: a range of an index, so its cost does not depend on all other pushes. */
+const pushesPerRunMax = 1_000;
 
 interface Deps {
   readonly mysql: Kysely<PushTables>;
@@ -20,80 +21,80 @@ interface Deps {
   readonly settings: () => Promise<Pick<OrderSettings, 'stuckAfterMinutes'>>;
 }
 
-/** Where the last look ended: at a push of this state, made at this time. */
-interface Look {
+/** The cursor: the last push that a run has looked at. */
+interface Cursor {
   readonly state: (typeof openStates)[number];
   readonly created_at: string;
   readonly push_id: string;
 }
 
-const firstLook: Look = { state: openStates[0], created_at: '1000-01-01 00:00:00', push_id: '' };
+const start: Cursor = { state: openStates[0], created_at: '1000-01-01 00:00:00', push_id: '' };
 
 /**
- * Requeues the orders whose pushes are open for too long, and returns how many: their message was
- * lost, or is on the dead-letter queue. What was postponed, or is held by a switch, comes back by
- * itself. Each run looks at a portion, and the next at what follows it.
+ * Requeues orders whose pushes have been open for too long, and returns their number: their message was
+ * lost or dead-lettered. A postponed message, or one that a kill switch holds, returns by itself.
+ * Each run reads a page of the open pushes, and the next run resumes after it.
  */
 export async function requeueStuckPushes(deps: Deps): Promise<number> {
   const { mysql } = deps;
   const { stuckAfterMinutes } = await deps.settings();
-  const from = await lastLook(mysql);
+  const from = await readCursor(mysql);
   const { orders, next } = await openOrders(mysql, from, stuckAfterMinutes);
   const stuck = await withoutMessage(mysql, orders);
   if (!stuck.length && next === from) return 0;
   await transactionWithOutbox(deps, async (trx, follow) => {
     const { state, created_at: looked_to, push_id: looked_push } = next;
-    const look = { state, looked_to, looked_push };
+    const cursor = { state, looked_to, looked_push };
     await trx
       .insertInto('push_db.stuck_look')
-      .values({ name: readerName, ...look })
-      .onDuplicateKeyUpdate(look)
+      .values({ name: readerName, ...cursor })
+      .onDuplicateKeyUpdate(cursor)
       .execute();
     follow(...pushMessagesFor(stuck.map((order_id) => ({ order_id, state: 'unsent' }))));
   });
   return stuck.length;
 }
 
-async function lastLook(mysql: Kysely<PushTables>): Promise<Look> {
+async function readCursor(mysql: Kysely<PushTables>): Promise<Cursor> {
   const row = await mysql
     .selectFrom('push_db.stuck_look')
     .selectAll()
     .where('name', '=', readerName)
     .executeTakeFirst();
   const state = openStates.find((one) => one === row?.state);
-  return row && state ? { state, created_at: row.looked_to, push_id: row.looked_push } : firstLook;
+  return row && state ? { state, created_at: row.looked_to, push_id: row.looked_push } : start;
 }
 
-/** Orders of a portion of the open pushes; `next` is the beginning again after the last one. */
+/** Returns the orders of a page of open pushes. `next` is the start again after the last page. */
 async function openOrders(
   mysql: Kysely<PushTables>,
-  from: Look,
+  from: Cursor,
   stuckAfterMinutes: number,
-): Promise<{ readonly orders: readonly string[]; readonly next: Look }> {
+): Promise<{ readonly orders: readonly string[]; readonly next: Cursor }> {
   const orders = new Set<string>();
-  let left = looksMax;
+  let left = pushesPerRunMax;
   for (const state of openStates.slice(openStates.indexOf(from.state))) {
-    const after = state === from.state ? from : { ...firstLook, state };
+    const after = state === from.state ? from : { ...start, state };
     const rows = await pushesAfter(mysql, after, stuckAfterMinutes, left);
     for (const { order_id } of rows) orders.add(order_id);
     left -= rows.length;
     const last = rows.at(-1);
     if (left === 0 && last) return { orders: [...orders], next: { ...last, state } };
   }
-  const isFirst = from.state === firstLook.state && from.push_id === firstLook.push_id;
-  return { orders: [...orders], next: isFirst ? from : firstLook };
+  const isStart = from.state === start.state && from.push_id === start.push_id;
+  return { orders: [...orders], next: isStart ? from : start };
 }
 
 async function pushesAfter(
   mysql: Kysely<PushTables>,
-  { state, created_at, push_id }: Look,
+  { state, created_at, push_id }: Cursor,
   stuckAfterMinutes: number,
   limit: number,
 ) {
   return await mysql
     .selectFrom('push_db.push')
     .select(['order_id', 'created_at', 'push_id'])
-    // Else MySQL may prefer to go through all pushes that there ever were.
+    // Without this hint MySQL may scan all pushes in the table.
     .modifyFront(sql`/*+ index(push by_state) */`)
     .where('state', '=', state)
     .where('created_at', '<', sql<string>`now(3) - interval ${stuckAfterMinutes} minute`)
@@ -107,7 +108,7 @@ async function pushesAfter(
     .execute();
 }
 
-/** Of these orders the ones whose message is not postponed. */
+/** Returns those of the orders that have no postponed message in the outbox. */
 async function withoutMessage(
   mysql: Kysely<PushTables>,
   orders: readonly string[],

@@ -1,7 +1,9 @@
+/** Sends refused or unknown pushes again, when a person asks for it. */
 import type { Kysely, Transaction } from 'kysely';
 import { sql } from 'kysely';
 import { type Deliver, toQueue, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { audit } from '../../platform/operations/audit.ts';
+import type { OutcomeWord } from '../../platform/outcomes.ts';
 import type { Resend } from '../inputs.ts';
 import { type PushState, resendable } from '../push-states.ts';
 import { pushesToSend } from '../queues.ts';
@@ -13,19 +15,22 @@ interface ResendDeps {
 }
 
 /**
- * Has pushes sent again that were refused, once the reason is mended, or, named by its id, one of
- * which it is unknown whether it was sent: whoever asks for that has found out that it was not.
- * They are as old as this moment; an urgent one whose order has moved on is still withheld.
+ * Queues the refused pushes of an order to be sent again, or one push by its id. An `unknown` push
+ * needs its id, because a person must have checked that it was not sent. Their age restarts now; an
+ * urgent push whose order has changed status since is still dropped.
  */
 export async function resendPush(deps: ResendDeps, { order_id, push_id, by, why }: Resend) {
   return await transactionWithOutbox(deps, async (trx, follow) => {
-    const found = await ended(trx, order_id, push_id);
-    if (!found.length) return { outcome: 'nothing to send again', pushes: [] };
-    const pushes = found.map((push) => push.push_id);
+    const rows = await lockResendable(trx, order_id, push_id);
+    const pushes = rows.map((push) => push.push_id);
+    if (!pushes.length) return answer('nothing-to-resend', []);
     await trx
       .updateTable('push_db.push')
       .set({
-        ...{ state: 'unsent', reason: null, perhaps_sent_at: null, attempts: 0 },
+        state: 'unsent',
+        reason: null,
+        perhaps_sent_at: null,
+        attempts: 0,
         late_from: sql<string>`now(3)`,
       })
       .where('push_id', 'in', pushes)
@@ -33,11 +38,13 @@ export async function resendPush(deps: ResendDeps, { order_id, push_id, by, why 
     const platform = trx as unknown as Parameters<typeof audit>[0];
     await audit(platform, { who: by, what: 'push/resend', why, detail: { order_id, pushes } });
     follow(toQueue(pushesToSend, { order_id }));
-    return { outcome: 'sent again', pushes };
+    return answer('resent', pushes);
   });
 }
 
-async function ended(trx: Transaction<PushTables>, order_id: string, push_id?: string) {
+const answer = (outcome: OutcomeWord, pushes: readonly string[]) => ({ outcome, pushes });
+
+async function lockResendable(trx: Transaction<PushTables>, order_id: string, push_id?: string) {
   const states: readonly PushState[] = push_id ? resendable : ['refused'];
   return await trx
     .selectFrom('push_db.push')

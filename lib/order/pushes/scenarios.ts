@@ -1,4 +1,6 @@
-/** The states of an order, by the names under which the business speaks of them. */
+/** The table of scenarios: which change of an order notifies whom, with which text. No I/O. */
+
+/** The statuses of an order with the names that the business uses. */
 export const orderStatuses = {
   PENDING_PAYMENT: '待支付',
   PAYING: '支付中',
@@ -26,12 +28,12 @@ export interface Scenario {
   readonly number: number;
   readonly name: string;
   readonly receiver: 'patient' | 'nurse';
-  /** What the push service calls it. */
+  /** The push service's name of the channel. */
   readonly channel: (typeof channels)[keyof typeof channels];
   readonly text: string;
-  /** Over two hours after the change nobody wants it, and once the order has moved on neither. */
+  /** Drop it if it is over two hours old or the order has changed status since. */
   readonly urgent: boolean;
-  /** Of one change from `before` to `after` by one of `by`; a scenario may have several. */
+  /** The changes that cause the push: from one of `before` to one of `after`, made by one of `by`. */
   readonly changes: readonly Change[];
 }
 
@@ -44,117 +46,155 @@ interface Change {
 const patient = { receiver: 'patient', channel: channels.微信内推送, urgent: false } as const;
 const nurse = { receiver: 'nurse', channel: channels.App提醒, urgent: false } as const;
 
-/** Who hears of which change in which words. What no scenario names pushes nothing. */
+/** All scenarios. A change that none of them names causes no push. */
 export const scenarios: readonly Scenario[] = [
   {
-    ...{ number: 1, name: '患者支付超时', ...patient },
+    number: 1,
+    name: '患者支付超时',
+    ...patient,
     text: '您的订单由于长时间没支付，已被取消。',
     changes: [{ before: ['PENDING_PAYMENT', 'PAYING'], after: ['CANCELLED'], by: ['system'] }],
   },
   {
-    ...{ number: 2, name: '患者支付成功', ...nurse, urgent: true },
+    number: 2,
+    name: '患者支付成功',
+    ...nurse,
+    urgent: true,
     text: '您有新的可接接单。',
     changes: [{ before: ['PAYING'], after: ['PENDING_ACCEPT'], by: ['patient', 'system'] }],
   },
   {
-    ...{ number: 3, name: '订单2小时无人接单', ...patient },
+    number: 3,
+    name: '订单2小时无人接单',
+    ...patient,
     text: '您的订单超时无人接单，正在给您退款。',
     changes: [
       {
         before: ['PRIORITY_PENDING_ACCEPT', 'DISPATCHING'],
-        ...{ after: ['REFUNDING'], by: ['system'] },
+        after: ['REFUNDING'],
+        by: ['system'],
       },
     ],
   },
   {
-    ...{ number: 4, name: '同意退款', ...patient },
+    number: 4,
+    name: '同意退款',
+    ...patient,
     text: '您的退款已被同意，正在给您退款。',
     changes: [
       {
         before: ['REFUND_REQUESTED', 'DISPUTE'],
-        ...{ after: ['REFUNDING'], by: ['nurse', 'support'] },
+        after: ['REFUNDING'],
+        by: ['nurse', 'support'],
       },
     ],
   },
   {
-    ...{ number: 5, name: '护士取消订单', ...patient },
+    number: 5,
+    name: '护士取消订单',
+    ...patient,
     text: '抱歉！为您服务的护士已取消订单，正在给您退款。',
     changes: [{ before: ['IN_SERVICE'], after: ['REFUNDING'], by: ['nurse'] }],
   },
   {
-    ...{ number: 6, name: '患者申请退款', ...nurse },
+    number: 6,
+    name: '患者申请退款',
+    ...nurse,
     text: '您的订单患者正申请退款。',
     changes: [
       {
         before: ['IN_SERVICE', 'SERVICE_COMPLETED'],
-        ...{ after: ['REFUND_REQUESTED'], by: ['patient'] },
+        after: ['REFUND_REQUESTED'],
+        by: ['patient'],
       },
     ],
   },
   {
-    ...{ number: 7, name: '患者取消退款', ...nurse },
+    number: 7,
+    name: '患者取消退款',
+    ...nurse,
     text: '您的订单患者已取消退款',
     changes: [
       {
         before: ['REFUND_REQUESTED', 'DISPUTE'],
-        ...{ after: ['IN_SERVICE', 'SERVICE_COMPLETED'], by: ['patient'] },
+        after: ['IN_SERVICE', 'SERVICE_COMPLETED'],
+        by: ['patient'],
       },
     ],
   },
   {
-    ...{ number: 8, name: '护士接单', ...patient },
+    number: 8,
+    name: '护士接单',
+    ...patient,
     text: '您的订单已接单，点击查看订单详情。',
     changes: [{ before: ['PENDING_ACCEPT'], after: ['PENDING_SERVICE'], by: ['nurse'] }],
   },
   {
-    ...{ number: 9, name: '接单后患者发起退款，护士拒绝', ...patient },
+    number: 9,
+    name: '接单后患者发起退款，护士拒绝',
+    ...patient,
     text: '您的退款申请护士已拒绝，等待客服人员处理，点击查看订单详情',
     changes: [{ before: ['REFUND_REQUESTED'], after: ['DISPUTE'], by: ['nurse'] }],
   },
   {
-    ...{ number: 10, name: '接单后患者发起退款，超时', ...patient },
+    number: 10,
+    name: '接单后患者发起退款，超时',
+    ...patient,
     text: '您的退款申请由于长时间无人确认，需等待客服人员处理，点击查看订单详情。',
     changes: [{ before: ['REFUND_REQUESTED'], after: ['DISPUTE'], by: ['system'] }],
   },
   {
-    ...{ number: 11, name: '服务纠纷时，运营拒绝退款', ...patient },
+    number: 11,
+    name: '服务纠纷时，运营拒绝退款',
+    ...patient,
     text: '您的退款申请客服人员已拒绝，点击查看订单详情。',
     changes: [
       {
-        ...{ before: ['DISPUTE'], after: ['IN_SERVICE', 'SERVICE_COMPLETED'] },
+        before: ['DISPUTE'],
+        after: ['IN_SERVICE', 'SERVICE_COMPLETED'],
         by: ['support'],
       },
     ],
   },
   {
-    ...{ number: 12, name: '服务中，护士进入纠纷', ...patient },
+    number: 12,
+    name: '服务中，护士进入纠纷',
+    ...patient,
     text: '为您服务的护士选择进入纠纷，点击查看订单详情。',
     changes: [{ before: ['IN_SERVICE'], after: ['DISPUTE'], by: ['nurse'] }],
   },
   {
-    ...{ number: 13, name: '服务开始', ...patient },
+    number: 13,
+    name: '服务开始',
+    ...patient,
     text: '您的订单服务已开始，可以查看宣教内容，点击查看详情。',
     changes: [{ before: ['PENDING_SERVICE'], after: ['IN_SERVICE'], by: ['nurse'] }],
   },
   {
-    ...{ number: 14, name: '服务超时/异常', ...nurse, urgent: true },
+    number: 14,
+    name: '服务超时/异常',
+    ...nurse,
+    urgent: true,
     text: '您的订单已超时，请尽快完成服务。',
     changes: [
       { before: ['IN_SERVICE'], after: ['SERVICE_OVERTIME'], by: ['system'] },
       {
         before: ['IN_SERVICE', 'SERVICE_OVERTIME'],
-        ...{ after: ['SERVICE_ABNORMAL'], by: ['system'] },
+        after: ['SERVICE_ABNORMAL'],
+        by: ['system'],
       },
     ],
   },
   {
-    ...{ number: 15, name: '服务完成（护士触发）', ...patient },
+    number: 15,
+    name: '服务完成（护士触发）',
+    ...patient,
     text: '护士已完成订单所有服务步骤，请及时做出评价。',
     changes: [{ before: ['IN_SERVICE'], after: ['SERVICE_COMPLETED'], by: ['nurse'] }],
   },
 ];
 
-/** The scenario of a change; none of most. Statuses and actors that we do not know match none. */
+/** Returns the scenario of a change. Most changes, and unknown statuses and actors, have none. */
 export function scenarioOf(before: string, after: string, by: string): Scenario | undefined {
   return scenarios.find(({ changes }) =>
     changes.some(
@@ -164,11 +204,11 @@ export function scenarioOf(before: string, after: string, by: string): Scenario 
   );
 }
 
-/** The scenario with this number. Throws where there is none: the number then is no row's of ours. */
+/** Returns the scenario with this number. Throws if unknown; rows only hold numbers from this table. */
 export function scenarioByNumber(number: number): Scenario {
-  const found = scenarios.find((scenario) => scenario.number === number);
-  if (!found) throw new Error(`There is no scenario ${number}.`);
-  return found;
+  const scenario = scenarios.find((one) => one.number === number);
+  if (!scenario) throw new Error(`There is no scenario ${number}.`);
+  return scenario;
 }
 
 const includes = (known: readonly string[], value: string): boolean => known.includes(value);

@@ -1,11 +1,12 @@
+/** The client of the push service, which the order system calls Singer. */
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
 import { type Exchange, pooledExchange } from '../../platform/partners/http-exchange.ts';
 import { partner } from '../../platform/partners/partner.ts';
 
-/** What the push service shows to somebody; ids are numbers, beyond 2⁵³ decimal strings. */
+/** The body of a push request. Ids are numbers; beyond 2⁵³ they are decimal strings. */
 export interface SingerPush {
-  /** It remembers this for 24 hours: the same again in that time sends nothing again. */
+  /** The idempotency key: Singer remembers it for 24 hours and shows a push once. */
   readonly push_id: string;
   readonly channel: string;
   readonly receiver: { readonly type: string; readonly id: number | string };
@@ -14,11 +15,11 @@ export interface SingerPush {
   readonly data?: unknown;
 }
 
-/** Longer than any that it should have; what is longer, or no text, is no reason to ask again. */
+/** Longer message ids are cut, and other types are ignored: neither justifies sending the push again. */
 const messageIdLengthMax = 100;
-const shortText = (given: unknown): string | null =>
-  typeof given === 'string' || typeof given === 'number'
-    ? cutTo(String(given), messageIdLengthMax)
+const shortText = (value: unknown): string | null =>
+  typeof value === 'string' || typeof value === 'number'
+    ? cutTo(String(value), messageIdLengthMax)
     : null;
 
 const Answer = z.discriminatedUnion('code', [
@@ -28,35 +29,35 @@ const Answer = z.discriminatedUnion('code', [
 ]);
 
 export type SingerAnswer =
-  | { readonly said: 'sent'; readonly messageId: string | null }
-  | { readonly said: 'unknown receiver' | 'later' };
+  | { readonly kind: 'sent'; readonly messageId: string | null }
+  | { readonly kind: 'unknown receiver' | 'later' };
 
 /**
- * Throws `PartnerUnavailable` for all else: the push may have been sent then, unless its `effect` is
- * `none`.
+ * Sends one push. Throws `PartnerUnavailable` for every other response or none: the push may have been
+ * sent then, unless the error's `effect` is `none`.
  */
 export type Singer = (push: SingerPush) => Promise<SingerAnswer>;
 
 /**
- * Each request is sent once: of two that are taken for one, the second's failure would hide that
- * the first may have come about. Whoever calls tries again later, with what it knows of both.
+ * No retries here: if a retry failed without effect, its error would hide that the first request may
+ * have been carried out. The caller retries and remembers that.
  */
 const options = { name: 'Singer', timeoutMs: 4_000, retry: { attemptsMax: 1, delayMs: 0 } };
 
-/** The client of the push service that the order system calls Singer, by its address. */
+/** Returns a function that makes a client for a base URL. */
 export function singerAt(exchange: Exchange = pooledExchange()): (baseUrl: string) => Singer {
   return (baseUrl) => {
-    const ask = partner({ ...options, baseUrl }, exchange);
+    const request = partner({ ...options, baseUrl }, exchange);
     return async (push) => {
       const call = { method: 'POST', path: '/push', json: push, answer: Answer } as const;
-      const answer = await ask(call);
+      const answer = await request(call);
       switch (answer.code) {
         case 0:
-          return { said: 'sent', messageId: answer.message_id };
+          return { kind: 'sent', messageId: answer.message_id };
         case 4101:
-          return { said: 'unknown receiver' };
+          return { kind: 'unknown receiver' };
         case 5000:
-          return { said: 'later' };
+          return { kind: 'later' };
       }
     };
   };

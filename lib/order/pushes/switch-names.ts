@@ -1,7 +1,8 @@
+/** Names of the kill switches that pushes are checked against. */
 import type { OrderSwitch } from '../switches.ts';
 
-/** The kill switch of everything that goes to the push service. */
+/** The kill switch for all requests to the push service. */
 export const singerSwitch = 'order/singer' satisfies OrderSwitch;
 
-/** The kill switch of one scenario: its pushes wait, and those after them of the same orders. */
+/** Returns the kill switch of one scenario: its pushes wait, and so do later pushes of the same orders. */
 export const scenarioSwitch = (number: number): OrderSwitch => `order/scenario-${number}`;

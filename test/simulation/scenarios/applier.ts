@@ -47,7 +47,7 @@ export function applier(
         mysql,
         upstream: mysqlOf<UpstreamTables>(databases, world, worker, 'upstream'),
         deliver: deliverBy(...channels),
-        weishop: microShopClient(async () => ({ broker_weidian_api }), exchange),
+        microShopClient: microShopClient(async () => ({ broker_weidian_api }), exchange),
         firstSwitchOff: off(worker),
       };
       return consume(brokerEvents, (event) => applyEvent(deps, event), { mysql });

@@ -129,7 +129,7 @@ export function depsWith(
     payments: payments(document, async () => paymentAccount, exchange),
     deliver: deliverBy(queuesOf(callsToCharge, listingSwitches), bus()),
     firstSwitchOff: kill?.off(worker) ?? (async () => undefined),
-    brokersKnown: async () => {},
+    requireBrokersKnown: async () => {},
     now: () => new Date(world.nowMs + worker.skewMs),
   });
 }

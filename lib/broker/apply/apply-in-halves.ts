@@ -1,5 +1,6 @@
+/** Isolates ids that cannot be applied by halving a failed list. */
 import { isUnavailable } from '../../platform/errors.ts';
-import type { Applied } from './sync-rows.ts';
+import type { SyncCounts } from './sync-rows.ts';
 
 /** An id that could not be applied, and why. */
 export interface Failure {
@@ -7,18 +8,18 @@ export interface Failure {
   readonly error: Error;
 }
 
-export interface Done extends Applied {
+export interface ApplyResult extends SyncCounts {
   readonly failures: readonly Failure[];
 }
 
 /**
- * Applies ids together. Where that fails, each half is applied for itself, and so on: an id whose row cannot be read
- * or written keeps no other from being applied. A database that is unavailable fails all of them.
+ * Applies ids together. After an error it applies each half separately, recursively, so that an id whose row cannot
+ * be read or written does not block the others. An unavailable database fails all ids.
  */
-export async function inParts(
+export async function applyInHalves(
   ids: readonly string[],
-  apply: (ids: readonly string[]) => Promise<Applied>,
-): Promise<Done> {
+  apply: (ids: readonly string[]) => Promise<SyncCounts>,
+): Promise<ApplyResult> {
   try {
     return { ...(await apply(ids)), failures: [] };
   } catch (error) {
@@ -26,8 +27,8 @@ export async function inParts(
     const [id = ''] = ids;
     if (ids.length === 1) return { present: 0, deleted: 0, failures: [{ id, error }] };
     const middle = Math.ceil(ids.length / 2);
-    const first = await inParts(ids.slice(0, middle), apply);
-    const second = await inParts(ids.slice(middle), apply);
+    const first = await applyInHalves(ids.slice(0, middle), apply);
+    const second = await applyInHalves(ids.slice(middle), apply);
     return {
       present: first.present + second.present,
       deleted: first.deleted + second.deleted,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { inParts } from '../../lib/broker/apply/portions.ts';
+import { applyInHalves } from '../../lib/broker/apply/apply-in-halves.ts';
 import { Unavailable } from '../../lib/platform/errors.ts';
 
 const numbered = (count: number) => Array.from({ length: count }, (_, index) => String(index + 1));
@@ -19,15 +19,15 @@ function applying(wrong: ReadonlySet<string>, error: unknown = new Error('wrong'
 
 test('ids are applied together', async () => {
   const { applied, apply } = applying(new Set());
-  expect(await inParts(numbered(3), apply)).toEqual({ present: 2, deleted: 1, failures: [] });
+  expect(await applyInHalves(numbered(3), apply)).toEqual({ present: 2, deleted: 1, failures: [] });
   expect(applied).toEqual([['1', '2', '3']]);
-  expect(await inParts([], apply)).toEqual({ present: 0, deleted: 0, failures: [] });
+  expect(await applyInHalves([], apply)).toEqual({ present: 0, deleted: 0, failures: [] });
 });
 
 test('where that fails each half is applied for itself, the first one being the larger', async () => {
   const error = new Error('wrong');
   const { applied, apply } = applying(new Set(['4']), error);
-  expect(await inParts(numbered(5), apply)).toEqual({
+  expect(await applyInHalves(numbered(5), apply)).toEqual({
     ...{ present: 3, deleted: 1, failures: [{ id: '4', error }] },
   });
   expect(applied).toEqual([['1', '2', '3', '4', '5'], ['1', '2', '3'], ['4', '5'], ['4'], ['5']]);
@@ -41,7 +41,7 @@ test('each id that cannot be applied is told, and all others are applied once', 
   await fc.assert(
     fc.asyncProperty(given, async ([ids, wrong]) => {
       const { applied, apply } = applying(new Set(wrong));
-      const { present, deleted, failures } = await inParts(ids, apply);
+      const { present, deleted, failures } = await applyInHalves(ids, apply);
       expect(failures.map(({ id }) => id)).toEqual(wrong);
       const right = ids.filter((id) => !wrong.includes(id));
       expect([present, deleted]).toEqual([
@@ -60,6 +60,6 @@ test.each([
   ['what is no error', 'a text'],
 ])('%s fails all of them at once', async (_, error) => {
   const { applied, apply } = applying(new Set(['1']), error);
-  await expect(inParts(numbered(4), apply)).rejects.toBe(error);
+  await expect(applyInHalves(numbered(4), apply)).rejects.toBe(error);
   expect(applied).toHaveLength(1);
 });

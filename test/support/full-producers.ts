@@ -70,7 +70,7 @@ export async function describeFullProducer(
     await published();
     await run('update signalbox.broker_walk set at_id = 1000, published = 1000, ended = 0');
     expect(await call({}, 9_000)).toEqual({
-      ...{ outcome: 'out of time', run: 1, published: 1000, total: 1500 },
+      ...{ outcome: 'out-of-time', run: 1, published: 1000, total: 1500 },
       resume: { run: 1, after: '1000' },
     });
     const resume = eventOf(id, 'resume');
@@ -130,7 +130,7 @@ export async function describeFullProducer(
     await run('insert into signalbox.switch values (?, ?, ?, ?, now())', [id, 'off', 't', 't']);
     vi.resetModules();
     const off = (await load()).handler as Handler;
-    expect(await off({}, contextOf())).toMatchObject({ outcome: 'switched off', published: 0 });
+    expect(await off({}, contextOf())).toMatchObject({ outcome: 'switched-off', published: 0 });
     expect(await published()).toEqual([]);
     await run('delete from signalbox.switch');
     expect(await call()).toMatchObject({ outcome: 'published', run: 1, published: 3 });

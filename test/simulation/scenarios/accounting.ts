@@ -200,11 +200,11 @@ export const contractPoster = (
   },
 });
 
-/** What switches listings is another scenario's; here it is only looked at what was asked for. */
+/** Consumes switch-listings messages without an effect: another scenario tests switching. */
 export const switchesSeen: Consumer = {
   queue: listingSwitches,
   timeoutSeconds: 10,
-  handlerOf: () => consume(listingSwitches, async () => 'seen'),
+  handlerOf: () => consume(listingSwitches, async () => 'accepted'),
 };
 
 /** call/post-income. Nothing here can make a payment fail for itself: each that does goes to `failed`. */

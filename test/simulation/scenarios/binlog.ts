@@ -49,7 +49,7 @@ export const binlog: Scenario = {
       ),
     });
     queues.open(pushesToSend);
-    const nudged = new Set<string>();
+    const triggered = new Set<string>();
     const promises = promisesOf(stage, server);
     return {
       consumers: [
@@ -58,8 +58,8 @@ export const binlog: Scenario = {
           timeoutSeconds: 10,
           handlerOf: () =>
             consume(pushesToSend, async ({ order_id }) => {
-              nudged.add(order_id);
-              return 'nudged';
+              triggered.add(order_id);
+              return 'pushed';
             }),
         },
       ],
@@ -72,7 +72,7 @@ export const binlog: Scenario = {
           "select distinct order_id from push_db.push where state = 'unsent'",
         );
         const silent = (rows as { order_id: string }[]).find(
-          ({ order_id }) => !nudged.has(order_id),
+          ({ order_id }) => !triggered.has(order_id),
         );
         return silent ? `Nobody was told of order ${silent.order_id}.` : await promises.missing();
       },

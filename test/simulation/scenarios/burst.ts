@@ -35,7 +35,7 @@ export function burstOf(count: number, deliveriesPerMinuteMax: number): Scenario
             handlerOf: () =>
               consume(due, async ({ id }) => {
                 done.add(id);
-                return 'came';
+                return 'delivered';
               }),
           },
         ],

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import type { OutcomeWord } from '../../../lib/platform/outcomes.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Consumer, Scenario, Stage } from '../run-scenario.ts';
@@ -47,20 +48,20 @@ function consumer({ databases, world }: Stage, failing: (id: number) => boolean)
   };
 }
 
-async function mark(mysql: Kysely<Tables>, id: number, total: number): Promise<string> {
+async function mark(mysql: Kysely<Tables>, id: number, total: number): Promise<OutcomeWord> {
   return await inTransaction(mysql, async (trx) => {
     const { numInsertedOrUpdatedRows = 0n } = await trx
       .insertInto('signalbox.simulated_mark')
       .ignore()
       .values({ id })
       .executeTakeFirst();
-    if (!numInsertedOrUpdatedRows) return 'marked before';
+    if (!numInsertedOrUpdatedRows) return 'already-done';
     await trx
       .updateTable('signalbox.simulated_total')
       .set({ marks: sql<number>`marks + 1` })
       .where('id', '=', total)
       .execute();
-    return 'marked';
+    return 'applied';
   });
 }
 

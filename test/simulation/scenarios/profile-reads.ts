@@ -169,9 +169,9 @@ function writer({ databases, world }: Stage, redis: SimulatedRedis): Consumer {
             .where('broker_id', '=', id)
             .where(sql<boolean>`city_id < ${version}`)
             .executeTakeFirst();
-          if (!numUpdatedRows) return 'renamed before';
+          if (!numUpdatedRows) return 'already-done';
           follow(...invalidations([profileKey(id)]));
-          return 'renamed';
+          return 'applied';
         }),
       );
     },

@@ -40,13 +40,13 @@ export async function benchConsume(): Promise<string> {
   const sums = { ours: 0, peer: 0 };
   const handler = consume(numbers, async ({ number }) => {
     sums.ours += number;
-    return 'accepted';
+    return 'applied';
   });
   const bare = async ({ Records }: SQSEvent) => {
     for (const { messageId, body } of Records) {
       const { number } = numbers.schema.parse(JSON.parse(body));
       sums.peer += number;
-      logger.info('accepted', { messageId });
+      logger.info('applied', { messageId });
     }
     return { batchItemFailures: [] };
   };

@@ -64,7 +64,7 @@ export async function startMysql(
     'character-set-server': 'utf8mb4',
     'default-time-zone': '+08:00',
     'skip-name-resolve': 'ON',
-    // Its data is made anew at each start: nothing needs to reach the disk.
+    // The data is created again at each start, so nothing needs to be synced to disk.
     'sync-binlog': 0,
     'innodb-flush-log-at-trx-commit': 2,
     'innodb-flush-method': 'nosync',

@@ -3,17 +3,17 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** A server that was started, in a process group of its own. */
+/** A started server in its own process group. */
 interface Started {
   readonly name: string;
   readonly pid: number;
-  /** When it began, as `ps` says: a number alone may by now be another process's. */
+  /** Its start time by `ps`, because a process id may be reused. */
   readonly since: string;
 }
 
 /**
- * The servers of one stack. They are listed in a file, and a watcher ends them when this process is gone, however it
- * went; should the watcher die with it, the next start ends what the file still lists.
+ * The servers of one stack. A file lists them, and a watcher ends them when this process ends in any way. If the watcher
+ * is killed too, the next start ends the listed servers.
  */
 export class Processes {
   readonly #file: string;
@@ -21,7 +21,7 @@ export class Processes {
   readonly #started: Started[] = [];
   readonly #ends: Promise<unknown>[] = [];
 
-  /** Ends what a dead run in `dir` has left. Throws when a live one is using it. */
+  /** Ends servers of an earlier run in `dir`. Throws if that run is alive. */
   constructor(dir: string) {
     mkdirSync(dir, { recursive: true });
     this.#file = join(dir, 'processes.json');
@@ -95,7 +95,7 @@ export class Processes {
     if (code !== 0) throw new Error(`${name} ended with ${code ?? signal}:\n${tailOf(log, 40)}`);
   }
 
-  /** Ends all servers at once: what they hold is made anew at each start. */
+  /** Kills all servers: their data is created again at each start. */
   async endAll(): Promise<void> {
     endListed(this.#file);
     rmSync(this.#file, { force: true });
@@ -163,7 +163,8 @@ export async function until(
 ): Promise<void> {
   const end = Date.now() + timeoutMs;
   while (!(await condition())) {
-    if (Date.now() > end) throw new Error(`Not so after ${timeoutMs / 1000} s: ${what}.`);
+    if (Date.now() > end)
+      throw new Error(`Timed out after ${timeoutMs / 1000} s waiting until ${what}.`);
     await new Promise((done) => setTimeout(done, pollMs));
   }
 }

@@ -30,10 +30,10 @@ import { createUpstream } from './upstream.ts';
 import { audience, users } from './users.ts';
 
 const upstashToken = 'upstash-local';
-/** Here nobody's money is at stake, and a test sends what it likes. */
+/** High limits, because no real money is at stake and tests send many calls. */
 const localChargesMax = 1_000_000;
 
-/** Ports that were asked for; the others are free ones. */
+/** Requested ports; all others are free ones. */
 export interface Ports {
   readonly mysql?: number | undefined;
   readonly redis?: number | undefined;
@@ -44,7 +44,7 @@ export interface Ports {
   readonly simulators?: Partial<Record<SimulatorName, number>>;
 }
 
-/** What `.local/endpoints.json` says; its form is fixed, for tools from elsewhere. */
+/** The content of `.local/endpoints.json`, whose form is fixed because other tools read it. */
 export interface Endpoints {
   readonly mysql: string;
   readonly redis: { readonly nodes: readonly string[]; readonly password: string };
@@ -95,7 +95,7 @@ interface Servers {
   readonly simulators: Running;
 }
 
-/** Where a stack is made: its folder, its processes, and what is told of its progress. */
+/** The folder, the processes and the progress output of a stack. */
 interface Site {
   readonly dir: string;
   readonly processes: Processes;
@@ -103,7 +103,7 @@ interface Site {
 }
 
 interface Options {
-  /** No OpenSearch, for a stack of which nobody asks it: half of what one costs to start. */
+  /** Leaves OpenSearch out, which halves the cost of a start. */
   readonly search?: boolean;
 }
 
@@ -118,7 +118,7 @@ export async function startStack(
   rmSync(join(dir, 'endpoints.json'), { force: true });
   try {
     const site = { dir, processes, progress };
-    const apiPort = await freePort('the HTTP API', ports.api); // Refused now, if at all, not after minutes.
+    const apiPort = await freePort('the HTTP API', ports.api); // A taken port is refused now, not after minutes.
     const servers = await startServers(site, ports, search);
     return await deployAmong(site, servers, apiPort);
   } catch (error) {
@@ -222,7 +222,7 @@ export async function deployAmong(
   return { dir, endpoints, mysql, emulator, processes, stop };
 }
 
-/** Like Promise.all, but nothing is still being started when it throws. */
+/** Like Promise.all, but throws only after all promises have settled. */
 async function allOrFirstError<Values extends readonly unknown[]>(
   promises: { readonly [Index in keyof Values]: Promise<Values[Index]> },
 ): Promise<Values> {
@@ -244,7 +244,7 @@ interface Deployment {
   readonly output?: string;
 }
 
-/** Deploys what infra/ says now, as the real CLI does it. */
+/** Deploys infra/ with the real CDK CLI. */
 export async function deploy(
   cloud: Cloud,
   {

@@ -1,4 +1,4 @@
-/** Who may do what, as in the cloud: our user reaches our schemas, the reader of upstream tables only reads. */
+/** MySQL users and their rights, as in the cloud: our user has our schemas, the upstream user only reads. */
 export const users = {
   admin: { username: 'admin', password: 'admin-password' },
   signalbox: { username: 'signalbox', password: 'signalbox-password' },

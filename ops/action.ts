@@ -1,35 +1,36 @@
+/** Redrives or drops dead letters, and records that in the audit trail. */
 import { userInfo } from 'node:os';
 import { type Letter, remove, send } from './dead-letters.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
-import { type WalkDeps, type Walked, walk } from './look-through.ts';
+import { type LookDeps, type LookResult, lookThrough } from './look-through.ts';
 import type { Drained, Target } from './target.ts';
 
 export interface Move {
   readonly what: 'redrive' | 'drop';
   readonly dryRun: boolean;
   readonly reason: string | undefined;
-  /** Letters of this queue at most; all without it. */
+  /** The most letters that are moved from one queue; all by default. */
   readonly max: number | undefined;
-  /** Letters that are looked at and left. */
+  /** The most letters that are received and left on the queue. */
   readonly look: number;
   readonly why: string | undefined;
   readonly by: string | undefined;
 }
 
-export interface Moved {
+export interface MoveResult {
   readonly done: number;
-  /** Looked at and left where they are. */
+  /** Letters that were received and left on the dead-letter queue. */
   readonly others: number;
-  /** Redriven, and set aside again already: they are not sent a second time. */
+  /** Letters that were redriven and came back already: they are not sent a second time. */
   readonly cameBack: number;
-  /** Refused by SQS. */
+  /** Letters that SQS refused to send or to delete. */
   readonly failed: number;
-  /** Of these, letters that were sent and whose deletion was refused: they are on both queues. */
+  /** The part of `failed` that was sent but not deleted: these letters are on both queues. */
   readonly onBoth: number;
 }
 
-interface MoveDeps extends Omit<WalkDeps, 'sqs'> {
+interface MoveDeps extends Omit<LookDeps, 'sqs'> {
   readonly target: Target;
 }
 
@@ -41,23 +42,22 @@ const entryOf = ({ what, why, by }: Pick<Move, 'what' | 'why' | 'by'>) => ({
   why,
 });
 
-/** Throws `Mistake` where the audit trail would not take who does it, and why. */
+/** Throws `UsageError` if the audit trail would refuse the name or the reason. */
 export const checkAction = (move: Pick<Move, 'what' | 'why' | 'by'>): void =>
   checkOptions(recordAction, { ...entryOf(move), detail: {} });
 
 /**
- * Redrives or drops the wanted letters of one queue. The audit trail says so before the first
- * letter is touched, and how many there were afterwards; where it cannot be written nothing is
- * done.
+ * Redrives or drops the matching letters of one queue. Writes an audit entry before the first letter is moved and
+ * another with the counts at the end; if the first cannot be written, no letter is moved.
  */
 export async function move(
   { target, ...deps }: MoveDeps,
   queue: Drained,
   { what, dryRun, reason, max = Number.POSITIVE_INFINITY, look, why, by }: Move,
-  wants: (letter: Letter) => boolean,
-): Promise<{ readonly moved: Moved; readonly walked: Walked }> {
+  isWanted: (letter: Letter) => boolean,
+): Promise<{ readonly moved: MoveResult; readonly result: LookResult }> {
   const { sqs } = target;
-  const note = async (facts: Readonly<Record<string, unknown>>) => {
+  const recordPhase = async (facts: Readonly<Record<string, unknown>>) => {
     if (dryRun) return;
     const detail = { id: queue.id, ...(reason !== undefined && { reason }), ...facts };
     await invoke(target, recordAction, { ...entryOf({ what, why, by }), detail });
@@ -65,34 +65,34 @@ export async function move(
   const sentIds = new Set<string>();
   const moved = { done: 0, others: 0, cameBack: 0, failed: 0, onBoth: 0 };
 
-  await note({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
+  await recordPhase({ phase: 'begun', ...(Number.isFinite(max) && { max }) });
   try {
-    const walked = await walk({ ...deps, sqs }, queue.dead, look, async (letters) => {
+    const result = await lookThrough({ ...deps, sqs }, queue.dead, look, async (letters) => {
       const isBack = ({ ids }: Letter) => ids.some((id) => sentIds.has(id));
-      const wanted = letters.filter((letter) => wants(letter) && !isBack(letter));
+      const wanted = letters.filter((letter) => isWanted(letter) && !isBack(letter));
       const chosen = wanted.slice(0, max - moved.done);
-      const gone = dryRun ? [] : await settle(chosen);
+      const deleted = dryRun ? [] : await moveLetters(chosen);
       const back = letters.filter(isBack).length;
-      moved.done += dryRun ? chosen.length : gone.length;
-      moved.failed += dryRun ? 0 : chosen.length - gone.length;
+      moved.done += dryRun ? chosen.length : deleted.length;
+      moved.failed += dryRun ? 0 : chosen.length - deleted.length;
       moved.cameBack += back;
       moved.others += letters.length - chosen.length - back;
-      return { gone, enough: moved.done >= max };
+      return { deleted, enough: moved.done >= max };
     });
-    return { moved, walked };
+    return { moved, result };
   } finally {
     const { onBoth, ...counts } = moved;
-    await note({ phase: 'ended', ...counts, ...(onBoth && { onBoth }) });
+    await recordPhase({ phase: 'ended', ...counts, ...(onBoth && { onBoth }) });
   }
 
-  /** Deletes only what the live queue has: a crash in between sends twice, and never loses. */
-  async function settle(letters: readonly Letter[]): Promise<Letter[]> {
+  /** Sends before it deletes: after a crash in between a letter is sent twice, but never lost. */
+  async function moveLetters(letters: readonly Letter[]): Promise<Letter[]> {
     if (what === 'drop') return await remove(sqs, queue.dead, letters);
     const sent = await send(sqs, queue.live, letters);
     for (const id of sent.values()) sentIds.add(id);
     moved.onBoth += sent.size;
-    const gone = await remove(sqs, queue.dead, [...sent.keys()]);
-    moved.onBoth -= gone.length;
-    return gone;
+    const deleted = await remove(sqs, queue.dead, [...sent.keys()]);
+    moved.onBoth -= deleted.length;
+    return deleted;
   }
 }

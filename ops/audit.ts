@@ -1,3 +1,4 @@
+/** `audit`: lists entries of the audit trail. */
 import * as z from 'zod';
 import { table } from '../local/progress.ts';
 import type { Command } from './command.ts';
@@ -7,7 +8,7 @@ import { UsageError } from './usage-error.ts';
 
 const id = 'platform/list-audit';
 
-const Listed = z.object({
+const AuditPage = z.object({
   entries: z.array(
     z.object({
       id: z.string(),
@@ -23,22 +24,25 @@ const Listed = z.object({
 
 export const audit: Command = {
   usage: `audit [--since TIME] [--until TIME] [--by NAME] [--what TEXT] [--about TEXT] [--max N] [--before N]
-  Who did what by hand, when and why, newest first, 50 entries unless --max says otherwise.
-  --since, --until TIME  at or after, at or before: '2026-11-21 08:00:00' in Shanghai
-  --by NAME              of that person
-  --what TEXT            whose action begins so: switch/, dead/redrive
-  --about TEXT           in whose reason or detail this text is
-  --before N             the next page, as the one before says`,
+  Lists manual actions with person, time and reason, newest first; 50 entries by default.
+  --since, --until TIME  entries at or after, at or before this time, for example '2026-11-21 08:00:00', in Shanghai time
+  --by NAME              entries of this person
+  --what TEXT            entries whose action begins with TEXT, for example switch/ or dead/redrive
+  --about TEXT           entries whose reason or detail contains TEXT
+  --before N             the next page: entries with a smaller id, as the last line of a page says`,
   takes: ['since', 'until', 'by', 'what', 'about', 'max', 'before'],
   run: async ({ words, since, until, by, what, about, max, before }, { target, print }) => {
-    if (words.length) throw new UsageError('audit takes options only: --by, --what, --about.');
+    if (words.length)
+      throw new UsageError(
+        '`audit` takes no arguments, only options such as --by, --what, --about.',
+      );
     const given = { since, until, by, what, about, max, before };
     const input = Object.fromEntries(
       Object.entries(given).filter(([, value]) => value !== undefined),
     );
     checkOptions(id, input);
-    const { entries, before: next } = Listed.parse(await invoke(target, id, input));
-    if (!entries.length) return print('No such entry.');
+    const { entries, before: next } = AuditPage.parse(await invoke(target, id, input));
+    if (!entries.length) return print('No audit entry matches.');
     const rows = entries.map((entry) => [
       entry.at,
       entry.who,
@@ -47,6 +51,6 @@ export const audit: Command = {
       entry.detail === null ? '–' : JSON.stringify(entry.detail),
     ]);
     print(table(['time', 'who', 'what', 'why', 'detail'], rows));
-    if (next) print(`There are older ones: --before ${next}`);
+    if (next) print(`There are older entries: --before ${next}`);
   },
 };

@@ -1,10 +1,11 @@
+/** Finds the command that a person typed, runs it, and turns its errors into an exit status. */
 import { audit } from './audit.ts';
 import {
   type Command,
   type CommandContext,
   leadingOptions,
   type ParsedArgs,
-  read,
+  parseCommand,
 } from './command.ts';
 import { dead } from './dead.ts';
 import { run, state, switches } from './functions.ts';
@@ -12,13 +13,13 @@ import { outbox } from './outbox.ts';
 import { cloudTarget, localTarget, type Target, type TargetDeps } from './target.ts';
 import { UsageError } from './usage-error.ts';
 
-/** What a process gives to the CLI; tests give their own and call the CLI without a process. */
+/** What the CLI gets from its process; tests pass their own and call the CLI without a process. */
 export interface CliDeps extends TargetDeps, Omit<CommandContext, 'target' | 'signal'> {
-  /** Called once, when the command starts: until then a signal ends the process at once. */
+  /** Called once, when the command starts: before that a signal ends the process at once. */
   readonly endSignal: () => AbortSignal;
 }
 
-/** Exit status of a process: done, failed, or refused because what the person typed is wrong. */
+/** Exit status of the process: 0 done, 1 failed, 2 refused because the command line is wrong. */
 type Status = 0 | 1 | 2;
 
 const commands: Readonly<Record<string, Command | Readonly<Record<string, Command>>>> = {
@@ -33,24 +34,24 @@ const commands: Readonly<Record<string, Command | Readonly<Record<string, Comman
 const isCommand = (found: Command | Readonly<Record<string, Command>>): found is Command =>
   typeof found['run'] === 'function';
 
-const where = `Everywhere, before a command or after it:
-  --local DIR  the stack of that folder; without it that of .local, which \`npm start\` made
-  --cloud      what is deployed in the account and region of your own AWS configuration
-  --help, -h   help for one command`;
+const targetHelp = `Options of every command, before or after its name:
+  --local DIR  use the local stack of that folder; default: .local, which \`npm start\` makes
+  --cloud      use the stack in the AWS account and region of your own configuration
+  --help, -h   show the help of one command`;
 
 function helpFor(found: Command | Readonly<Record<string, Command>>): string {
   const usages = isCommand(found) ? [found.usage] : Object.values(found).map(({ usage }) => usage);
-  return `${usages.map((usage) => `npm run ops -- ${usage}`).join('\n\n')}\n\n${where}`;
+  return `${usages.map((usage) => `npm run ops -- ${usage}`).join('\n\n')}\n\n${targetHelp}`;
 }
 
 const help = (): string =>
   Object.values(commands)
     .flatMap((found) => (isCommand(found) ? [found] : Object.values(found)))
     .map(({ usage }) => `npm run ops -- ${usage.split('\n', 1)[0]}`)
-    .concat('', where)
+    .concat('', targetHelp)
     .join('\n');
 
-/** Runs one command of a person to its end, prints what it says, and returns the exit status. */
+/** Runs one command, prints its answer, and returns the exit status. */
 export async function runCli(args: readonly string[], deps: CliDeps): Promise<Status> {
   try {
     await runCommand(args, deps);
@@ -58,7 +59,7 @@ export async function runCli(args: readonly string[], deps: CliDeps): Promise<St
   } catch (error) {
     deps.printError(error instanceof Error ? error.message : String(error));
     if (!(error instanceof UsageError)) return 1;
-    deps.printError('`npm run ops -- --help` shows what there is.');
+    deps.printError('`npm run ops -- --help` lists the commands.');
     return 2;
   }
 }
@@ -66,18 +67,18 @@ export async function runCli(args: readonly string[], deps: CliDeps): Promise<St
 async function runCommand(args: readonly string[], deps: CliDeps): Promise<void> {
   const found = commandOf(args);
   if ('help' in found) return deps.print(found.help);
-  const said = read(found.args, found.command.takes);
-  if (said.help) {
-    const more = said.words.length ? found.command.explain?.(said.words) : undefined;
+  const parsed = parseCommand(found.args, found.command.takes);
+  if (parsed.help) {
+    const more = parsed.words.length ? found.command.explain?.(parsed.words) : undefined;
     return deps.print([helpFor(found.command), ...(more ? [more] : [])].join('\n\n'));
   }
-  const target = await targetOf(said, deps);
-  await found.command.run(said, { ...deps, target, signal: deps.endSignal() });
+  const target = await targetOf(parsed, deps);
+  await found.command.run(parsed, { ...deps, target, signal: deps.endSignal() });
 }
 
 /**
- * Returns the command that the words name and what belongs to it, or the help that they ask for. Options that every
- * command takes may precede any word.
+ * Returns the command that the words name with its arguments, or the requested help text. The options of every command
+ * may precede any word.
  */
 export function commandOf(
   words: readonly string[],
@@ -89,7 +90,7 @@ export function commandOf(
   if (name === undefined) return { help: help() };
   if (name === 'help') return args.length ? commandOf([...args, '--help']) : { help: help() };
   const found = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (!found) throw new UsageError(`There is no command ${name}.`);
+  if (!found) throw new UsageError(`There is no command \`${name}\`.`);
   return isCommand(found)
     ? { command: found, args: [...options, ...args] }
     : verbOf(name, found, [...options, ...args]);
@@ -104,11 +105,12 @@ function verbOf(name: string, verbs: Readonly<Record<string, Command>>, words: r
   const command = Object.hasOwn(verbs, verb) ? verbs[verb] : undefined;
   if (command) return { command, args: [...options, ...args] };
   throw new UsageError(
-    `There is no command ${name} ${verb}, only ${Object.keys(verbs).join(', ')}.`,
+    `There is no command \`${name} ${verb}\`; there are: ${Object.keys(verbs).join(', ')}.`,
   );
 }
 
 async function targetOf({ cloud, local }: ParsedArgs, deps: TargetDeps): Promise<Target> {
-  if (cloud && local !== undefined) throw new UsageError('Either --cloud or --local.');
+  if (cloud && local !== undefined)
+    throw new UsageError('Use either --cloud or --local, not both.');
   return cloud ? await cloudTarget(deps) : await localTarget(deps, local);
 }

@@ -1,8 +1,9 @@
+/** Parses the options of all commands; defines what a command is and what it runs with. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { Target } from './target.ts';
 import { UsageError } from './usage-error.ts';
 
-const known = {
+const optionTypes = {
   cloud: { type: 'boolean', default: false },
   local: { type: 'string' },
   help: { type: 'boolean', short: 'h', default: false },
@@ -23,10 +24,10 @@ const known = {
   before: { type: 'string' },
   to: { type: 'string' },
 } as const satisfies ParseArgsConfig['options'];
-type Option = keyof typeof known;
-const always: readonly Option[] = ['cloud', 'local', 'help'];
+type Option = keyof typeof optionTypes;
+const commonOptions: readonly Option[] = ['cloud', 'local', 'help'];
 
-/** What was said after a command's name; what was not said is undefined or false. */
+/** The parsed command line; what it does not contain is undefined or false. */
 export interface ParsedArgs {
   readonly words: readonly string[];
   readonly cloud: boolean;
@@ -51,33 +52,33 @@ export interface ParsedArgs {
 }
 
 export interface Command {
-  /** Without `npm run ops -- `. */
+  /** The help text, without `npm run ops -- `; its first line is the synopsis. */
   readonly usage: string;
   readonly takes: readonly Option[];
-  /** What `--help` adds for the words that were said. Throws `Mistake` for words that name nothing. */
+  /** Returns what `--help` adds for these words. Throws `UsageError` if they name nothing. */
   readonly explain?: (words: readonly string[]) => string;
-  readonly run: (said: ParsedArgs, here: CommandContext) => Promise<void>;
+  readonly run: (parsed: ParsedArgs, context: CommandContext) => Promise<void>;
 }
 
-/** What a command works with. */
+/** What a command runs with. */
 export interface CommandContext {
   readonly target: Target;
   readonly print: (text: string) => void;
-  /** For progress and warnings, which are no part of the answer. */
+  /** Prints progress and warnings, which are not part of the answer. */
   readonly printError: (text: string) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** The folder in which the person typed the command: relative paths start there. */
+  /** The folder in which the command was typed: relative paths start there. */
   readonly typedIn: string;
-  /** Each look at a queue waits this long for a message before the queue counts as empty. */
+  /** How long one receive waits for a message before the queue counts as empty. */
   readonly longPollSeconds: number;
-  /** Aborted when the person wants it to end: what is held is put back first. */
+  /** Aborted when the person presses Ctrl-C: the command puts received letters back first. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Parts the options that every command takes, where they precede a command, from the words after them. Throws `Mistake`
- * for any other option.
+ * Splits the options that precede a command from the words after them. Throws `UsageError` for an option that only some
+ * commands take.
  */
 export function leadingOptions(args: readonly string[]): {
   readonly options: readonly string[];
@@ -85,18 +86,18 @@ export function leadingOptions(args: readonly string[]): {
 } {
   let at = 0;
   for (let arg = args[at]; arg?.startsWith('-'); arg = args[at]) {
-    const name = always.find((one) => namesOption(arg, one));
+    const name = commonOptions.find((one) => namesOption(arg, one));
     if (!name)
       throw new UsageError(
-        `${arg} is no option before a command: --cloud, --local DIR and --help are.`,
+        `${arg} cannot precede a command: only --cloud, --local DIR and --help can.`,
       );
-    at += known[name].type === 'string' && !arg.includes('=') ? 2 : 1;
+    at += optionTypes[name].type === 'string' && !arg.includes('=') ? 2 : 1;
   }
   return { options: args.slice(0, at), rest: args.slice(at) };
 }
 
 function namesOption(arg: string, name: Option): boolean {
-  const option = known[name];
+  const option = optionTypes[name];
   return (
     arg === `--${name}` ||
     arg.startsWith(`--${name}=`) ||
@@ -104,9 +105,9 @@ function namesOption(arg: string, name: Option): boolean {
   );
 }
 
-/** Reads a command's words and options. Throws `Mistake` for an option that it does not take. */
-export function read(args: readonly string[], takes: readonly Option[]): ParsedArgs {
-  const { values, positionals } = parsed(args, [...always, ...takes]);
+/** Parses a command's words and options. Throws `UsageError` for an option that the command does not take. */
+export function parseCommand(args: readonly string[], takes: readonly Option[]): ParsedArgs {
+  const { values, positionals } = parseOptions(args, [...commonOptions, ...takes]);
   const text = (name: Option) => {
     const value = values[name];
     return typeof value === 'string' ? value : undefined;
@@ -136,8 +137,8 @@ export function read(args: readonly string[], takes: readonly Option[]): ParsedA
   };
 }
 
-function parsed(args: readonly string[], names: readonly Option[]) {
-  const options = Object.fromEntries(names.map((name) => [name, known[name]]));
+function parseOptions(args: readonly string[], names: readonly Option[]) {
+  const options = Object.fromEntries(names.map((name) => [name, optionTypes[name]]));
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
@@ -151,13 +152,17 @@ function countOf(name: Option, text: string | undefined): number | undefined {
   throw new UsageError(`--${name} ${text}: expected a positive number.`);
 }
 
-/** Says on what a command acts that changes something: it calls this before its first change. */
-export const sayTarget = ({ target, printError }: CommandContext): void =>
+/** Prints which stack a command acts on. Commands that change something call it before their first change. */
+export const printTarget = ({ target, printError }: CommandContext): void =>
   printError(`This acts on ${target.place}.`);
 
-/** The one word after the command. */
+/** Returns the only word after the command; `what` names it in errors. */
 export function oneWord({ words }: ParsedArgs, what: string): string {
   const [word, ...others] = words;
   if (word && !others.length) return word;
-  throw new UsageError(word ? `One ${what} at a time: ${words.join(' ')}` : `Which ${what}?`);
+  throw new UsageError(
+    word
+      ? `Expected one ${what}, got: ${words.join(' ')}`
+      : `Expected a ${what} after the command.`,
+  );
 }

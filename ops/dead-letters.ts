@@ -1,3 +1,4 @@
+/** Receives, sends, deletes and puts back the messages of dead-letter queues. */
 import {
   ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
@@ -13,19 +14,19 @@ import {
 export interface Letter {
   readonly messageId: string;
   /**
-   * The right to delete it or to put it back; until it is used or its visibility timeout is over
-   * nobody else sees it.
+   * The receipt handle, with which the letter is deleted or put back. Until then, or until the visibility timeout ends,
+   * the letter is invisible to others.
    */
   readonly handle: string;
   readonly body: string;
   readonly reason: string;
   readonly sentAt: Date;
   /**
-   * The ids under which it lay on the live queue: its own where SQS moved it, another where a
-   * consumer copied it.
+   * Ids that the message had on the live queue: its own id if SQS moved it, another one if a consumer sent a copy to the
+   * dead-letter queue.
    */
   readonly ids: readonly string[];
-  /** Its sender's own. */
+  /** Message attributes that the original sender set. */
   readonly attributes: Record<string, MessageAttributeValue>;
 }
 
@@ -37,9 +38,10 @@ export interface LetterDeps {
 /** Limit of every batch call: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
 const batchSizeMax = 10;
 const batchBytesMax = 1_048_576;
-/** From one second on, an empty answer means an empty queue, because SQS asks all its servers. */
+/** With long polling of at least one second an empty answer means an empty queue, because SQS asks all its servers. */
 export const longPollSeconds = 1;
-/** Receives up to ten letters, which nobody else sees for so many seconds. */
+
+/** Receives up to ten letters and hides them from others for `VisibilityTimeout` seconds. */
 export async function receive(
   { sqs, longPollSeconds }: LetterDeps,
   QueueUrl: string,
@@ -58,9 +60,9 @@ export async function receive(
   return Messages.map(letterOf);
 }
 
-/** The attributes that a consumer puts on the copy it sets aside (lib/platform/messaging/consume.ts). */
-const ours = new Set(['reason', 'messageId', 'sentAt']);
-const withoutReason = 'no reason: SQS gave it up after its last delivery';
+/** Attributes that a consumer adds to a message that it dead-letters (lib/platform/messaging/consume.ts). */
+const consumerAttributes = new Set(['reason', 'messageId', 'sentAt']);
+const withoutReason = 'no reason: SQS moved it here after its last delivery';
 
 function letterOf(message: Message): Letter {
   const { MessageId = '', ReceiptHandle = '', Body = '', MessageAttributes = {} } = message;
@@ -73,16 +75,16 @@ function letterOf(message: Message): Letter {
     sentAt: new Date(Number(message.Attributes?.SentTimestamp ?? 0)),
     ids: [MessageId, messageId?.StringValue ?? MessageId],
     attributes: Object.fromEntries(
-      Object.entries(MessageAttributes).filter(([name]) => !ours.has(name)),
+      Object.entries(MessageAttributes).filter(([name]) => !consumerAttributes.has(name)),
     ),
   };
 }
 
-/** Batches of changes that SQS gets at once. */
+/** Batch calls that run at the same time. */
 const batchesAtOnceMax = 10;
 
 /**
- * Makes letters visible again. A handle whose time is over is refused, which is right: the letter is visible already.
+ * Makes letters visible again. SQS refuses an expired handle, which does no harm: that letter is visible already.
  */
 export async function putBack(
   sqs: SQSClient,
@@ -107,8 +109,8 @@ export async function putBack(
 }
 
 /**
- * Sends the bodies of letters to a queue; returns the ids under which they lie there, by letter. A
- * letter that SQS refused has none.
+ * Sends the bodies of letters to a queue. Returns the new message id of each letter; letters that SQS refused are
+ * missing.
  */
 export async function send(
   sqs: SQSClient,
@@ -131,7 +133,7 @@ export async function send(
   return sent;
 }
 
-/** At most ten, and one alone where all together are too much. */
+/** Returns batches of ten, or of one if the letters together exceed the size limit of a batch. */
 function batchesOf(letters: readonly Letter[]): (readonly Letter[])[] {
   const bytes = letters.reduce((sum, { body, attributes }) => {
     return sum + Buffer.byteLength(body) + Buffer.byteLength(JSON.stringify(attributes));
@@ -143,13 +145,13 @@ function batchesOf(letters: readonly Letter[]): (readonly Letter[])[] {
   );
 }
 
-/** Deletes letters; returns those that are gone. */
+/** Deletes letters. Returns those that SQS deleted. */
 export async function remove(
   sqs: SQSClient,
   QueueUrl: string,
   letters: readonly Letter[],
 ): Promise<Letter[]> {
-  const gone: Letter[] = [];
+  const deleted: Letter[] = [];
   for (let start = 0; start < letters.length; start += batchSizeMax) {
     const batch = letters.slice(start, start + batchSizeMax);
     const Entries = batch.map(({ handle }, index) => ({
@@ -159,9 +161,9 @@ export async function remove(
     const { Successful = [] } = await sqs.send(
       new DeleteMessageBatchCommand({ QueueUrl, Entries }),
     );
-    gone.push(...Successful.flatMap(({ Id }) => batch[Number(Id)] ?? []));
+    deleted.push(...Successful.flatMap(({ Id }) => batch[Number(Id)] ?? []));
   }
-  return gone;
+  return deleted;
 }
 
 export interface Size {
@@ -170,7 +172,7 @@ export interface Size {
   readonly delayed: number;
 }
 
-/** As SQS estimates it. */
+/** Returns SQS's estimate of the queue's size. */
 export async function sizeOf(sqs: SQSClient, QueueUrl: string): Promise<Size> {
   const { Attributes = {} } = await sqs.send(
     new GetQueueAttributesCommand({

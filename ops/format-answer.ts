@@ -1,3 +1,4 @@
+/** Formats answers of functions as tables. */
 import { table } from '../local/progress.ts';
 
 type Row = Readonly<Record<string, unknown>>;
@@ -13,7 +14,7 @@ function cellOf(value: unknown): string | number {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
-/** A function's answer to read: its facts as one table, each list of rows as a table of its own. */
+/** Formats an answer: single facts as one table, each list of rows as its own table. */
 export function tablesOf(title: string, facts: Row): string {
   const lists = Object.entries(facts).filter(([, value]) => Array.isArray(value));
   const single = Object.entries(facts).flatMap(([name, value]): [string, unknown][] => {

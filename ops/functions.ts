@@ -1,37 +1,38 @@
+/** `run`, `switch` and `state`: invoke functions by hand, set kill switches, show the state of the stack. */
 import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import { table } from '../local/progress.ts';
-import { type Command, type CommandContext, oneWord, sayTarget } from './command.ts';
+import { type Command, type CommandContext, oneWord, printTarget } from './command.ts';
 import { sizeOf } from './dead-letters.ts';
 import { tablesOf } from './format-answer.ts';
 import { checkInput, checkOptions, explainInput } from './inputs.ts';
 import { checkStartedByHand, invoke } from './invoke.ts';
 import { permissions } from './permissions.ts';
-import { agesOf } from './queue-ages.ts';
+import { readQueueAges } from './queue-ages.ts';
 import { UsageError } from './usage-error.ts';
 
-/** Invocations of one `run`; at 15 minutes each that is more than a week. */
+/** The most invocations of one `run`: at 15 minutes each more than a week. */
 const invocationsMax = 1000;
 
 export const run: Command = {
   usage: `run <function id> [--input JSON|@FILE]
-  Starts a function that is meant for it, again as long as its answer says that there is more to do, and shows the
-  answer. The input is {} where none is given. \`run <function id> --help\` shows what the function takes.`,
+  Starts a function that may be started by hand, again as long as its answer contains \`resume\`, and shows the last
+  answer. The input is {} by default. \`run <function id> --help\` shows its fields.`,
   takes: ['input'],
   explain: ([id = '']) => explainInput(id),
-  run: async (said, here) => {
-    const id = oneWord(said, 'function');
-    const input = inputOf(here.typedIn, said.input);
+  run: async (parsed, context) => {
+    const id = oneWord(parsed, 'function');
+    const input = inputOf(context.typedIn, parsed.input);
     checkInput(id, input);
-    await checkStartedByHand(here.target, id);
-    sayTarget(here);
-    await untilDone(id, input, here);
+    await checkStartedByHand(context.target, id);
+    printTarget(context);
+    await runToEnd(id, input, context);
   },
 };
 
-function inputOf(typedIn: string, said = '{}'): unknown {
-  const text = said.startsWith('@') ? contentOf(typedIn, said.slice(1)) : said;
+function inputOf(typedIn: string, input = '{}'): unknown {
+  const text = input.startsWith('@') ? readInput(typedIn, input.slice(1)) : input;
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -39,66 +40,75 @@ function inputOf(typedIn: string, said = '{}'): unknown {
   }
 }
 
-function contentOf(typedIn: string, file: string): string {
+function readInput(typedIn: string, file: string): string {
   try {
     return readFileSync(resolve(typedIn, file), 'utf8');
   } catch {
-    throw new UsageError(`--input @${file}: there is no such file.`);
+    throw new UsageError(`--input @${file}: the file cannot be read.`);
   }
 }
 
-async function untilDone(
+async function runToEnd(
   id: string,
   first: unknown,
   { target, print, signal }: CommandContext,
 ): Promise<void> {
   let input = first;
-  const goOn = () => `npm run ops -- run ${id} --input '${JSON.stringify(input)}'${target.option}`;
+  const resumeCommand = () =>
+    `npm run ops -- run ${id} --input '${JSON.stringify(input)}'${target.option}`;
   for (let invocation = 1; invocation <= invocationsMax; invocation++) {
-    if (signal.aborted) throw new Error(`Ended before the work was. To go on:\n  ${goOn()}`);
+    if (signal.aborted)
+      throw new Error(`Interrupted before ${id} was done. Resume with:\n  ${resumeCommand()}`);
     const { resume, ...answer } = await invoke(target, id, input).catch((cause) => {
       const text = cause instanceof Error ? cause.message : String(cause);
-      throw invocation === 1 ? cause : new Error(`${text}\nTo go on:\n  ${goOn()}`, { cause });
+      throw invocation === 1
+        ? cause
+        : new Error(`${text}\nResume with:\n  ${resumeCommand()}`, { cause });
     });
     if (resume === undefined) return print(tablesOf(id, answer));
     if (JSON.stringify(resume) === JSON.stringify(input))
-      throw new Error(`${id} gets no further: it answered with the input that it was given.`);
+      throw new Error(
+        `${id} makes no progress: \`resume\` equals the input of the last invocation.`,
+      );
     print(`${invocation}: ${JSON.stringify(answer)}`);
     input = resume;
   }
-  throw new Error(`Not done after ${invocationsMax} invocations. To go on:\n  ${goOn()}`);
+  throw new Error(
+    `${id} is not done after ${invocationsMax} invocations. Resume with:\n  ${resumeCommand()}`,
+  );
 }
 
-const set = (state: 'off' | 'on', meaning: string): Command => ({
+const setSwitch = (state: 'off' | 'on', meaning: string): Command => ({
   usage: `switch ${state} <name> --why TEXT [--by NAME]
   ${meaning}`,
   takes: ['why', 'by'],
-  run: async (said, here) => {
-    const { target, print } = here;
-    const name = oneWord(said, 'switch');
-    const { why, by = userInfo().username } = said;
-    if (!why) throw new UsageError(`switch ${state} needs --why, for the audit trail.`);
+  run: async (parsed, context) => {
+    const { target, print } = context;
+    const name = oneWord(parsed, 'switch');
+    const { why, by = userInfo().username } = parsed;
+    if (!why)
+      throw new UsageError(`\`switch ${state}\` needs --why: the reason for the audit trail.`);
     const input = { name, state, by, why };
     checkOptions('platform/set-switch', input, { name: '<name>' });
-    sayTarget(here);
+    printTarget(context);
     const answer = await invoke(target, 'platform/set-switch', input);
-    if (answer.outcome === 'no such switch')
+    if (answer.outcome === 'no-such-switch')
+      throw new UsageError(`There is no kill switch ${name}: \`switch list --all\` lists them.`);
+    if (answer.outcome === 'never-set')
       throw new UsageError(
-        `There is no switch ${name}: \`switch list --all\` shows those there are.`,
+        `The kill switch ${name} was never off: \`switch list\` shows those that were.`,
       );
-    if (answer.outcome === 'never set')
-      throw new UsageError(`${name} was never off: \`switch list\` shows those that were.`);
     print(tablesOf(name, answer));
   },
 });
 
 const list: Command = {
   usage: `switch list [--all]
-  Which kill switches were ever set, by whom, when and why; with --all every one there is, and what it stops. In a name
-  such as order/scenario-<n>, n is a number that its text names.`,
+  Lists the kill switches that were ever set, with person, time and reason; with --all every kill switch and what it
+  stops. In a name such as order/scenario-<n>, n is one of the numbers that its text lists.`,
   takes: ['all'],
   run: async ({ words, all }, { target, print }) => {
-    if (words.length) throw new UsageError('switch list shows all switches.');
+    if (words.length) throw new UsageError('`switch list` takes no arguments.');
     const input = all ? { allSwitches: true } : {};
     const { switches } = await invoke(target, 'platform/report-state', input);
     print(tablesOf('switches', { switches }).split('\n').slice(3).join('\n'));
@@ -107,21 +117,24 @@ const list: Command = {
 
 export const switches = {
   list,
-  off: set('off', 'Stops within a minute what the switch names, without losing anything.'),
-  on: set('on', 'Lets it go on, and sends at once what it held.'),
+  off: setSwitch(
+    'off',
+    'Stops within a minute what the switch names. Nothing is lost: messages wait.',
+  ),
+  on: setSwitch('on', 'Resumes what the switch names, and sends the waiting messages at once.'),
 };
 
 export const state: Command = {
   usage: `state
-  How far behind everything is: scans, outbox, claims, switches, and how full each queue is.`,
+  Shows delays and backlogs: scans, outbox, leases, kill switches, and the size of each queue.`,
   takes: [],
   run: async ({ words }, { target, print, now }) => {
-    if (words.length) throw new UsageError('state shows everything.');
+    if (words.length) throw new UsageError('`state` takes no arguments.');
     const { outcome: _, ...facts } = await invoke(target, 'platform/report-state', {});
     print(tablesOf('state', facts));
     const nameOf = (url: string) => url.slice(url.lastIndexOf('/') + 1);
     const names = target.queues.map(({ live }) => nameOf(live));
-    const ages = await agesOf(target.metrics, names, now()).catch(asError);
+    const ages = await readQueueAges(target.metrics, names, now()).catch(asError);
     const rows = await Promise.all(
       target.queues.map(async ({ id, live, dead }) => {
         const sizes = [await sizeOf(target.sqs, live), await sizeOf(target.sqs, dead)] as const;
@@ -132,14 +145,14 @@ export const state: Command = {
     );
     const header = ['queue', 'waiting', 'in flight', 'delayed', 'oldest, s', 'dead letters'];
     print(`\n${table(header, rows)}`);
-    if (ages instanceof Error) throw new Error(withoutAges(ages), { cause: ages });
+    if (ages instanceof Error) throw new Error(missingAges(ages), { cause: ages });
   },
 };
 
 const asError = (thrown: unknown): Error =>
   thrown instanceof Error ? thrown : new Error(String(thrown));
 
-function withoutAges({ message }: Error): string {
+function missingAges({ message }: Error): string {
   const { actions, resource } = permissions.GetMetricDataCommand;
-  return `The age of the oldest message of each queue is missing (it needs ${actions.join(', ')} on ${resource}): ${message}`;
+  return `Could not read the age of each queue's oldest message (this needs ${actions.join(', ')} on ${resource}): ${message}`;
 }

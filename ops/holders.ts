@@ -1,8 +1,9 @@
+/** Explains which other command has letters of a queue in flight. */
 import * as z from 'zod';
 import { mask } from '../lib/platform/lambda/mask.ts';
 import type { CommandContext } from './command.ts';
 import { invoke } from './invoke.ts';
-import { holdSeconds, inWords } from './look-through.ts';
+import { formatCount, hiddenSecondsMax } from './look-through.ts';
 import type { Drained } from './target.ts';
 import { timeOf } from './times.ts';
 
@@ -18,51 +19,52 @@ const Entries = z.object({
   ),
 });
 
-/** What a redrive or a drop notes; a person may have noted anything else about a queue. */
+/** The detail that a redrive or a drop records; entries of other actions can have any detail. */
 const Detail = z.object({ id: z.string(), phase: z.enum(['begun', 'ended']) });
 
-/** A command that began longer ago than this is not named: it has ended, or was killed. */
+/** Commands that began longer ago are not named: they have ended or were killed. */
 const lookBackMs = 3_600_000;
 
-/** Says that letters of a queue are in flight for another command: whose, until when, and what to do. */
-export async function heldText(
-  here: CommandContext,
+/** Explains that letters of a queue are in flight for another command: for whose, until when, and what to do. */
+export async function inFlightMessage(
+  context: CommandContext,
   queue: Drained,
-  held: number,
+  inFlight: number,
 ): Promise<string> {
-  const until = timeOf(new Date(here.now() + holdSeconds * 1000));
+  const until = timeOf(new Date(context.now() + hiddenSecondsMax * 1000));
   return [
-    `${inWords(held)} letters of ${queue.id} are in flight: another command holds them, or was killed while it held them.`,
+    `${formatCount(inFlight)} letters of ${queue.id} are in flight: another command has received them, and may have been killed since.`,
     `They are visible again at ${until} at the latest.`,
-    await holderOf(here, queue),
-    'Run it again then, or with --wait now.',
+    await describeHolder(context, queue),
+    'Run the command again then, or now with --wait.',
   ].join(' ');
 }
 
 /**
- * The audit trail knows who redrives or drops. A command that has not ended is not named when the same command of the
- * same person has ended on that queue since: it was killed, and what it held is visible.
+ * Names the last redrive or drop in the audit trail that has not ended. An unfinished command is skipped if the same
+ * command of the same person has ended on this queue since: it was killed, and its letters are visible again.
  */
-async function holderOf(here: CommandContext, queue: Drained): Promise<string> {
-  const entries = await entriesOf(here, queue).catch((error) =>
+async function describeHolder(context: CommandContext, queue: Drained): Promise<string> {
+  const entries = await recentEntries(context, queue).catch((error) =>
     error instanceof Error ? error : new Error(String(error)),
   );
-  if (entries instanceof Error) return `The audit trail cannot say who: ${entries.message}.`;
+  if (entries instanceof Error)
+    return `The audit trail could not be read to find out whose: ${entries.message}.`;
   const ended = new Set<string>();
   for (const { who, what, why, at, detail } of entries) {
-    const noted = Detail.safeParse(detail);
-    if (!noted.success || noted.data.id !== queue.id) continue;
+    const parsed = Detail.safeParse(detail);
+    if (!parsed.success || parsed.data.id !== queue.id) continue;
     const command = `${who} ${what}`;
-    if (noted.data.phase === 'ended') ended.add(command);
+    if (parsed.data.phase === 'ended') ended.add(command);
     else if (!ended.has(command))
-      return `${who} began ${what} at ${at} (${mask(why ?? '')}), and it has not ended.`;
+      return `${who} began ${what} at ${at} (${mask(why ?? '')}), which has not ended.`;
   }
-  return '`dead list` and `dead peek` hold letters as well, and note nothing.';
+  return 'No redrive or drop is running; `dead list` and `dead peek` receive letters too, and leave no audit entry.';
 }
 
-/** The newest first. */
-async function entriesOf({ target, now }: CommandContext, { id }: Drained) {
+/** Returns the audit entries of the last hour about a queue, newest first. */
+async function recentEntries({ target, now }: CommandContext, { id }: Drained) {
   const since = timeOf(new Date(now() - lookBackMs));
-  const asked = { what: 'dead/', about: `"id": "${id}"`, since, max: 100 };
-  return Entries.parse(await invoke(target, 'platform/list-audit', asked)).entries;
+  const input = { what: 'dead/', about: `"id": "${id}"`, since, max: 100 };
+  return Entries.parse(await invoke(target, 'platform/list-audit', input)).entries;
 }

@@ -1,3 +1,4 @@
+/** Checks and explains the inputs of the functions that are started by hand. */
 import * as z from 'zod';
 import { brokerInputs } from '../lib/broker/inputs.ts';
 import { callInputs } from '../lib/call/inputs.ts';
@@ -5,7 +6,7 @@ import { orderInputs } from '../lib/order/inputs.ts';
 import { platformInputs } from '../lib/platform/operations/inputs.ts';
 import { UsageError } from './usage-error.ts';
 
-/** What the functions that a person starts take, by their ids; as it is in this copy of the code. */
+/** Input schemas of the functions that are started by hand, by function id, as in this copy of the code. */
 export const inputs: Readonly<Record<string, z.ZodType>> = {
   ...brokerInputs,
   ...callInputs,
@@ -15,20 +16,20 @@ export const inputs: Readonly<Record<string, z.ZodType>> = {
 
 const schemaOf = (id: string) => (Object.hasOwn(inputs, id) ? inputs[id] : undefined);
 
-/** Throws `Mistake` with each wrong field and what was expected; a function that is not known here checks alone. */
+/** Throws `UsageError` with every wrong field. A function that this copy does not know checks its input itself. */
 export function checkInput(id: string, input: unknown): void {
   const result = schemaOf(id)?.safeParse(input);
   if (!result || result.success) return;
   throw new UsageError(
     [
-      `${id} does not take that input, and was not started:`,
+      `${id} was not started, because its input is not valid:`,
       ...linesOf(result.error),
       `\`npm run ops -- run ${id} --help\` shows its fields.`,
     ].join('\n'),
   );
 }
 
-/** The same for an input whose fields were given as options of their names, or as the words that `words` names. */
+/** Like `checkInput`, for fields that were given as options of the same name or as the arguments in `words`. */
 export function checkOptions(
   id: string,
   input: unknown,
@@ -47,7 +48,7 @@ const linesOf = (
     path.length ? `  ${nameOf(path.join('.'))}: ${message}` : `  ${message}`,
   );
 
-/** What z.toJSONSchema says of a field, as far as it is shown. */
+/** The part of a field's JSON schema that the help shows. */
 interface Field {
   readonly type?: string;
   readonly description?: string;
@@ -58,12 +59,12 @@ interface Field {
   readonly maxLength?: number;
 }
 
-/** The fields of a function's input with an example. Throws `Mistake` where none is known that a person starts. */
+/** Describes the fields of a function's input, with examples. Throws `UsageError` if it is not started by hand. */
 export function explainInput(id: string): string {
   const schema = schemaOf(id);
   if (!schema)
     throw new UsageError(
-      `There is no function ${id} that a person starts. There are: ${Object.keys(inputs).join(', ')}.`,
+      `${id} is no function that is started by hand. These are: ${Object.keys(inputs).join(', ')}.`,
     );
   const { properties = {}, required = [] } = z.toJSONSchema(schema, {
     io: 'input',
@@ -77,10 +78,10 @@ export function explainInput(id: string): string {
   });
   const examples = (schema.meta()?.['examples'] ?? []) as readonly unknown[];
   return [
-    `The input of ${id} is a JSON object with these fields and no others:`,
+    `The input of ${id} is a JSON object with these fields only:`,
     lines.join('\n'),
     ...examples.map(
-      (one) => `Example:\n  npm run ops -- run ${id} --input '${JSON.stringify(one)}'`,
+      (example) => `Example:\n  npm run ops -- run ${id} --input '${JSON.stringify(example)}'`,
     ),
   ].join('\n\n');
 }
@@ -102,4 +103,4 @@ function formOf(field: Field): string {
 }
 
 const defaultOf = (field: Field): string =>
-  field.default === undefined ? 'optional' : `${JSON.stringify(field.default)} without it`;
+  field.default === undefined ? 'optional' : `default ${JSON.stringify(field.default)}`;

@@ -1,3 +1,4 @@
+/** Invokes functions through AWS Lambda. */
 import {
   GetFunctionCommand,
   InvokeCommand,
@@ -14,9 +15,7 @@ export type Answer = z.infer<typeof Answer>;
 
 const Failure = z.object({ errorType: z.string().optional(), errorMessage: z.string() });
 
-/**
- * Starts a function and waits for its answer. Throws what the function threw, without its stack.
- */
+/** Invokes a function and returns its answer. Throws with the function's error message if it failed. */
 export async function invoke(target: Target, id: string, input: unknown): Promise<Answer> {
   const FunctionName = nameOf(target, id);
   const Payload = Buffer.from(JSON.stringify(input));
@@ -28,17 +27,19 @@ export async function invoke(target: Target, id: string, input: unknown): Promis
   const payload: unknown = JSON.parse(Buffer.from(answer.Payload ?? []).toString() || 'null');
   if (answer.FunctionError) {
     const failure = Failure.safeParse(payload);
-    const why = failure.success ? failure.data.errorMessage : JSON.stringify(payload);
-    throw new Error(`${id} failed: ${why}`);
+    const message = failure.success ? failure.data.errorMessage : JSON.stringify(payload);
+    throw new Error(`${id} failed: ${message}`);
   }
-  const read = Answer.safeParse(payload);
-  if (read.success) return read.data;
-  throw new Error(`${id} answered what no function does that a person starts.`);
+  const parsed = Answer.safeParse(payload);
+  if (parsed.success) return parsed.data;
+  throw new Error(
+    `${id} returned an answer without an outcome; only functions that are started by hand return one.`,
+  );
 }
 
 /**
- * Throws `Mistake` unless a person may start it: a consumer, say, would take the input for a batch
- * of messages.
+ * Throws `UsageError` unless the function may be started by hand: a consumer, for example, would read the input as a
+ * batch of messages.
  */
 export async function checkStartedByHand(target: Target, id: string): Promise<void> {
   const FunctionName = nameOf(target, id);
@@ -50,9 +51,9 @@ export async function checkStartedByHand(target: Target, id: string): Promise<vo
   if (Tags?.[startedTag] === startedByHand) return;
   if (!Tags) {
     const { actions, resource } = permissions.GetFunctionCommand;
-    const said = TagsError?.Message ? `: ${TagsError.Message}` : '';
+    const detail = TagsError?.Message ? `: ${TagsError.Message}` : '';
     throw new Error(
-      `Whether ${id} is started by hand is not known, because Lambda shows no tags of it (it needs ${actions.join(', ')} on ${resource})${said}`,
+      `Could not check whether ${id} is started by hand: Lambda returned no tags (this needs ${actions.join(', ')} on ${resource})${detail}`,
     );
   }
   throw new UsageError(`${id} is not started by hand: a queue, a schedule or a deploy starts it.`);
@@ -66,4 +67,5 @@ function nameOf({ functions }: Target, id: string): string {
   );
 }
 
-const notDeployed = (id: string) => new UsageError(`${id} is not deployed there: deploy first.`);
+const notDeployed = (id: string) =>
+  new UsageError(`${id} is not deployed in this stack: deploy first.`);

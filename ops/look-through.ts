@@ -1,75 +1,76 @@
+/** Receives all letters of a dead-letter queue within limits, and puts back those that remain. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Letter, type LetterDeps, putBack, receive, sizeOf } from './dead-letters.ts';
 
-export interface WalkDeps extends LetterDeps {
+export interface LookDeps extends LetterDeps {
   readonly signal: AbortSignal;
   readonly now: () => number;
   readonly printError: (text: string) => void;
 }
 
-/** What becomes of letters: `gone` are deleted by the caller, the others are put back at the end. */
-export interface Looked {
-  readonly gone: readonly Letter[];
+/** What the caller did with a batch: it deleted `deleted`; all others are put back at the end. */
+export interface BatchResult {
+  readonly deleted: readonly Letter[];
   readonly enough?: boolean;
 }
 
-export interface Walked {
+export interface LookResult {
   readonly looked: number;
-  /** As SQS estimated it at the beginning, letters in flight included. */
+  /** SQS's estimate of the queue's size at the beginning, letters in flight included. */
   readonly of: number;
-  /** `all`: no letter was left. The two limits: `--look`, and `lookSeconds`. */
+  /** `all`: no visible letter was left. `letters` and `seconds`: the limits `--look` and `lookSeconds`. */
   readonly end: 'all' | 'enough' | 'aborted' | 'letters' | 'seconds';
-  /** Letters that were not seen because another command has them in flight. */
-  readonly held: number;
+  /** Letters that were not received because another command has them in flight. */
+  readonly inFlightElsewhere: number;
 }
 
-/** Letters that a command looks at and leaves, unless --look says otherwise. */
+/** Letters that a command receives and leaves by default. */
 export const lookMax = 10_000;
-/** SQS keeps 120,000 messages of a queue in flight, and others look, too. */
+/** The highest value of `--look`: SQS allows 120,000 messages in flight, and other commands need a share. */
 export const lookLimit = 50_000;
-/** For so long a command hides letters that it leaves where they are. */
+/** How long a command hides letters that it leaves on the queue. */
 export const lookSeconds = 60;
-/** Putting back takes so long at most. */
+/** The longest that putting letters back takes. */
 const putBackSeconds = 15;
-/** What a killed command had in flight is visible again after this time at the latest. */
-export const holdSeconds = lookSeconds + putBackSeconds;
+/** Letters of a killed command are visible again after this time at the latest. */
+export const hiddenSecondsMax = lookSeconds + putBackSeconds;
 
-/** The sizes that SQS tells are estimates. */
+/** The error that SQS's estimate of a queue's size may have. */
 const sizeErrorMax = 100;
-/** Receives at once, one for each hundred letters that are left: a small queue needs one. */
+/** Parallel receives: one for each hundred letters that are left. */
 const lanesMax = 10;
 const lettersPerLane = 100;
 const progressMs = 2_000;
 
 /**
- * Shows a dead-letter queue batch by batch. SQS can only be asked for "some messages", so what was looked at stays
- * hidden until the end, or the same letters would come again; then it is put back, also when `look` throws or the
- * person wants to end. Bounded by the letters that are hidden and by the time since the first of them was: all are
- * visible again at that time, whether the process lives or not.
+ * Receives a dead-letter queue batch by batch and calls `look` for each. SQS returns any messages it likes, so received
+ * letters stay hidden until the end, or the same ones would come again. They are put back at the end, also when `look`
+ * throws or the command is interrupted. The number of hidden letters and the time since the first was hidden are limited;
+ * after that time all are visible again, even if the process was killed.
  */
-export async function walk(
-  deps: WalkDeps,
+export async function lookThrough(
+  deps: LookDeps,
   url: string,
   lettersMax: number,
-  look: (letters: readonly Letter[]) => Promise<Looked>,
-): Promise<Walked> {
+  look: (letters: readonly Letter[]) => Promise<BatchResult>,
+): Promise<LookResult> {
   const { sqs, signal, now } = deps;
   const { visible, inFlight } = await sizeOf(sqs, url);
   const of = visible + inFlight;
   const hidden = new Map<string, Letter>();
-  const progress = progressOf(deps, of);
+  const progress = progressPrinter(deps, of);
   let looked = 0;
-  let end: Walked['end'] = 'all';
+  let end: LookResult['end'] = 'all';
   try {
-    end = await untilEnd();
+    end = await lookUntilEnd();
   } finally {
     await putBack(sqs, url, [...hidden.values()]);
   }
-  const held = end === 'all' ? await heldByOthers(deps, url, of - looked) : 0;
-  return { looked, of, end, held };
+  const inFlightElsewhere = end === 'all' ? await countInFlight(deps, url, of - looked) : 0;
+  return { looked, of, end, inFlightElsewhere };
 
-  async function untilEnd(): Promise<Walked['end']> {
-    // Letters that are moved may come again: so many in all are no more those that lay here at the beginning.
+  async function lookUntilEnd(): Promise<LookResult['end']> {
+    // Redriven letters can come back, so the total is limited: beyond it, no letter is one of the beginning.
     let left = of * 2 + sizeErrorMax;
     let endsAt = 0;
     while (left > 0) {
@@ -80,15 +81,15 @@ export async function walk(
       const expected = Math.min(visible - looked, (lettersMax - hidden.size) * lettersPerLane);
       const { letters, failed } = await receiveSome(deps, url, expected, endsAt);
       left -= letters.length;
-      // What is hidden comes again when its time is over: its newer handle is the one that counts.
+      // A hidden letter comes again when its visibility timeout is over; only its newest handle is valid.
       const fresh = letters.filter(({ messageId }) => !hidden.has(messageId));
       for (const letter of letters) hidden.set(letter.messageId, letter);
       if (failed) throw failed.reason;
       if (!letters.length) return 'all';
       if (!fresh.length) continue;
       looked += fresh.length;
-      const { gone, enough } = await look(fresh);
-      for (const { messageId } of gone) hidden.delete(messageId);
+      const { deleted, enough } = await look(fresh);
+      for (const { messageId } of deleted) hidden.delete(messageId);
       if (enough) return 'enough';
       progress(looked);
     }
@@ -96,61 +97,63 @@ export async function walk(
   }
 }
 
-async function receiveSome(deps: WalkDeps, url: string, expected: number, endsAt: number) {
+async function receiveSome(deps: LookDeps, url: string, expected: number, endsAt: number) {
   const lanes = Math.min(lanesMax, Math.max(1, Math.floor(expected / lettersPerLane)));
   const seconds = Math.ceil((endsAt - deps.now()) / 1000) + putBackSeconds;
-  const received = await Promise.allSettled(
+  const results = await Promise.allSettled(
     Array.from({ length: lanes }, () => receive(deps, url, seconds)),
   );
   return {
-    letters: received.flatMap((one) => (one.status === 'fulfilled' ? one.value : [])),
-    failed: received.find((one) => one.status === 'rejected'),
+    letters: results.flatMap((result) => (result.status === 'fulfilled' ? result.value : [])),
+    failed: results.find((result) => result.status === 'rejected'),
   };
 }
 
-function progressOf({ now, printError }: WalkDeps, of: number): (looked: number) => void {
-  const begunAt = now();
-  let saidAt = begunAt;
+function progressPrinter({ now, printError }: LookDeps, of: number): (looked: number) => void {
+  const startedAt = now();
+  let printedAt = startedAt;
   return (looked) => {
-    if (now() - saidAt < progressMs) return;
-    saidAt = now();
-    const seconds = Math.round((saidAt - begunAt) / 1000);
-    printError(`${inWords(looked)} of about ${inWords(of)} letters looked at, ${seconds} s`);
+    if (now() - printedAt < progressMs) return;
+    printedAt = now();
+    const seconds = Math.round((printedAt - startedAt) / 1000);
+    printError(`${formatCount(looked)} of about ${formatCount(of)} letters received, ${seconds} s`);
   };
 }
 
-/** SQS's numbers lag: letters count as held only where they were not seen and are still in flight after some looks. */
-const sizeLooks = 5;
+/** SQS's numbers lag, so letters count as in flight elsewhere only if this many reads in a row say so. */
+const sizeReads = 5;
 
-async function heldByOthers(
-  { sqs, longPollSeconds }: WalkDeps,
+async function countInFlight(
+  { sqs, longPollSeconds }: LookDeps,
   url: string,
   unseen: number,
 ): Promise<number> {
-  let held = unseen;
-  for (let look = 1; held > 0 && look <= sizeLooks; look++) {
-    if (look > 1) await pause(longPollSeconds * 1000);
+  let count = unseen;
+  for (let read = 1; count > 0 && read <= sizeReads; read++) {
+    if (read > 1) await pause(longPollSeconds * 1000);
     const { inFlight } = await sizeOf(sqs, url);
-    held = Math.min(held, inFlight);
+    count = Math.min(count, inFlight);
   }
-  return Math.max(held, 0);
+  return Math.max(count, 0);
 }
 
 const waitMs = 500;
 
-/** Waits until no letter is in flight; no longer than another command may hide one. */
-export async function waitUntilFree(deps: WalkDeps, url: string): Promise<void> {
+/** Waits until no letter is in flight, at most as long as a command may hide one. */
+export async function waitUntilNoneInFlight(deps: LookDeps, url: string): Promise<void> {
   const { sqs, signal, now, printError } = deps;
-  const until = now() + holdSeconds * 1000;
-  let told = false;
+  const until = now() + hiddenSecondsMax * 1000;
+  let printed = false;
   while (!signal.aborted && now() < until) {
     const { inFlight } = await sizeOf(sqs, url);
     if (!inFlight) return;
-    if (!told)
-      printError(`Waiting for ${inWords(inFlight)} letters in flight, ${holdSeconds} s at most.`);
-    told = true;
+    if (!printed)
+      printError(
+        `Waiting for ${formatCount(inFlight)} letters in flight, at most ${hiddenSecondsMax} s.`,
+      );
+    printed = true;
     await pause(waitMs);
   }
 }
 
-export const inWords = (count: number): string => count.toLocaleString('en');
+export const formatCount = (count: number): string => count.toLocaleString('en');

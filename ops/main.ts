@@ -1,22 +1,19 @@
-/**
- * `npm run ops -- …`: what a person does by hand to the product as it runs, on this machine or in
- * the cloud.
- */
+/** The process of `npm run ops -- …`, the command line with which a person operates a local or a deployed stack. */
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { runCli } from './cli.ts';
 import { longPollSeconds } from './dead-letters.ts';
 
-/** npm may pass on a Ctrl-C that the terminal has sent to this process already. */
-const sameWishMs = 1000;
+/** Signals within this time count as one: npm may forward a Ctrl-C that the terminal has sent to this process too. */
+const sameSignalMs = 1000;
 
-/** The first wish to end is heeded when letters have been put back, the second at once. */
+/** Returns a signal that the first Ctrl-C aborts, so that letters are put back; the second ends the process at once. */
 function endOnSignals(): AbortSignal {
   const ending = new AbortController();
-  let wishedAt = 0;
+  let signalledAt = 0;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {
-      if (ending.signal.aborted && Date.now() - wishedAt > sameWishMs) process.exit(1);
-      wishedAt ||= Date.now();
+      if (ending.signal.aborted && Date.now() - signalledAt > sameSignalMs) process.exit(1);
+      signalledAt ||= Date.now();
       ending.abort();
     });
   return ending.signal;

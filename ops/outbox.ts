@@ -1,12 +1,13 @@
+/** `outbox`: lists, retries and drops rows of the outbox. */
 import { userInfo } from 'node:os';
 import * as z from 'zod';
 import { table } from '../local/progress.ts';
-import { type Command, oneWord, sayTarget } from './command.ts';
+import { type Command, oneWord, printTarget } from './command.ts';
 import { checkOptions } from './inputs.ts';
 import { invoke } from './invoke.ts';
 import { UsageError } from './usage-error.ts';
 
-const Listed = z.object({
+const OutboxPage = z.object({
   rows: z.array(
     z.object({
       id: z.string(),
@@ -22,7 +23,7 @@ const Listed = z.object({
   more: z.boolean(),
 });
 
-const Changed = z.object({
+const ChangeAnswer = z.object({
   outcome: z.string(),
   rows: z.number(),
   more: z.boolean().optional(),
@@ -35,18 +36,20 @@ const change = 'platform/change-outbox';
 
 const list: Command = {
   usage: `outbox list [--to DESTINATION] [--all] [--max N]
-  What should follow a commit and cannot be sent (refused), is late, or was taken and not sent, 50 rows unless --max
-  says otherwise, the earliest due first; personal data masked.
+  Lists outbox rows that were refused, are late, or were leased and not sent; 50 rows by default, the earliest due
+  first. Personal data is masked.
   --to DESTINATION  rows of one destination: queue:<function id>, event:<name> or invalidate
-  --all             also rows that wait for their time, or under a kill switch (held)`,
+  --all             also rows that are not due yet, or are held by a kill switch`,
   takes: ['to', 'all', 'max'],
   run: async ({ words, to, all, max }, { target, print }) => {
-    if (words.length) throw new UsageError('outbox list takes options only: --to, --all, --max.');
+    if (words.length)
+      throw new UsageError(
+        '`outbox list` takes no arguments, only the options --to, --all, --max.',
+      );
     const input = { ...(to !== undefined && { to }), all, ...(max !== undefined && { max }) };
     checkOptions(listing, input);
-    const { rows, more } = Listed.parse(await invoke(target, listing, input));
-    if (!rows.length)
-      return print(all ? 'No such row.' : 'No such row: all is sent, or waits for its time.');
+    const { rows, more } = OutboxPage.parse(await invoke(target, listing, input));
+    if (!rows.length) return print(all ? 'No row matches.' : 'No row is refused or late.');
     print(
       table(
         ['id', 'destination', 'state', 'due', 'attempts', 'reason', 'body'],
@@ -61,59 +64,58 @@ const list: Command = {
         ]),
       ),
     );
-    if (more) print('There are more: --max and --to choose.');
+    if (more) print('There are more rows: use --max or --to.');
   },
 };
 
-const changing = (verb: 'retry' | 'drop', meaning: string): Command => ({
+const changeCommand = (verb: 'retry' | 'drop', meaning: string): Command => ({
   usage: `outbox ${verb} <id|all> --why TEXT [--to DESTINATION] [--max N] [--dry-run] [--by NAME]
   ${meaning}
-  all               those of the destination that --to names which were refused, 1,000 at most, the earliest due first
-  --to DESTINATION  needed for all, and for nothing else
-  --dry-run         says how many rows it would be, and changes nothing
-  --why TEXT        what the audit trail says
-  --by NAME         who; your user name without it`,
+  all               refused rows of the destination that --to names, at most 1,000, the earliest due first
+  --to DESTINATION  the destination; only with all, and required there
+  --dry-run         counts the rows and changes nothing
+  --why TEXT        the reason for the audit trail
+  --by NAME         the person for the audit trail; your user name by default`,
   takes: ['why', 'to', 'max', 'dry-run', 'by'],
-  run: async (said, here) => {
-    const { target, print } = here;
-    const word = oneWord(said, 'row');
-    const { to, max, dryRun, why, by = userInfo().username } = said;
-    if (!why) throw new UsageError(`outbox ${verb} needs --why, for the audit trail.`);
+  run: async (parsed, context) => {
+    const { target, print } = context;
+    const word = oneWord(parsed, 'row');
+    const { to, max, dryRun, why, by = userInfo().username } = parsed;
+    if (!why)
+      throw new UsageError(`\`outbox ${verb}\` needs --why: the reason for the audit trail.`);
     if (word !== 'all' && !/^[1-9]\d{0,18}$/.test(word))
-      throw new UsageError(`${word} is no id of a row: \`outbox list\` shows them.`);
+      throw new UsageError(`${word} is not the id of a row: \`outbox list\` shows the ids.`);
     if ((word === 'all') !== (to !== undefined))
-      throw new UsageError(`outbox ${verb} all needs --to DESTINATION, and a single row does not.`);
+      throw new UsageError(
+        `\`outbox ${verb} all\` needs --to DESTINATION; with a row id, leave --to out.`,
+      );
     const rows = word === 'all' ? { to } : { id: word };
     const input = { do: verb, ...rows, dryRun, by, why, ...(max !== undefined && { max }) };
     checkOptions(change, input, { id: '<id>' });
-    sayTarget(here);
-    const answer = Changed.parse(await invoke(target, change, input));
-    if (answer.outcome === 'no such row')
-      throw new UsageError(
-        `There is no row ${word} in the outbox: it was sent or dropped meanwhile.`,
-      );
+    printTarget(context);
+    const answer = ChangeAnswer.parse(await invoke(target, change, input));
+    if (answer.outcome === 'no-such-row')
+      throw new UsageError(`There is no row ${word} in the outbox: it was sent or dropped.`);
     if (answer.outcome === 'held')
       throw new Error(
-        `Row ${word} waits under the kill switch ${answer.switch}: \`switch on ${answer.switch}\` lets it go.`,
+        `The kill switch ${answer.switch} holds row ${word}: \`switch on ${answer.switch}\` sends it.`,
       );
-    if (answer.outcome === 'due already')
-      return print(
-        `Row ${word} is due, or will be within 30 seconds: it is being sent, or is sent without a retry.`,
-      );
-    print(`${answer.outcome}: ${answer.rows.toLocaleString('en')} of the outbox`);
+    if (answer.outcome === 'already-due')
+      return print(`Row ${word} is due now or within 30 seconds; it is sent without a retry.`);
+    print(`${answer.outcome}: ${answer.rows.toLocaleString('en')} outbox rows`);
     if (answer.mayBeSent)
       print(
-        `${answer.mayBeSent} of them were being sent at that moment: they may arrive all the same.`,
+        `${answer.mayBeSent} of these rows were being sent at that moment and may still arrive.`,
       );
-    if (answer.more) print('More of them were refused: run it again.');
+    if (answer.more) print('There are more refused rows: run the command again.');
   },
 });
 
 export const outbox = {
   list,
-  retry: changing(
+  retry: changeCommand(
     'retry',
-    'Makes rows due now, whatever their pause; while other rows wait, refused ones get a tenth of what is sent.',
+    'Makes rows due now. While other rows are due, refused ones get a tenth of the sends.',
   ),
-  drop: changing('drop', 'Deletes rows for good: what should follow a commit does not follow it.'),
+  drop: changeCommand('drop', 'Deletes rows. Their messages are never sent.'),
 };

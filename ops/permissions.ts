@@ -1,5 +1,6 @@
+/** Lists the IAM permissions that `npm run ops -- … --cloud` needs. */
 interface Permission {
-  /** What an IAM policy must allow; IAM names some actions otherwise than the SDK names the command. */
+  /** The IAM actions; some have another name than the SDK command. */
   readonly actions: readonly string[];
   readonly resource: string;
 }
@@ -8,7 +9,7 @@ const queues = 'arn:aws:sqs:<region>:<account>:signalbox-*';
 const functions = 'arn:aws:lambda:<region>:<account>:function:signalbox-*';
 
 /**
- * What the person's own AWS identity needs for `--cloud`, by the SDK command that needs it. `*` stands where AWS knows no
+ * Permissions that the person's own AWS identity needs for `--cloud`, by SDK command. The resource is `*` if AWS has no
  * permission for a single resource.
  * https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
  */

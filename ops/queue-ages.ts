@@ -1,15 +1,16 @@
+/** Reads the age of each queue's oldest message from CloudWatch. */
 import { type CloudWatchClient, GetMetricDataCommand } from '@aws-sdk/client-cloudwatch';
 
-/** SQS reports a figure each minute, and some minutes late. */
+/** SQS reports one value each minute, a few minutes late. */
 const lookBackMs = 15 * 60_000;
 const queriesMax = 500;
 
 /**
- * How old the oldest message of each queue is, in seconds, by its name: SQS has no attribute for it, only a metric.
- * Queues without a figure are missing: empty ones that nobody has used for hours, and all on the AWS emulator.
+ * Returns the age of each queue's oldest message in seconds, by queue name: SQS has no attribute for it, only a metric.
+ * Queues without a value are missing: those that were empty and unused for hours, and all on the AWS emulator.
  * https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
  */
-export async function agesOf(
+export async function readQueueAges(
   metrics: CloudWatchClient,
   queueNames: readonly string[],
   now: number,

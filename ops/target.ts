@@ -1,3 +1,4 @@
+/** Finds the queues and functions of a local or a deployed stack. */
 import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CloudWatchClient } from '@aws-sdk/client-cloudwatch';
@@ -8,45 +9,43 @@ import { deadLetterOf } from '../lib/platform/messaging/queue.ts';
 import { resourceName } from '../lib/platform/names.ts';
 import { UsageError } from './usage-error.ts';
 
-/** A queue and its dead-letter queue, by the id of the function that drains it. */
+/** A queue and its dead-letter queue, with the id of the function that consumes it. */
 export interface Drained {
   readonly id: string;
   readonly live: string;
   readonly dead: string;
 }
 
-/** The product as it runs somewhere. */
+/** A running stack, local or deployed. */
 export interface Target {
-  /** Where it runs, for a person: the stack of a folder, or an account and a region. */
+  /** Describes where the stack runs: a folder, or an account and a region. */
   readonly place: string;
-  /** The option that means it again, with a space before it; empty where none is needed. */
+  /** The command-line option that selects this stack, with a leading space; empty for the default. */
   readonly option: string;
   readonly sqs: SQSClient;
   readonly lambda: LambdaClient;
   readonly metrics: CloudWatchClient;
-  /** In the order of their ids. */
+  /** Sorted by function id. */
   readonly queues: readonly Drained[];
-  /** The names of the functions by their ids. */
+  /** Lambda function names by function id. */
   readonly functions: ReadonlyMap<string, string>;
 }
 
-/**
- * An invocation may take 15 minutes; one that was not answered is not begun again by the client.
- */
+/** Options for invocations, which may take 15 minutes; the client does not retry one without an answer. */
 const invocation = {
   maxAttempts: 1,
   requestHandler: { requestTimeout: 16 * 60_000 },
 } as const satisfies LambdaClientConfig;
 
 export interface TargetDeps {
-  /** The folder in which the person typed the command: a relative `--local` starts there. */
+  /** The folder in which the command was typed: a relative `--local` starts there. */
   readonly typedIn: string;
   readonly makeSqs: (config: SQSClientConfig) => SQSClient;
 }
 
 const root = join(import.meta.dirname, '..');
 
-/** What is needed of `.local/endpoints.json`. */
+/** The fields of `.local/endpoints.json` that the CLI needs. */
 const Endpoints = z.object({
   aws: z.url(),
   region: z.string(),
@@ -55,7 +54,7 @@ const Endpoints = z.object({
   functions: z.record(z.string(), z.string()),
 });
 
-/** The stack that runs on this machine. Throws `Mistake` where none does. */
+/** Returns the local stack. Throws `UsageError` if it does not run. */
 export async function localTarget(
   { typedIn, makeSqs }: TargetDeps,
   given: string | undefined,
@@ -64,7 +63,7 @@ export async function localTarget(
   const { aws, region, ...found } = endpointsIn(dir);
   const answers = await fetch(aws).catch(() => undefined);
   if (!answers)
-    throw new UsageError(`The stack of ${dir} does not answer at ${aws}: start it again.`);
+    throw new UsageError(`The local stack of ${dir} does not answer at ${aws}: start it again.`);
   const options = {
     endpoint: aws,
     region,
@@ -75,7 +74,7 @@ export async function localTarget(
     return dead ? [{ id, live, dead }] : [];
   });
   return {
-    place: `the stack of ${dir} on this machine`,
+    place: `the local stack of ${dir}`,
     option: given === undefined ? '' : ` --local ${given}`,
     sqs: makeSqs(options),
     lambda: new LambdaClient({ ...options, ...invocation }),
@@ -91,14 +90,16 @@ function endpointsIn(dir: string): z.infer<typeof Endpoints> {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new UsageError(`No stack runs here: ${file} is missing. \`npm start\`, or say --cloud.`);
+    throw new UsageError(
+      `No local stack is running: ${file} is missing. Run \`npm start\`, or use --cloud.`,
+    );
   }
   const endpoints = Endpoints.safeParse(JSON.parse(text));
   if (endpoints.success) return endpoints.data;
-  throw new UsageError(`${file} is not that of a stack: ${endpoints.error.message}`);
+  throw new UsageError(`${file} is not the file of a local stack: ${endpoints.error.message}`);
 }
 
-/** What is deployed in the AWS account and region of the caller's own configuration. */
+/** Returns the stack that is deployed in the AWS account and region of the person's own configuration. */
 export async function cloudTarget({ makeSqs }: TargetDeps): Promise<Target> {
   const sqs = makeSqs({});
   const urls = await queueUrls(sqs);
@@ -112,7 +113,7 @@ export async function cloudTarget({ makeSqs }: TargetDeps): Promise<Target> {
   });
   const functions = new Map(ids.map((id) => [id, resourceName(id)]));
   const lambda = new LambdaClient(invocation);
-  const place = `what is deployed in ${accountIn(urls)}, region ${await sqs.config.region()}`;
+  const place = `the stack deployed in ${describeAccount(urls)}, region ${await sqs.config.region()}`;
   return {
     place,
     option: ' --cloud',
@@ -124,7 +125,7 @@ export async function cloudTarget({ makeSqs }: TargetDeps): Promise<Target> {
   };
 }
 
-/** More than these are not ours. */
+/** A safety limit; Signalbox has fewer queues than one page holds. */
 const pagesMax = 10;
 
 async function queueUrls(sqs: SQSClient): Promise<Map<string, string>> {
@@ -140,17 +141,19 @@ async function queueUrls(sqs: SQSClient): Promise<Map<string, string>> {
   return urls;
 }
 
-/** The address of a queue names its account: https://sqs.<region>.amazonaws.com/<account>/<name>. */
-function accountIn(urls: ReadonlyMap<string, string>): string {
+/** Reads the account from a queue URL: https://sqs.<region>.amazonaws.com/<account>/<name>. */
+function describeAccount(urls: ReadonlyMap<string, string>): string {
   const [url] = urls.values();
   const account = url === undefined ? undefined : new URL(url).pathname.split('/').at(-2);
-  return account ? `account ${account}` : 'an account without queues of ours';
+  return account ? `account ${account}` : 'an account without Signalbox queues';
 }
 
-/** Throws `Mistake` with the ids there are. */
+/** Returns the queue of a function. Throws `UsageError` with the existing ids if there is none. */
 export function queueOf({ queues }: Target, id: string): Drained {
   const found = queues.find((queue) => queue.id === id);
   if (found) return found;
   const ids = queues.map((queue) => queue.id).join(', ');
-  throw new UsageError(`No function ${id} drains a queue here. These do: ${ids || 'none'}.`);
+  throw new UsageError(
+    `No function ${id} has a queue in this stack. Functions with a queue: ${ids || 'none'}.`,
+  );
 }

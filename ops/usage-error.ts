@@ -1,4 +1,4 @@
-/** What the person said is wrong: shown as it is, with the way to the help. */
+/** The command line is wrong: the CLI prints the message, points to the help, and ends with status 2. */
 export class UsageError extends Error {
-  override readonly name = 'Mistake';
+  override readonly name = 'UsageError';
 }

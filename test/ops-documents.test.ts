@@ -8,14 +8,14 @@ import { orderSwitches } from '../lib/order/switches.ts';
 import { isSwitch } from '../lib/platform/operations/switches.ts';
 import { root } from '../local/root.ts';
 import { commandOf } from '../ops/cli.ts';
-import { type ParsedArgs, read } from '../ops/command.ts';
+import { type ParsedArgs, parseCommand } from '../ops/command.ts';
 import { checkInput, explainInput } from '../ops/inputs.ts';
 
 const switches = { ...brokerSwitches, ...callSwitches, ...orderSwitches };
 const ids = functionIds();
 const pages = ['README.md', ...globSync('docs/**/*.md', { cwd: root }).toSorted()];
 
-/** Commands of a page: in backticks, with or without `npm run ops -- `, or a line of a code block up to its explanation. */
+/** Returns the commands of a page: in backticks, with or without `npm run ops -- `, or as lines of a code block. */
 const commandsIn = (page: string): string[] =>
   [
     ...page.matchAll(/`npm run ops -- ([^`]+)`/g),
@@ -29,7 +29,7 @@ const documented = pages.flatMap((path) =>
   commandsIn(readFileSync(join(root, path), 'utf8')).map((command) => ({ path, command })),
 );
 
-/** Splits a command as a shell does; a placeholder such as `<function id>` is one word. */
+/** Splits a command into words like a shell; a placeholder such as `<function id>` is one word. */
 const wordsOf = (command: string): string[] =>
   [...command.matchAll(/'([^']*)'|"([^"]*)"|(<[^>]*>)|(\S+)/g)].map(
     ([, single, double, placeholder, bare]) => single ?? double ?? placeholder ?? bare ?? '',
@@ -45,22 +45,22 @@ const isPlaceholder = (word: string): boolean => word === '…' || /^<[^<>]+>$/.
 
 function checkCommand(command: string): void {
   const found = commandOf(wordsOf(command));
-  if ('help' in found) throw new Error('It shows the help.');
+  if ('help' in found) throw new Error('The command only shows the help.');
   const { usage, takes } = found.command;
-  const said = read(found.args, takes);
-  if (said.help) {
-    for (const word of said.words) if (!isPlaceholder(word)) found.command.explain?.([word]);
+  const parsed = parseCommand(found.args, takes);
+  if (parsed.help) {
+    for (const word of parsed.words) if (!isPlaceholder(word)) found.command.explain?.([word]);
     return;
   }
   const firstLine = usage.split('\n', 1)[0] ?? '';
   const [, name] = firstLine.match(/ <([\w| ]+)>/) ?? [];
-  expect(said.words).toHaveLength(name ? 1 : 0);
-  if (/(?<!\[)--why TEXT/.test(firstLine)) expect(said.why).toBeTruthy();
-  checkName(firstLine, said);
-  if (firstLine.startsWith('run ') && said.input !== '{…}') checkFields(said);
+  expect(parsed.words).toHaveLength(name ? 1 : 0);
+  if (/(?<!\[)--why TEXT/.test(firstLine)) expect(parsed.why).toBeTruthy();
+  checkName(firstLine, parsed);
+  if (firstLine.startsWith('run ') && parsed.input !== '{…}') checkFields(parsed);
 }
 
-/** The fields of an input are those of the function; values of a page are placeholders. */
+/** Checks that an input has the fields of its function; on a page the values may be placeholders. */
 function checkFields({ words: [id = ''], input = '{}' }: ParsedArgs): void {
   if (isPlaceholder(id)) return;
   const given = JSON.parse(input);
@@ -82,22 +82,22 @@ function checkName(firstLine: string, { words: [name] }: ParsedArgs): void {
   else expect(ids).toContain(name);
 }
 
-test('the documents name commands of every kind', () => {
+test('the documents contain commands of every kind', () => {
   const first = new Set(documented.map(({ command }) => command.split(' ', 1)[0]));
   expect([...first].toSorted()).toEqual([...['audit', 'dead', 'outbox', 'run', 'state', 'switch']]);
   expect(documented.length).toBeGreaterThan(40);
 });
 
-test.each(documented)('$path: npm run ops -- $command', ({ command }) => {
+test.each(documented)('$path contains a valid command: npm run ops -- $command', ({ command }) => {
   for (const variant of variantsOf(command)) checkCommand(variant);
 });
 
 test.each(documented.filter(({ path }) => path.startsWith('docs/runbooks/')))(
-  '$path, which an alarm names, acts on what is deployed: $command',
+  'the runbook $path uses --cloud in: $command',
   ({ command }) => {
     const found = commandOf(wordsOf(command));
-    if ('help' in found) throw new Error('It shows the help.');
-    expect(read(found.args, found.command.takes).cloud).toBe(true);
+    if ('help' in found) throw new Error('The command only shows the help.');
+    expect(parseCommand(found.args, found.command.takes).cloud).toBe(true);
   },
 );
 
@@ -116,6 +116,6 @@ test.each([
   'outbox drop <id>',
   'audit lena',
   'outbox burn <id> --why "…"',
-])('%s is no command', (command) => {
+])('checkCommand refuses: %s', (command) => {
   expect(() => checkCommand(command)).toThrow();
 });

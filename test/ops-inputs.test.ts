@@ -6,31 +6,31 @@ import { root } from '../local/root.ts';
 import { runCli } from '../ops/cli.ts';
 import { checkInput, inputs } from '../ops/inputs.ts';
 
-/** Calls the CLI where no stack runs. */
+/** Calls the CLI without a stack. */
 async function ops(...args: string[]) {
-  const said = { out: '', error: '' };
+  const output = { out: '', error: '' };
   const status = await runCli(args, {
     print: (text) => {
-      said.out += `${text}\n`;
+      output.out += `${text}\n`;
     },
     printError: (text) => {
-      said.error += `${text}\n`;
+      output.error += `${text}\n`;
     },
     endSignal: () => new AbortController().signal,
     now: Date.now,
     typedIn: root,
     makeSqs: () => {
-      throw new Error('No queue is asked.');
+      throw new Error('No command of this file may use SQS.');
     },
     longPollSeconds: 0,
   });
-  return { status, ...said };
+  return { status, ...output };
 }
 
 const ids = Object.keys(inputs);
 const text = (path: string) => readFileSync(join(root, path), 'utf8');
 
-test('every function that a person starts has its input in the list, and takes that schema', () => {
+test('`inputs` has the schema of every function that is started by hand', () => {
   const started = globSync('functions/*/*.ts', { cwd: root }).filter((path) =>
     text(path).includes('byHand('),
   );
@@ -39,7 +39,7 @@ test('every function that a person starts has its input in the list, and takes t
   );
   for (const path of started) {
     const [, schema] = text(path).match(/ = byHand\((\w+), /) ?? [];
-    // Its schedule's event, too, is taken by `call/reconcile`.
+    // The schema of `call/reconcile` also accepts the event of its schedule.
     const from = path.endsWith('call/reconcile.ts') ? 'reconciliation' : 'inputs';
     expect(text(path), path).toMatch(
       new RegExp(`import \\{[^}]*\\b${schema}\\b[^}]*\\} from '[./]+lib/\\w+/${from}\\.ts'`),
@@ -48,7 +48,7 @@ test('every function that a person starts has its input in the list, and takes t
 });
 
 test.each(ids)(
-  'run %s --help shows every field with its meaning, and examples that are taken',
+  'run %s --help shows every field with its meaning, and examples that are valid',
   async (id) => {
     const { status, out, error } = await ops('run', id, '--help');
     expect([status, error]).toEqual([0, '']);
@@ -73,7 +73,7 @@ test.each(ids)(
   },
 );
 
-test.each(ids)('the sample events of %s are taken', (id) => {
+test.each(ids)('checkInput accepts the sample events of %s', (id) => {
   for (const path of globSync(`events/${id}/*.json`, { cwd: root })) {
     const event = JSON.parse(text(path));
     if (event.source !== 'aws.events') checkInput(id, event);
@@ -223,12 +223,12 @@ test.each([
   ['2026-11-20T00:00:00+08:00', '2026-11-20 00:00:00'],
   ['2026-11-19T16:00:00Z', '2026-11-20 00:00:00'],
   ['2026-11-20 00:00:00', '2026-11-20 00:00:00'],
-])('a time %s is read as %s in Shanghai', (since, read) => {
+])('the input of broker/rewind-producers reads the time %s as %s in Shanghai', (since, read) => {
   expect(inputs['broker/rewind-producers']?.parse({ since })).toMatchObject({ since: read });
 });
 
 test.each(['2026-11-20', '2026-11-20 23:59:59', '2026-11-20 00:00:00.123456', '2024-02-29'])(
-  'the time %s of a database is taken as an answer names it',
+  'the input of order/repair-gap accepts the time %s, which a database may return',
   (began) => {
     checkInput('order/repair-gap', { ...by, resume: { after: '1', began } });
   },
@@ -241,15 +241,15 @@ test.each([
   ['call/resume-charging', { scope: 'owner:9223372036854775807', after: '820000000000' }],
   ['call/import-history', { what: 'money', part: 'income', after: '0' }],
   ['call/import-history', { what: 'money', part: 'income', after: '18446744073709551615' }],
-])('%s takes the place %j of an answer', (id, input) => {
+])('the input of %s accepts the position %j of an earlier answer', (id, input) => {
   checkInput(id, { ...by, ...input });
 });
 
-test('run --help of a function that no person starts names those that one does', async () => {
+test('run --help lists the functions that are started by hand when the given one is not', async () => {
   const { status, error } = await ops('run', 'broker/apply-event', '--help');
   expect(status).toBe(2);
   expect(error).toContain(
-    'There is no function broker/apply-event that a person starts. There are: broker/publish-all-bases, ',
+    'broker/apply-event is no function that is started by hand. These are: broker/publish-all-bases, ',
   );
 });
 
@@ -274,7 +274,7 @@ const commands = [
 ];
 
 test.each(commands)(
-  '%s %s: -h and --help say the same after the words and before them',
+  '%s %s prints the same help for -h and --help, before and after the words',
   async (...words) => {
     const { out: wanted } = await ops(...words, '--help');
     expect(wanted).toContain(`npm run ops -- ${words.join(' ')}`);
@@ -297,7 +297,7 @@ test.each([
   [['state', '--local', 'nowhere']],
   [['--local', 'nowhere', 'dead', 'list']],
   [['dead', '--local', 'nowhere', 'list']],
-])('%j looks for the stack of that folder', async (args) => {
+])('%j uses the stack of the given folder', async (args) => {
   const { status, error } = await ops(...args);
   expect([status, error]).toEqual([
     2,
@@ -306,14 +306,14 @@ test.each([
 });
 
 test.each([
-  [['--cloud', '--local', 'x', 'state'], 'Either --cloud or --local.'],
+  [['--cloud', '--local', 'x', 'state'], 'Use either --cloud or --local, not both.'],
   [
     ['--why', 'x', 'state'],
-    '--why is no option before a command: --cloud, --local DIR and --help are.',
+    '--why cannot precede a command: only --cloud, --local DIR and --help can.',
   ],
-  [['dead', '--max', '3', 'list'], '--max is no option before a command'],
-  [['-x'], '-x is no option before a command'],
-  [['--cloud', 'burn'], 'There is no command burn.'],
+  [['dead', '--max', '3', 'list'], '--max cannot precede a command'],
+  [['-x'], '-x cannot precede a command'],
+  [['--cloud', 'burn'], 'There is no command `burn`.'],
 ])('%j is refused: %s', async (args, reason) => {
   const { status, error } = await ops(...args);
   expect([status, error]).toEqual([2, expect.stringContaining(reason)]);

@@ -7,18 +7,18 @@ import { permissions } from '../ops/permissions.ts';
 const text = (path: string) => readFileSync(join(root, path), 'utf8');
 const listed = Object.entries(permissions);
 
-test('every SDK command that ops constructs has its IAM actions in the list, and no other has', () => {
+test('`permissions` has exactly the SDK commands that ops/ constructs', () => {
   const constructed = globSync('ops/**/*.ts', { cwd: root }).flatMap((path) =>
     [...text(path).matchAll(/\bnew (\w+Command)\(/g)].map(([, command = '']) => command),
   );
   expect([...new Set(constructed)].toSorted()).toEqual(Object.keys(permissions).toSorted());
 });
 
-test('the tags that say whether a person may start a function need an action of their own', () => {
+test('GetFunctionCommand needs lambda:ListTags, because tags mark the functions that are started by hand', () => {
   expect(permissions.GetFunctionCommand.actions).toContain('lambda:ListTags');
 });
 
-test('actions that AWS grants for all resources only are granted on *, the others on ours', () => {
+test('`permissions` uses * only for actions that have no resource, and signalbox-* for all others', () => {
   const onAll = listed.filter(([, { resource }]) => resource === '*');
   expect(onAll.flatMap(([, { actions }]) => actions).toSorted()).toEqual([
     'cloudwatch:GetMetricData',
@@ -27,7 +27,7 @@ test('actions that AWS grants for all resources only are granted on *, the other
   for (const [, { resource }] of listed) expect(resource).toMatch(/^\*$|:signalbox-\*$/);
 });
 
-test('docs/operating.md grants exactly the actions of the list, each on the resource that it needs', () => {
+test('docs/operating.md lists exactly the actions and resources of `permissions`', () => {
   const documented = [
     ...text('docs/operating.md').matchAll(/^\| `([a-z]+:\w+)` +\| `([^`]+)` +\|/gm),
   ].map(([, action, resource]) => `${action} ${resource}`);

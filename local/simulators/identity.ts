@@ -42,7 +42,7 @@ interface Key {
   readonly publicKey: CryptoKey;
 }
 
-/** An OIDC provider that gives everybody the role he asks for. */
+/** An OIDC provider that gives everybody the requested role. */
 export async function startIdentity(port = 0): Promise<Simulator> {
   const keys = await keyPairs();
   const forgers = await keyPairs();

@@ -1,25 +1,27 @@
 /**
- * What infra/ says of each function in stage `cloud`, written a second time by hand: a value that changes in one place
- * only fails test/infra/wiring-values.test.ts. A change of both has been looked at twice.
+ * The values of infra/ for each function in stage `cloud`, written a second time by hand: a value that changes in one
+ * place only fails test/infra/wiring-values.test.ts, so every change is made twice on purpose.
  */
+import type { OutcomeWord } from '../../lib/platform/outcomes.ts';
+
 export interface FunctionValues {
-  /** Its time-out. */
+  /** The time-out. */
   readonly seconds: number;
-  /** Its slowest invocation in a minute from which the alarm `function-duration` counts. */
+  /** The threshold of the alarm `function-duration`: the slowest invocation of a minute. */
   readonly slowMs: number;
-  /** Each with what it hands over, if it is not the event itself. */
+  /** Schedule expressions, each followed by its input if that is not the event itself. */
   readonly schedules?: readonly string[];
-  /** A person may start it. */
+  /** The function may be started by hand. */
   readonly byHand?: true;
   readonly route?: string;
-  /** Invocations at once for which Lambda makes room, and no more. */
+  /** Reserved concurrency. */
   readonly reserved?: number;
   readonly queue?: {
     readonly batch: number;
     readonly atOnce: number;
     readonly visibilitySeconds: number;
   };
-  /** Alarms beside those that every function has, by their kind. */
+  /** Alarms besides those of every function, by kind. */
   readonly alarms?: Readonly<Record<string, AlarmValues>>;
 }
 
@@ -33,7 +35,7 @@ export interface AlarmValues {
 
 const nightly = 'cron(0/15 18-21 * * ? *)';
 
-const counted = (outcome: string): AlarmValues => ({
+const counted = (outcome: OutcomeWord): AlarmValues => ({
   metric: `signalbox ${outcome}`,
   statistic: 'Sum',
   threshold: 1,
@@ -49,11 +51,11 @@ const measured = (name: string, threshold: number, periodSeconds: number): Alarm
   periodSeconds,
 });
 
-/** Of every function. */
+/** The memory of every function. */
 export const memoryMb = 512;
-/** EventBridge starts a function once more where it could not be started. */
+/** Retries of EventBridge for an invocation that failed to start. */
 export const scheduleRetries = 2;
-/** Of every queue. SQS waits for no fuller batch. */
+/** Values of every queue; batch window 0 means that SQS does not wait for a fuller batch. */
 export const queueValues = {
   receivesMax: 1_000,
   retentionSeconds: 1_209_600,
@@ -214,7 +216,7 @@ export const alarmsOfFunction = ({ slowMs }: FunctionValues) => ({
   'function-duration': { ...each('AWS/Lambda Duration', slowMs, 3), statistic: 'Maximum' as const },
 });
 
-/** Alarms of every function that drains a queue. */
+/** Alarms of every function that consumes a queue. */
 export const alarmsOfQueue = {
   'queue-age': {
     ...each('AWS/SQS ApproximateAgeOfOldestMessage', 300, 3),
@@ -226,21 +228,21 @@ export const alarmsOfQueue = {
   },
 };
 
-/** Alarms that turn a release back: of every function that something starts by itself, and of those with a queue. */
+/** Alarms that roll a release back: of every function that a person does not start, and of consumers. */
 export const alarmsOfRelease = { 'release-errors': each('AWS/Lambda Errors', 1, 1) };
-export const alarmsOfConsumersRelease = { 'release-given-up': counted('given up') };
+export const alarmsOfConsumersRelease = { 'release-given-up': counted('given-up') };
 
-/** An alarm of what functions stand on: each metric with its statistic, and whose it is by the type of the resource. */
+/** An alarm of the backing: each metric with its statistic and its dimensions, by resource type. */
 export interface BackingAlarm {
   readonly metrics: Readonly<Record<string, string>>;
-  /** Of the metrics by their names; without it the alarm looks at the only metric. */
+  /** A metric-math expression over the names of the metrics; without it the alarm uses the only metric. */
   readonly expression?: string;
   readonly threshold: number;
   readonly periods: number;
 }
 
-const ofDatabase = 'DBClusterIdentifier=AWS::RDS::DBCluster';
-const ofSearch = 'ClientId=AWS::AccountId DomainName=AWS::OpenSearchService::Domain';
+const databaseDimensions = 'DBClusterIdentifier=AWS::RDS::DBCluster';
+const searchDimensions = 'ClientId=AWS::AccountId DomainName=AWS::OpenSearchService::Domain';
 
 export const backingPeriodSeconds = 60;
 export const backingAlarms: Readonly<Record<string, BackingAlarm>> = {
@@ -252,27 +254,27 @@ export const backingAlarms: Readonly<Record<string, BackingAlarm>> = {
     periods: 3,
   },
   'signalbox-backing-mysql-database-connections': {
-    metrics: { connections: `Maximum AWS/RDS DatabaseConnections ${ofDatabase}` },
+    metrics: { connections: `Maximum AWS/RDS DatabaseConnections ${databaseDimensions}` },
     expression: '100 * connections / 500',
     threshold: 80,
     periods: 5,
   },
   'signalbox-backing-mysql-database-capacity': {
-    metrics: { only: `Maximum AWS/RDS ACUUtilization ${ofDatabase}` },
+    metrics: { only: `Maximum AWS/RDS ACUUtilization ${databaseDimensions}` },
     threshold: 90,
     periods: 10,
   },
   'signalbox-backing-search-search-health': {
     metrics: {
-      red: `Maximum AWS/ES ClusterStatus.red ${ofSearch}`,
-      blocked: `Maximum AWS/ES ClusterIndexWritesBlocked ${ofSearch}`,
+      red: `Maximum AWS/ES ClusterStatus.red ${searchDimensions}`,
+      blocked: `Maximum AWS/ES ClusterIndexWritesBlocked ${searchDimensions}`,
     },
     expression: 'FILL(red, 0) + FILL(blocked, 0)',
     threshold: 1,
     periods: 3,
   },
   'signalbox-backing-search-search-storage': {
-    metrics: { free: `Minimum AWS/ES FreeStorageSpace ${ofSearch}` },
+    metrics: { free: `Minimum AWS/ES FreeStorageSpace ${searchDimensions}` },
     expression: '100 * (1 - free / 20480)',
     threshold: 75,
     periods: 3,

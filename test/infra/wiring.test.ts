@@ -49,7 +49,7 @@ describe.each(['local', 'cloud'] as const)('stage %s', (stage) => {
     const live = stage === 'local' ? 0 : ofType('AWS::Lambda::Alias').length + queues.length + 5;
     // What a function measures itself may have an alarm of its own.
     const measured = alarms.filter(
-      ({ Namespace, MetricName }) => Namespace === 'signalbox' && MetricName !== 'given up',
+      ({ Namespace, MetricName }) => Namespace === 'signalbox' && MetricName !== 'given-up',
     ).length;
     expect(alarms).toHaveLength(functions.length * 3 + queues.length * 2 + live + measured);
     for (const { AlarmDescription, AlarmActions } of alarms) {

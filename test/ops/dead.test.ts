@@ -11,31 +11,31 @@ import type { RowDataPacket } from 'mysql2';
 import { afterAll, expect, test } from 'vitest';
 import { connect } from '../../local/mysql.ts';
 import { faultyAws } from '../support/faulty-aws.ts';
-import { ops, opsProcess, opsWith, setAside, sqsWith, stackWith } from '../support/ops.ts';
+import { ops, opsProcess, opsWith, sendDeadLetters, sqsWith, stackWith } from '../support/ops.ts';
 import { sqs, take } from '../support/queues.ts';
 import { started } from '../support/started.ts';
 
 const stack = await started('stack');
 const id = 'broker/apply-event';
-const away = 'connect ECONNREFUSED';
-const wrong = 'broker_ids: Expected positive ids joined by commas';
+const unavailable = 'connect ECONNREFUSED';
+const invalid = 'broker_ids: Expected positive ids joined by commas';
 const admin = await connect(stack.mysql);
 afterAll(async () => {
   await admin.end();
 });
 
-/** Fifteen that a database's absence set aside, ten that can never be right; they lie mixed. */
+/** Dead letters in mixed order: 15 whose database was unavailable, 10 whose body is invalid. */
 const twentyFive = Array.from({ length: 25 }, (_, index) => ({
   body: JSON.stringify({ broker_ids: String(index + 1), flag: 2 }),
-  reason: index % 5 < 3 ? away : wrong,
+  reason: index % 5 < 3 ? unavailable : invalid,
 }));
 const bodiesOf = (reason: string) =>
   twentyFive.filter((letter) => letter.reason === reason).map(({ body }) => body);
 
 const bodies = async (url: string) => (await take(url)).map(({ Body = '' }) => Body);
 
-/** Rows of the audit trail about one stack's run; `by` tells them apart. */
-async function trail(by: string) {
+/** Returns the audit entries of one test, which has a `by` of its own. */
+async function auditEntries(by: string) {
   const [rows] = await admin.query<RowDataPacket[]>(
     'select what, why, detail from signalbox.audit where who = ? order by id',
     [by],
@@ -43,8 +43,8 @@ async function trail(by: string) {
   return rows.map(({ what, why, detail }) => ({ what, why, detail }));
 }
 
-/** How many messages nobody holds, and how many someone does. */
-async function sizes(QueueUrl: string): Promise<[visible: number, held: number]> {
+/** Returns the numbers of visible messages and of messages in flight. */
+async function sizes(QueueUrl: string): Promise<[visible: number, inFlight: number]> {
   const { Attributes = {} } = await sqs().send(
     new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }),
   );
@@ -56,31 +56,31 @@ async function sizes(QueueUrl: string): Promise<[visible: number, held: number]>
 
 async function withLetters() {
   const stack = await stackWith(id);
-  await setAside(stack.dead(id), twentyFive);
+  await sendDeadLetters(stack.dead(id), twentyFive);
   return { ...stack, dead: stack.dead(id), live: stack.live(id) };
 }
 
-test('list counts by reason and leaves every letter where it lies', async () => {
+test('dead list counts letters by reason and puts all of them back', async () => {
   const { dir, dead } = await withLetters();
   const { status, out } = await ops('dead', 'list', '--local', dir);
   expect(status).toBe(0);
   const lines = out.split('\n').map((line) => line.trim().split(/\s{2,}/));
   expect(lines[2]).toEqual([id, '25']);
-  expect([lines[3]?.[0], lines[3]?.[2]]).toEqual(['15', away]);
-  expect([lines[4]?.[0], lines[4]?.[2]]).toEqual(['10', wrong]);
+  expect([lines[3]?.[0], lines[3]?.[2]]).toEqual(['15', unavailable]);
+  expect([lines[4]?.[0], lines[4]?.[2]]).toEqual(['10', invalid]);
   expect(await sizes(dead)).toEqual([25, 0]);
 });
 
-test('list says so where there is none', async () => {
+test('dead list says that all dead-letter queues are empty when they are', async () => {
   const { dir } = await stackWith(id);
   const { out } = await ops('dead', 'list', '--local', dir);
   expect(out).toBe('All 1 dead-letter queues are empty.\n');
 });
 
-test('peek shows those of a reason, masked, and puts them back at once', async () => {
+test('dead peek shows the letters with a reason, masked unless --full is given, and puts them back at once', async () => {
   const { dir, dead } = await withLetters();
   const body = '{"phone":"13812345678","openid":"oABC","flag":2}';
-  await setAside(dead, [{ body, reason: 'phone: 13812345678 is none' }]);
+  await sendDeadLetters(dead, [{ body, reason: 'phone: 13812345678 is none' }]);
   const masked = await ops('dead', 'peek', id, '--reason', 'PHONE', '--local', dir);
   expect(masked.out).toContain('reason  phone: 138****5678 is none');
   expect(masked.out).toContain('body    {"phone":"138****5678","openid":"***","flag":2}');
@@ -92,7 +92,7 @@ test('peek shows those of a reason, masked, and puts them back at once', async (
   expect(await sizes(dead)).toEqual([26, 0]);
 });
 
-test('redrive by reason moves those, all of them, and notes who and why', async () => {
+test('dead redrive --reason moves all letters with that reason, and records who and why', async () => {
   const { dir, dead, live } = await withLetters();
   const by = `redriver-${process.pid}`;
   const { status, out } = await ops(
@@ -101,11 +101,11 @@ test('redrive by reason moves those, all of them, and notes who and why', async 
   );
   expect(status).toBe(0);
   expect(out.trim().split('\n').at(-1)?.split(/\s+/)).toEqual([id, '15', '10', '0', '0']);
-  expect((await bodies(live)).toSorted()).toEqual(bodiesOf(away).toSorted());
+  expect((await bodies(live)).toSorted()).toEqual(bodiesOf(unavailable).toSorted());
   expect(await sizes(dead)).toEqual([10, 0]);
-  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(wrong).toSorted());
+  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(invalid).toSorted());
   const common = { what: 'dead/redrive', why: 'the database is back' };
-  expect(await trail(by)).toEqual([
+  expect(await auditEntries(by)).toEqual([
     { ...common, detail: { id, reason: 'econnrefused', phase: 'begun' } },
     {
       ...common,
@@ -122,10 +122,10 @@ test('redrive by reason moves those, all of them, and notes who and why', async 
   ]);
 });
 
-test('redrive all moves those of every queue; --max holds for each, below a batch of ten and above', async () => {
+test('dead redrive all moves letters of every queue, --max of each, whether that is less or more than a batch of ten', async () => {
   const other = 'call/charge-call';
   const stack = await stackWith(id, other);
-  for (const queue of [id, other]) await setAside(stack.dead(queue), twentyFive);
+  for (const queue of [id, other]) await sendDeadLetters(stack.dead(queue), twentyFive);
   const { status } = await ops(
     ...['dead', 'redrive', 'all', '--max', '7', '--why', 'a try', '--local', stack.dir],
   );
@@ -134,7 +134,7 @@ test('redrive all moves those of every queue; --max holds for each, below a batc
     expect(await bodies(stack.live(queue))).toHaveLength(7);
     expect(await sizes(stack.dead(queue))).toEqual([18, 0]);
   }
-  // Two batches, the second in part; what was redriven before was taken from the queue above.
+  // 13 letters are two batches, the second of them incomplete; `bodies` has emptied the live queue above.
   await ops(...['dead', 'redrive', id, '--max', '13', '--why', 'a try', '--local', stack.dir]);
   expect(await sizes(stack.dead(id))).toEqual([5, 0]);
   const rest = await ops('dead', 'peek', id, '--max', '4', '--local', stack.dir);
@@ -143,48 +143,48 @@ test('redrive all moves those of every queue; --max holds for each, below a batc
   expect(await sizes(stack.dead(id))).toEqual([0, 0]);
 });
 
-test('a dry run counts, and changes and notes nothing', async () => {
+test('dead redrive and drop count letters and neither change nor record anything when --dry-run is given', async () => {
   const { dir, dead, live } = await withLetters();
   for (const verb of ['redrive', 'drop']) {
     const by = `dry-${verb}-${process.pid}`;
     const { status, out } = await ops(
-      ...['dead', verb, id, '--reason', wrong, '--dry-run', '--by', by, '--local', dir],
+      ...['dead', verb, id, '--reason', invalid, '--dry-run', '--by', by, '--local', dir],
     );
     expect(status).toBe(0);
     expect(out).toContain(`would be ${verb === 'drop' ? 'dropped' : 'redriven'}`);
     expect(out.trim().split('\n').at(-1)?.split(/\s+/)).toEqual([id, '10', '15', '0', '0']);
-    expect(await trail(by)).toEqual([]);
+    expect(await auditEntries(by)).toEqual([]);
   }
   expect(await sizes(dead)).toEqual([25, 0]);
   expect(await sizes(live)).toEqual([0, 0]);
 });
 
-test('drop by reason deletes those and no other', async () => {
+test('dead drop --reason deletes the letters with that reason and no others', async () => {
   const { dir, dead, live } = await withLetters();
   const { status } = await ops(
-    ...['dead', 'drop', id, '--reason', wrong, '--why', 'the sender corrected them'],
+    ...['dead', 'drop', id, '--reason', invalid, '--why', 'the sender corrected them'],
     ...['--local', dir],
   );
   expect(status).toBe(0);
   expect(await sizes(live)).toEqual([0, 0]);
-  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(away).toSorted());
+  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(unavailable).toSorted());
 });
 
-test('a letter without a reason is redriven with its sender’s own attributes', async () => {
+test('dead redrive moves a letter without a reason, which SQS dead-lettered itself', async () => {
   const { dir, dead, live } = await withLetters();
   await take(dead);
-  await setAside(dead, [{ body: '{"one":1}' }]);
+  await sendDeadLetters(dead, [{ body: '{"one":1}' }]);
   const shown = await ops('dead', 'peek', id, '--reason', 'no reason', '--local', dir);
   expect(shown.out).toContain('{"one":1}');
-  await ops('dead', 'redrive', id, '--why', 'mended', '--local', dir);
+  await ops('dead', 'redrive', id, '--why', 'repaired', '--local', dir);
   expect(await bodies(live)).toEqual(['{"one":1}']);
   expect(await sizes(dead)).toEqual([0, 0]);
 });
 
-/** Stands between a process of the CLI and SQS; `pass` may hold a call back, by its name, and sees what was answered. */
-async function between(
-  pass: (call: string, body: string) => Promise<void> | void,
-  answered: (call: string, body: string) => Promise<void> | void = () => {},
+/** Starts a proxy to SQS. `before` and `after` are called for each call with its body and its answer, and may block it. */
+async function proxy(
+  before: (call: string, body: string) => Promise<void> | void,
+  after: (call: string, answer: string) => Promise<void> | void = () => {},
 ): Promise<{ server: Server; url: string }> {
   const { aws } = stack.endpoints;
   const server = createServer(async (request, response) => {
@@ -192,7 +192,7 @@ async function between(
     request.setEncoding('utf8');
     for await (const part of request) body += part;
     const call = String(request.headers['x-amz-target'] ?? request.url).replace('AmazonSQS.', '');
-    await pass(call, body);
+    await before(call, body);
     const { host: _host, connection: _connection, ...headers } = request.headers;
     const answer = await fetch(aws + request.url, {
       method: request.method ?? 'GET',
@@ -200,7 +200,7 @@ async function between(
       ...(body && { body }),
     });
     const text = await answer.text();
-    await answered(call, text);
+    await after(call, text);
     response.writeHead(answer.status, {
       'content-type': answer.headers.get('content-type') ?? 'application/x-amz-json-1.0',
       ...(answer.headers.has('x-amz-function-error') && {
@@ -209,7 +209,7 @@ async function between(
     });
     response.end(text);
   });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' ? address?.port : 0;
   return { server, url: `http://127.0.0.1:${port}` };
@@ -219,11 +219,11 @@ const redriveArgs = (dir: string) => [
   ...['dead', 'redrive', id, '--why', 'the database is back', '--local', dir],
 ];
 
-const actsOn = (dir: string) => `This acts on the stack of ${dir} on this machine.\n`;
+const actsOn = (dir: string) => `This acts on the local stack of ${dir}.\n`;
 
-const awayOnly = ['--reason', away];
+const onlyUnavailable = ['--reason', unavailable];
 
-/** What the CLI calls in a redrive, and where in it its process is lost. */
+/** The SQS call before or after which the redrive crashes. */
 test.each([
   ['before', 'ReceiveMessage', 1],
   ['after', 'ReceiveMessage', 2],
@@ -232,7 +232,7 @@ test.each([
   ['after', 'DeleteMessageBatch', 2],
   ['before', 'ChangeMessageVisibilityBatch', 1],
 ] as const)(
-  'redrive sends no letter more than twice and loses none when it crashes %s its %s no. %i',
+  'dead redrive sends no letter more than twice and loses none when it crashes %s its %s no. %i',
   async (moment, at, nth) => {
     const stack = await withLetters();
     const handles: string[] = [];
@@ -240,7 +240,7 @@ test.each([
     const crashed = Promise.withResolvers<'crashed'>();
     const crash = async (): Promise<void> => {
       crashed.resolve('crashed');
-      await new Promise(() => {}); // The command never gets any further.
+      await new Promise(() => {}); // The command stops here for good.
     };
     const makeSqs = sqsWith(
       async (call) => {
@@ -254,18 +254,18 @@ test.each([
         if (moment === 'after' && call === at && calls === nth) await crash();
       },
     );
-    const running = opsWith({ makeSqs }, ...redriveArgs(stack.dir), ...awayOnly);
+    const running = opsWith({ makeSqs }, ...redriveArgs(stack.dir), ...onlyUnavailable);
     expect(await Promise.race([running, crashed.promise])).toBe('crashed');
     await redriveAfterCrash(stack, handles);
   },
 );
 
-test('redrive sends no letter more than twice and loses none when killed with -9 after its SendMessageBatch no. 2', async () => {
+test('dead redrive sends no letter more than twice and loses none when its process is killed after its SendMessageBatch no. 2', async () => {
   const stack = await withLetters();
   const handles: string[] = [];
   let sends = 0;
   const killed = Promise.withResolvers<void>();
-  const { server, url } = await between(
+  const { server, url } = await proxy(
     () => {},
     async (call, answer) => {
       if (call === 'ReceiveMessage')
@@ -274,11 +274,11 @@ test('redrive sends no letter more than twice and loses none when killed with -9
       if (call !== 'SendMessageBatch' || ++sends !== 2) return;
       process.kill(running.child.pid ?? 0, 'SIGKILL');
       killed.resolve();
-      await new Promise(() => {}); // Nothing more passes.
+      await new Promise(() => {}); // The call never gets its answer.
     },
   );
   stack.write({ aws: url });
-  const running = opsProcess([...redriveArgs(stack.dir), ...awayOnly]);
+  const running = opsProcess([...redriveArgs(stack.dir), ...onlyUnavailable]);
   await killed.promise;
   expect((await running.ended).status).toBeNull();
   server.closeAllConnections();
@@ -287,20 +287,20 @@ test('redrive sends no letter more than twice and loses none when killed with -9
   await redriveAfterCrash(stack, handles);
 });
 
-/** Redrives again once the letters that the first redrive held are visible, and checks both queues. */
+/** Redrives again once the letters of the first redrive are visible, and checks both queues. */
 async function redriveAfterCrash(
   { dir, dead, live }: Awaited<ReturnType<typeof withLetters>>,
   handles: readonly string[],
 ): Promise<void> {
-  if (handles.length) await putBack(dead, handles); // As time does, five minutes later.
-  expect((await ops(...redriveArgs(dir), ...awayOnly)).status).toBe(0);
+  if (handles.length) await putBack(dead, handles); // Otherwise their visibility timeout would have to pass.
+  expect((await ops(...redriveArgs(dir), ...onlyUnavailable)).status).toBe(0);
   const arrived = await bodies(live);
-  expect(new Set(arrived)).toEqual(new Set(bodiesOf(away)));
+  expect(new Set(arrived)).toEqual(new Set(bodiesOf(unavailable)));
   expect(arrived.length).toBeLessThanOrEqual(15 + 10);
-  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(wrong).toSorted());
+  expect((await bodies(dead)).toSorted()).toEqual(bodiesOf(invalid).toSorted());
 }
 
-/** Those that are gone for good are passed over. */
+/** Makes messages visible again; handles of deleted messages are ignored. */
 async function putBack(QueueUrl: string, handles: readonly string[]): Promise<void> {
   for (let start = 0; start < handles.length; start += 10) {
     const Entries = handles.slice(start, start + 10).map((ReceiptHandle, index) => ({
@@ -312,31 +312,31 @@ async function putBack(QueueUrl: string, handles: readonly string[]): Promise<vo
   }
 }
 
-test('ended by Ctrl-C: what it held is put back at once, and it says that it is not done', async () => {
+test('dead redrive puts its letters back at once and says that it was interrupted when Ctrl-C is pressed', async () => {
   const { dir, dead, write } = await withLetters();
   let receives = 0;
-  const { server, url } = await between((call) => {
+  const { server, url } = await proxy((call) => {
     if (call === 'ReceiveMessage' && ++receives === 2) running.child.kill('SIGINT');
   });
   write({ aws: url });
   const args = [...redriveArgs('.'), '--reason', 'nothing has this reason'];
-  const running = opsProcess(args, { INIT_CWD: dir }); // npm tells where the command was typed.
+  const running = opsProcess(args, { INIT_CWD: dir }); // npm sets INIT_CWD to the folder in which the command was typed.
   const { status, error } = await running.ended;
   server.close();
   expect(status).toBe(1);
-  expect(error).toBe(`${actsOn(dir)}Ended before all letters were looked at.\n`);
+  expect(error).toBe(`${actsOn(dir)}Interrupted before all letters were received.\n`);
   expect(await sizes(dead)).toEqual([25, 0]);
 });
 
-test('what is set aside again while the redrive goes on is not sent a second time', async () => {
+test('dead redrive sends no letter a second time when its consumer dead-letters it again during the redrive', async () => {
   const { dir, dead, live } = await withLetters();
   await take(dead);
-  await setAside(dead, twentyFive.slice(0, 3));
-  // Before the next look the consumer has set every message aside again, as consume.ts does.
+  await sendDeadLetters(dead, twentyFive.slice(0, 3));
+  // Before the next receive the consumer has dead-lettered every message again, as consume.ts does.
   const makeSqs = sqsWith(async (call) => {
     if (call !== 'ReceiveMessage') return;
     for (const { MessageId = '', Body = '' } of await take(live))
-      await setAsideAgain(dead, Body, MessageId);
+      await deadLetterAgain(dead, Body, MessageId);
   });
   const { status, out } = await opsWith({ makeSqs }, ...redriveArgs(dir));
   expect(status).toBe(0);
@@ -344,40 +344,48 @@ test('what is set aside again while the redrive goes on is not sent a second tim
   expect(await sizes(dead)).toEqual([3, 0]);
 });
 
-async function setAsideAgain(QueueUrl: string, body: string, messageId: string): Promise<void> {
+async function deadLetterAgain(QueueUrl: string, body: string, messageId: string): Promise<void> {
   const text = (StringValue: string) => ({ DataType: 'String', StringValue });
   await sqs().send(
     new SendMessageCommand({
       QueueUrl,
       MessageBody: body,
-      MessageAttributes: { reason: text(away), messageId: text(messageId), sentAt: text('1') },
+      MessageAttributes: {
+        reason: text(unavailable),
+        messageId: text(messageId),
+        sentAt: text('1'),
+      },
     }),
   );
 }
 
-test('nothing is touched where the trail cannot be written', async () => {
+test('dead redrive moves nothing when the audit trail cannot be written', async () => {
   const { dir, dead, live, write } = await withLetters();
   const functions = { ...stack.endpoints.functions, 'platform/record-action': 'gone' };
   write({ functions });
   const { status, error } = await ops(...redriveArgs(dir));
   expect(status).toBe(2);
-  expect(error).toContain('platform/record-action is not deployed there: deploy first.');
+  expect(error).toContain('platform/record-action is not deployed in this stack: deploy first.');
   expect(await sizes(dead)).toEqual([25, 0]);
   expect(await sizes(live)).toEqual([0, 0]);
 });
 
-/** Leaves letters as a killed command does that had received them. */
-async function hold(QueueUrl: string, letters: number, VisibilityTimeout: number): Promise<void> {
-  for (let held = 0; held < letters; ) {
-    const MaxNumberOfMessages = Math.min(10, letters - held);
+/** Receives letters and leaves them in flight, as a killed command does. */
+async function leaveInFlight(
+  QueueUrl: string,
+  letters: number,
+  VisibilityTimeout: number,
+): Promise<void> {
+  for (let count = 0; count < letters; ) {
+    const MaxNumberOfMessages = Math.min(10, letters - count);
     const { Messages = [] } = await sqs().send(
       new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages, VisibilityTimeout }),
     );
-    held += Messages.length;
+    count += Messages.length;
   }
 }
 
-const heldPattern = (count: number) =>
+const inFlightPattern = (count: number) =>
   new RegExp(
     `^${count} letters of ${id} are in flight: .* visible again at [-0-9]+ [:0-9]+ at the latest\\. .*--wait`,
     'm',
@@ -390,27 +398,27 @@ test.each([
   ['drop', '--dry-run'],
   ['peek'],
 ])(
-  'dead %s says how many letters are in flight for another command and until when, and fails',
+  'dead %s fails and says how many letters are in flight and until when when another command has received them',
   async (verb, ...rest) => {
     const { dir, dead, live } = await withLetters();
-    await hold(dead, 25, 60);
+    await leaveInFlight(dead, 25, 60);
     const { status, out, error } = await ops('dead', verb, id, ...rest, '--local', dir);
     expect([status, out]).toEqual([1, '']);
-    expect(error).toMatch(heldPattern(25));
+    expect(error).toMatch(inFlightPattern(25));
     expect(await sizes(dead)).toEqual([0, 25]);
     expect(await sizes(live)).toEqual([0, 0]);
   },
 );
 
-test('dead redrive moves the letters that it gets, and fails with the number that another command holds', async () => {
+test('dead redrive moves the visible letters and fails with the number in flight when another command has received some', async () => {
   const { dir, dead, live } = await withLetters();
-  await hold(dead, 13, 60);
+  await leaveInFlight(dead, 13, 60);
   for (const word of [id, 'all']) {
     const { status, out, error } = await ops(
       ...['dead', 'redrive', word, '--why', 'x', '--local', dir],
     );
     expect(status).toBe(1);
-    expect(error).toMatch(heldPattern(13));
+    expect(error).toMatch(inFlightPattern(13));
     if (word === id) expect(out).toMatch(new RegExp(`^${id} +12 +0 +0 +0$`, 'm'));
     else expect(out).toBe('');
   }
@@ -418,19 +426,19 @@ test('dead redrive moves the letters that it gets, and fails with the number tha
   expect(await sizes(dead)).toEqual([0, 13]);
 });
 
-test('dead list says how many letters it could not count by reason', async () => {
+test('dead list says how many letters it could not count by reason when another command has received them', async () => {
   const { dir, dead } = await withLetters();
-  await hold(dead, 13, 60);
+  await leaveInFlight(dead, 13, 60);
   const { status, out } = await ops('dead', 'list', '--local', dir);
   expect(status).toBe(0);
   expect(out).toMatch(new RegExp(`^${id} +25$`, 'm'));
-  expect(out).toContain(`${id}: 13 of these are in flight, and not counted by reason.`);
+  expect(out).toContain(`${id}: 13 of these letters are in flight and not counted by reason.`);
 });
 
-test('dead peek names who began a redrive that was killed, and the letters are soon visible again', async () => {
+test('dead peek names the person of an unfinished redrive, which hides letters for 75 s at most', async () => {
   const { dir, write } = await withLetters();
   const hiddenFor: number[] = [];
-  const { server, url } = await between((call, body) => {
+  const { server, url } = await proxy((call, body) => {
     if (call === 'ReceiveMessage') hiddenFor.push(JSON.parse(body).VisibilityTimeout);
   });
   write({ aws: url });
@@ -440,7 +448,7 @@ test('dead peek names who began a redrive that was killed, and the letters are s
   const makeSqs = sqsWith(async (call) => {
     if (call !== 'ReceiveMessage' || ++receives < 4) return;
     crashed.resolve();
-    await new Promise(() => {}); // The command never gets any further.
+    await new Promise(() => {}); // The command stops here for good.
   });
   const args = [...redriveArgs(dir), '--reason', 'nothing has this reason', '--by', by];
   void opsWith({ makeSqs }, ...args);
@@ -448,17 +456,17 @@ test('dead peek names who began a redrive that was killed, and the letters are s
   const { status, error } = await ops('dead', 'peek', id, '--local', dir);
   server.close();
   expect(status).toBe(1);
-  expect(error).toMatch(heldPattern(25));
+  expect(error).toMatch(inFlightPattern(25));
   expect(error).toMatch(
     new RegExp(
-      `${by} began dead/redrive at [-0-9]+ [:.0-9]+ \\(the database is back\\), and it has not ended`,
+      `${by} began dead/redrive at [-0-9]+ [:.0-9]+ \\(the database is back\\), which has not ended`,
     ),
   );
   expect(Math.max(...hiddenFor)).toBeLessThanOrEqual(75);
 });
 
-/** Notes what a command of a person notes about a queue. */
-async function note(dir: string, by: string, detail: Readonly<Record<string, unknown>>) {
+/** Writes an audit entry like that of a redrive. */
+async function recordRedrive(dir: string, by: string, detail: Readonly<Record<string, unknown>>) {
   const input = JSON.stringify({ by, what: 'dead/redrive', why: 'the database is back', detail });
   const { status } = await ops(
     ...['run', 'platform/record-action', '--input', input, '--local', dir],
@@ -466,35 +474,35 @@ async function note(dir: string, by: string, detail: Readonly<Record<string, unk
   expect(status).toBe(0);
 }
 
-test('dead peek names nobody whose killed redrive was followed by one that ended, and passes over other entries', async () => {
+test('dead peek does not name a killed redrive when a later one of the same person has ended, and ignores other entries', async () => {
   const { dir, dead } = await withLetters();
   const by = `repeater-${process.pid}`;
-  await note(dir, by, { id, phase: 'begun' });
-  const killed = await peekHeld(dir, dead);
+  await recordRedrive(dir, by, { id, phase: 'begun' });
+  const killed = await peekInFlight(dir, dead);
   expect(killed).toContain(`${by} began dead/redrive at `);
-  await note(dir, by, { id, phase: 'begun' });
-  await note(dir, by, { id, phase: 'ended', done: 25 });
-  await note(dir, by, { id, letters: 'by hand' });
-  await note(dir, by, { id, phase: 3 });
-  const followed = await peekHeld(dir, dead);
+  await recordRedrive(dir, by, { id, phase: 'begun' });
+  await recordRedrive(dir, by, { id, phase: 'ended', done: 25 });
+  await recordRedrive(dir, by, { id, letters: 'by hand' });
+  await recordRedrive(dir, by, { id, phase: 3 });
+  const followed = await peekInFlight(dir, dead);
   expect(followed).not.toContain(`${by} began`);
   expect(followed).not.toMatch(/invalid_type|expected/i);
-  expect(followed).toMatch(heldPattern(25));
+  expect(followed).toMatch(inFlightPattern(25));
 });
 
-async function peekHeld(dir: string, dead: string): Promise<string> {
+async function peekInFlight(dir: string, dead: string): Promise<string> {
   const [visible] = await sizes(dead);
-  if (visible) await hold(dead, visible, 60);
+  if (visible) await leaveInFlight(dead, visible, 60);
   const { status, error } = await ops('dead', 'peek', id, '--local', dir);
   expect(status).toBe(1);
   return error;
 }
 
-test('dead redrive says which letters are on both queues because SQS refused to delete them', async () => {
+test('dead redrive says how many letters are on both queues when SQS refuses to delete them', async () => {
   const { dir, dead, live } = await withLetters();
   const { url, faults, close } = await faultyAws();
   const makeSqs = (config: SQSClientConfig) => new SQSClient({ ...config, endpoint: url });
-  faults.push({ refuse: [1] }, { refuse: [0] }); // Of the first ten one is not sent, one is not deleted.
+  faults.push({ refuse: [1] }, { refuse: [0] }); // Of the first ten letters one is not sent and one is not deleted.
   const by = `refused-${process.pid}`;
   const { status, out, error } = await opsWith({ makeSqs }, ...redriveArgs(dir), '--by', by);
   close();
@@ -502,19 +510,21 @@ test('dead redrive says which letters are on both queues because SQS refused to 
   expect([status, error]).toEqual([
     1,
     expect.stringMatching(
-      /^SQS refused 1 of them; they lie where they lay\.\n1 of them were sent, but SQS refused to delete them: they are on both queues\./m,
+      /^SQS refused 1 letters; they are still on the dead-letter queue\.\nSQS sent 1 letters but refused to delete them: they are on both queues\./m,
     ),
   ]);
   expect((await sizes(live))[0]).toBe(24);
   expect((await sizes(dead))[0]).toBe(2);
-  expect((await trail(by)).at(-1)).toMatchObject({ detail: { done: 23, failed: 2, onBoth: 1 } });
+  expect((await auditEntries(by)).at(-1)).toMatchObject({
+    detail: { done: 23, failed: 2, onBoth: 1 },
+  });
 });
 
-test('dead redrive --wait waits until letters in flight are visible again, and moves them', async () => {
+test('dead redrive --wait moves letters in flight as soon as they are visible again', async () => {
   const { dir, dead, live } = await withLetters();
-  await hold(dead, 25, 2);
+  await leaveInFlight(dead, 25, 2);
   const { status, out, error } = await ops(...redriveArgs(dir), '--wait');
-  expect(error).toBe(`${actsOn(dir)}Waiting for 25 letters in flight, 75 s at most.\n`);
+  expect(error).toBe(`${actsOn(dir)}Waiting for 25 letters in flight, at most 75 s.\n`);
   expect([status, out]).toEqual([
     0,
     expect.stringMatching(new RegExp(`^${id} +25 +0 +0 +0$`, 'm')),
@@ -522,45 +532,45 @@ test('dead redrive --wait waits until letters in flight are visible again, and m
   expect(await sizes(live)).toEqual([25, 0]);
 });
 
-const none = ['--reason', 'nothing has this reason'];
+const noMatch = ['--reason', 'nothing has this reason'];
 
-test('dead peek and redrive look at no more letters than --look says, put them back, and say how to go on', async () => {
+test('dead peek and redrive receive no more letters than --look says, put them back, and say how to receive more', async () => {
   const { dir, dead } = await withLetters();
-  const limit = 'Looked at 10 of about 25 letters, the limit: --look 25 looks at more.';
-  const peeked = await ops('dead', 'peek', id, ...none, '--look', '10', '--local', dir);
-  expect([peeked.status, peeked.out]).toEqual([0, `No such letter. ${limit}\n`]);
-  const redriven = await ops(...redriveArgs(dir), ...none, '--look', '10');
+  const limit = 'Received 10 of about 25 letters, the limit. Use --look 25 to receive more.';
+  const peeked = await ops('dead', 'peek', id, ...noMatch, '--look', '10', '--local', dir);
+  expect([peeked.status, peeked.out]).toEqual([0, `No letter matches. ${limit}\n`]);
+  const redriven = await ops(...redriveArgs(dir), ...noMatch, '--look', '10');
   expect(redriven.out).toMatch(new RegExp(`^${id} +0 +10 +0 +0$`, 'm'));
   expect([redriven.status, redriven.error]).toEqual([1, `${actsOn(dir)}${id}: ${limit}\n`]);
   expect(await sizes(dead)).toEqual([25, 0]);
-  const more = await ops('dead', 'peek', id, ...none, '--look', '25', '--local', dir);
-  expect(more.out).toBe('No such letter.\n');
+  const more = await ops('dead', 'peek', id, ...noMatch, '--look', '25', '--local', dir);
+  expect(more.out).toBe('No letter matches.\n');
 });
 
-test('dead peek and redrive hide letters for a minute at most, show progress, and say how to go on', async () => {
+test('dead peek and redrive stop after a minute, show progress, and say that the command has to be run again', async () => {
   const { dir, dead } = await withLetters();
   const slow = () => {
     let ms = Date.now();
     return { now: () => (ms += 12_000) };
   };
   const limit =
-    /Looked at \d+ of about 25 letters in 60 s, after which others see them again\. Run it again: it starts from the beginning, and SQS may give others first\./;
-  const peeked = await opsWith(slow(), 'dead', 'peek', id, ...none, '--local', dir);
+    /Received \d+ of about 25 letters in 60 s, the limit\. Run the command again: it starts over, and SQS may return other letters first\./;
+  const peeked = await opsWith(slow(), 'dead', 'peek', id, ...noMatch, '--local', dir);
   expect([peeked.status, peeked.out]).toEqual([0, expect.stringMatching(limit)]);
-  expect(peeked.error).toMatch(/^10 of about 25 letters looked at, \d\d s$/m);
-  const redriven = await opsWith(slow(), ...redriveArgs(dir), ...none);
+  expect(peeked.error).toMatch(/^10 of about 25 letters received, \d\d s$/m);
+  const redriven = await opsWith(slow(), ...redriveArgs(dir), ...noMatch);
   expect([redriven.status, redriven.error]).toEqual([1, expect.stringMatching(limit)]);
   expect(await sizes(dead)).toEqual([25, 0]);
 });
 
-test('dead redrive moves hundreds of letters among thousands, and looks at all of them', async () => {
+test('dead redrive finds the few letters with a reason among hundreds of others', async () => {
   const { dir, dead, live } = await withLetters();
-  const [one, ...others] = Array.from({ length: 100 }, (_, index) => ({
+  const [first, ...others] = Array.from({ length: 100 }, (_, index) => ({
     body: `${index}`,
-    reason: wrong,
+    reason: invalid,
   }));
   for (let part = 0; part < 6; part++)
-    await setAside(dead, [...others, { ...one, body: `p${part}`, reason: 'rare' }]);
+    await sendDeadLetters(dead, [...others, { ...first, body: `p${part}`, reason: 'rare' }]);
   const { status, out } = await ops(...redriveArgs(dir), '--reason', 'rare');
   expect(status).toBe(0);
   expect(out).toMatch(new RegExp(`^${id} +6 +619 +0 +0$`, 'm'));

@@ -37,7 +37,10 @@ test('a value that fits none of several forms is refused with its field and what
   await expect(either({ source: 'aws.events', time: 'x' }, contextOf())).rejects.toThrow(
     /: time: /,
   );
-  const inside = byHand(z.strictObject({ rows: z.array(z.strictObject({ id })) }), async () => 'recorded');
+  const inside = byHand(
+    z.strictObject({ rows: z.array(z.strictObject({ id })) }),
+    async () => 'recorded',
+  );
   await expect(inside({ rows: [{ id: 'x' }] }, contextOf())).rejects.toThrow(
     /: rows\.0\.id: .*Expected an id/,
   );
@@ -50,7 +53,8 @@ test('work that is out of time says where to go on, and is done in the end', asy
   const done: number[] = [];
   const handler = byHand(Range, async ({ from, to }, { remaining, progress }) => {
     for (let at = from; at < to; at++) {
-      if (remaining() < 1000 && at > from) return { outcome: 'unfinished', resume: { from: at, to } };
+      if (remaining() < 1000 && at > from)
+        return { outcome: 'unfinished', resume: { from: at, to } };
       done.push(at);
       progress(at - from + 1, to - from, 'counting');
     }

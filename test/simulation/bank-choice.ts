@@ -6,7 +6,7 @@ export interface Patch {
   readonly domains: readonly string[];
 }
 
-/** What no patch of the bank survives unseen: the harness and what it starts, the tables, the versions of the packages. */
+/** Changes that affect all patches: the harness and its servers, the tables, the package versions. */
 const concernsAll = [
   /^test\/simulation\/(?!bugs\/|.*\.test\.ts$)/,
   /^test\/support\/(databases|http|lambda|log-events|own-tables)\.ts$/,
@@ -18,12 +18,11 @@ const inDomain = /^(?:lib|functions|events|test)\/([^/]+)\/|^infra\/([a-z]+)\.ts
 const inBank = /^test\/simulation\/bugs\/(.+)\.patch$/;
 
 /**
- * Chooses the patches that `npm run test:full` hunts, in the order given. Always: those of a domain that a changed
- * path belongs to (its folder in lib/, functions/, events/ or test/, its file in infra/), and those that are changed
- * themselves. `lib/platform` counts as one domain: a change there chooses the patches of lib/platform, not of all its
- * users. All: when the harness, a migration or the lock file changed, or when `changed` is undefined because Git does
- * not know the base. Of the rest: a third, rounded up, those whose hash with the commit is lowest; each commit looks
- * at another third, and the same commit at the same one.
+ * Chooses the patches that `npm run test:full` runs, in the given order. Takes every changed patch, and the patches of
+ * each domain that a changed path belongs to (its folder in lib/, functions/, events/ or test/, its file in infra/).
+ * `lib/platform` is one domain: a change there takes the patches of lib/platform only. Takes all patches if the harness,
+ * a migration or the lock file changed, or if Git does not know the base (`changed` is undefined). Of the rest it takes
+ * a third, rounded up, by lowest hash with the commit: the same third for the same commit.
  */
 export function choosePatches(
   patches: readonly Patch[],

@@ -1,6 +1,6 @@
 /**
- * Known mistakes of such systems, as patches of bugs/: each is made in a copy of the tree, and the simulation must
- * find it there. What it does not find, it would not find in our own changes either.
+ * Applies each patch of bugs/, a known kind of mistake, to a copy of the tree, where the simulation must find it. A
+ * mistake that it does not find there, it would not find in a change of ours either.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -16,7 +16,7 @@ const copied = ['lib', 'local', 'test', 'infra', 'migrations', 'config', 'packag
 
 export interface Caught {
   readonly bug: string;
-  /** The scenario that found it, undefined where none did. */
+  /** The scenario that found the bug; undefined if none did. */
   readonly by: string | undefined;
   readonly runs: number;
   readonly why: string;
@@ -38,8 +38,8 @@ export const patches: readonly Patch[] = bugs.map((bug) => {
 });
 
 /**
- * Makes the mistake in a copy of the tree and runs the simulation there, on a MySQL that is there already: first
- * seeds of the scenario that the patch names in its first line, then crashes.
+ * Applies the patch to a copy of the tree and runs the simulation there, on a running MySQL: first seeds of the scenario
+ * that the first line of the patch names, then crashes.
  */
 export async function hunt(
   server: Databases['server'],
@@ -47,7 +47,7 @@ export async function hunt(
   untilMs = Number.POSITIVE_INFINITY,
 ): Promise<Caught> {
   const scenario = scenarioOf(bug);
-  // Always in the same place: Node's cache of compiled modules keeps each path that it has seen.
+  // Always the same folder, because Node's compile cache keeps every path.
   const copy = join(root, '.local/bugs', bug);
   rmSync(copy, { recursive: true, force: true });
   try {
@@ -70,7 +70,7 @@ export async function hunt(
   }
 }
 
-/** Reads `✗ broker: 17 runs, 2.1 s`, and what was wrong on the line after it. */
+/** Parses `✗ broker: 17 runs, 2.1 s` and the broken invariant on the next line. */
 function caughtIn(bug: string, output: string): Caught {
   const lines = output.split('\n');
   const found = lines.findIndex((line) => line.startsWith('✗'));
@@ -88,7 +88,7 @@ export const tableOf = (caught: readonly Caught[]): string =>
     caught.map(({ bug, by, runs, why }) => [bug, by ?? 'NOT CAUGHT', runs, why]),
   );
 
-/** docs/bug-bank.md; `npm run test:torture` writes it once every bug was caught. */
+/** Returns docs/bug-bank.md, which `npm run test:torture` writes if every bug was found. */
 export const pageOf = (caught: readonly Caught[]): string => `# Bug bank
 
 Known mistakes of such systems. \`npm run test:torture\` makes each in a copy of the tree, where the simulation must find it; in the tree as it is it plays the same scenarios and seeds, and more of them, and must find nothing. It wrote this table.

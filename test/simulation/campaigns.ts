@@ -3,10 +3,10 @@ import { type Fault, faultsAt, type Planned, planned, swarm } from './faults.ts'
 import { type Played, play, type Scenario } from './run-scenario.ts';
 import type { Boundary } from './world.ts';
 
-/** How many runs were made; a run that breaks a promise throws. */
+/** Counts runs; a run that breaks an invariant throws. */
 export interface Runs {
   count: number;
-  /** Runs that were not started because the time was over. */
+  /** Runs that were not started because the time limit was reached. */
   left: number;
   /** No further run is started once this is true. */
   readonly isOver: () => boolean;
@@ -14,7 +14,7 @@ export interface Runs {
 
 export const newRuns = (isOver = () => false): Runs => ({ count: 0, left: 0, isOver });
 
-/** Counts a run that may start, or one that is left out because the time is over. */
+/** Counts a run, as started or as left out, and returns whether it may start. */
 function mayStart(runs: Runs): boolean {
   const isOver = runs.isOver();
   if (isOver) runs.left += 1;
@@ -23,8 +23,8 @@ function mayStart(runs: Runs): boolean {
 }
 
 /**
- * Every fault at every boundary, one to a run, after a run without any has counted the boundaries. `every` thins them
- * out; it should have no divisor in common with the number of faults a boundary can have. `kinds` says which are tried.
+ * Runs every fault at every boundary, one in each run, after a run without faults has counted the boundaries. Only one
+ * in `every` is run; it should be coprime to the number of faults that a boundary can have. `kinds` returns the faults.
  */
 export async function crashSingly(
   databases: Databases,
@@ -48,8 +48,7 @@ export async function crashSingly(
 }
 
 /**
- * Two faults to a run: the second at every later boundary of the run with the first. `every` thins them out evenly;
- * 1 is all of them.
+ * Runs pairs of faults: the second at every later boundary of the run with the first. Only one in `every` is run.
  */
 export async function crashInPairs(
   databases: Databases,
@@ -70,7 +69,7 @@ export async function crashInPairs(
     }
 }
 
-/** Seeds `first` to `first + count - 1`. */
+/** Runs the swarms of the seeds `first` to `first + count - 1`. */
 export async function swarms(
   databases: Databases,
   scenario: Scenario,

@@ -27,43 +27,43 @@ import {
 
 export type Role = 'signalbox' | 'upstream';
 
-/** A real connection that workers use one after the other. */
+/** A real connection, which workers use one after the other. */
 export interface Raw {
   readonly role: Role;
   readonly connection: Connection;
   readonly threadId: number;
-  /** What its `timestamp` was last set to. */
+  /** The last value of its session variable `timestamp`. */
   clockMs: number;
   broken: boolean;
-  /** Between `begin` and `commit`: what it writes is seen by nobody else yet. */
+  /** Between `begin` and `commit`: its writes are not visible to others yet. */
   inTransaction: boolean;
-  /** The server is in the middle of a statement. */
+  /** The server is executing a statement. */
   busy: boolean;
-  /** Nothing of it is heard any more; resolved when its worker gives it up. */
+  /** Set while the connection gets no answers any more; resolved when its worker closes the connection. */
   silence: PromiseWithResolvers<void> | undefined;
-  /** Its wait for a lock was ended by us, as MySQL would have. */
+  /** The simulation has ended its lock wait, as MySQL would after the time-out. */
   waitedTooLong: boolean;
 }
 
 export type Admin = Awaited<ReturnType<typeof connect>>;
 
-/** One MySQL, with connections kept ready from run to run: to open one takes longer than a whole transaction. */
+/** One MySQL with connections that are reused between runs: opening one takes longer than a whole transaction. */
 export interface Databases {
   readonly server: { readonly host: string; readonly port: number };
-  /** The server's Unix socket: a statement through it takes less of both processes' time than through TCP. */
+  /** The server's Unix socket, which costs less CPU time per statement than TCP. */
   readonly socketPath: string;
-  /** All rights, its own transactions, no boundaries: for what the world outside does and for looking. */
+  /** A connection with all rights and without boundaries, for the outside world and for checks. */
   readonly admin: Admin;
   /**
-   * Empties tables. Rows that are deleted after it are not purged until the function that it resolves to is called. With
-   * `exactly` nothing of an earlier play is left that could make this one differ: takes ten times as long.
+   * Empties tables. Rows that are deleted later are not purged until the returned function is called. With `exactly` no
+   * trace of an earlier run is left that could change this one, which takes ten times as long.
    */
   readonly empty: (tables: readonly string[], exactly: boolean) => Promise<() => Promise<unknown>>;
   readonly stock: Raw[];
   readonly close: () => Promise<void>;
 }
 
-/** A MySQL with all tables, for runs outside `npm test`. */
+/** Starts a MySQL with all tables, for runs outside `npm test`. */
 export async function startDatabase(
   processes: Processes,
   dir: string,
@@ -80,13 +80,13 @@ export async function openDatabases({ host, port }: Databases['server']): Promis
   const socketPath = await socketOf(server);
   const admin = await connect({ ...server, socketPath });
   const keeper = await connect({ ...server, socketPath });
-  // With other statistics MySQL would take another plan, which locks other rows.
+  // New statistics could change MySQL's query plan, and so the rows that it locks.
   await admin.query('set global innodb_stats_auto_recalc = off');
   const stock: Raw[] = [];
   const empty = async (tables: readonly string[], exactly: boolean) => {
     await keeper.query('rollback');
     await admin.query(tables.map(exactly ? truncated : deleted).join(';'));
-    // Deleted rows have locks until they are purged, which happens at any time: not before the play has ended.
+    // Purging deleted rows changes their locks at any time, so this snapshot delays it until the run has ended.
     await keeper.query('start transaction with consistent snapshot');
     return () => keeper.query('rollback');
   };
@@ -105,20 +105,20 @@ const firstNumbers: Readonly<Record<string, string>> = {
 
 const deleted = (table: string): string => `delete from ${table}`;
 
-/** Rows that were deleted leave no trace, and the next are numbered from the first again. */
+/** Returns SQL that empties a table without a trace and restarts its auto-increment. */
 function truncated(table: string): string {
   const first = firstNumbers[table];
   const renumbered = first ? `; alter table ${table} auto_increment = ${first}` : '';
   return `truncate table ${table}${renumbered}`;
 }
 
-/** How often MySQL has searched for deadlocks. It does so soon after each new wait, in a thread of its own. */
+/** Returns how often MySQL has searched for deadlocks, which its own thread does soon after each new wait. */
 export async function deadlockSearches(admin: Admin): Promise<number> {
   const [rows] = await admin.query(
     "select count from information_schema.innodb_metrics where name = 'lock_deadlock_rounds' and status = 'enabled'",
   );
   const [row] = rows as { count: number }[];
-  if (!row) throw new Error('MySQL does not count its searches for deadlocks.');
+  if (!row) throw new Error('The MySQL metric lock_deadlock_rounds is not enabled.');
   return Number(row.count);
 }
 
@@ -129,7 +129,7 @@ async function socketOf(server: Databases['server']): Promise<string> {
   return (rows as { path: string }[])[0]?.path ?? '';
 }
 
-/** What a worker's code gets for `mysql('mysql')`: the same dialect and session on a pool with boundaries. */
+/** Returns a worker's replacement of `mysql('mysql')`: the same dialect and session on a pool with boundaries. */
 export function mysqlOf<Tables>(
   databases: Databases,
   world: World,
@@ -140,7 +140,7 @@ export function mysqlOf<Tables>(
   return new Kysely<Tables>({ dialect: new MysqlDialect({ pool: retryingPool(pool) }) });
 }
 
-/** As in lib/platform/mysql/mysql.ts. */
+/** The value of lib/platform/mysql/mysql.ts. */
 const answerMsMax = 8_000;
 
 type Got = Parameters<MysqlPool['getConnection']>[0];
@@ -148,12 +148,12 @@ type Got = Parameters<MysqlPool['getConnection']>[0];
 function poolOf(databases: Databases, world: World, worker: Worker, role: Role): MysqlPool {
   const queue: Got[] = [];
   let out = 0;
-  const isAway = () => (world.awayUntilMs.get(role) ?? 0) > world.nowMs;
+  const isUnavailable = () => (world.awayUntilMs.get(role) ?? 0) > world.nowMs;
   const lend = async (got: Got) => {
-    if (isAway()) return got(refusedConnection(), undefined as never);
+    if (isUnavailable()) return got(refusedConnection(), undefined as never);
     out += 1;
     world.opening += 1;
-    const opened = world.lastOpened.then(() => outside(() => taken(databases, role)));
+    const opened = world.lastOpened.then(() => outside(() => takeConnection(databases, role)));
     world.lastOpened = opened;
     const raw = await opened;
     world.opening -= 1;
@@ -206,15 +206,15 @@ const asNew = {
   silence: undefined,
 };
 
-async function taken({ socketPath, stock }: Databases, role: Role): Promise<Raw> {
+async function takeConnection({ socketPath, stock }: Databases, role: Role): Promise<Raw> {
   const index = stock.findIndex((raw) => raw.role === role);
   const [ready] = index < 0 ? [] : stock.splice(index, 1);
   if (ready) return ready;
   const { username, password } = users[role];
   const connection = createConnection({ socketPath, user: username, password, ...typesOfValues });
-  connection.on('error', () => {}); // It is killed on purpose.
+  connection.on('error', () => {}); // The simulation kills connections on purpose.
   const raw: Raw = { role, connection, threadId: 0, clockMs: 0, ...asNew };
-  // Its limits in seconds are those of the simulated clock: `orphans` of the world.
+  // The session limits follow the simulated clock instead: see `orphans` of the world.
   await query(raw, session, []);
   await query(raw, 'set session wait_timeout = 28800, session max_execution_time = 0', []);
   return { ...raw, threadId: connection.threadId };
@@ -230,7 +230,7 @@ const query = ({ connection }: Raw, sql: string, parameters: unknown): Promise<u
 const begins = /^(begin|start transaction)/i;
 const ends = /^(commit|rollback)$/i;
 
-/** A statement as a boundary. Its clock is the simulated one. */
+/** Runs a statement as a boundary, with MySQL's clock set to the simulated time. */
 function crossSql(
   databases: Databases,
   world: World,
@@ -280,27 +280,27 @@ async function failed(databases: Databases, raw: Raw, fault: Fault): Promise<Err
   return lostConnection();
 }
 
-/** mysql2's own words for whatever is asked of a connection that was lost. */
+/** The error of mysql2 for any command on a lost connection. */
 const closedConnection = (): Error =>
   Object.assign(new Error("Can't add new command when connection is in closed state"), {
     fatal: true,
   });
 
-/** Its worker closes a connection. Of one that is silent the server does not hear that. */
+/** Closes a connection for its worker; the server of a silent connection does not notice. */
 export async function abandon(databases: Databases, world: World, raw: Raw): Promise<void> {
   raw.silence?.resolve();
   if (raw.silence) orphan(world, raw);
   else await breakOff(databases, raw, { inStatement: raw.busy });
 }
 
-/** Leaves a session to its server, with its transaction and its locks, until the server ends it. */
+/** Leaves a session open at its server, with its transaction and locks, until the server's idle limit ends it. */
 export const orphan = (world: World, raw: Raw): void =>
   void world.orphans.set(raw, world.nowMs + idleSecondsMax * 1000);
 
 /**
- * Breaks a connection for its worker: when this returns its transaction is rolled back. One that is in the middle of a
- * statement is killed, and MySQL takes a thread off its list only after the rollback. One that is idle is rolled back
- * and used again by others, which is the same to all sides and takes a tenth of the time.
+ * Breaks a connection for its worker; afterwards its transaction is rolled back. A connection that executes a statement
+ * is killed, and MySQL removes a thread from its list only after the rollback. An idle connection is rolled back and
+ * reused, which looks the same to all sides and takes a tenth of the time.
  */
 export async function breakOff(
   { admin, stock }: Databases,
@@ -324,7 +324,7 @@ export async function breakOff(
   raw.connection.destroy();
 }
 
-/** Whether a statement can come to wait for a row's lock. A plain read and the end of a transaction never do. */
+/** Returns whether a statement may wait for a row lock. Plain reads and the end of a transaction never do. */
 export const mayWait = (sql: string): boolean =>
   !/^\s*(begin|start|commit|rollback|set)\b/i.test(sql) &&
   (!/^\s*select\b/i.test(sql) || waitsForShared(sql) || /for update/i.test(sql));
@@ -332,10 +332,10 @@ export const mayWait = (sql: string): boolean =>
 export const waitsForShared = (sql: string): boolean => /for share/i.test(sql);
 
 /**
- * Whose statements wait for a row's lock. INNODB STATUS is always up to date, while information_schema.innodb_trx
- * shows the state of up to 0.1 s ago; but it leaves out who has not written yet and waits for a shared lock. Such a
- * statement counts as waiting while it is running: ask only about one that has run for longer than any takes that need
- * not wait.
+ * Returns the threads whose statements wait for a row lock. INNODB STATUS is always up to date, while
+ * information_schema.innodb_trx may be 0.1 s old; but it omits transactions that have written nothing and wait for a
+ * shared lock. With `forShared` every running `for share` statement counts as waiting, so call it only after the time
+ * that such a statement needs without a wait.
  * https://dev.mysql.com/doc/refman/8.0/en/innodb-information-schema-internal-data.html
  */
 export async function blockedThreads(
@@ -356,7 +356,7 @@ export async function blockedThreads(
 
 export const lockWaitMsMax = lockWaitTimeoutSeconds * 1000;
 
-/** Ends a wait for a lock as MySQL does after `innodb_lock_wait_timeout`, of simulated seconds. */
+/** Ends a lock wait as MySQL does after `innodb_lock_wait_timeout`, in simulated seconds. */
 export async function endLockWait(admin: Admin, raw: Raw): Promise<void> {
   raw.waitedTooLong = true;
   await admin.query(`kill query ${raw.threadId}`).catch(() => {});

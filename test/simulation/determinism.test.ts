@@ -16,7 +16,7 @@ const root = join(import.meta.dirname, '../..');
 const databases = databasesOfFile();
 const labels = ({ boundaries }: Played) => boundaries.map(({ label }) => label);
 
-test('no SQL asks for SYSDATE, which no simulated clock can move', () => {
+test('no SQL uses SYSDATE, which the simulated clock cannot set', () => {
   const files = globSync('{lib,migrations}/**/*.{ts,sql}', { cwd: root });
   expect(files.length).toBeGreaterThan(20);
   expect(files.filter((file) => /sysdate/i.test(readFileSync(join(root, file), 'utf8')))).toEqual(
@@ -24,7 +24,7 @@ test('no SQL asks for SYSDATE, which no simulated clock can move', () => {
   );
 });
 
-test('the same faults give the same run, boundary by boundary', async () => {
+test('play repeats a run boundary by boundary when the faults are the same', async () => {
   const plan = planned([{ index: 5, fault: 'crash' }]);
   const first = labels(await play(databases(), broker, plan, { exactly: true }));
   expect(first.length).toBeGreaterThan(20);
@@ -32,8 +32,8 @@ test('the same faults give the same run, boundary by boundary', async () => {
 });
 
 /**
- * Those of `call` and `accounting` are seeds in which workers wait for each other's locks, also in a circle. They differed
- * from run to run by the numbers of rows, by deleted rows that were purged or not, and by the plan of a statement.
+ * The seeds of `call` and `accounting` have lock waits and deadlocks between workers. They once differed between runs by
+ * auto-increment values, by purged or unpurged deleted rows, and by the plan of a statement.
  */
 test.each([
   { scenario: callsOf(25), seed: 3 },
@@ -50,7 +50,7 @@ test.each([
   },
 );
 
-test('a known mistake is found', async () => {
+test('play throws a Violation when the code has a known mistake', async () => {
   const caught = await hunt(databases().server, 'rule-revised-by-a-late-call');
   expect(caught).toMatchObject({ by: 'call' });
 });

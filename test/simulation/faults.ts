@@ -2,11 +2,11 @@ import { type Random, randomOf } from './random.ts';
 import { type Boundary, startMs } from './world.ts';
 
 /**
- * - crash: the worker dies before the effect, its connections break, nothing after runs
- * - lost: the effect comes about, the caller gets an error
- * - error: no effect, the caller gets an error
- * - conflict: MySQL chose this transaction as a deadlock's victim (only SQL in a transaction)
- * - silent: the effect comes about, and nothing is heard of this connection any more (only SQL)
+ * - crash: the worker crashes before the effect, and its connections break
+ * - lost: the effect happens, but the caller gets an error
+ * - error: no effect, and the caller gets an error
+ * - conflict: MySQL chooses this transaction as a deadlock's victim (only SQL in a transaction)
+ * - silent: the effect happens, but the connection gets no answer any more (only SQL)
  * - frozen: the invocation times out with its process: its transactions stay open until the server ends them (only SQL)
  * - part: SQS refuses the first message of a batch and takes the others (only sends)
  */
@@ -14,30 +14,30 @@ type Failure = 'crash' | 'lost' | 'error' | 'conflict' | 'part';
 type Silence = 'silent' | 'frozen';
 export type Fault = Failure | Silence;
 
-/** What goes wrong in a run, and all else in it that is left to chance. */
+/** The faults of a run, and all its other random choices. */
 export interface Faults {
-  /** The one option of `npm run simulate` that makes the same run again. */
+  /** The option of `npm run simulate` that repeats the run. */
   readonly replay: string;
   readonly random: Random;
-  /** A set script without chance, for runs whose boundaries are counted. */
+  /** Without random choices, for runs whose boundaries are counted. */
   readonly exact: boolean;
   readonly faultOf: (boundary: Boundary, index: number) => Fault | undefined;
   readonly delayMs: (boundary: Boundary) => number;
   /** Which of `count` possible next steps is taken. */
   readonly pick: (count: number) => number;
-  /** When, after now, a message comes once more although it was acknowledged. */
+  /** The delay after which an acknowledged message is delivered again, if it is. */
   readonly duplicateAfterMs: () => number | undefined;
   readonly messageDelayMs: () => number;
   readonly skewMs: () => number;
   readonly atOnce: number;
   readonly visibilitySeconds: number;
-  /** After so many receives SQS itself sets a message aside. */
+  /** The number of receives after which SQS dead-letters a message. */
   readonly receivesMax: number;
-  /** Nothing goes wrong after this time. */
+  /** No fault happens after this time. */
   readonly untilMs: number;
-  /** Every message comes once more when all is long done. */
+  /** Every message is delivered again 28 days after all is done. */
   readonly day28: boolean;
-  /** By whose numbers kill switches are thrown and lifted in this run; in most none are. */
+  /** Random numbers that set kill switches in this run; undefined in most runs. */
   readonly switching: Random | undefined;
 }
 
@@ -49,11 +49,11 @@ const kindsOf: Readonly<Record<Boundary['kind'], readonly Failure[]>> = {
   timer: [],
 };
 
-/** What may go wrong at a boundary: a conflict needs a transaction, and none is chosen as victim at its commit. */
+/** Returns the possible faults of a boundary. A conflict needs a transaction, and never happens at its commit. */
 export const faultsAt = ({ kind, label }: Pick<Boundary, 'kind' | 'label'>): readonly Failure[] =>
   kindsOf[kind].filter((fault) => fault !== 'conflict' || isConflicting(label));
 
-/** The faults of silence; apart from the others, because each takes as long as the limits of a session. */
+/** Returns the faults of silence, apart from the others because each takes as long as a session's time limit. */
 export const silencesAt = ({ kind }: Pick<Boundary, 'kind' | 'label'>): readonly Silence[] =>
   kind === 'sql' ? ['silent', 'frozen'] : [];
 
@@ -64,7 +64,7 @@ export interface Planned {
   readonly fault: Fault;
 }
 
-/** Exactly these faults, at the boundaries with these numbers; everything else goes its straight way. */
+/** Returns exactly these faults, at the boundaries with these numbers, and no other randomness. */
 export function planned(plan: readonly Planned[]): Faults {
   const faults = new Map(plan.map(({ index, fault }) => [index, fault]));
   const random = randomOf(1);
@@ -94,7 +94,7 @@ const faultyMs = 900_000;
 const longDelayMsMax = 12_000;
 const silenceRateMax = 0.02;
 
-/** Of one seed in four: chosen by numbers of its own, so that the others stay as they are. */
+/** Chooses silences for one seed in four, with its own random numbers, so that all other choices stay the same. */
 function silenceOf(seed: number) {
   const random = randomOf(seed + 1_000_003);
   const [silent, frozen] = random.happens(0.25)
@@ -103,13 +103,13 @@ function silenceOf(seed: number) {
   return { random, rates: { silent, frozen } };
 }
 
-/** Of one seed in four, by numbers of its own, so that the others stay as they are. */
+/** Chooses kill switches for one seed in four, with its own random numbers, so that all other choices stay the same. */
 function switchingOf(seed: number): Random | undefined {
   const random = randomOf(seed + 2_000_016);
   return random.happens(0.25) ? random : undefined;
 }
 
-/** A swarm: the seed chooses which kinds of fault this run has at all, then how often each, then each. */
+/** Returns the faults of a swarm: the seed chooses which kinds of fault occur, then their rates, then each fault. */
 export function swarm(seed: number): Faults {
   const random = randomOf(seed);
   const some = (most: number) => (random.happens(0.5) ? random.next() * most : 0);
@@ -140,7 +140,7 @@ export function swarm(seed: number): Faults {
     messageDelayMs: () => (random.happens(rates.messageDelay) ? random.between(0, 900_000) : 0),
     skewMs: () => (skewed ? random.between(-skewMsMax, skewMsMax) : 0),
     atOnce: random.between(1, 3),
-    // Shorter than the consumer's time-out: the message comes again while the first worker is still at it.
+    // 5 s is shorter than the consumer's time-out, so a message comes again while the first worker processes it.
     ...(random.happens(0.5)
       ? { visibilitySeconds: 60, receivesMax }
       : { visibilitySeconds: 5, receivesMax: receivesMax * 12 }),

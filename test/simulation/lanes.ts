@@ -7,9 +7,9 @@ const root = join(import.meta.dirname, '../..');
 const lanes = 2;
 
 /**
- * Works through `jobs` in two lanes side by side. Each lane has a MySQL of its own, started in `dir` and named after
- * `name`, because a process plays one scenario at a time on a server that nobody else uses. A job that throws does not
- * end the others: all that failed is thrown at the end.
+ * Works through `jobs` in two parallel lanes. Each lane has its own MySQL, started in `dir` and named after `name`,
+ * because a scenario needs a server that no other process uses. A job that throws does not end the others; all errors
+ * are thrown together at the end.
  */
 export async function inLanes<Job>(
   processes: Processes,
@@ -19,8 +19,8 @@ export async function inLanes<Job>(
 ): Promise<void> {
   const waiting = Iterator.from(jobs);
   const failures: unknown[] = [];
-  const attempt = (what: () => Promise<void>) =>
-    what().catch((error: unknown) => void failures.push(error));
+  const attempt = (task: () => Promise<void>) =>
+    task().catch((error: unknown) => void failures.push(error));
   const lane = (_: unknown, number: number) =>
     attempt(async () => {
       const own = `${name}-${number}`;
@@ -53,25 +53,25 @@ export async function simulated(
   return output;
 }
 
-/** What the line `✓ broker: 17 runs, 2.1 s; 3 runs not played` says. */
+/** The values of a line such as `✓ broker: 17 runs, 2.1 s; 3 runs not played`. */
 export interface Outcome {
   readonly held: boolean;
   readonly runs: number;
   readonly seconds: number;
   readonly left: number;
-  /** The broken promise and how to replay it, or why the process failed. */
+  /** The broken invariant and how to repeat it, or why the process failed. */
   readonly why: string;
 }
 
 const line = /^([✓✗]) [\w-]+: (\d+) runs, ([\d.]+) s(?:; (\d+) runs not played)?$/m;
 
 export function outcomeIn(output: string): Outcome {
-  const [said, mark, runs, seconds, left] = output.match(line) ?? [];
+  const [text, mark, runs, seconds, left] = output.match(line) ?? [];
   return {
     held: mark === '✓',
     runs: Number(runs ?? 0),
     seconds: Number(seconds ?? 0),
     left: Number(left ?? 0),
-    why: mark === '✓' ? '' : output.replace(said ?? '', '').trim(),
+    why: mark === '✓' ? '' : output.replace(text ?? '', '').trim(),
   };
 }

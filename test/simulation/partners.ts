@@ -2,7 +2,7 @@ import type { Answer, Exchange, Request } from '../../lib/platform/partners/http
 import type { Partner } from '../../local/simulators/controls.ts';
 import { exchangeWith } from './world.ts';
 
-/** A partner's simulator in this process: each request is a boundary, after which its effect is there. */
+/** Returns an HTTP exchange with a partner's simulator in this process; each request is a boundary. */
 export const exchangeOf = (partner: Partner): Exchange =>
   exchangeWith(async ({ method, url, body }: Request): Promise<Answer> => {
     const text = Buffer.from(body ?? '').toString();

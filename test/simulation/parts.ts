@@ -4,15 +4,15 @@ import type { Scenario } from './run-scenario.ts';
 import { scenarios } from './scenarios/all.ts';
 import { shares } from './shares.ts';
 
-/** What one process of test/simulation/simulate.ts plays: a kind of faults of one scenario. */
+/** The work of one process of test/simulation/simulate.ts: one kind of faults of one scenario. */
 export interface Part {
   readonly title: string;
   readonly args: readonly string[];
 }
 
-/** Where a run takes seconds and has thousands of boundaries, one in so many of its single faults is played. */
+/** Scenarios whose runs take seconds and have thousands of boundaries: only one in this many single faults is run. */
 const thinned: Readonly<Record<string, number>> = { burst: 31, 'profile-reads-away': 397 };
-/** The swarms of these take longest and come after all others. */
+/** Scenarios whose swarms take longest, which come after all others. */
 const slow = ['claims-20', 'profile-reads-away'];
 const swarmsEach = 200;
 const longSwarms = 5;
@@ -42,7 +42,7 @@ export const longScenarios: readonly Part[] = scenarios
     return swarmsOf(scenario, played + 1, longSwarms - played);
   });
 
-/** 200 swarms of each scenario, in two halves so that none waits for all of another's. */
+/** 200 swarms of each scenario, in two halves so that no scenario waits for all swarms of another. */
 export const swarmHalves: readonly (readonly Part[])[] = [1, swarmsEach / 2 + 1].map((from) =>
   regular.map((scenario) => swarmsOf(scenario, from, swarmsEach / 2)),
 );

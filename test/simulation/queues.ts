@@ -13,32 +13,32 @@ import { cross, lostConnection, type World } from './world.ts';
 export interface Letter {
   readonly id: string;
   readonly body: string;
-  /** Why it was set aside, on a dead-letter queue. */
+  /** The reason of a dead letter. */
   readonly reason: string | undefined;
   readonly sentAtMs: number;
   visibleAtMs: number;
   receives: number;
 }
 
-/** A standard SQS queue: at least once, in no order, hidden while in hand, forgotten after its retention. */
+/** A standard SQS queue: at-least-once, unordered, with visibility time-outs and retention. */
 export interface SimulatedQueue {
   readonly name: QueueName;
   readonly letters: Map<string, Letter>;
-  /** All that was ever accepted. */
+  /** Every message that was ever accepted. */
   readonly sent: Letter[];
 }
 
 export interface Queues {
-  /** Makes the queue and its dead-letter queue known to the handlers of this process. */
+  /** Creates the queue and its dead-letter queue, and tells the handlers of this process their URLs. */
   readonly open: (name: QueueName) => SimulatedQueue;
   readonly all: () => readonly SimulatedQueue[];
   readonly dead: (name: QueueName) => SimulatedQueue;
-  /** What an upstream system sends: no boundary, no fault. */
+  /** Sends a message of an upstream system: no boundary, no fault. */
   readonly put: (queue: SimulatedQueue, body: string, reason?: string, delayMs?: number) => void;
-  /** A message comes once more, long after it was done with; it counts as sent but once. */
+  /** Delivers an old message again; it is not added to `sent`. */
   readonly again: (queue: SimulatedQueue, letter: Letter) => void;
   readonly receive: (queue: SimulatedQueue, letters: readonly Letter[], hideMs: number) => void;
-  /** What a client of SQS or EventBridge asks for, within a worker. */
+  /** Runs a command of a worker's SQS or EventBridge client. */
   readonly command: (command: unknown) => Promise<unknown>;
   readonly events: { readonly name: string; readonly body: string }[];
 }
@@ -46,7 +46,7 @@ export interface Queues {
 const retentionMs = 14 * 86_400_000;
 const deadRetentionMs = 14 * 86_400_000;
 
-/** `receivesMax` is SQS's own limit, the net for messages whose consumer dies each time. */
+/** `receivesMax` is the redrive policy of SQS, for messages whose consumer crashes each time. */
 export function newQueues(world: World, receivesMax: number, delayMs: () => number): Queues {
   const byId = new Map<string, SimulatedQueue>();
   const byUrl = new Map<string, SimulatedQueue>();
@@ -150,18 +150,18 @@ export function newQueues(world: World, receivesMax: number, delayMs: () => numb
           fail: async () => lostConnection(),
           run: async () => ({ QueueUrl: `https://sqs.simulated/${command.input.QueueName}` }),
         });
-      throw new Error(`The simulated cloud does not know ${command?.constructor.name}.`);
+      throw new Error(`The simulated cloud does not support ${command?.constructor.name}.`);
     },
   };
 }
 
 const isDead = ({ name }: SimulatedQueue) => name.id.endsWith('/dead');
 
-/** Queues that somebody drains: where messages still lie on one, not all is done. */
+/** Returns the queues that have a consumer; a run settles only when they are empty. */
 export const drained = (queues: Queues): SimulatedQueue[] =>
   queues.all().filter((queue) => !isDead(queue));
 
-/** Forgets what is older than its retention, as SQS does. */
+/** Deletes messages that are older than the retention, as SQS does. */
 export function forgetOld(queues: Queues, nowMs: number): void {
   for (const queue of queues.all())
     for (const letter of queue.letters.values())
@@ -169,7 +169,7 @@ export function forgetOld(queues: Queues, nowMs: number): void {
         queue.letters.delete(letter.id);
 }
 
-/** A letter as Lambda gets it. */
+/** Returns a message as Lambda receives it. */
 export const recordOf = (
   { name }: SimulatedQueue,
   { id, body, sentAtMs, receives }: Letter,

@@ -1,14 +1,14 @@
-/** Numbers that look like chance and are the same for the same seed, so that a failure can be run again. */
+/** Pseudo-random numbers, which a seed determines, so that a failed run can be repeated. */
 export interface Random {
-  /** From 0 up to, not including, 1. */
+  /** Returns a number from 0 (included) to 1 (excluded). */
   readonly next: () => number;
-  /** A whole number from `least` to `most`, both included. */
+  /** Returns a whole number from `least` to `most`, both included. */
   readonly between: (least: number, most: number) => number;
-  /** True with this probability. */
+  /** Returns true with this probability. */
   readonly happens: (probability: number) => boolean;
 }
 
-/** Mulberry32 (public domain, by Tommy Ettinger): short, fast, and good enough to choose by. */
+/** Returns Mulberry32 (public domain, by Tommy Ettinger), which is short, fast and random enough for this. */
 export function randomOf(seed: number): Random {
   let state = seed | 0;
   const next = () => {

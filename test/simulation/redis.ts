@@ -2,7 +2,7 @@ import { fillScript } from '../../lib/platform/cache/read-through-cache.ts';
 import type { Cache } from '../../lib/platform/cache/redis.ts';
 import { cross, lostConnection, type World } from './world.ts';
 
-/** What the model tells of what it does; keys are whole, values what JSON says. */
+/** Callbacks of the model, with full keys and parsed values. */
 export interface Witness {
   readonly served: (key: string, value: unknown) => void;
   readonly filled: (key: string, value: unknown, keptSeconds: number) => void;
@@ -11,13 +11,13 @@ export interface Witness {
 }
 
 export interface SimulatedRedis {
-  /** What a worker gets for `cache(…)`; a pause of 0 is that of who asks each time. */
+  /** Returns a worker's replacement of `cache(…)`; with a pause of 0 every call reaches Redis. */
   readonly cacheFor: (pauseMs?: number) => Cache;
   readonly goAway: () => void;
   readonly comeBack: () => void;
-  /** Right after the next deletion the master is lost, and with it what its replica has not got. */
+  /** Fails over right after the next deletion, which loses all that the replica does not have. */
   readonly failOverAtNextDeletion: () => void;
-  /** When it last came back. */
+  /** When Redis was last available again. */
   backAtMs: number;
 }
 
@@ -26,13 +26,13 @@ interface Entry {
   readonly untilMs: number;
 }
 
-/** A replica is behind by so much. */
+/** The replica's lag. */
 const replicaLagMs = 1_000;
 /** lib/platform/cache/redis.ts. */
 const failuresInARowMax = 2;
 const pauseMsByDefault = 30_000;
 
-/** Redis with just the commands that are used, on the simulated clock; each is a boundary. */
+/** Makes a model of Redis with the commands in use, on the simulated clock; each command is a boundary. */
 export function newRedis(world: World, witness: Witness): SimulatedRedis {
   const entries = new Map<string, Entry>();
   const undo: {
@@ -40,10 +40,10 @@ export function newRedis(world: World, witness: Witness): SimulatedRedis {
     readonly key: string;
     readonly before: Entry | undefined;
   }[] = [];
-  let away = false;
+  let unavailable = false;
   let failOver = false;
 
-  const held = (key: string): string | undefined => {
+  const readText = (key: string): string | undefined => {
     const entry = entries.get(key);
     return entry && entry.untilMs > world.nowMs ? entry.text : undefined;
   };
@@ -54,13 +54,13 @@ export function newRedis(world: World, witness: Witness): SimulatedRedis {
   };
   const commands = {
     get: (key: string) => {
-      const text = held(key);
+      const text = readText(key);
       const value: unknown = text === undefined ? null : JSON.parse(text);
       if (value !== null) witness.served(key, value);
       return value;
     },
     set: (key: string, text: string, { nx = false, px = 0, ex = 0 } = {}) => {
-      if (nx && held(key) !== undefined) return null;
+      if (nx && readText(key) !== undefined) return null;
       if (ex) witness.filled(key, JSON.parse(text), ex);
       put(key, { text, untilMs: world.nowMs + px + ex * 1000 });
       return 'OK';
@@ -74,8 +74,9 @@ export function newRedis(world: World, witness: Witness): SimulatedRedis {
       return keys.length;
     },
     eval: (script: string, [key = '', lease = '']: string[], [token, text, ex]: string[]) => {
-      if (script !== fillScript) throw new Error('The model does not know this script.');
-      if (held(lease) !== token) return 0;
+      if (script !== fillScript)
+        throw new Error('The simulated Redis does not support this script.');
+      if (readText(lease) !== token) return 0;
       commands.set(key, text ?? '', { ex: Number(ex) });
       put(lease, undefined);
       return 1;
@@ -97,7 +98,7 @@ export function newRedis(world: World, witness: Witness): SimulatedRedis {
       (...args: unknown[]) =>
         cross('http', `redis ${name} ${JSON.stringify(args).slice(0, 60)}`, {
           run: async () => {
-            if (away) throw lostConnection();
+            if (unavailable) throw lostConnection();
             return Reflect.apply(command, undefined, args);
           },
           fail: async () => lostConnection(),
@@ -123,10 +124,10 @@ export function newRedis(world: World, witness: Witness): SimulatedRedis {
       };
     },
     goAway: () => {
-      away = true;
+      unavailable = true;
     },
     comeBack() {
-      away = false;
+      unavailable = false;
       this.backAtMs = world.nowMs;
     },
     failOverAtNextDeletion: () => {

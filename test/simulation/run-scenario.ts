@@ -32,7 +32,7 @@ import {
   wrapProcess,
 } from './world.ts';
 
-/** What a scenario is made of, anew for each run. */
+/** The parts of one run of a scenario, made for each run. */
 export interface Stage {
   readonly databases: Databases;
   readonly world: World;
@@ -51,13 +51,13 @@ export interface Consumer {
 export interface Scheduled {
   readonly name: string;
   readonly everySeconds: number;
-  /** From the start of the play; as long as from run to run where it is not given. */
+  /** Time of the first run after the start; default: `everySeconds`. */
   readonly firstSeconds?: number;
   readonly timeoutSeconds: number;
   readonly run: (worker: Worker, remaining: () => number) => Promise<unknown>;
 }
 
-/** Something that the world outside does. */
+/** An action of the outside world, such as an upstream system or a person. */
 export interface Act {
   readonly atSeconds: number;
   readonly act: () => Promise<void> | void;
@@ -67,27 +67,27 @@ interface Play {
   readonly consumers: readonly Consumer[];
   readonly schedules: readonly Scheduled[];
   readonly script: readonly Act[];
-  /** A time in which nothing happens, and which is therefore passed over. */
+  /** A period without events, which the simulated clock skips. */
   readonly leap?: { readonly fromMs: number; readonly toMs: number };
-  /** By when all must be done, where that is not 48 hours after the last act and fault. */
+  /** The time by which the run must settle; default: 48 hours after the last act and fault. */
   readonly settleByMs?: number;
-  /** Steps after which nothing is expected to settle any more, where many messages need more than others do. */
+  /** The most steps of a run; scenarios with many messages need more than the default. */
   readonly turnsMax?: number;
-  /** What is wrong at this moment, and may be so at none; asked after each write that others can see. */
+  /** Returns a broken invariant, if any. Called after each committed write. */
   readonly safety: (injected: number) => Promise<string | undefined>;
-  /** What is wrong with what a worker does now; asked at each of its boundaries, before the effect. */
+  /** Returns why a worker must not do what it is about to do, if so. Called at each boundary, before the effect. */
   readonly passed?: (boundary: Boundary) => string | undefined;
-  /** What is not yet as it must be when all is done. */
+  /** Returns what is not done yet, if anything. */
   readonly unsettled: () => Promise<string | undefined>;
 }
 
 export interface Scenario {
   readonly name: string;
-  /** A run takes so long that it is played only where it is named. */
+  /** A run takes so long that it is only run when it is named. */
   readonly long?: boolean;
-  /** Makes the scenario's own tables. */
+  /** SQL that creates the scenario's own tables. */
   readonly prepare?: string;
-  /** Emptied before each run. */
+  /** Tables that are emptied before each run. */
   readonly tables: readonly string[];
   readonly begin: (stage: Stage) => Promise<Play> | Play;
 }
@@ -99,7 +99,7 @@ export interface Played {
   readonly failed: number;
 }
 
-/** A promise was broken; its text ends with the command that runs the same again. */
+/** An invariant was broken; the message ends with the command that repeats the run. */
 export class Violation extends Error {
   override readonly name = 'Violation';
 }
@@ -109,16 +109,16 @@ const day28Ms = 28 * 86_400_000;
 const usualTurnsMax = 50_000;
 const batchMax = 10;
 const traceLinesShown = 30;
-/** What frees no lock; a read that may wait for one can end another's wait, as a deadlock. */
+/** Statements that free no lock; but a locking read can end another wait by a deadlock. */
 const holdsOn = /^\s*(begin|select|start)/i;
 const writes = /^\s*(commit|insert|update|delete|replace)/i;
 
 let playing = false;
 
 /**
- * Runs a scenario until all is settled. Throws `Violation` for a promise that did not hold. One at a time in a
- * process: timers and AWS clients are the process's. With `exactly` the same faults give the same run, step by step;
- * without it what earlier plays have left in the server may change who waits for a lock.
+ * Runs a scenario until it has settled. Throws `Violation` if an invariant is broken. A process runs one at a time,
+ * because timers and AWS clients are global. With `exactly` the same faults give the same run, step by step; without it
+ * the traces of earlier runs in the server may change which statement waits for a lock.
  */
 export async function play(
   databases: Databases,
@@ -126,7 +126,8 @@ export async function play(
   faults: Faults,
   { exactly = false } = {},
 ): Promise<Played> {
-  if (playing) throw new Error(`${scenario.name} cannot be played beside another in one process.`);
+  if (playing)
+    throw new Error(`${scenario.name} cannot run: another scenario is running in this process.`);
   playing = true;
   try {
     return await played(databases, scenario, faults, exactly);
@@ -146,7 +147,7 @@ async function played(
     world.nowMs < faults.untilMs ? faults.messageDelayMs() : 0,
   );
   if (scenario.prepare) await databases.admin.query(scenario.prepare);
-  // Messages have the same ids in each run.
+  // Message ids repeat in each run, so the failure counts of the last run must go.
   const tables = [...scenario.tables, 'signalbox.message_failure'];
   const letPurge = await databases.empty(tables, exactly);
   const acted = await scenario.begin({ databases, world, queues, faults });
@@ -167,7 +168,7 @@ async function played(
   }
 }
 
-/** The AWS clients of workers reach the simulated cloud. */
+/** Redirects the AWS clients of workers to the simulated cloud. */
 function wrapClients(queues: Queues): () => void {
   const wrapped = [SQSClient.prototype, EventBridgeClient.prototype].map((prototype) => {
     const { send } = prototype;
@@ -201,7 +202,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
   let failed = 0;
   let started = 0;
   let day28 = faults.day28;
-  /** Something ended that may have held a lock: only then is it worth asking who still waits for one. */
+  /** A statement or worker that may have held a lock has ended; only then can a lock wait be over. */
   let freed = true;
   const faulty = () => world.nowMs < faults.untilMs;
   const note = (text: string) => void world.trace.push(`${clock(world.nowMs)} ${text}`);
@@ -253,7 +254,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
       delayed.add(boundary);
       boundary.notBeforeMs = world.nowMs + delayMs;
       worker.heldUpMs += delayMs;
-      // It is the worker that is slow, its timers too.
+      // The whole worker is slow, so its timers are late as well.
       for (const timer of world.waiting)
         if (timer.worker === worker && timer.kind === 'timer')
           timer.notBeforeMs = Math.max(timer.notBeforeMs, boundary.notBeforeMs + 1);
@@ -284,9 +285,9 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
   }
 
   /**
-   * Returns when MySQL has answered, or when the statement waits for a lock. One look is enough where nobody else
-   * waits: no deadlock can end that wait. Otherwise a second look follows once MySQL has searched for deadlocks, of which
-   * there had been so many `searches` before the statement.
+   * Returns when MySQL has answered, or when the statement waits for a lock. If no other statement waits, one check is
+   * enough, because no deadlock can end the wait. Otherwise a second check follows after MySQL's next search for
+   * deadlocks; `searches` is their number before the statement.
    */
   async function answeredOrBlocked(boundary: Boundary, searches?: number): Promise<void> {
     const { connection, label } = boundary;
@@ -310,7 +311,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     }
   }
 
-  /** A lock is granted before the statement that frees it is answered; whether a shared one was takes time to see. */
+  /** Resumes statements whose lock was granted. MySQL grants it before it answers the statement that frees it. */
   async function recheckBlocked(): Promise<void> {
     if (!world.running.size || !freed) return;
     freed = false;
@@ -335,7 +336,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
   async function perform(act: Act): Promise<void> {
     acts.shift();
     await act.act();
-    note('the world outside acts');
+    note('the outside world acts');
     await check();
   }
 
@@ -403,7 +404,7 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     start(worker, () => one.run(worker, () => worker.endsAtMs - world.nowMs));
   }
 
-  /** Nothing is in hand: what schedules do while they only wait for their next look does not count. */
+  /** True if no worker is busy and all queues are empty; schedules that only sleep do not count. */
   function isQuiet(): boolean {
     const busy = [...world.waiting, ...world.running].some(({ kind }) => kind !== 'timer');
     return !busy && drained(queues).every(({ letters }) => letters.size === 0);
@@ -415,10 +416,10 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
     for (const one of schedules) nextAtMs.set(one, world.nowMs);
     for (const queue of drained(queues))
       for (const letter of queue.sent) queues.again(queue, letter);
-    note('all messages come once more');
+    note('all messages are delivered again');
   }
 
-  /** Workers that run, and those that have ended while a statement or a pause of theirs had not. */
+  /** Returns running workers, and ended ones that still have a statement or a timer. */
   function unfinished(): Worker[] {
     const left = [...world.waiting, ...world.running].map(({ worker }) => worker);
     return [...new Set([...world.workers, ...left])];
@@ -474,9 +475,9 @@ async function settle(stage: Stage, acted: Play): Promise<Played> {
   }
 }
 
-/** A statement that has not answered for so long may wait for a lock; then MySQL is asked. */
+/** A statement without an answer after this time may wait for a lock, so MySQL's lock waits are read. */
 const blockedAfterMs = 2;
-/** By then MySQL has also found out whether the wait is a deadlock's, and a statement without a wait has ended. */
+/** After this time MySQL has found a deadlock if there is one, and a statement that does not wait has ended. */
 const surelyAfterMs = 5;
 const answerMsMax = 10_000;
 const realSetTimeout = globalThis.setTimeout;
@@ -485,7 +486,7 @@ const realPause = (ms: number) => new Promise<void>((done) => realSetTimeout(don
 const clock = (ms: number) => new Date(ms + 8 * 3_600_000).toISOString().slice(5, 23);
 const short = (label: string) => label.replaceAll(/\s+/g, ' ').slice(0, 90);
 
-/** Ends a worker in the middle of whatever it does: nothing of it runs on, its transactions are rolled back. */
+/** Ends a worker at any point: its code does not continue, and its transactions are rolled back. */
 async function kill(databases: Databases, world: World, worker: Worker): Promise<void> {
   const running = [...world.running].filter((boundary) => boundary.worker === worker);
   const asked = new Set(
@@ -500,7 +501,7 @@ async function kill(databases: Databases, world: World, worker: Worker): Promise
   }
 }
 
-/** Stops a worker in the middle of whatever it does: its servers do not hear of it. */
+/** Stops a worker at any point without its servers noticing: its transactions stay open. */
 function freeze(world: World, worker: Worker): void {
   for (const raw of stop(world, worker)) {
     raw.silence?.resolve();

@@ -6,10 +6,10 @@ import { planned, silencesAt } from './faults.ts';
 import { type Played, play, type Scenario } from './run-scenario.ts';
 import { type Share, shares } from './shares.ts';
 
-/** Nothing here waits for real time: only a machine with much else to do takes so long. */
+/** A generous limit: nothing waits for real time, so only a busy machine needs it. */
 const testTimeout = 300_000;
 
-/** The databases of one test file, opened before its tests and closed after them. */
+/** Opens the databases of a test file before its tests, and closes them afterwards. */
 export function databasesOfFile(): () => Databases {
   vi.setConfig({ testTimeout });
   let databases: Databases | undefined;
@@ -36,26 +36,26 @@ export function playShareOf(
   const databases = databasesOfFile();
 
   if (every)
-    test(`${name} keeps its promises when one in ${every} of all single faults occurs, or a pair of them`, async () => {
+    test(`${name} keeps its invariants when one in ${every} of all single faults occurs, or a pair of them`, async () => {
       const runs = newRuns();
       const singles = await crashSingly(databases(), scenario, runs, every);
       if (everyPair) await crashInPairs(databases(), scenario, singles, runs, everyPair);
       expect(runs.count).toBeGreaterThan(15);
     });
   else
-    test(`${name} keeps its promises when no fault occurs`, async () => {
+    test(`${name} keeps its invariants when no fault occurs`, async () => {
       faultless(await play(databases(), scenario, planned([])));
     });
 
   if (everySilence)
-    test(`${name} keeps its promises when one in ${everySilence} of all connections falls silent, or its process is frozen`, async () => {
+    test(`${name} keeps its invariants when one in ${everySilence} of all connections falls silent, or its process is frozen`, async () => {
       const runs = newRuns();
       await crashSingly(databases(), scenario, runs, everySilence, silencesAt);
       expect(runs.count).toBeGreaterThan(5);
     });
 
   if (count)
-    test(`${name} keeps its promises in ${count} swarms of faults`, async () => {
+    test(`${name} keeps its invariants in ${count} swarms of faults`, async () => {
       const runs = newRuns();
       await swarms(databases(), scenario, 1, count, runs);
       expect(runs.count).toBe(count);

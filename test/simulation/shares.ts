@@ -1,22 +1,22 @@
-/** What `npm test` plays of one scenario, besides its run without faults. */
+/** The runs of one scenario in `npm test`, besides its run without faults. */
 export interface Share {
-  /** One in so many of all single faults; it should have no divisor in common with the faults of a boundary. */
+  /** One in this many single faults is run; should be coprime to the number of faults of a boundary. */
   readonly every?: number;
-  /** One in so many pairs of those faults with a later one. */
+  /** One in this many pairs of such a fault with a later one is run. */
   readonly everyPair?: number;
   readonly swarms?: number;
-  /** One in so many of all connections that fall silent and processes that are frozen. */
+  /** One in this many silent connections and frozen processes is run. */
   readonly everySilence?: number;
-  /** What its test file takes in a worker of `npm test`, two of them on two quiet cores, its imports included. */
+  /** Seconds of its test file in a worker of `npm test`, with two workers on two idle cores, imports included. */
   readonly seconds: number;
 }
 
-/** The workers' time that `npm test` may spend on the simulation. `npm run test:full` plays what does not fit. */
+/** The workers' time that `npm test` may spend on the simulation; `npm run test:full` runs the rest. */
 export const budgetSeconds = 150;
 
 /**
- * Divides the budget among the scenarios. The numbers of runs are fixed, so the same commit plays the same runs on any
- * machine; after a change of theirs the seconds are measured again.
+ * Divides the budget among the scenarios. The numbers of runs are fixed, so a commit has the same runs on any machine;
+ * measure the seconds again after changing them.
  */
 export const shares = {
   accounting: { every: 19, everyPair: 2000, swarms: 3, seconds: 7 },
@@ -41,6 +41,6 @@ export const shares = {
   silence: { everySilence: 1, swarms: 4, seconds: 2 },
   'outage-3-days': { swarms: 1, seconds: 3 },
   'outage-13-days': { seconds: 2 },
-  /** determinism.test.ts: the same run twice, and one known mistake. */
+  /** determinism.test.ts: each run twice, and one known mistake. */
   determinism: { seconds: 14 },
 } satisfies Record<string, Share>;

@@ -1,13 +1,13 @@
 /**
- * `npm run simulate`: the simulation on a MySQL of its own.
+ * `npm run simulate`: runs the simulation on its own MySQL.
  *
  *   npm run simulate -- [--runs N] [--scenario name] [--from seed]     N swarms of each scenario
- *   npm run simulate -- --scenario name --seed N                       one swarm again
- *   npm run simulate -- --scenario name --faults 12:crash,17:lost      one set of faults again
+ *   npm run simulate -- --scenario name --seed N                       repeats one swarm
+ *   npm run simulate -- --scenario name --faults 12:crash,17:lost      repeats one set of faults
  *   npm run simulate -- --crashes EVERY [--scenario name]              every single fault, each EVERY-th pair (0: none)
  *
  * With `--until MS` no run starts after that time (milliseconds since 1970), with `--pair-seconds N` no pair after N
- * seconds of pairs; `--thin N` leaves one in N of the single faults. What was not played is said.
+ * seconds of pairs; `--thin N` leaves one in N of the single faults. Prints what was not run.
  */
 import './silence-logs.ts';
 
@@ -33,9 +33,9 @@ const { values } = parseArgs({
     thin: { type: 'string', default: '1' },
     until: { type: 'string' },
     'pair-seconds': { type: 'string' },
-    /** `swarms` or `crashes`: a few of each scenario, until a promise is broken. So the bug bank looks. */
+    /** `swarms` or `crashes`: a few runs of each scenario, until an invariant is broken; the bug bank uses this. */
     hunt: { type: 'string' },
-    /** host:port of a MySQL that is there already; the bug bank has one for all its bugs. */
+    /** host:port of a running MySQL; the bug bank uses one for all its bugs. */
     mysql: { type: 'string' },
   },
 });
@@ -86,7 +86,7 @@ async function end(status: number): Promise<never> {
   process.exit(status);
 }
 
-/** A MySQL of its own, unless one was named. */
+/** Starts a MySQL, unless one was given. */
 async function serverOf(): Promise<Databases['server']> {
   const [host, port] = values.mysql?.split(':') ?? [];
   if (host) return { host, port: Number(port) };

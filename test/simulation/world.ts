@@ -8,21 +8,21 @@ import {
 import type { Raw } from './database.ts';
 import type { Fault } from './faults.ts';
 
-/** One invocation of a function in an execution environment of its own. */
+/** One invocation of a function in its own execution environment. */
 export interface Worker {
   readonly name: string;
-  /** How far its own clock is off; the databases' clocks are not its. */
+  /** The error of the worker's own clock; the clocks of the databases are right. */
   readonly skewMs: number;
-  /** Its time-out by the simulated clock: then it is killed. */
+  /** The time-out by the simulated clock, at which the worker is killed. */
   readonly endsAtMs: number;
   readonly connections: Set<Raw>;
-  /** For how long it was held up, at all of its boundaries. */
+  /** The sum of its delays at boundaries. */
   heldUpMs: number;
   alive: boolean;
   ended: boolean;
 }
 
-/** A place where a worker touches the world: it waits there for its turn. */
+/** An effect of a worker on the world, before which it waits for its turn. */
 export interface Boundary {
   readonly worker: Worker;
   readonly kind: 'sql' | 'send' | 'http' | 'acknowledge' | 'timer';
@@ -31,34 +31,34 @@ export interface Boundary {
   readonly go: (fault: Fault | undefined) => void;
   finished: boolean;
   readonly whenFinished: Promise<void>;
-  /** Lets a worker continue whose statement waited for a lock and has been answered. */
+  /** Continues a worker whose statement has waited for a lock and is answered. */
   readonly resume: () => void;
-  /** The connection whose statement it is, which may come to wait for a lock. */
+  /** The connection of a SQL statement. */
   readonly connection: Raw | undefined;
   blockedSinceMs: number | undefined;
 }
 
-/** What happens at a boundary when it is passed, and what is thrown when it goes wrong. */
+/** The effect of a boundary, and its error if it fails. */
 export interface Effect<Result> {
   readonly run: (fault: Fault | undefined) => Promise<Result>;
-  /** Called before `run` for an effect that shall not come about, after it for an answer that is lost. */
+  /** Returns the error. Called instead of `run` if the effect fails, after it if only the answer is lost. */
   readonly fail: (fault: Fault) => Promise<Error>;
   readonly connection?: Raw;
-  /** Its turn comes no earlier than this, from now. */
+  /** The least delay from now. */
   readonly afterMs?: number;
 }
 
 export interface World {
   nowMs: number;
-  /** Boundaries whose turn has not come. */
+  /** Boundaries that wait for their turn. */
   readonly waiting: Set<Boundary>;
-  /** Those whose turn has come and whose answer is still out. */
+  /** Boundaries that had their turn and have no answer yet. */
   readonly running: Set<Boundary>;
   readonly workers: Set<Worker>;
   readonly trace: string[];
-  /** Until when a database cannot be reached by any worker, by the role of its user. */
+  /** Until when a database is unavailable to all workers, by role. */
   readonly awayUntilMs: Map<string, number>;
-  /** Sessions at a server whose client is frozen or cannot be heard, and when the server ends them by itself. */
+  /** Sessions whose client is frozen or silent, with the time at which the server ends them. */
   readonly orphans: Map<Raw, number>;
   /** `AbortSignal.timeout` of workers: when an invocation ends itself. */
   readonly deadlines: Set<{
@@ -66,13 +66,13 @@ export interface World {
     readonly atMs: number;
     readonly abort: () => void;
   }>;
-  /** Connections that are just being opened, in real time. */
+  /** The number of connections that are being opened, in real time. */
   opening: number;
-  /** They are handed out in the order in which they were asked for, or no seed gives the same run again. */
+  /** The last opening connection: connections are handed out in request order, so that a seed repeats its run. */
   lastOpened: Promise<unknown>;
 }
 
-/** Midnight in Shanghai: a run also crosses the hour at which days change in UTC. */
+/** Midnight in Shanghai. A run also crosses midnight UTC. */
 export const startMs = Date.parse('2026-03-01T00:00:00+08:00');
 
 export const newWorld = (): World => ({
@@ -90,17 +90,17 @@ export const newWorld = (): World => ({
 
 const workerOf = new AsyncLocalStorage<{ readonly world: World; readonly worker: Worker }>();
 
-/** The worker in whose invocation this code runs; none in the harness itself. */
+/** Returns the worker whose invocation runs this code; undefined in the harness. */
 export const current = () => workerOf.getStore();
 
-/** Runs the harness's own work without being taken for a worker's. */
+/** Runs work of the harness outside the current worker. */
 export const outside = <Result>(work: () => Result): Result => workerOf.exit(work);
 
 const never = <Result>(): Promise<Result> => new Promise(() => {});
 
 /**
- * Waits for the worker's turn, then lets the effect come about, or not, or only its answer not. An answer after a wait
- * for a lock is held back until `resume`: otherwise real time would decide which worker continues first.
+ * Waits for the worker's turn, then runs the effect, fails it, or loses its answer. An answer after a lock wait is
+ * delayed until `resume`, or real time would decide which worker continues first.
  */
 export async function cross<Result>(
   kind: Boundary['kind'],
@@ -160,7 +160,7 @@ export async function cross<Result>(
   }
 }
 
-/** Runs `work` as this worker; resolves when it has ended, and never when the worker died before. */
+/** Runs `work` as this worker. Never resolves if the worker is killed. */
 export async function runAs<Result>(
   world: World,
   worker: Worker,
@@ -178,7 +178,7 @@ export async function runAs<Result>(
 const thinkingMsMax = 5_000;
 const immediate = () => new Promise<void>((done) => setImmediate(done));
 
-/** Waits until every worker stands at a boundary or has ended: nothing else can happen by itself. */
+/** Waits until every worker is at a boundary or has ended. */
 export async function calm(world: World): Promise<void> {
   await immediate();
   const end = performance.now() + thinkingMsMax;
@@ -187,12 +187,14 @@ export async function calm(world: World): Promise<void> {
     const thinking = [...world.workers].filter((worker) => !busy.has(worker));
     if (!thinking.length && !world.opening) return;
     if (performance.now() > end)
-      throw new Error(`${thinking[0]?.name} waits for something that is not wrapped.`);
+      throw new Error(
+        `${thinking[0]?.name} waits for something that the simulation does not control.`,
+      );
     await immediate();
   }
 }
 
-/** What `partner(…)` of lib/platform/partners/partner.ts gets as its line to the world: each request is a boundary. */
+/** Returns an HTTP exchange for `partner(…)` of lib/platform/partners/partner.ts; each request is a boundary. */
 export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exchange {
   return (request) =>
     cross('http', `${request.method} ${request.url}`, {
@@ -201,7 +203,7 @@ export function exchangeWith(answer: (request: Request) => Promise<Answer>): Exc
     });
 }
 
-/** Pauses, time-outs and the clock of a worker are the simulated ones. */
+/** Replaces pauses, time-outs and the clock of workers by simulated ones. Returns a function that undoes it. */
 export function wrapProcess(): () => void {
   const { setTimeout, clearTimeout } = globalThis;
   const { now } = Date;
@@ -242,11 +244,11 @@ export function wrapProcess(): () => void {
   };
 }
 
-/** As Node says it when nobody listens. */
+/** Node's error when no server listens. */
 export const refusedConnection = (): Error =>
   Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED', fatal: true });
 
-/** As Node and mysql2 say it when the other side has gone. */
+/** The error of Node and mysql2 when the server closes the connection. */
 export const lostConnection = (): Error =>
   Object.assign(new Error('Connection lost: The server closed the connection.'), {
     code: 'PROTOCOL_CONNECTION_LOST',

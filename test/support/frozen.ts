@@ -1,6 +1,6 @@
 /**
- * A process that handles one message as an environment of Lambda does, to be frozen in the middle of its transaction.
- * It writes a line when it holds the row, and one with what its handler answered.
+ * A process that handles one message like an execution environment of Lambda, so that a test can freeze it in the middle
+ * of its transaction. It prints a line when it holds the row's lock, and one with the handler's result.
  */
 import * as z from 'zod';
 import { consume } from '../../lib/platform/messaging/consume.ts';
@@ -20,8 +20,8 @@ const handler = consume(
       const row = trx.updateTable('signalbox.claim').where('name', '=', message.name);
       await row.set({ epoch: '2' }).execute();
       console.error('holds');
-      await new Promise(() => setInterval(() => {}, 1_000)); // Something that does not answer.
-      return 'held' as const;
+      await new Promise(() => setInterval(() => {}, 1_000)); // Waits for an answer that never comes.
+      return 'applied' as const;
     }),
   { mysql: db },
 );

@@ -1,3 +1,4 @@
+/** Runs the CLI of ops/ in tests, and makes dead-letter queues for it. */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import { type CliDeps, runCli } from '../../ops/cli.ts';
 import { sqs, testDeadLetterQueue, testQueue } from './queues.ts';
 import { started } from './started.ts';
 
-export interface Ended {
+export interface CliResult {
   readonly status: number | null;
   readonly out: string;
   readonly error: string;
@@ -23,13 +24,13 @@ export interface Ended {
 const stack = await started('stack');
 const program = join(root, 'ops/main.ts');
 
-/** Calls the CLI in this process; typed in the project's folder. */
-export async function ops(...args: string[]): Promise<Ended> {
+/** Calls the CLI in this process, as if typed in the project's folder. */
+export async function ops(...args: string[]): Promise<CliResult> {
   return await opsWith({}, ...args);
 }
 
 /** Calls the CLI in this process, with parts of what its process gives replaced. */
-export async function opsWith(changed: Partial<CliDeps>, ...args: string[]): Promise<Ended> {
+export async function opsWith(overrides: Partial<CliDeps>, ...args: string[]): Promise<CliResult> {
   let out = '';
   let error = '';
   const status = await runCli(args, {
@@ -43,15 +44,15 @@ export async function opsWith(changed: Partial<CliDeps>, ...args: string[]): Pro
     now: Date.now,
     typedIn: root,
     makeSqs: (config) => new SQSClient(config),
-    longPollSeconds: 0, // The emulator keeps a queue in one place: its empty answer is always true.
-    ...changed,
+    longPollSeconds: 0, // The emulator's empty answer always means an empty queue.
+    ...overrides,
   });
   return { status, out, error };
 }
 
 /**
- * Makes SQS clients whose calls wait for `before` and `after`; they learn the call's name. A
- * promise of theirs that never settles leaves in SQS what a process leaves that dies there.
+ * Makes SQS clients that await `before` and `after` around each call. A promise that never settles has the effect of a
+ * crash at that call.
  */
 export const sqsWith =
   (
@@ -74,7 +75,7 @@ export const sqsWith =
     return client;
   };
 
-/** Runs the CLI as a process of its own, as `npm run ops -- …` does. */
+/** Runs the CLI as its own process, as `npm run ops -- …` does. */
 export function opsProcess(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [program, ...args], {
     cwd: root,
@@ -89,15 +90,14 @@ export function opsProcess(args: readonly string[], env: Readonly<Record<string,
   child.stderr.on('data', (data) => {
     error += data;
   });
-  const ended = new Promise<Ended>((end) =>
-    child.on('close', (status) => end({ status, out, error })),
+  const ended = new Promise<CliResult>((resolve) =>
+    child.on('close', (status) => resolve({ status, out, error })),
   );
   return { child, ended };
 }
 
 /**
- * A stack's folder whose functions are the deployed ones and whose queues are new, with nobody who
- * drains them.
+ * Makes the folder of a stack that has the functions of the started stack, and new queues without consumers.
  */
 export async function stackWith(...ids: `${string}/${string}`[]) {
   const dir = join(inject('dir'), 'ops', randomUUID());
@@ -113,12 +113,12 @@ export async function stackWith(...ids: `${string}/${string}`[]) {
     queues: Object.fromEntries(live),
     deadLetterQueues: Object.fromEntries(dead),
   };
-  const write = (changed: Readonly<Record<string, unknown>> = {}) =>
-    writeFileSync(join(dir, 'endpoints.json'), JSON.stringify({ ...endpoints, ...changed }));
+  const write = (overrides: Readonly<Record<string, unknown>> = {}) =>
+    writeFileSync(join(dir, 'endpoints.json'), JSON.stringify({ ...endpoints, ...overrides }));
   write();
   const urlIn = (urls: Map<string, string>, id: string) => {
     const url = urls.get(id);
-    if (!url) throw new Error(`${id} is none of the queues that were made.`);
+    if (!url) throw new Error(`${id}: no queue was made for this id.`);
     return url;
   };
   return {
@@ -129,8 +129,8 @@ export async function stackWith(...ids: `${string}/${string}`[]) {
   };
 }
 
-/** Sets messages aside as a consumer does: body, reason, and the id that the message had. */
-export async function setAside(
+/** Sends dead letters as a consumer does, with the reason and the original message id as attributes. */
+export async function sendDeadLetters(
   QueueUrl: string,
   letters: readonly { readonly body: string; readonly reason?: string }[],
 ): Promise<void> {

@@ -66,7 +66,11 @@ export async function deliverDue(deps: DeliveryDeps, { remaining }: Pick<Tick, '
     await within(remaining() - reserveMs, Promise.all(sending.lanes));
   }
   const measured = { 'rows refused': await countRefused(deps.mysql) };
-  return { outcome: counts.delivered ? ('delivered' as const) : ('nothing-due' as const), ...counts, measured };
+  return {
+    outcome: counts.delivered ? ('delivered' as const) : ('nothing-due' as const),
+    ...counts,
+    measured,
+  };
 }
 
 /** The run before this one may have seconds left: its successor waits for it, or a minute would have nobody. */

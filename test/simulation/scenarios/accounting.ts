@@ -28,11 +28,11 @@ const [log, income, contracts] = [
 const owners = ['7001', '7002'];
 const priceFen = 4_000;
 const firstId = 820_000_000_001n;
-/** So few that it takes several pages. */
+/** So small that several pages are needed. */
 const pageRowsMax = 3;
 const swarmCharges = 10;
 const swarmSeconds = 600;
-/** A charge may be settled so long after it was made. */
+/** The longest time from a charge to its settlement. */
 const lateSecondsMax = 900;
 const settings = {
   payment_base_api_url: 'https://payment.simulated',
@@ -41,7 +41,7 @@ const settings = {
   KDAccount: accountSet,
 };
 
-/** What the world outside does: ids are given at one time, seen at another, settled at a third. */
+/** Actions of the outside world: a payment gets its id, becomes visible and is settled at different times. */
 interface Charging {
   readonly id: string;
   readonly userId: string;
@@ -51,7 +51,7 @@ interface Charging {
   readonly reversed: boolean;
 }
 
-/** Charges appear in any order and late; contracts come before and after them; wrong charges are taken back. */
+/** Charges become visible late and in any order, contracts come before and after them, wrong charges are reversed. */
 export const accounting: Scenario = {
   name: 'accounting',
   tables: [
@@ -146,7 +146,7 @@ function plan({ faults: { exact, random } }: Stage): [Charging[], Signed[]] {
   return [charges, signed];
 }
 
-/** Its row is there, perhaps after that of a higher id; later its answer is. Then a person may want it back. */
+/** Inserts a payment's row, perhaps after one with a higher id, and later its result; then it may be reversed. */
 function acts(
   { databases: { admin }, world }: Stage,
   centre: ReturnType<typeof payments>,
@@ -205,14 +205,14 @@ export const contractPoster = (
   },
 });
 
-/** What switches listings is another scenario's; here it is only looked at what was asked for. */
+/** Consumes switch-listings messages without an effect: another scenario tests switching. */
 export const switchesSeen: Consumer = {
   queue: listingSwitches,
   timeoutSeconds: 10,
-  handlerOf: () => consume(listingSwitches, async () => 'seen'),
+  handlerOf: () => consume(listingSwitches, async () => 'accepted'),
 };
 
-/** call/post-income. Nothing here can make a payment fail for itself: each that does goes to `failed`. */
+/** call/post-income. No payment of this scenario can fail by itself; any that does is added to `failed`. */
 export const poster = (
   { databases, world }: Stage,
   pageRowsMax: number,
@@ -230,7 +230,7 @@ export const poster = (
   },
 });
 
-/** A person starts each reversal once more as long as it is not made; and call/settle-unknown-charges goes on, too. */
+/** A person repeats each reversal until it is done; call/settle-unknown-charges resumes it as well. */
 const reverser = (
   { databases, world }: Stage,
   centre: ReturnType<typeof payments>,
@@ -263,7 +263,7 @@ async function notReversed(stage: Stage, wanted: ReadonlySet<string>): Promise<s
   return undefined;
 }
 
-/** Each owner whose money was given back is told of as having some, with the balance that the refund has left. */
+/** Checks that an event with the new balance was sent for each owner who got a refund. */
 function notTold(state: unknown, sent: readonly { readonly body: string }[]): string | undefined {
   const { trades } = state as {
     trades: { user_id: string; original_trade_id?: string; balance: number }[];

@@ -16,7 +16,7 @@ import { cross, lostConnection, type Worker } from '../world.ts';
 
 const broker_weidian_api = 'http://weishop.simulated';
 
-/** Small pages, so that few rows already need several. */
+/** Small pages, so that few rows need several pages. */
 export const brokerSettings: BrokerSettings = {
   safetyLagSeconds: 5,
   overlapSeconds: 600,
@@ -26,10 +26,10 @@ export const brokerSettings: BrokerSettings = {
   broker_weidian_api,
 };
 
-/** Without micro-shops: who asks for one is a mistake of the scenario. */
-const nobody: Exchange = () => Promise.reject(new Error('No micro-shop is played.'));
+/** For scenarios without micro-shops: a request for one is a mistake of the scenario. */
+const nobody: Exchange = () => Promise.reject(new Error('This scenario has no micro-shops.'));
 
-/** broker/apply-event. `cache` is where its invalidations go. */
+/** broker/apply-event. `channels` receive its outbox rows. */
 export function applier(
   { databases, world }: Stage,
   {
@@ -65,15 +65,15 @@ const shownTables = {
 } as const;
 
 /**
- * Follows what must follow each change of a profile: two invalidations of its key, and an event. `look` is called
- * after each write, so that it sees every change before anything can follow it.
+ * Tracks the effects of each change of a profile: two invalidations of its key, and an event. `look` is called after
+ * each write, so that it sees every change before its effects.
  */
 export function followers({ databases: { admin }, queues }: Stage) {
   process.env[busVariable] ??= 'simulated';
   const forgotten = new Map<string, number>();
   const changes = new Map<string, { row: string; forgotten: number; events: number }>();
 
-  /** The cache, as a way out of the outbox; how it behaves when it is away is tried elsewhere. */
+  /** The cache as a channel of the outbox; another scenario tests an unavailable cache. */
   const cache: Channel = {
     takes: (destination) => destination === 'invalidate',
     send: (_, bodies) =>
@@ -108,16 +108,16 @@ export function followers({ databases: { admin }, queues }: Stage) {
       }
     },
 
-    /** A change that not all has followed yet. */
+    /** Returns a change whose effects are not complete, if any. */
     missing: (): string | undefined => {
       for (const [at, change] of changes) {
         const [, id = ''] = at.split(' ');
         if (countOf(id) < change.forgotten + 2)
-          return `The cache was told ${countOf(id) - change.forgotten} times of the change of ${at}.`;
-        const told = queues.events
+          return `The key of ${at} was invalidated ${countOf(id) - change.forgotten} times since its change.`;
+        const isPublished = queues.events
           .slice(change.events)
           .some(({ name, body }) => name === brokerApplied.event && idsOf(body).includes(id));
-        if (!told) return `No event told of the change of ${at}.`;
+        if (!isPublished) return `No event was sent for the change of ${at}.`;
       }
       return undefined;
     },

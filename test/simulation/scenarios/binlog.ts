@@ -28,9 +28,8 @@ const largeRows = 11;
 const walk = ['PENDING_ACCEPT', 'PENDING_SERVICE', 'IN_SERVICE', 'REFUNDING'];
 
 /**
- * Changes of orders stand in a binlog; readers die, are held up, overlap and take over, and the
- * server fails over to another with other files: each change that counts is pushed once, in order.
- * Rows that cannot be written, or have nobody to hear of them, stand among the others.
+ * Readers of a binlog with order changes crash, are delayed, overlap and take over, and the server fails over to another
+ * one with other files: each relevant change is pushed once, in order. Some rows cannot be written or have no receiver.
  */
 export const binlog: Scenario = {
   name: 'binlog',
@@ -49,7 +48,7 @@ export const binlog: Scenario = {
       ),
     });
     queues.open(pushesToSend);
-    const nudged = new Set<string>();
+    const triggered = new Set<string>();
     const promises = promisesOf(stage, server);
     return {
       consumers: [
@@ -58,8 +57,8 @@ export const binlog: Scenario = {
           timeoutSeconds: 10,
           handlerOf: () =>
             consume(pushesToSend, async ({ order_id }) => {
-              nudged.add(order_id);
-              return 'nudged';
+              triggered.add(order_id);
+              return 'pushed';
             }),
         },
       ],
@@ -72,7 +71,7 @@ export const binlog: Scenario = {
           "select distinct order_id from push_db.push where state = 'unsent'",
         );
         const silent = (rows as { order_id: string }[]).find(
-          ({ order_id }) => !nudged.has(order_id),
+          ({ order_id }) => !triggered.has(order_id),
         );
         return silent ? `Nobody was told of order ${silent.order_id}.` : await promises.missing();
       },
@@ -80,7 +79,7 @@ export const binlog: Scenario = {
   },
 };
 
-/** Each run is asked to yield by the next one, half-way through its time. */
+/** order/tail-binlog. Each run is asked to yield by the next one, half-way through its time. */
 function reader(
   { databases, world }: Stage,
   simulated: Source,
@@ -145,7 +144,7 @@ function chanceScript({ faults: { random } }: Stage, server: SimulatedServer): A
     act: () => server.write(transaction()),
   }));
   const nothing: Written = { rows: [], how: 'commit' };
-  // So that all that was prepared is ended.
+  // Ends every transaction that was prepared.
   const last = { atSeconds: swarmSeconds + 1, act: () => server.write(nothing, nothing, nothing) };
   const failsOver = { atSeconds: random.between(10, swarmSeconds - 10), act: server.failOver };
   return [...acts, last, ...(random.happens(0.5) ? [failsOver] : [])];
@@ -188,7 +187,7 @@ function promisesOf({ databases: { admin } }: Stage, server: SimulatedServer) {
     },
     missing: async (): Promise<string | undefined> => {
       const [all, made] = [caused(), await there()];
-      if (made.length < all.length) return `${made.length} of ${all.length} pushes are there.`;
+      if (made.length < all.length) return `${made.length} of ${all.length} pushes exist.`;
       const [kept] = await admin.query('select * from push_db.prepared_row');
       if ((kept as unknown[]).length) return 'Rows of what is long committed are still kept.';
       const seen = new Map<string, string>();

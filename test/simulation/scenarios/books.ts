@@ -42,14 +42,14 @@ interface Payment {
 const apartSeconds = 86_400;
 const tooShortSeconds = 8;
 
-/** Our tables beside the payment centre's ledger: what may never differ, and what must agree at the end. */
+/** Compares our tables with the payment centre's ledger: invariants at all times, and equality at the end. */
 export function booksOf(
   { databases: { admin }, queues }: Stage,
   centre: ReturnType<typeof paymentCentre>,
   priceFen: number,
 ) {
   const decided = new Map<string, number>();
-  /** At which look a decision was first seen: a call sees only what was decided before it. */
+  /** The check at which a decision was first seen: a call depends only on earlier decisions. */
   const seenAt = new Map<string, number>();
   let looks = 0;
   const fixed = new Map<string, string>();
@@ -65,7 +65,7 @@ export function booksOf(
     trades: new Map(State.parse(centre.state()).trades.map((trade) => [trade.trade_id, trade])),
   });
 
-  /** What is decided, given or final stays as it is. */
+  /** Checks that decisions, refunds and final results never change. */
   const changed = (calls: readonly Call[], payments: readonly Payment[]): string | undefined => {
     for (const { call_id, filter_rule } of calls) {
       const before = decided.get(call_id);
@@ -97,13 +97,13 @@ export function booksOf(
       wronglyCharged(calls, payments, priceFen) ??
       wronglyBooked(payments, trades) ??
       wronglyOffline(queues.open(listingSwitches).sent, payments, trades) ??
-      setAside()
+      deadLetter()
     );
   };
-  const setAside = () => {
+  const deadLetter = () => {
     for (const queue of [finishedCalls, callsToCharge, listingSwitches])
       for (const { body, reason } of queues.dead(queue).sent)
-        return `Set aside: ${body} because ${reason}`;
+        return `Dead-lettered: ${body} because ${reason}`;
     return undefined;
   };
 
@@ -150,7 +150,7 @@ const gapSeconds = (one: Call, other: Call) =>
   (dateOf(other.started_at).getTime() - dateOf(one.started_at).getTime()) / 1000;
 const pairOf = ({ user_id, caller_digits }: Call) => `${user_id} ${caller_digits}`;
 
-/** The two sentences about the filter, for all calls there are. */
+/** Checks the two rules of the filter for all calls. */
 function wronglyFiltered(
   calls: readonly Call[],
   seenAt: ReadonlyMap<string, number>,
@@ -219,7 +219,7 @@ function wronglyBooked(
   return made && `Payment ${made.id} is ${made.state}, the payment centre has never seen it.`;
 }
 
-/** Listings go offline only for what is certain. */
+/** Checks that listings go offline only for certain reasons. */
 function wronglyOffline(
   sent: readonly { readonly body: string }[],
   payments: readonly Payment[],

@@ -23,7 +23,7 @@ const bad = [
   },
 ] as const;
 
-/** Changes of upstream rows, found by the scan or named by messages, reach the site. */
+/** Changes of upstream rows reach the site, through the scan or through messages. */
 export const broker: Scenario = {
   name: 'broker',
   tables: [
@@ -63,7 +63,7 @@ export const broker: Scenario = {
 
 const awaySeconds = 60;
 
-/** The same while upstream MySQL is away for a minute, in which rows change and messages come. */
+/** The same while upstream MySQL is unavailable for a minute, in which rows change and messages come. */
 export const brokerUpstreamAway: Scenario = {
   ...broker,
   name: 'broker-upstream-away',
@@ -130,7 +130,7 @@ const fixedScript: Script = (_, upstream, send) => [
     act: async () => {
       await upstream.remove(2);
       send(named(2));
-      // In a second that was read already, so that only its content tells of the change.
+      // In a second that the scan has read already, so that only the content shows the change.
       await upstream.rename(1, { lateSeconds: 61 });
       await upstream.rename(3, { lateSeconds: lateSecondsMax });
     },
@@ -142,7 +142,7 @@ const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
     atSeconds: random.between(0, swarmSeconds),
     act: () => send(body),
   }));
-  // Twice within one second, each time with a message: no stamp tells which was later.
+  // Twice within one second, each with a message: the timestamps do not show the order.
   for (let pair = 0; pair < swarmPairs; pair++) {
     const [id, atSeconds] = [random.between(1, 4), random.between(0, swarmSeconds)];
     const act = async () => {
@@ -151,7 +151,7 @@ const chanceScript: Script = ({ faults: { random } }, upstream, send) => {
     };
     script.push({ atSeconds, act }, { atSeconds, act });
   }
-  // More than a page holds, within one second.
+  // More than one page within one second.
   script.push({
     atSeconds: random.between(0, swarmSeconds),
     act: async () => {

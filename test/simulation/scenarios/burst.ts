@@ -10,7 +10,7 @@ const windowMs = 60_000;
 const looksPerMinute = 30;
 const heldUpMax = 3;
 
-/** `count` messages fall due at the same moment: all come, and in no minute more than `deliveriesPerMinuteMax`. */
+/** `count` messages are due at the same moment: all arrive, in no minute more than `deliveriesPerMinuteMax`. */
 export function burstOf(count: number, deliveriesPerMinuteMax: number): Scenario {
   return {
     name: 'burst',
@@ -35,7 +35,7 @@ export function burstOf(count: number, deliveriesPerMinuteMax: number): Scenario
             handlerOf: () =>
               consume(due, async ({ id }) => {
                 done.add(id);
-                return 'came';
+                return 'delivered';
               }),
           },
         ],
@@ -43,7 +43,7 @@ export function burstOf(count: number, deliveriesPerMinuteMax: number): Scenario
         script: [],
         safety: async (injected) => {
           const lately = came.sent.filter(({ sentAtMs }) => sentAtMs > world.nowMs - windowMs);
-          // One who was held up while he was sending sends beside his successor.
+          // A worker that was delayed while sending overlaps with its successor.
           const allowed =
             deliveriesPerMinuteMax + (injected || !exact ? perLookMax * heldUpMax : 0);
           if (lately.length <= allowed) return undefined;

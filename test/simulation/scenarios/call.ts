@@ -25,7 +25,7 @@ import { booksOf } from './books.ts';
 import { deliverer } from './deliverer.ts';
 import { type Forbids, switching, switchTables, writing } from './switching.ts';
 
-/** `perOwnerMax`: charges of one owner in a minute, more of which stop him. */
+/** `perOwnerMax`: the charges of one owner in a minute above which the owner's charge stop trips. */
 export const settingsOf = (perOwnerMax: number): CallSettings => ({
   '400_postcallinfo_dyz': { routing_keys: ['simulated'] },
   filter_call_time_rule_threshold: 8,
@@ -53,14 +53,14 @@ const names = ['call/filter-call', 'charging', 'partner/payment'] as const;
 const daySeconds = 86_400;
 
 const beginning = writing(/^\s*insert into user_prop_db\.sublessor_call_payment_log_201409/);
-/** A call is neither written down nor decided; a charge neither begins nor goes to the payment centre. */
+/** Effects that each kill switch forbids: storing and deciding calls; inserting and sending charges. */
 const stopped = {
   'call/filter-call': writing(/^\s*(insert into|update) user_prop_db\.sublessor_call_log_201409/),
   charging: (boundary: Boundary) =>
     beginning(boundary) || (boundary.kind === 'http' && boundary.label.endsWith('/trade/deduct')),
 } satisfies Partial<Record<(typeof names)[number], Forbids>>;
 
-/** Calls are filtered and charged while everything goes wrong, and at the end all books agree to the fen. */
+/** Calls are filtered and charged under faults; at the end all books agree to the fen. */
 export const call: Scenario = {
   name: 'call',
   tables: [
@@ -74,7 +74,7 @@ export const call: Scenario = {
     const { world, faults, queues } = stage;
     process.env[busVariable] = 'simulated';
     const centre = paymentCentre(() => new Date(world.nowMs));
-    // So few that a swarm stops owners; a person lets them go on.
+    // So low that charge stops trip in a swarm; a person lifts them.
     const settings = settingsOf(faults.exact ? 20 : 2);
     const kill = switching(stage, callSwitches, names, swarmSeconds, stopped);
     const asked = faults.exact ? centre : misdirecting(centre);
@@ -100,7 +100,7 @@ type DepsOf = ReturnType<typeof depsWith>;
 
 const misdirectedEvery = 5;
 
-/** Each fifth charge is carried out, and answered with the refusal of another trade. */
+/** Executes every fifth charge but answers with the refusal of another trade. */
 function misdirecting(centre: Centre): Centre {
   let asked = 0;
   return {
@@ -167,7 +167,7 @@ export const settler = (depsOf: DepsOf): Scheduled => ({
   run: (worker, remaining) => settleUnknownCharges(depsOf(worker), { remaining }),
 });
 
-/** A person who looks every half hour whether something is stopped, and lets it go on. */
+/** A person who lifts all charge stops every half hour. */
 export const resumer = ({ databases }: Stage, depsOf: DepsOf): Scheduled => ({
   name: 'resume-charging',
   everySeconds: 1_800,
@@ -199,7 +199,7 @@ export const setAccount = (centre: Centre, user_id: number, balance: number, fro
 
 type Script = (stage: Stage, centre: Centre, send: (body: string) => void) => Act[];
 
-/** One owner whose money is used up by the call, one whose call is too near another, one who has none. */
+/** One owner whose money is used up, one whose call is too soon after another, one without money. */
 const fixedScript: Script = (_, centre, send) => [
   {
     atSeconds: 0,
@@ -249,7 +249,7 @@ const chanceScript: Script = ({ faults: { random }, databases }, centre, send) =
   });
   let { atSeconds, ...pair } = someCall();
   for (let id = 1; id <= swarmCalls; id++) {
-    // Some come at the moment of the one before, from the same caller to the same owner.
+    // Some have the time, the caller and the owner of the call before.
     if (!random.happens(0.3)) ({ atSeconds, ...pair } = someCall());
     const seconds = edges[random.between(0, edges.length - 1)] ?? 0;
     const body = callNamed(id, {

@@ -30,12 +30,12 @@ const callers = 60;
 const contracts = 30;
 const actSeconds = 400;
 const daySeconds = 86_400;
-/** All rows are looked at: with so many calls not after each write, but after every so many. */
+/** Checks read all rows, so with so many calls they run once in this many writes. */
 const lookEvery = 130;
 
 /**
- * Calls by the thousand in one run, from the 400 service's message to income and contract: nothing lost, nothing
- * doubled, and at the end the payment centre's ledger, the payment log and income agree to the fen.
+ * Thousands of calls in one run, from the 400 service's message to income and contract: none is lost or counted twice,
+ * and at the end the payment centre's ledger, the payment log and income agree to the fen.
  */
 export const callsOf = (count: number): Scenario => ({
   name: `calls-${count}`,
@@ -48,10 +48,10 @@ export const callsOf = (count: number): Scenario => ({
       'broker_phone',
       'broker_phone_run',
       'sublessor_call_log_201409',
-    ].map(ours),
-    ...['sublessor_call_payment_log_201409', 'sublessor_accounting_income_201409'].map(ours),
+    ].map(qualified),
+    ...['sublessor_call_payment_log_201409', 'sublessor_accounting_income_201409'].map(qualified),
     ...['contract', 'contract_posting', 'income_cursor', 'income_open', 'account'].map((name) =>
-      ours(`sublessor_${name}`),
+      qualified(`sublessor_${name}`),
     ),
   ],
   begin: (stage) => {
@@ -93,8 +93,8 @@ export const callsOf = (count: number): Scenario => ({
   },
 });
 
-const ours = (table: string) => `user_prop_db.${table}`;
-/** An owner gets about six calls a minute here: some are stopped, and a person lets them go on. */
+const qualified = (table: string) => `user_prop_db.${table}`;
+/** An owner gets about six calls a minute, so some charge stops trip, and a person lifts them. */
 const perOwnerMax = 8;
 
 function contractsOf({ faults: { random } }: Stage): Signed[] {
@@ -111,7 +111,7 @@ function contractsOf({ faults: { random } }: Stage): Signed[] {
   }));
 }
 
-/** Over three days, with the edges of a day among them; some sent twice, some owners without money or an account. */
+/** Calls over three days, some exactly a day apart, some sent twice, some of owners without money or account. */
 function callsIn(
   { faults: { random }, queues, databases }: Stage,
   count: number,
@@ -159,7 +159,7 @@ function callsIn(
   return script;
 }
 
-/** The three sums that have to be one. */
+/** Compares the sums of the three books. */
 async function unequal(
   stage: Stage,
   centre: ReturnType<typeof paymentCentre>,
@@ -170,9 +170,9 @@ async function unequal(
     .reduce((sum, { amount }) => sum + amount, 0);
   const sums = await first(
     stage,
-    `select (select coalesce(sum(amount_fen), 0) from ${ours('sublessor_call_payment_log_201409')}
+    `select (select coalesce(sum(amount_fen), 0) from ${qualified('sublessor_call_payment_log_201409')}
        where state = 'charged') log,
-     (select coalesce(sum(amount_fen), 0) from ${ours('sublessor_accounting_income_201409')}) income`,
+     (select coalesce(sum(amount_fen), 0) from ${qualified('sublessor_accounting_income_201409')}) income`,
   );
   const [log, income] = [Number(sums?.['log']), Number(sums?.['income'])];
   if (ledger === log && log === income) return undefined;

@@ -17,9 +17,9 @@ interface Tables extends PlatformTables {
 const leaseSeconds = 3;
 const pauseSecondsMax = 8;
 const writesEach = 4;
-const playedSeconds = 100;
+const activeSeconds = 100;
 
-/** `count` schedules overlap under one claim and pause for longer than its lease: no write of a loser gets through. */
+/** `count` schedules compete for one lease and pause for longer than it lasts: no write after a lost lease succeeds. */
 export function claimsOf(count: number): Scenario {
   return {
     name: `claims-${count}`,
@@ -28,25 +28,25 @@ export function claimsOf(count: number): Scenario {
     tables: ['signalbox.claim', 'signalbox.simulated_work'],
     begin: (stage) => {
       const { databases, world } = stage;
-      const isOver = () => world.nowMs > startMs + playedSeconds * 1000 && highest > 0;
+      const isOver = () => world.nowMs > startMs + activeSeconds * 1000 && highest > 0;
       const seen = new Set<number>();
       let highest = 0;
       return {
         consumers: [],
         schedules: Array.from({ length: count }, (_, index) => contender(stage, index, isOver)),
-        script: [{ atSeconds: playedSeconds, act: () => {} }],
+        script: [{ atSeconds: activeSeconds, act: () => {} }],
         safety: async () => {
           const [rows] = await databases.admin.query('select * from signalbox.simulated_work');
           for (const { id, epoch } of rows as { id: number; epoch: string }[]) {
             if (seen.has(id)) continue;
             if (Number(epoch) < highest)
-              return `A write under epoch ${epoch} was kept after one under ${highest}.`;
+              return `A write with the fencing token ${epoch} was committed after one with ${highest}.`;
             seen.add(id);
             highest = Number(epoch);
           }
           return undefined;
         },
-        unsettled: async () => (isOver() ? undefined : 'Nothing was written yet.'),
+        unsettled: async () => (isOver() ? undefined : 'Nothing has been written yet.'),
       };
     },
   };
@@ -58,36 +58,36 @@ function contender(
   isOver: () => boolean,
 ): Scheduled {
   const pause = (seconds: number) => new Promise((done) => setTimeout(done, seconds * 1000));
-  /** In the end nobody pauses any more: of many who always do none would ever write. */
-  const isLate = () => world.nowMs > startMs + playedSeconds * 1000;
+  /** At the end no schedule pauses: if many always did, none would ever write. */
+  const isLate = () => world.nowMs > startMs + activeSeconds * 1000;
   return {
     name: `contend-${index}`,
     everySeconds: 20,
     firstSeconds: index % 20,
     timeoutSeconds: 120,
     run: async (worker) => {
-      if (isOver()) return 'the play is over';
+      if (isOver()) return 'the run is over';
       const mysql = mysqlOf<Tables>(databases, world, worker);
-      const won = await acquireLease(mysql as never, 'simulation/work', leaseSeconds);
-      if (!won) return 'lost';
+      const lease = await acquireLease(mysql as never, 'simulation/work', leaseSeconds);
+      if (!lease) return 'lease-not-acquired';
       for (let turn = 0; turn < writesEach; turn++) {
         if (!isLate()) await pause(exact ? leaseSeconds * 2 : random.between(0, pauseSecondsMax));
-        if (!(await write(mysql, won))) return 'overtaken';
+        if (!(await write(mysql, lease))) return 'fenced-off';
       }
-      await won.release();
+      await lease.release();
       return 'done';
     },
   };
 }
 
-/** False where the claim was taken by another. */
-async function write(mysql: ReturnType<typeof mysqlOf<Tables>>, won: Lease): Promise<boolean> {
+/** Writes a row under the lease. Returns false if the lease was lost. */
+async function write(mysql: ReturnType<typeof mysqlOf<Tables>>, lease: Lease): Promise<boolean> {
   try {
     await inTransaction(mysql, async (trx) => {
-      await assertLeaseHeld(trx as never, won);
+      await assertLeaseHeld(trx as never, lease);
       await trx
         .insertInto('signalbox.simulated_work')
-        .values({ epoch: won.fencingToken })
+        .values({ epoch: lease.fencingToken })
         .execute();
     });
     return true;

@@ -8,8 +8,8 @@ import type { Scheduled, Stage } from '../run-scenario.ts';
 process.env[busVariable] ??= 'simulated';
 
 /**
- * platform/deliver-due. Where it only has to be there, it gets no more than 6 s, which is one look a minute: few
- * boundaries beside those of what is tried out.
+ * platform/deliver-due. By default it gets only 6 s, which is one poll a minute, so that it adds few boundaries to those
+ * of the scenario.
  */
 export function deliverer(
   { databases, world }: Stage,

@@ -11,12 +11,12 @@ import { upstreamOf } from './upstream.ts';
 
 const brokers = 5;
 const swarmSeconds = 120;
-/** Shown although upstream has forgotten them; the last one's number is beyond all others. */
+/** Brokers on the site that upstream has deleted; one id is above all others. */
 const gone = [2, 9];
 
 /**
- * A person publishes everything, and calls again until it is done: wherever it is killed, the site equals upstream in
- * the end, with what is gone there marked deleted, and no run has published an id twice.
+ * A person starts broker/publish-all-bases until it is done. Wherever a run crashes, the site equals upstream in the
+ * end, brokers that upstream deleted are marked as deleted, and no run publishes an id twice.
  */
 export const everything: Scenario = {
   name: 'everything',
@@ -59,7 +59,7 @@ export const everything: Scenario = {
         return undefined;
       },
       unsettled: async () => {
-        if (!person.isDone()) return 'It is not published yet.';
+        if (!person.isDone()) return 'The full run is not done.';
         const ids = new Set(
           queue.sent.flatMap(({ body }): string[] => JSON.parse(body).broker_ids.split(',')),
         );
@@ -70,7 +70,7 @@ export const everything: Scenario = {
   },
 };
 
-/** Who calls each minute until the answer says that all is published. */
+/** A person who starts the function every minute until its outcome is `published`. */
 function caller({ databases, world }: Stage, off: ReturnType<typeof switching>['off']) {
   let done = false;
   const calls: Scheduled = {

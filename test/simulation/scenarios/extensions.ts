@@ -22,8 +22,8 @@ const stopped = {
 const day = '2026-03-01';
 
 /**
- * Companies, stores, talents, stars and micro-shops change, brokers go and come back, the micro-shop service is away
- * and its answers are overtaken: the site equals what is outside, and never goes back.
+ * Companies, stores, talents, stars and micro-shops change, brokers disappear and return, the micro-shop service is
+ * unavailable and its answers arrive out of order: the site becomes equal to upstream and never goes back in time.
  */
 export const extensions: Scenario = {
   name: 'extensions',
@@ -103,15 +103,15 @@ function starPublisher(
 type Outside = ReturnType<typeof outsideOf>;
 type Send = (id: number, source: number) => void;
 
-/** What is outside, what it was at any time, and how the site differs from it. */
+/** The state of the outside world, its history, and the site's differences from it. */
 function outsideOf({ databases: { admin }, world }: Stage) {
   const { remember, movesOn, all } = newHistory('');
-  /** What each shop was called, and since when. */
+  /** The names of each shop, with their times. */
   const shops = new Map<string, { readonly name: string | null; readonly sinceMs: number }[]>();
   const askedAt = new Map<string, string>();
   let versions = 0;
   let awayUntilMs = 0;
-  /** Until when each question about a broker is refused, whoever else it is about. */
+  /** Until when every request that contains this broker is refused. */
   const refusedUntilMs = new Map<string, number>();
   const query = async (sql: string, values: unknown[] = []) => {
     const [rows] = await admin.query(sql, values);
@@ -132,7 +132,7 @@ function outsideOf({ databases: { admin }, world }: Stage) {
     return { status: 200, body: Buffer.from(JSON.stringify(answer)) };
   });
 
-  /** Shown must be what the shop was called when it was asked, or later; and no earlier answer follows a later one. */
+  /** Checks that the site shows a name of the shop at or after the request, and never an older answer after a newer one. */
   const wrongShop = (id: string, name: string | null, at: string | null): string | undefined => {
     const before = askedAt.get(id);
     if (!at)
@@ -159,7 +159,7 @@ function outsideOf({ databases: { admin }, world }: Stage) {
         ...[id, status, stampOf()],
       ]),
     remove: (id: number) => query('delete from anjuke_db.ajk_broker where BrokerId = ?', [id]),
-    /** Each change has a moment of its own: what was asked before it was asked at an earlier time. */
+    /** Gives each change its own millisecond, so that a request before it has an earlier time. */
     shop: (id: number, closed = false) => {
       world.nowMs += 1;
       const before = shops.get(String(id)) ?? [{ name: null, sinceMs: 0 }];
@@ -297,7 +297,7 @@ function chanceScript(
     const what = random.between(1, 10);
     const atSeconds = random.between(0, swarmSeconds);
     script.push({ atSeconds, act: () => changed(what, id) });
-    // A shop changes again while it may still be asked about the first time.
+    // A shop changes again while the request for its first change may still run.
     if (what === 4 || what === 5)
       for (let again = 1; again <= 2; again++)
         script.push({ atSeconds: atSeconds + 3 * again, act: () => changed(what, id) });

@@ -1,4 +1,4 @@
-/** All that ever stood in the world outside, by a key: what may be shown, and in which order. */
+/** All values of the outside world by key: they may be shown in this order only. */
 export function newHistory(before: string) {
   const history = new Map<string, string[]>();
   const shownUpTo = new Map<string, number>();
@@ -8,7 +8,7 @@ export function newHistory(before: string) {
     remember: (key: string, value: string) =>
       void history.set(key, [...(history.get(key) ?? []), value]),
 
-    /** Whether `value` is what was shown last, or something that came after it; then that is what was shown last. */
+    /** Returns whether `value` is the last shown value or a later one, and remembers it as the last shown. */
     movesOn: (key: string, value: string): boolean => {
       const from = shownUpTo.get(key);
       const known = history.get(key) ?? [];

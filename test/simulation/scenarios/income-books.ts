@@ -16,7 +16,7 @@ export async function first(
   return (rows as Row[])[0];
 }
 
-/** What of income and contracts is wrong at any moment, however little is posted. */
+/** Returns a broken invariant of income and contracts, if any; these hold at all times. */
 const rules = {
   'A balance is not its contract less its income': `select c.* from ${contracts} c
     where c.balance_fen < 0 or c.balance_fen <> c.amount_fen -
@@ -41,7 +41,7 @@ export async function wrongIncome(stage: Stage): Promise<string | undefined> {
   return undefined;
 }
 
-/** What has to be so once all is done. */
+/** Returns what is missing in income at the end, if anything. */
 export async function missingIncome(stage: Stage): Promise<string | undefined> {
   const open = await first(
     stage,

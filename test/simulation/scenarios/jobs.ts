@@ -4,6 +4,7 @@ import { PartnerUnavailable, Postponed } from '../../../lib/platform/errors.ts';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import type { OutcomeWord } from '../../../lib/platform/outcomes.ts';
 import { type Partner, partner, postponed } from '../../../lib/platform/partners/partner.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { dateOf } from '../../../lib/platform/time.ts';
@@ -24,7 +25,7 @@ interface Tables extends PlatformTables {
   };
 }
 
-const inHandSeconds = 20;
+const leaseSeconds = 20;
 const baseUrl = 'https://partner.simulated';
 const timeoutMs = 1_000;
 const retry = { attemptsMax: 2, delayMs: 100 };
@@ -32,8 +33,8 @@ const swarmJobs = 6;
 const swarmSeconds = 300;
 
 /**
- * A row goes from new through in hand to done; in between a partner is called, without a lock. The partner answers
- * differently each time, so that it shows whose answer was written.
+ * A job is leased, its partner is called without a lock, and the answer is stored. The partner gives another answer to
+ * each call, so that the stored one shows which worker wrote it.
  */
 export const jobsDone: Scenario = {
   name: 'jobs',
@@ -86,7 +87,7 @@ export const jobsDone: Scenario = {
           if (state !== 'done') continue;
           const before = written.get(id) ?? answer;
           if (answer === null || answer !== answers.get(`/${id}/${epoch}`) || before !== answer)
-            return `Job ${id} has answer ${answer} under epoch ${epoch}; before: ${before}.`;
+            return `Job ${id} has answer ${answer} with the fencing token ${epoch}; before: ${before}.`;
           written.set(id, answer);
         }
         const [dead] = queues.dead(jobs).sent;
@@ -108,8 +109,8 @@ interface Deps {
   readonly now: () => Date;
 }
 
-async function doJob({ mysql, ask, now }: Deps, id: number): Promise<string> {
-  const epoch = await inTransaction(mysql, async (trx) => {
+async function doJob({ mysql, ask, now }: Deps, id: number): Promise<OutcomeWord> {
+  const fencingToken = await inTransaction(mysql, async (trx) => {
     const job = await trx
       .selectFrom('signalbox.simulated_job')
       .selectAll()
@@ -124,23 +125,23 @@ async function doJob({ mysql, ask, now }: Deps, id: number): Promise<string> {
       .set({
         state: 'in hand',
         epoch: job.epoch + 1,
-        until: sql<string>`now() + interval ${inHandSeconds} second`,
+        until: sql<string>`now() + interval ${leaseSeconds} second`,
       })
       .where('id', '=', id)
       .execute();
     return job.epoch + 1;
   });
-  if (epoch === undefined) return 'done before';
-  const path = `/${id}/${epoch}`;
+  if (fencingToken === undefined) return 'already-done';
+  const path = `/${id}/${fencingToken}`;
   const { answer } = await ask({ method: 'POST', path, answer: Answer }).catch((error) => {
-    throw error instanceof PartnerUnavailable ? postponed(error, epoch, now()) : error;
+    throw error instanceof PartnerUnavailable ? postponed(error, fencingToken, now()) : error;
   });
   const { numUpdatedRows } = await mysql
     .updateTable('signalbox.simulated_job')
     .set({ state: 'done', answer })
     .where('id', '=', id)
-    .where('epoch', '=', epoch)
+    .where('epoch', '=', fencingToken)
     .where('state', '=', 'in hand')
     .executeTakeFirst();
-  return numUpdatedRows ? 'done' : 'overtaken';
+  return numUpdatedRows ? 'settled' : 'fenced-off';
 }

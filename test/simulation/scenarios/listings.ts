@@ -28,7 +28,7 @@ interface Told {
   readonly paymentId?: string;
 }
 
-/** Owners run out of money and pay in; what is told of it comes in any order, and the service must end up right. */
+/** Owners run out of money and top up; the messages come in any order, and the listings must end up right. */
 export const listings: Scenario = {
   name: 'listings',
   tables: [
@@ -85,7 +85,7 @@ function plan({ faults: { exact, random } }: Stage): Told[] {
       { userId: '7001', atSeconds: 0, paymentId: String(firstId) },
       { userId: '7001', atSeconds: 60 },
     ];
-  // Now and then a top-up and a charge fall into one second.
+  // Sometimes a top-up and a charge have the same second.
   const seconds = random.happens(0.3) ? 3 : swarmSeconds;
   return Array.from({ length: swarmMessages }, (_, index) => ({
     userId: owners[random.between(0, 1)] ?? '',
@@ -94,7 +94,7 @@ function plan({ faults: { exact, random } }: Stage): Told[] {
   }));
 }
 
-/** Told a while after it happened: of two things the later one may be told first. */
+/** Sends the message a while after its event, so that messages may arrive out of order. */
 function tell(
   { databases: { admin }, faults: { exact, random } }: Stage,
   { userId, atSeconds, paymentId }: Told,
@@ -117,7 +117,7 @@ function tell(
   };
 }
 
-/** Where the listings are at the service, against the latest that happened to each owner. */
+/** Compares the listings at the service with the latest event of each owner. */
 function wrongAtService(state: unknown, told: readonly Told[]): string | undefined {
   const { users } = state as { users: Record<string, { online: boolean }> };
   for (const userId of owners) {
@@ -136,7 +136,7 @@ interface Row {
   readonly state: string;
 }
 
-/** Our own row says what the service does, and whoever was switched at all was announced. */
+/** Checks that our rows equal the service, and that each switched owner has an event. */
 async function unannounced(
   { databases: { admin }, queues: { events } }: Stage,
   state: unknown,

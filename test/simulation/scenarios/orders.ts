@@ -3,7 +3,7 @@ import { pushFor } from '../../../lib/order/pushes/new-push.ts';
 import { type Scenario, scenarioByNumber, scenarios } from '../../../lib/order/pushes/scenarios.ts';
 import type { Stage } from '../run-scenario.ts';
 
-/** A push as it was caused. */
+/** The push that a change must cause. */
 export interface Caused {
   readonly push_id: string;
   readonly order: number;
@@ -15,15 +15,15 @@ export interface Caused {
 
 export type Orders = ReturnType<typeof ordersOf>;
 
-/** Changes of orders, written as the reader of the binlog writes them, and all that they caused. */
+/** Makes order changes as the binlog reader writes them, and records the pushes that they must cause. */
 export function ordersOf({ databases: { admin }, world, faults: { random } }: Stage) {
   const caused = new Map<string, Caused>();
   const statuses = new Map<number, string>();
-  /** Each status that an order had, and since when. */
+  /** Each status of an order, with its time. */
   const history = new Map<number, { readonly status: string; readonly sinceMs: number }[]>();
   const one = <Item>(items: readonly Item[]): Item => {
     const item = items[random.between(0, items.length - 1)];
-    if (item === undefined) throw new Error('There is nothing to choose from.');
+    if (item === undefined) throw new Error('Cannot choose from an empty list.');
     return item;
   };
 
@@ -57,7 +57,7 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
       by: one(by),
     });
     if (row === 'no scenario' || row.scenario !== number)
-      throw new Error(`A change of scenario ${number} is none of it.`);
+      throw new Error(`The change made for scenario ${number} does not match it.`);
     const { receiver_type, receiver_id, status_after: statusAfter } = row;
     const receiver = `${receiver_type} ${receiver_id}`;
     const changedAtMs = changedAt.getTime();
@@ -68,11 +68,11 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
   return {
     caused,
 
-    /** One change of an order, of this scenario. */
+    /** Makes one order change of this scenario. */
     happens: (order: number, scenario: number): Promise<void> =>
       change(order, scenarioByNumber(scenario)),
 
-    /** An order goes on in its life, by chance; where it ends another begins under its id. */
+    /** Moves an order to a random next status; after its last one, starts a new order under its id. */
     goesOn: async (order: number, aheadMs: number): Promise<void> => {
       const status = statuses.get(order) ?? 'PAYING';
       const possible = scenarios.filter(({ changes }) =>
@@ -82,7 +82,7 @@ export function ordersOf({ databases: { admin }, world, faults: { random } }: St
       await change(order, one(possible), { nurse: random.happens(0.8), aheadMs });
     },
 
-    /** Whether the order was anything else at some time since then. */
+    /** Returns whether the order had another status at some time since. */
     hasLeft: (order: number, status: string, sinceMs: number): boolean =>
       (history.get(order) ?? []).some((then) => then.sinceMs >= sinceMs && then.status !== status),
   };

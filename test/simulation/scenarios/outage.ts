@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { consume } from '../../../lib/platform/messaging/consume.ts';
 import { queue } from '../../../lib/platform/messaging/queue.ts';
 import { inTransaction } from '../../../lib/platform/mysql/mysql.ts';
+import type { OutcomeWord } from '../../../lib/platform/outcomes.ts';
 import type { PlatformTables } from '../../../lib/platform/tables.ts';
 import { mysqlOf } from '../database.ts';
 import type { Act, Consumer, Scenario, Stage } from '../run-scenario.ts';
@@ -17,14 +18,14 @@ interface Tables extends PlatformTables {
 
 const minuteMs = 60_000;
 const daySeconds = 86_400;
-/** The longest pause, and what comes before and after it. */
+/** The longest pause of a postponed message, and the time before and after it. */
 const recoveryMsMax = 25 * minuteMs;
-/** One connection or one process is silent: until the server ends its session others have to wait, and no longer. */
+/** The longest that others wait for a silent connection or frozen process: until the server ends its session. */
 const silenceMsMax = 3 * minuteMs;
 const outageFromSeconds = 60;
 const totals = 2;
 
-/** Each message is marked, and counted in a row that all others want, too, in one transaction. */
+/** Consumes messages: marks each, and counts it in a row that all transactions lock. */
 const base = {
   prepare: `create table if not exists signalbox.simulated_mark (id int primary key);
     create table if not exists signalbox.simulated_total (id int primary key, marks int not null)`,
@@ -39,7 +40,7 @@ function consumer({ databases, world }: Stage, failing: (id: number) => boolean)
       const mysql = mysqlOf<Tables>(databases, world, worker);
       const handle = async ({ id, total }: z.infer<typeof steps.schema>) => {
         const outcome = await mark(mysql, id, total);
-        if (failing(id)) throw new Error(`Message ${id} fails once by its own fault.`);
+        if (failing(id)) throw new Error(`Message ${id} fails once.`);
         return outcome;
       };
       return consume(steps, handle, { mysql: mysql as never });
@@ -47,20 +48,20 @@ function consumer({ databases, world }: Stage, failing: (id: number) => boolean)
   };
 }
 
-async function mark(mysql: Kysely<Tables>, id: number, total: number): Promise<string> {
+async function mark(mysql: Kysely<Tables>, id: number, total: number): Promise<OutcomeWord> {
   return await inTransaction(mysql, async (trx) => {
     const { numInsertedOrUpdatedRows = 0n } = await trx
       .insertInto('signalbox.simulated_mark')
       .ignore()
       .values({ id })
       .executeTakeFirst();
-    if (!numInsertedOrUpdatedRows) return 'marked before';
+    if (!numInsertedOrUpdatedRows) return 'already-done';
     await trx
       .updateTable('signalbox.simulated_total')
       .set({ marks: sql<number>`marks + 1` })
       .where('id', '=', total)
       .execute();
-    return 'marked';
+    return 'applied';
   });
 }
 
@@ -92,7 +93,7 @@ async function begin(stage: Stage) {
   };
 }
 
-/** Connections that fall silent and processes that are frozen hold up others for as long as a session may idle. */
+/** Silent connections and frozen processes block others, at most as long as a session may be idle. */
 export const silence: Scenario = {
   ...base,
   name: 'silence',
@@ -111,7 +112,7 @@ export const silence: Scenario = {
       settleByMs: faults.exact ? lastMs + silenceMsMax : faults.untilMs + recoveryMsMax,
       safety: async () => {
         const [letter] = dead();
-        if (letter) return `Set aside: ${letter.body} because ${letter.reason}`;
+        if (letter) return `Dead-lettered: ${letter.body} because ${letter.reason}`;
         return await miscounted();
       },
       unsettled: async () => {

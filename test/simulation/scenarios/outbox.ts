@@ -30,18 +30,18 @@ interface Tables extends PlatformTables {
 
 const swarmSteps = 8;
 const swarmSeconds = 300;
-/** A minute, at whose end the next run of deliver-due takes over from one that died. */
+/** A minute, after which the next run of deliver-due takes over from one that crashed. */
 const followMsMax = 61_000;
-/** When faults end a row may just have been taken, out of sight for 30 s, by one that died. */
+/** When faults end, a crashed run may just have leased a row, which hides it for 30 s. */
 const followAfterSwarmMsMax = 125_000;
 
-/** SQS takes no such character. It follows the first commit, together with a message that must go nevertheless. */
+/** SQS refuses this character. The row belongs to the first commit, whose other message must be sent all the same. */
 const unsendable: OutboxEntry = { destination: `queue:${followers.id}`, body: '"\uffff"' };
 
-/** A row is written and a message must follow it; the message's consumer marks the row. */
+/** A consumer writes a row, whose message must follow the commit; the consumer of that message marks the row. */
 export const outbox: Scenario = stepsTaken('outbox', (stage) => ({ consumers: [taker(stage)] }));
 
-/** The same, where an HTTP request asks for it: nobody delivers that twice, but who gets no answer asks again. */
+/** The same for an HTTP request, which nothing redelivers: a client without an answer sends it again. */
 export const http: Scenario = stepsTaken('http', (stage) => ({ schedules: clients(stage) }));
 
 function stepsTaken(
@@ -99,7 +99,7 @@ function stepsTaken(
             return `The outbox holds ${JSON.stringify(left)}`;
           return kept.attempts && kept.reason?.includes('U+FFFF')
             ? undefined
-            : `What can never be sent is not named: ${JSON.stringify(kept)}`;
+            : `The unsendable row has no attempts or reason: ${JSON.stringify(kept)}`;
         },
       };
     },
@@ -130,10 +130,10 @@ async function takeStep(deps: Deps, id: number) {
       .ignore()
       .values({ id, followed: 0 })
       .executeTakeFirst();
-    if (!numInsertedOrUpdatedRows) return 'taken before';
+    if (!numInsertedOrUpdatedRows) return 'already-done';
     follow(toQueue(followers, { id }));
     if (id === 0) follow(unsendable);
-    return 'taken';
+    return 'accepted';
   });
 }
 
@@ -148,7 +148,7 @@ const askForStep = route({
 });
 const askAgainSeconds = 20;
 
-/** Upstream systems, one to a step: each asks until it is answered, every time with a new nonce. */
+/** Upstream systems, one for each step: each sends its request with a new nonce until it is answered. */
 function clients(stage: Stage): Scheduled[] {
   const { databases, world, faults } = stage;
   return stepIds(stage).map((id) => {
@@ -183,19 +183,19 @@ function marker({ databases, world }: Stage): Consumer {
     handlerOf: (worker) => {
       const mysql = mysqlOf<Tables>(databases, world, worker);
       return consume(followers, async ({ id }) => {
-        // It looks without waiting for locks: what comes before its commit finds nothing.
+        // A plain read takes no locks, so a message that is sent before its commit finds no row.
         const step = await mysql
           .selectFrom('signalbox.simulated_step')
           .select('id')
           .where('id', '=', id)
           .executeTakeFirst();
-        if (!step) return 'no such step';
+        if (!step) return 'not-found';
         await mysql
           .updateTable('signalbox.simulated_step')
           .set({ followed: 1 })
           .where('id', '=', id)
           .execute();
-        return 'marked';
+        return 'applied';
       });
     },
   };

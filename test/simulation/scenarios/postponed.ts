@@ -17,8 +17,8 @@ const swarmMessages = 4;
 const swarmSeconds = 300;
 
 /**
- * A consumer puts each message off, for ten minutes again and again by a few seconds, then by forty days; then it comes
- * back, and never has been on a dead-letter queue.
+ * A consumer postpones each message, for ten minutes repeatedly by a few seconds, then by forty days. Afterwards the
+ * message comes back; it is never dead-lettered.
  */
 export const postponed: Scenario = {
   name: 'postponed',
@@ -41,7 +41,7 @@ export const postponed: Scenario = {
               const againMs = nowMs < startMs + restlessMs ? nowMs + againSeconds * 1000 : untilMs;
               if (nowMs < untilMs) throw new Postponed(new Date(againMs), 'not yet');
               done.add(id);
-              return 'waited';
+              return 'applied' as const;
             };
             return consume(waiters, handle, { mysql });
           },
@@ -52,7 +52,7 @@ export const postponed: Scenario = {
         atSeconds: faults.exact ? 0 : random.between(0, swarmSeconds),
         act: () => queues.put(queued, JSON.stringify({ id })),
       })),
-      // In these weeks deliver-due finds nothing, minute by minute.
+      // In these weeks no row is due: every run of deliver-due would find nothing.
       leap: {
         fromMs: Math.max(faults.untilMs, startMs + restlessMs) + 150_000,
         toMs: untilMs - 60_000,

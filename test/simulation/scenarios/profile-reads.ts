@@ -17,20 +17,20 @@ import { deliverer } from './deliverer.ts';
 const renames = queue('simulation/rename-broker', z.object({ id: z.string(), version: z.int() }));
 const ids = ['1', '2'];
 
-/** What is promised: so long after a change was applied, and the cache answers, nobody is shown what was before. */
+/** The promise: this long after a change was applied and the cache answers, no reader gets the old profile. */
 const staleMsMax = 10_000;
 const keptSecondsMax = 3_600;
-/** Where a run of deliver-due has died, too, the next one first has to begin. */
+/** The limit if a run of deliver-due has crashed as well, so that the next one has to start first. */
 const staleMsMaxWithoutDelivery = 75_000;
 const staleAfterSwarmMsMax = 125_000;
 const readAfterMs = 200_000;
 
 interface Trouble {
-  /** Played without faults: the cache is away for ten minutes while changes are applied, and fails over later. */
+  /** Without other faults, the cache is unavailable for ten minutes while changes are applied, and fails over later. */
   readonly away?: boolean;
 }
 
-/** Readers fill a cache while writers change what they read; the cache is away, loses answers and fails over. */
+/** Readers fill a cache while writers change profiles; the cache is unavailable, loses answers and fails over. */
 function profileReadsOf({ away = false }: Trouble = {}): Scenario {
   return {
     name: away ? 'profile-reads-away' : 'profile-reads',
@@ -96,7 +96,7 @@ export const profileReadsAway = profileReadsOf({ away: true });
 const versionIn = (value: unknown) => z.object({ city_id: z.int() }).parse(value).city_id;
 const idIn = (key: string) => ids.find((id) => profileKey(id) === key);
 
-/** Knows when each version was followed by the next, and holds what the cache does against it. */
+/** Records when each version was replaced, and checks every answer of the cache against it. */
 function observer({ databases, world, faults }: Stage, backAtMs: () => number) {
   const now = new Map(ids.map((id) => [id, 0]));
   const followedAtMs = new Map<string, number>();
@@ -129,7 +129,7 @@ function observer({ databases, world, faults }: Stage, backAtMs: () => number) {
         const id = idIn(key);
         if (id !== undefined) atDeletion.set(id, now.get(id) ?? 0);
       },
-      /** What was broken may be there again: the repeated invalidation is for that. */
+      /** A fail-over may restore deleted keys; the repeated invalidation deletes them again. */
       failedOver: () => atDeletion.clear(),
     },
     look: async () => {
@@ -169,9 +169,9 @@ function writer({ databases, world }: Stage, redis: SimulatedRedis): Consumer {
             .where('broker_id', '=', id)
             .where(sql<boolean>`city_id < ${version}`)
             .executeTakeFirst();
-          if (!numUpdatedRows) return 'renamed before';
+          if (!numUpdatedRows) return 'already-done';
           follow(...invalidations([profileKey(id)]));
-          return 'renamed';
+          return 'applied';
         }),
       );
     },
@@ -233,7 +233,7 @@ const chanceScript: Script = ({ faults: { random } }, redis, rename) => {
     if (random.happens(0.3))
       script.push({ atSeconds: atSeconds + 1, act: redis.failOverAtNextDeletion });
   }
-  // The last change of all meets with a fail-over, too: nothing later makes up for what it loses.
+  // The last change also meets a fail-over, with no later change that would repair its loss.
   const last = { atSeconds: swarmSeconds + 290 };
   script.push({ ...last, act: redis.failOverAtNextDeletion });
   for (const id of ids) script.push({ ...last, act: () => rename(id) });

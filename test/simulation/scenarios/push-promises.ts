@@ -5,7 +5,7 @@ import type { Caused, Orders } from './orders.ts';
 import type { SimulatedSinger } from './simulated-singer.ts';
 
 const hourMs = 3_600_000;
-/** From the judgement of a push to its being shown pass at most the time of its invocation. */
+/** The longest time from the decision to send a push until it is shown: that of an invocation. */
 const invocationMs = 60_000;
 
 interface Row {
@@ -14,7 +14,7 @@ interface Row {
   readonly reason: string | null;
 }
 
-/** What must hold of pushes at every moment, and what once all has settled. */
+/** The invariants of pushes at all times, and those after all has settled. */
 export function promisesOf(
   { databases: { admin }, world, queues, faults: { exact } }: Stage,
   orders: Orders,
@@ -28,7 +28,7 @@ export function promisesOf(
   };
   const ageLimitMs = ({ urgent }: Caused) => (urgent ? 2 : 23) * hourMs;
 
-  /** Once each, in the order of the changes of their order, and none that nobody wants any more. */
+  /** Checks that each push is shown once, in the order of its order's changes, and not when it is stale. */
   function wronglyShown(): string | undefined {
     const numbers = new Map([...orders.caused.keys()].map((push_id, index) => [push_id, index]));
     const last = new Map<number, number>();
@@ -46,7 +46,7 @@ export function promisesOf(
     return undefined;
   }
 
-  /** What is written of a push is so: nothing is called unsent that may have been shown. */
+  /** Checks that the state of each push is true: a shown push is never called unsent. */
   function wronglyEnded({ push_id, state, reason }: Row): string | undefined {
     const push = causedAs(push_id);
     if (!push || state === 'unsent' || state === 'in hand') return undefined;
@@ -67,7 +67,7 @@ export function promisesOf(
   const mayBeOvertaken = ({ order, urgent, statusAfter, changedAtMs }: Caused, ageMs: number) =>
     urgent && ageMs > 600_000 && orders.hasLeft(order, statusAfter, changedAtMs - 2 * hourMs);
 
-  /** Each end is logged once, a success in its own words. */
+  /** Checks that each final state is logged once, a success with its own entry. */
   async function wronglyLogged(all: readonly Row[]): Promise<string | undefined> {
     const [found] = await admin.query(
       "select push_id, outcome, entry from push_db.push_log where outcome <> 'failed'",
@@ -88,7 +88,7 @@ export function promisesOf(
     return undefined;
   }
 
-  /** Who is known, and does not lose every answer, hears of all that is not urgent. */
+  /** Checks that every known receiver whose answers are not all lost gets all pushes that are not urgent. */
   function notHeard({ push_id, state }: Row): string | undefined {
     const push = causedAs(push_id);
     if (!push || state === 'sent' || state === 'no receiver') return undefined;

@@ -21,13 +21,13 @@ const swarmOrders = 4;
 const swarmChanges = 20;
 const swarmSeconds = 800;
 const hourMs = 3_600_000;
-/** The clock of the order system may be ahead of ours: a push then grows old late. */
+/** The clock of the order system may be ahead of ours, so that a push expires late. */
 const aheadMsMin = 1.6 * hourMs;
 const aheadMsMax = 2 * hourMs;
-/** When the answers of one order are lost for over a day: the time in which nothing new happens. */
+/** The period without events while the answers of one order are lost for over a day. */
 const leap = { fromMs: startMs + hourMs, toMs: startMs + 22.9 * hourMs };
 
-/** Changes of orders reach the push service: each once, in their order, or it is said why not. */
+/** Order changes reach the push service once each and in order, or end in a state that says why not. */
 export const pushes: Scenario = {
   name: 'pushes',
   tables: [
@@ -77,7 +77,7 @@ function pusher({ databases, world }: Stage, { exchange }: SimulatedSinger): Con
   };
 }
 
-/** Two changes at once, each with its message. */
+/** Makes two changes at once, each with its message. */
 const fixedScript = (orders: Orders, nudge: (order: number) => void): Act[] =>
   [8, 13].map((scenario) => ({
     atSeconds: 0,
@@ -105,7 +105,7 @@ function chanceScript(
   });
 }
 
-/** In some plays everything, or one scenario, is stopped for a while. */
+/** In some runs all pushes, or those of one scenario, are switched off for a while. */
 function switchActs({ databases, world, faults: { random } }: Stage): Act[] {
   if (random.happens(0.6)) return [];
   const name = random.happens(0.5) ? 'order/singer' : `order/scenario-${random.between(1, 15)}`;

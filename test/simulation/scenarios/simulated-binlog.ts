@@ -16,18 +16,18 @@ import { cross, lostConnection } from '../world.ts';
 
 export interface SimulatedServer {
   readonly source: Source;
-  /** All transactions that were made, the first first. */
+  /** All transactions, oldest first. */
   readonly written: readonly Written[];
   readonly write: (...transactions: readonly Written[]) => void;
-  /** Another server, with other files, takes this one's place; connections to this one break. */
+  /** Fails over to another server with other files; connections to this one break. */
   readonly failOver: () => void;
 }
 
-/** How long what is sent is under way, and how much longer than asked a quiet server is waited for. */
+/** The network delay, and the extra wait for a server without news. */
 const wayMs = 20;
 const quietTimes = 4;
 
-/** The binlog of the order database, in memory; each asking of it is a boundary. */
+/** The binlog of the order database, in memory; each request is a boundary. */
 export function simulatedServer({ faults: { exact, random } }: Stage): SimulatedServer {
   const written: Written[] = [];
   let writer: Writer = source;

@@ -14,8 +14,8 @@ interface Shown {
 }
 
 /**
- * The push service on the simulated clock. In a swarm it may say "later", not know somebody, or
- * lose every answer of one order for over a day.
+ * The push service on the simulated clock. In a swarm it may answer "later", not know a receiver, or lose every answer
+ * of one order for over a day.
  */
 export function singerOf({ world, faults: { random, exact, untilMs } }: Stage, orders: number) {
   const partner = singerPartner(() => world.nowMs);
@@ -48,7 +48,7 @@ export function singerOf({ world, faults: { random, exact, untilMs } }: Stage, o
   return {
     exchange,
     losesForLong,
-    /** What it has shown to somebody, in that order. */
+    /** All pushes that it has shown, in order. */
     shown: shown as readonly Shown[],
     wasAsked: (push_id: string): boolean => asked.has(push_id),
     knows: (receiver: string): boolean => receiver !== `nurse ${unknown}`,

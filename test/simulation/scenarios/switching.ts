@@ -13,28 +13,28 @@ import { type Boundary, current, type Worker } from '../world.ts';
 
 const turnsMax = 3;
 const offSecondsMax = 1_500;
-/** A switch stops what it names within a minute, and a worker that is held up takes as much longer. */
+/** A kill switch works within a minute, or later by the delay of a worker. */
 const stopsWithinMs = 60_000;
 
-/** Emptied before each run of a scenario in which kill switches are thrown. */
+/** Tables to empty before each run of a scenario with kill switches. */
 export const switchTables = ['signalbox.switch', 'signalbox.audit'];
 
 interface Switching {
-  /** What workers ask; they ask nobody in plays without switches, whose boundaries stay as they are. */
+  /** Returns a worker's `firstSwitchOff`; without switches in the run it needs no boundary. */
   readonly off: (worker: Worker) => FirstSwitchOff;
   readonly acts: readonly Act[];
-  /** The way to a partner, looked at: it must not be used while one of these switches is off. */
+  /** Wraps an exchange with a partner that must not be used while one of these switches is off. */
   readonly watched: (exchange: Exchange, ...names: readonly string[]) => Exchange;
-  /** Says what a worker does under a switch, of which the rules say what it stops. */
+  /** Returns what a worker does although a switch forbids it, if anything. */
   readonly passed: (boundary: Boundary) => string | undefined;
-  /** Says which partner was asked under its switch. */
+  /** Returns a request to a partner that was made although its switch was off, if any. */
   readonly broken: () => string | undefined;
 }
 
-/** Whether a switch forbids a boundary. */
+/** Returns whether a switch forbids a boundary. */
 export type Forbids = (boundary: Boundary) => boolean;
 
-/** Writes of functions whose workers have these names; the whole statement is one that `sql` matches, without quotes. */
+/** Forbids statements that `sql` matches (without quotes), in workers with these names. */
 export const writing =
   (sql: RegExp, ...functions: readonly string[]): Forbids =>
   ({ kind, label, worker }) =>
@@ -42,11 +42,11 @@ export const writing =
     sql.test(label.replaceAll('`', '')) &&
     (!functions.length || functions.some((name) => worker.name.startsWith(`${name}(`)));
 
-/** A message that these functions publish, or an entry into the outbox of it. */
+/** Forbids these functions to publish messages, directly or through the outbox. */
 export const publishing = (...functions: readonly string[]): Forbids =>
   writing(/^\s*insert into signalbox\.outbox/, ...functions);
 
-/** In some plays kill switches are thrown and lifted: what they name stops, waits, and is done afterwards. */
+/** In some runs kill switches are turned off and on: what they name stops, waits, and is done afterwards. */
 export function switching<Known extends Switches>(
   { databases, world, faults: { switching: random } }: Stage,
   known: Known,
@@ -55,7 +55,7 @@ export function switching<Known extends Switches>(
   rules?: Readonly<Partial<Record<NamesOf<Known>, Forbids>>>,
 ): Switching {
   const unseen = names.find((name) => !name.startsWith('partner/') && !rules?.[name]);
-  if (unseen) throw new Error(`No rule says what ${unseen} stops.`);
+  if (unseen) throw new Error(`No rule for the kill switch ${unseen}.`);
   if (!random)
     return {
       off: () => async () => undefined,

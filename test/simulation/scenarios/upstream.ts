@@ -8,13 +8,13 @@ export type Upstream = ReturnType<typeof upstreamOf>;
 const gone = '(deleted)';
 const daySeconds = 86_400;
 
-/** The upstream tables, with all that ever stood in them: what the site may show, and in which order. */
+/** The upstream tables with their history: the site may show its values, in this order only. */
 export function upstreamOf({ databases: { admin }, world }: Stage) {
   const { remember, movesOn, all } = newHistory(gone);
   const stamps = new Map<string, string>();
   let versions = 0;
 
-  /** Never earlier than the stamp before: who changes a row holds its lock until the commit. */
+  /** Never earlier than the last timestamp, because a change locks its row until the commit. */
   const stampOf = (key: string, lateSeconds: number) => {
     const own = wallTime(new Date(world.nowMs - lateSeconds * 1000));
     const [, stamp = own] = [own, stamps.get(key) ?? own].toSorted();
@@ -33,7 +33,7 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
       remember(`name ${id}`, status === 1 ? name : gone);
     },
 
-    /** Written with a stamp of the day before, as by a wrong clock or from a backup: only a message can tell of it. */
+    /** Changes a row with a timestamp of the day before, as with a wrong clock: only a message announces it. */
     setBack: async (id: number): Promise<void> => {
       const name = `v${versions++}`;
       const stamp = plusSeconds(stampOf(`name ${id}`, 0), -daySeconds);
@@ -53,13 +53,13 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
       remember(`mobile ${id}`, mobile);
     },
 
-    /** Of a row that is no longer there only a message can tell. */
+    /** Deletes a row; only a message announces it. */
     remove: async (id: number): Promise<void> => {
       await admin.query('delete from anjuke_db.ajk_broker where BrokerId = ?', [id]);
       remember(`name ${id}`, gone);
     },
 
-    /** An older value over a newer one, or one that never was. */
+    /** Returns a shown value that is older than one shown before, or that never existed. */
     wrongOnSite: async (): Promise<string | undefined> => {
       const [rows] = await admin.query('select * from user_prop_db.broker_base');
       for (const { broker_id, is_deleted, true_name, mobile } of rows as Record<string, string>[]) {
@@ -86,7 +86,7 @@ export function upstreamOf({ databases: { admin }, world }: Stage) {
       return row === undefined ? undefined : `The site differs: ${JSON.stringify(row)}`;
     },
 
-    /** Each version is published once, and once more at most for each thing that went wrong. */
+    /** Checks that each version is published once, plus at most once for each fault. */
     publishedTooOften: (sent: readonly Letter[], injected: number): string | undefined => {
       const scanned = sent.filter(({ body }) => body.endsWith('"flag":2,"source":1}'));
       const ids = scanned.flatMap(({ body }) => String(JSON.parse(body).broker_ids).split(','));

@@ -226,7 +226,7 @@ export const poster = (
       { mysql: mysqlOf(databases, world, worker), settings: async () => ({ pageRowsMax }) },
       { remaining },
     );
-    if ('notPosted' in result) failed.push(`${result.notPosted} payments could not be posted.`);
+    if ('notPosted' in result) failed.push(`${result['notPosted']} payments could not be posted.`);
   },
 });
 

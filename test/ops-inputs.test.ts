@@ -40,9 +40,9 @@ test('`inputs` has the schema of every function that is started by hand', () => 
   for (const path of started) {
     const [, schema] = text(path).match(/ = byHand\((\w+), /) ?? [];
     // The schema of `call/reconcile` also accepts the event of its schedule.
-    const from = path.endsWith('call/reconcile.ts') ? 'reconciliation' : 'inputs';
+    const from = path.endsWith('call/reconcile.ts') ? 'reconcile' : 'inputs';
     expect(text(path), path).toMatch(
-      new RegExp(`import \\{[^}]*\\b${schema}\\b[^}]*\\} from '[./]+lib/\\w+/${from}\\.ts'`),
+      new RegExp(`import \\{[^}]*\\b${schema}\\b[^}]*\\} from '[./]+lib/[\\w/-]+/${from}\\.ts'`),
     );
   }
 });

@@ -35,12 +35,12 @@ function refusalOf(form: string) {
 }
 
 test.each(['broker_ids', 'flag', 'source', 'source_type', 'POST_data'])(
-  'beside POST_data stands no %s',
+  'a form with POST_data is refused when it also has %s',
   (name) => {
     expect(refusalOf(`POST_data=${whole}&${name}=`)).toEqual({
       code: 'invalid_body',
-      message: 'POST_data is the whole message, alone.',
-      issues: [{ path: name, message: 'Expected nothing beside one POST_data' }],
+      message: 'POST_data must be the only field of the message.',
+      issues: [{ path: name, message: 'Expected no other field beside one POST_data' }],
     });
   },
 );

@@ -265,8 +265,8 @@ test('there and back and there again, with calls and pairs between any two steps
   expect(waiting).toEqual([]);
   await filtering('on');
   expect((await filter()).toSorted()).toEqual([
-    ...['called before', 'called before'], // 22 and 24: the old job charged their pairs.
-    ...Array.from({ length: 5 }, () => 'decided before'),
+    ...['called-before', 'called-before'], // 22 and 24: the old job charged their pairs.
+    ...Array.from({ length: 5 }, () => 'already-decided'),
     ...['valid', 'valid'],
   ]);
   expect(await charge()).toEqual(['postponed', 'postponed']);
@@ -298,7 +298,7 @@ test('there and back and there again, with calls and pairs between any two steps
     where state in ('intent', 'sent', 'unknown')`);
   const proof = 'the payment centre has never seen it';
   const settled = { payment_id: String(open?.['id']), to: 'free', proof, ...person } as const;
-  expect(await settleByHand(deps, settled)).toMatchObject({ outcome: 'set free' });
+  expect(await settleByHand(deps, settled)).toMatchObject({ outcome: 'released' });
   expect(await charge()).toEqual(['postponed', 'postponed']);
   await postIncome(deps, hand);
   // From here on the 400 service posts to both; the pair's next call is decided by ours before, or by the old job after.
@@ -341,9 +341,9 @@ test('there and back and there again, with calls and pairs between any two steps
   expect(await imported('calls')).toMatchObject({ outcome: 'imported' });
   expect(await imported('money')).toMatchObject({ outcome: 'imported' });
   await filtering('on');
-  expect(await filter()).toEqual(['called before']);
+  expect(await filter()).toEqual(['called-before']);
   await charging('on');
-  expect(await charge()).toEqual(['charged before', 'charged before', 'charged before']);
+  expect(await charge()).toEqual(['already-charged', 'already-charged', 'already-charged']);
   await postIncome(deps, hand);
 
   const all = await trades();

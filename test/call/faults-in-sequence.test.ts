@@ -98,7 +98,7 @@ test.each([['lose_answer'], ['error']] as const)(
     expect(await contractRow()).toMatchObject(posted);
     expect(await inK3()).toEqual(['XSHT000001']);
     expect(await k3.calls()).toEqual(Array.from({ length: 11 }, () => posting));
-    expect(await post()).toBe('posted before');
+    expect(await post()).toBe('already-posted');
     expect(await takeDead(deadContracts)).toEqual([]);
   },
 );
@@ -111,7 +111,7 @@ test('K3: a refusal right after a lost yes is asked about, and the contract is p
   expect(await post(faults)).toBe('posted');
   expect(await contractRow()).toMatchObject(posted);
   expect(await k3.calls()).toEqual([posting, posting, reading]);
-  expect(await post()).toBe('posted before');
+  expect(await post()).toBe('already-posted');
 });
 
 test('K3: a refusal in the delivery after a lost yes is asked about, and the contract is posted', async () => {
@@ -148,7 +148,7 @@ test.each([
     expect(await inK3()).toEqual([]);
     expect(await post([['lose_answer', 2]], corrected)).toBe('postponed');
     expect(await contractRow()).toMatchObject({ status: 'refused', customer: '更正后的客户' });
-    expect(await post()).toBe('corrected since');
+    expect(await post()).toBe('superseded');
     expect(await post([], corrected)).toBe('posted');
     expect(await contractRow()).toMatchObject(posted);
     expect(Object.values((await k3.state<Contracts>()).contracts)).toMatchObject([
@@ -223,7 +223,7 @@ test.each([['lose_answer'], ['error']] as const)(
     expect(await listingRow()).toMatchObject(done('offline'));
     expect(await history()).toEqual([`offline-${first}`]);
     expect(await listing.calls()).toEqual(Array.from({ length: 11 }, () => off));
-    expect(await turn(outOfMoney)).toBe('offline before');
+    expect(await turn(outOfMoney)).toBe('already-offline');
     expect(await takeDead(deadSwitches)).toEqual([]);
   },
 );
@@ -239,7 +239,7 @@ test.each([
     expect(await turn(toppedUp, ['lose_answer', 2])).toBe('postponed');
     expect(await turn(outOfMoney, ['refuse', 2])).toBe('postponed');
     expect(await turn(toppedUp)).toBe('online');
-    expect(await turn(outOfMoney)).toBe('online before');
+    expect(await turn(outOfMoney)).toBe('already-online');
     expect(await listingRow()).toMatchObject(done('online'));
     expect(await history()).toEqual([...before, `online-${first}`]);
     expect(await listing.calls()).toEqual([off, off, on, on, on, on, on]);
@@ -261,7 +261,7 @@ test.each([
     expect(await turn(again, ['page', 2])).toBe('postponed');
     expect(await turn(toppedUp, ['odd_answer', 2])).toBe('postponed');
     expect(await turn(again)).toBe('offline');
-    expect(await turn(toppedUp)).toBe('offline before');
+    expect(await turn(toppedUp)).toBe('already-offline');
     expect(await listingRow()).toMatchObject(done('offline', second));
     expect(await history()).toEqual([`offline-${first}`, ...between, `offline-${second}`]);
     expect(await listing.calls()).toEqual([off, on, on, off, off, off, off, off]);

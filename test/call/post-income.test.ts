@@ -174,7 +174,7 @@ test('a reversal whose charge was not charged is named, and the rest is posted',
   expect(await cursor()).toBe('104');
   expect(await remembered()).toEqual([
     ['101', null],
-    ['102', '102 reverses 101, which was not charged.'],
+    ['102', 'Reversal 102 cannot be posted: payment 101 is not charged.'],
   ]);
   await post();
   expect(await income()).toHaveLength(2);

@@ -6,7 +6,7 @@ import { eventTypes } from '../../lib/order/decoding/raw-events.ts';
 
 const routes = noRoutes();
 const atMs = 1_795_226_400_000;
-const howToPass = 'Run order/repair-gap with "pass": true to go on behind it.';
+const howToSkip = 'Run order/repair-gap with "pass": true to skip it.';
 
 /** An event as zongji hands it on. */
 const eventOf = (name: string, fields: object = {}) =>
@@ -115,7 +115,7 @@ test('a statement that may have changed orders by a trigger is unclear', () => {
 });
 
 const changed = (sql: string) =>
-  `order_db.order was changed by a statement, not by rows: let nobody set binlog_format for a session. ${howToPass} It was: ${sql}`;
+  `order_db.order was changed by a statement instead of rows: no session may set binlog_format. ${howToSkip} It was: ${sql}`;
 
 test('a statement that changed orders cannot be read', () => {
   const sql = 'update order_db.order set status = 1';
@@ -201,7 +201,7 @@ test.each(['WriteRows', 'UpdateRows', 'DeleteRows'])(
   '%s without a description of their columns cannot be read',
   (name) => {
     expect(() => rowsEvent(name, [], { tableMap: {} })).toThrow(
-      new Error('Rows of order_db.order came without a description of its columns.'),
+      new Error('The binlog has rows of order_db.order without a description of its columns.'),
     );
   },
 );
@@ -216,12 +216,12 @@ function bitmapWithout(name: string): Buffer {
 
 test.each(names)('a row image that does not hold %s cannot be read', (name) => {
   const error = new Error(
-    `A change of order_db.order came without ${name}: set binlog_row_image=FULL.`,
+    `The binlog has a change of order_db.order without ${name}: set binlog_row_image=FULL.`,
   );
   for (const bitmap of ['columns_present_bitmap', 'columns_present_bitmap2'])
     expect(() => rowsEvent('WriteRows', [], { [bitmap]: bitmapWithout(name) })).toThrow(error);
   expect(() => rowsEvent('WriteRows', [], { columns_present_bitmap: Buffer.alloc(0) })).toThrow(
-    'came without order_id',
+    'without order_id',
   );
 });
 
@@ -234,7 +234,7 @@ test('columns that are not looked at may be absent, and any column may be in the
   expect(rowsEvent('WriteRows', [], { ...map, columns_present_bitmap: present })).toHaveLength(1);
   const absent = Buffer.from([0b1111_1111, 0b0000_0001]);
   expect(() => rowsEvent('WriteRows', [], { ...map, columns_present_bitmap: absent })).toThrow(
-    'came without changed_by',
+    'without changed_by',
   );
 });
 
@@ -260,14 +260,14 @@ test('a description without names of columns cannot be read', () => {
   const { event } = describing({ hasSelfDescribingMetadata: () => false });
   expect(() => decode('TableMap', event)).toThrow(
     new Error(
-      `The binlog does not name the columns of order_db.order: set binlog_row_metadata=FULL. ${howToPass}`,
+      `The binlog does not name the columns of order_db.order: set binlog_row_metadata=FULL. ${howToSkip}`,
     ),
   );
 });
 
 test('a column that is not there cannot be read', () => {
   const missing = (which: string) =>
-    new Error(`order_db.order has no column ${which}: dropped or renamed upstream. ${howToPass}`);
+    new Error(`order_db.order has no column ${which}: dropped or renamed upstream. ${howToSkip}`);
   const without = (...gone: string[]) => columnNames.filter((name) => !gone.includes(name));
   const tell = (fields: object) => () => decode('TableMap', describing(fields).event);
   expect(tell({ columnNames: without('status') })).toThrow(missing('status'));
@@ -285,7 +285,7 @@ test.each(['ucs2', 'utf16', 'utf16le', 'utf32'])(
       describing({ tableMap: { 7: { columns: [{ name, charset }] } } }).event;
     for (const name of names)
       expect(() => decode('TableMap', withCharset(name))).toThrow(
-        new Error(`order_db.order.${name} has the charset ${charset}, not ASCII's.`),
+        new Error(`order_db.order.${name} has the charset ${charset}: the reader needs one that contains ASCII.`),
       );
     expect(decode('TableMap', withCharset('more_1'))).toEqual([]);
   },

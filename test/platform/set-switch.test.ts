@@ -53,14 +53,14 @@ const heldRows = async () =>
 beforeEach(resetDatabases);
 
 test('a switch is off, and the trail says who did it and why', async () => {
-  expect(await set('off')).toEqual({ outcome: 'off', before: 'never-set' });
+  expect(await set('off')).toEqual({ outcome: 'off', before: 'never set' });
   expect(await switches()).toEqual([sample('off')]);
   expect(await trail()).toEqual([
     {
       who: 'lena',
       what: 'switch/off',
       why: 'the payment centre books twice',
-      detail: { name: 'charging', before: 'never-set' },
+      detail: { name: 'charging', before: 'never set' },
     },
   ]);
 });
@@ -80,7 +80,7 @@ test('lifting lets go of what it held, now and in a new version, and of nothing 
   ]);
   expect(await switches()).toEqual([sample('on')]);
   expect((await trail()).map(({ what, detail }) => [what, detail])).toEqual([
-    ['switch/off', { name: 'charging', before: 'never-set' }],
+    ['switch/off', { name: 'charging', before: 'never set' }],
     ['switch/on', { name: 'charging', before: 'off', released: 2 }],
   ]);
 });
@@ -156,14 +156,14 @@ test('every function that publishes changes of brokers, and each of its modes, h
 });
 
 test('a name that was never set is not lifted: it is a slip of the pen', async () => {
-  expect(await set('on')).toEqual({ outcome: 'never-set', before: 'never-set' });
+  expect(await set('on')).toEqual({ outcome: 'never-set', before: 'never set' });
   expect([await switches(), await trail()]).toEqual([[], []]);
 });
 
 test('platform/set-switch says that there is no such switch when a misspelt name is lifted', async () => {
   expect(await handler({ ...sample('on'), name: 'charing' }, contextOf())).toEqual({
     outcome: 'no-such-switch',
-    before: 'never-set',
+    before: 'never set',
   });
   expect([await switches(), await trail()]).toEqual([[], []]);
 });

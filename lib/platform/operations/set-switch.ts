@@ -6,9 +6,9 @@ import { audit } from './audit.ts';
 import type { SetSwitch } from './inputs.ts';
 import { isSwitch, namesIn, type Switches } from './switches.ts';
 
-/** What it was before. */
-type Before = 'off' | 'on' | 'never-set';
-type Outcome = Before | 'no-such-switch';
+/** The state before this call. The audit trail keeps this word. */
+type Before = 'off' | 'on' | 'never set';
+type Outcome = 'off' | 'on' | 'never-set' | 'no-such-switch';
 
 type Answer = {
   readonly outcome: Outcome;
@@ -43,7 +43,7 @@ export async function setSwitch(
     throw new Error(`There is no switch ${name}. There are: ${namesIn(known).join(', ')}.`);
   const set = await inTransaction(mysql, async (trx): Promise<Answer> => {
     const before = await stateOf(trx, name);
-    if (state === 'on' && before === 'never-set')
+    if (state === 'on' && before === 'never set')
       return { outcome: isSwitch(known, name) ? 'never-set' : 'no-such-switch', before };
     await trx
       .insertInto('signalbox.switch')
@@ -69,7 +69,7 @@ async function stateOf(trx: Transaction<PlatformTables>, name: string): Promise<
     .where('name', '=', name)
     .forUpdate()
     .executeTakeFirst();
-  if (!row) return 'never-set';
+  if (!row) return 'never set';
   return row.state === 'off' ? 'off' : 'on';
 }
 

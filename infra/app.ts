@@ -9,15 +9,15 @@ import { delivery, platform } from './platform.ts';
 
 /** The whole product. Stage `local` and `cloud` are made from the same pages. `bundles`: see `Synthesis`. */
 export function signalbox(app: App, bundles?: string): App {
-  const site = new Synthesis(app, bundles);
-  const base = backing(app, site);
-  const first = platform(app, site, base);
-  const domains = [broker, call, order].map((domain) => domain(app, site, base));
+  const synthesis = new Synthesis(app, bundles);
+  const base = backing(app, synthesis);
+  const first = platform(app, synthesis, base);
+  const domains = [broker, call, order].map((domain) => domain(app, synthesis, base));
   for (const domain of domains) domain.addStackDependency(first);
   delivery(first);
   for (const domain of [first, ...domains]) dashboard(domain);
 
-  const mistakes = site.mistakes();
+  const mistakes = synthesis.mistakes();
   if (mistakes.length) throw new Error(`The wiring is not right:\n  ${mistakes.join('\n  ')}`);
   return app;
 }

@@ -12,8 +12,8 @@ import { secretId } from './constructs/secrets.ts';
 import type { Backing, Synthesis } from './constructs/synthesis.ts';
 
 /** What all domains need: network, database, bus, API, bucket, alarm topic. In stage `local` the servers run in local/. */
-export function backing(app: App, site: Synthesis): Backing {
-  const { context } = site;
+export function backing(app: App, synthesis: Synthesis): Backing {
+  const { context } = synthesis;
   const stack = new Stack(app, 'backing', {
     stackName: 'signalbox-backing',
     description: 'Signalbox: backing',
@@ -28,9 +28,9 @@ export function backing(app: App, site: Synthesis): Backing {
   };
   output(stack, 'AlarmsTopic', alarms.topicName);
   output(stack, 'Bucket', everywhere.bucket.bucketName);
-  const secrets = () => site.secrets.map((name) => secretId(context.stage, name)).join(' ');
+  const secrets = () => synthesis.secrets.map((name) => secretId(context.stage, name)).join(' ');
   output(stack, 'SecretsRead', Lazy.string({ produce: secrets }));
-  if (site.local) return everywhere;
+  if (synthesis.local) return everywhere;
 
   const inside = network(stack, context, alarms);
   if (inside.address) output(stack, 'AddressForPartners', inside.address);

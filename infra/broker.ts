@@ -3,7 +3,7 @@ import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { brokerEvents } from '../lib/broker/queues.ts';
 import { acceptEventRoute, readProfileRoute } from '../lib/broker/routes.ts';
-import { byHand, drain, every, everyAndByHand, everyOf } from './constructs/functions.ts';
+import { byHand, drain, scheduled, scheduledEach } from './constructs/functions.ts';
 import { bus, mysql, redis, settings } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
@@ -14,31 +14,31 @@ const producing = [mysql('mysql'), mysql('mysql-upstream'), settings('broker')];
 const nightly = Schedule.cron({ minute: '0/15', hour: '18-21' });
 
 /** The stack that brings profile changes to the user-facing site. */
-export function broker(app: App, site: Synthesis, backing: Backing): Domain {
-  const stack = new Domain(app, 'broker', site, backing);
+export function broker(app: App, synthesis: Synthesis, backing: Backing): Domain {
+  const stack = new Domain(app, 'broker', synthesis, backing);
 
-  every(stack, 'broker/publish-base-changes', {
+  scheduled(stack, 'broker/publish-base-changes', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: producing,
     sends: [brokerEvents],
     timeout: Duration.seconds(55),
     harm: 'Profile changes of brokers do not reach the site.',
   });
-  every(stack, 'broker/publish-company-changes', {
+  scheduled(stack, 'broker/publish-company-changes', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: producing,
     sends: [brokerEvents],
     timeout: Duration.seconds(55),
     harm: 'Changes of companies do not reach the site.',
   });
-  every(stack, 'broker/publish-store-changes', {
+  scheduled(stack, 'broker/publish-store-changes', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: producing,
     sends: [brokerEvents],
     timeout: Duration.seconds(55),
     harm: 'Changes of stores do not reach the site.',
   });
-  everyOf(stack, 'broker/publish-ext-profiles', {
+  scheduledEach(stack, 'broker/publish-ext-profiles', {
     schedules: {
       // At night, from 02:00 to 05:45 in Shanghai. A tick resumes a run that ran out of time before.
       weidian: { schedule: nightly, input: { mode: 'weidian' } },
@@ -62,13 +62,13 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
       timeout: Duration.minutes(14),
       harm: `Nobody can republish all ${what} by hand to repair the site.`,
     });
-  route(stack, acceptEventRoute, {
+  route(stack, 'broker/accept-event', acceptEventRoute, {
     atOnce: 10,
     sends: [brokerEvents],
     timeout: Duration.seconds(10),
     harm: 'Upstream systems cannot send changes over HTTP, and have to retry.',
   });
-  drain(stack, brokerEvents, {
+  drain(stack, 'broker/apply-event', brokerEvents, {
     external: true,
     batch: 10,
     atOnce: 10,
@@ -76,13 +76,13 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
     timeout: Duration.seconds(20),
     harm: 'The site shows outdated profiles of brokers.',
   });
-  route(stack, readProfileRoute, {
+  route(stack, 'broker/read-profile', readProfileRoute, {
     atOnce: 20,
     uses: [mysql('mysql'), redis],
     timeout: Duration.seconds(5),
     harm: 'The site cannot show profiles of brokers.',
   });
-  everyAndByHand(stack, 'broker/reconcile-profiles', {
+  scheduled(stack, 'broker/reconcile-profiles', {
     // Each run resumes the round of the day; the first run of a day starts it.
     schedule: Schedule.rate(Duration.minutes(15)),
     input: { daily: true },
@@ -97,7 +97,7 @@ export function broker(app: App, site: Synthesis, backing: Backing): Domain {
     timeout: Duration.minutes(14),
     harm: 'Nobody can republish changes since a time by hand to repair a loss.',
   });
-  every(stack, 'broker/send-canary', {
+  scheduled(stack, 'broker/send-canary', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), redis, settings('broker')],
     sends: [brokerEvents],

@@ -3,15 +3,15 @@ import { type App, Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { pushesToSend } from '../lib/order/queues.ts';
 import { watchMeasures, watchOutcome } from './constructs/alarms.ts';
-import { byHand, drain, every } from './constructs/functions.ts';
+import { byHand, drain, scheduled } from './constructs/functions.ts';
 import { bus, mysql, settings } from './constructs/resources.ts';
 import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
 /** Makes the stack that notifies patients and nurses of changes of their orders. */
-export function order(app: App, site: Synthesis, backing: Backing): Domain {
-  const stack = new Domain(app, 'order', site, backing);
+export function order(app: App, synthesis: Synthesis, backing: Backing): Domain {
+  const stack = new Domain(app, 'order', synthesis, backing);
 
-  every(stack, 'order/tail-binlog', {
+  scheduled(stack, 'order/tail-binlog', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     sends: [pushesToSend],
@@ -19,7 +19,7 @@ export function order(app: App, site: Synthesis, backing: Backing): Domain {
     timeout: Duration.seconds(120),
     harm: 'Patients and nurses are not notified of changes of their orders: the changes are not read.',
   });
-  drain(stack, pushesToSend, {
+  drain(stack, 'order/push-change', pushesToSend, {
     batch: 10,
     atOnce: 5,
     uses: [mysql('mysql'), settings('order'), bus],
@@ -27,18 +27,17 @@ export function order(app: App, site: Synthesis, backing: Backing): Domain {
     timeout: Duration.seconds(60),
     harm: 'Patients and nurses are not notified of changes of their orders.',
   });
-  const { id } = pushesToSend;
-  watchOutcome(stack, id, {
+  watchOutcome(stack, 'order/push-change', {
     kind: 'pushes-refused',
     outcome: 'refused',
     harm: 'A patient or a nurse is not notified of a change: the push service does not know them.',
   });
-  watchOutcome(stack, id, {
+  watchOutcome(stack, 'order/push-change', {
     kind: 'pushes-unknown',
     outcome: 'unknown',
     harm: 'It is unknown whether a patient or a nurse was notified of a change.',
   });
-  every(stack, 'order/check-binlog', {
+  scheduled(stack, 'order/check-binlog', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), mysql('mysql-order'), settings('order')],
     timeout: Duration.seconds(60),

@@ -6,30 +6,30 @@ import { Schedule } from 'aws-cdk-lib/aws-events';
 import { serveDocsRoute, serveOpenapiRoute } from '../lib/platform/http/routes.ts';
 import { binlogHoursVariable } from '../lib/platform/names.ts';
 import { watchMeasures } from './constructs/alarms.ts';
-import { atDeploy, byHand, every } from './constructs/functions.ts';
+import { atDeploy, byHand, scheduled } from './constructs/functions.ts';
 import { allQueues, bus, mysql, redis, settings, value } from './constructs/resources.ts';
 import { route } from './constructs/routes.ts';
 import { type Backing, Domain, type Synthesis } from './constructs/synthesis.ts';
 
 /** What all domains rely on; deployed before them. */
-export function platform(app: App, site: Synthesis, backing: Backing): Domain {
-  const stack = new Domain(app, 'platform', site, backing);
+export function platform(app: App, synthesis: Synthesis, backing: Backing): Domain {
+  const stack = new Domain(app, 'platform', synthesis, backing);
 
   atDeploy(stack, 'platform/migrate', {
     properties: {
       migrations: migrations(),
-      ...(site.ownsMysql && { binlogRetentionHours }),
+      ...(synthesis.ownsMysql && { binlogRetentionHours }),
     },
-    uses: [mysql('mysql'), ...(site.ownsMysql ? [keptBinlog] : [])],
+    uses: [mysql('mysql'), ...(synthesis.ownsMysql ? [keptBinlog] : [])],
     timeout: Duration.minutes(10),
     harm: 'A deploy stops before it changes anything else; what runs goes on.',
   });
-  route(stack, serveOpenapiRoute, {
+  route(stack, 'platform/serve-openapi', serveOpenapiRoute, {
     atOnce: 5,
     timeout: Duration.seconds(5),
     harm: 'Callers cannot read what the API offers.',
   });
-  route(stack, serveDocsRoute, {
+  route(stack, 'platform/serve-docs', serveDocsRoute, {
     atOnce: 5,
     timeout: Duration.seconds(5),
     harm: 'People cannot read what the API offers.',
@@ -71,7 +71,7 @@ export function platform(app: App, site: Synthesis, backing: Backing): Domain {
 
 /** Wired when all domains are: it may send to every queue there is. */
 export function delivery(stack: Domain): void {
-  every(stack, 'platform/deliver-due', {
+  scheduled(stack, 'platform/deliver-due', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), settings('platform'), bus, allQueues, redis],
     timeout: Duration.seconds(65),

@@ -4,14 +4,14 @@ import { Schedule } from 'aws-cdk-lib/aws-events';
 import { listingSwitches, signedContracts } from '../../lib/call/queues.ts';
 import { explainCallRoute } from '../../lib/call/routes.ts';
 import { watchOutcome } from '../constructs/alarms.ts';
-import { byHand, drain, every } from '../constructs/functions.ts';
+import { byHand, drain, scheduled } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
 import { route } from '../constructs/routes.ts';
 import type { Domain } from '../constructs/synthesis.ts';
 
 /** Wires listings, income, contracts, reconciliation, and the functions that people start. */
 export function accounting(stack: Domain): void {
-  drain(stack, listingSwitches, {
+  drain(stack, 'call/switch-listings', listingSwitches, {
     external: true,
     batch: 10,
     atOnce: 5,
@@ -19,7 +19,7 @@ export function accounting(stack: Domain): void {
     timeout: Duration.seconds(30),
     harm: 'Owners without money get calls that nobody pays for, or listings of owners who paid are not shown.',
   });
-  every(stack, 'call/post-income', {
+  scheduled(stack, 'call/post-income', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), settings('call')],
     timeout: Duration.seconds(55),
@@ -30,7 +30,7 @@ export function accounting(stack: Domain): void {
     outcome: 'not-posted',
     harm: 'Some charges cannot be posted and are missing in the books until a person repairs them.',
   });
-  drain(stack, signedContracts, {
+  drain(stack, 'call/post-contract', signedContracts, {
     external: true,
     batch: 10,
     atOnce: 2,
@@ -43,9 +43,9 @@ export function accounting(stack: Domain): void {
     outcome: 'refused',
     harm: 'K3 refuses a contract: a person has to correct it and post it again.',
   });
-  every(stack, 'call/reconcile', {
+  scheduled(stack, 'call/reconcile', {
     schedule: Schedule.cron({ minute: '30', hour: '19' }), // 03:30 in Shanghai.
-    byHandToo: true,
+    manual: true,
     uses: [mysql('mysql'), settings('call'), secret('payment')],
     timeout: Duration.minutes(15),
     harm: 'Nobody knows whether calls, money and books agree.',
@@ -70,7 +70,7 @@ export function accounting(stack: Domain): void {
     timeout: Duration.minutes(10),
     harm: 'The old system cannot be replaced.',
   });
-  route(stack, explainCallRoute, {
+  route(stack, 'call/explain-call', explainCallRoute, {
     atOnce: 5,
     timeout: Duration.seconds(10),
     harm: 'Support cannot tell an owner why a call was charged.',

@@ -3,19 +3,19 @@ import { Duration } from 'aws-cdk-lib';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { callsToCharge, finishedCalls, listingSwitches } from '../../lib/call/queues.ts';
 import { watchOutcome } from '../constructs/alarms.ts';
-import { byHand, drain, every } from '../constructs/functions.ts';
+import { byHand, drain, scheduled } from '../constructs/functions.ts';
 import { bus, mysql, secret, settings } from '../constructs/resources.ts';
 import type { Domain } from '../constructs/synthesis.ts';
 
 /** Adds the functions that decide which calls owners pay for, and that charge each of these calls exactly once. */
 export function charging(stack: Domain): void {
-  every(stack, 'call/sync-broker-phones', {
+  scheduled(stack, 'call/sync-broker-phones', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), mysql('mysql-upstream'), settings('call')],
     timeout: Duration.minutes(4),
     harm: 'Owners pay for calls of brokers with new telephone numbers.',
   });
-  drain(stack, finishedCalls, {
+  drain(stack, 'call/filter-call', finishedCalls, {
     external: true,
     batch: 10,
     atOnce: 10,
@@ -24,7 +24,7 @@ export function charging(stack: Domain): void {
     timeout: Duration.seconds(10),
     harm: 'Calls are not charged.',
   });
-  drain(stack, callsToCharge, {
+  drain(stack, 'call/charge-call', callsToCharge, {
     batch: 10,
     atOnce: 10,
     uses: [mysql('mysql'), settings('call'), secret('payment')],
@@ -33,17 +33,17 @@ export function charging(stack: Domain): void {
     timeout: Duration.seconds(40),
     harm: 'Calls are not charged, and listings of owners without money stay online.',
   });
-  watchOutcome(stack, callsToCharge.id, {
+  watchOutcome(stack, 'call/charge-call', {
     kind: 'charging-stopped',
     outcome: 'charging-stopped',
     harm: 'There were more charges in a minute than allowed: all charging has stopped.',
   });
-  watchOutcome(stack, callsToCharge.id, {
+  watchOutcome(stack, 'call/charge-call', {
     kind: 'owner-stopped',
     outcome: 'owner-stopped',
     harm: 'One owner had more charges in a minute than allowed: charging this owner has stopped.',
   });
-  every(stack, 'call/settle-unknown-charges', {
+  scheduled(stack, 'call/settle-unknown-charges', {
     schedule: Schedule.rate(Duration.minutes(5)),
     uses: [mysql('mysql'), settings('call'), secret('payment'), bus],
     sends: [callsToCharge, listingSwitches],

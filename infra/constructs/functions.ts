@@ -40,45 +40,33 @@ const memoryMb = 512;
 /** A schedule's run may overlap the next one. */
 const scheduleInstances = 2;
 
-interface Every extends Common {
+interface Scheduled extends Common {
   readonly schedule: Schedule;
   /** A person may start it, too, with `npm run ops -- run <id>`. */
-  readonly byHandToo?: true;
+  readonly manual?: true;
+  /** The event of the schedule, for functions of `byHand`; EventBridge's own event without it. */
+  readonly input?: Readonly<Record<string, unknown>>;
 }
 
-/** A function that a schedule (UTC) starts. */
-export function every(stack: Domain, id: Id, { schedule, byHandToo, ...common }: Every): void {
-  const made = functionIn(stack, id, common, scheduleInstances);
-  if (byHandToo) Tags.of(made).add(startedTag, startedByHand);
-  new Rule(stack, `${id}/schedule`, {
-    ruleName: resourceName(id),
-    schedule,
-    targets: [new LambdaFunction(liveAlias(stack, id, made), { retryAttempts: 2 })],
-  });
-}
-
-/** A function of `byHand` that a schedule (UTC) starts, too, with an input of its own. */
-export function everyAndByHand(
+/** Wires a function that a schedule (UTC) starts. */
+export function scheduled(
   stack: Domain,
   id: Id,
-  {
-    schedule,
-    input,
-    ...common
-  }: Common & { readonly schedule: Schedule; readonly input: Readonly<Record<string, unknown>> },
+  { schedule, manual, input, ...common }: Scheduled,
 ): void {
   const made = functionIn(stack, id, common, scheduleInstances);
-  Tags.of(made).add(startedTag, startedByHand);
-  const event = RuleTargetInput.fromObject(input);
+  if (manual) Tags.of(made).add(startedTag, startedByHand);
+  const event = input && RuleTargetInput.fromObject(input);
+  const target = liveAlias(stack, id, made);
   new Rule(stack, `${id}/schedule`, {
     ruleName: resourceName(id),
     schedule,
-    targets: [new LambdaFunction(liveAlias(stack, id, made), { retryAttempts: 2, event })],
+    targets: [new LambdaFunction(target, { retryAttempts: 2, ...(event && { event }) })],
   });
 }
 
 /** Wires a function that several named schedules (UTC) start, each with its own input. */
-export function everyOf(
+export function scheduledEach(
   stack: Domain,
   id: Id,
   { schedules, ...common }: Common & { readonly schedules: Readonly<Record<string, Timed>> },
@@ -110,35 +98,38 @@ interface Drain extends Common {
   readonly external?: true;
 }
 
-/** Wires the only consumer of a queue; it has the queue's id. */
-export function drain(
+/** Wires the only consumer of a queue. It has the queue's id, which is repeated here, so that a search finds the wiring. */
+export function drain<const Name extends Id>(
   stack: Domain,
-  queue: QueueName,
+  id: NoInfer<Name>,
+  queue: QueueName<Name>,
   { batch, atOnce, external, ...common }: Drain,
 ): void {
-  const { site } = stack;
-  site.drains(queue.id);
-  if (external) site.feeds(queue.id);
+  const { synthesis } = stack;
+  synthesis.drains(id);
+  if (external) synthesis.feeds(id);
   const source = queueIn(stack, queue);
   const dead = deadQueueIn(stack, queue);
   // AWS recommends six times the time-out; in stage `local` that would make every test of a failure slow.
   const seconds = common.timeout.toSeconds();
-  (source.node.defaultChild as CfnQueue).visibilityTimeout = site.local ? seconds + 2 : seconds * 6;
-  const made = functionIn(stack, queue.id, common, atOnce);
+  (source.node.defaultChild as CfnQueue).visibilityTimeout = synthesis.local
+    ? seconds + 2
+    : seconds * 6;
+  const made = functionIn(stack, id, common, atOnce);
   sendsTo(made, deadLetterOf(queue), dead);
-  liveAlias(stack, queue.id, made, { consumes: true }).addEventSource(
+  liveAlias(stack, id, made, { consumes: true }).addEventSource(
     new SqsEventSource(source, {
       batchSize: batch,
       maxConcurrency: atOnce,
       reportBatchItemFailures: true,
     }),
   );
-  watchQueue(stack, queue.id, common.harm, source, dead);
+  watchQueue(stack, id, common.harm, source, dead);
 }
 
 /** Subscribes a queue to an event; the message is the event's body. */
 export function subscribe(stack: Domain, { event }: EventName, queue: QueueName): void {
-  stack.site.feeds(queue.id);
+  stack.synthesis.feeds(queue.id);
   new Rule(stack, `${queue.id}/hears/${event}`, {
     eventBus: stack.backing.bus,
     eventPattern: { source: [eventSource], detailType: [event] },
@@ -186,10 +177,10 @@ export function functionIn(
   instances: number,
   { reserved }: { readonly reserved?: number } = {},
 ): Lambda {
-  const { site, backing } = stack;
+  const { synthesis, backing } = stack;
   const resources = uses.map((use) => use(stack));
   const connects = new Set(resources.flatMap(({ connectsTo }) => connectsTo ?? []));
-  for (const server of connects) site.connects(server, instances);
+  for (const server of connects) synthesis.connects(server, instances);
   const network = connects.size ? backing.network : undefined;
 
   const logGroup = new LogGroup(stack, `${id}/log`, {
@@ -202,12 +193,12 @@ export function functionIn(
   });
   logGroup.grantWrite(role);
   if (network) role.addToPolicy(unscopedStatement(networkCalls));
-  acknowledge(role, [...(network ? networkCalls : []), ...(site.local ? [] : traceCalls)]);
+  acknowledge(role, [...(network ? networkCalls : []), ...(synthesis.local ? [] : traceCalls)]);
 
   const made = new Lambda(stack, id, {
     functionName: resourceName(id),
     description: harm,
-    code: Code.fromAsset(site.wire(id)),
+    code: Code.fromAsset(synthesis.wire(id)),
     handler: 'index.handler',
     runtime: Runtime.NODEJS_24_X,
     architecture: Architecture.ARM_64,
@@ -216,7 +207,7 @@ export function functionIn(
     ...(reserved && { reservedConcurrentExecutions: reserved }),
     role,
     logGroup,
-    tracing: site.local ? Tracing.DISABLED : Tracing.ACTIVE,
+    tracing: synthesis.local ? Tracing.DISABLED : Tracing.ACTIVE,
     ...(network && { vpc: network.vpc, securityGroups: [network.securityGroup] }),
     environment: {
       POWERTOOLS_SERVICE_NAME: id,
@@ -229,7 +220,7 @@ export function functionIn(
   });
   for (const { grantTo } of resources) grantTo(role);
   for (const queue of sends) {
-    site.feeds(queue.id);
+    synthesis.feeds(queue.id);
     sendsTo(made, queue, queueIn(stack, queue));
   }
   watchFunction(stack, id, harm, made, { timeout, ...(worksToTheEnd && { worksToTheEnd }) });

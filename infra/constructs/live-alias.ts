@@ -34,8 +34,8 @@ export function liveAlias(
   made: Lambda,
   { consumes = false }: { readonly consumes?: boolean } = {},
 ): IFunction {
-  const { site } = stack;
-  if (site.local) return made as IFunction;
+  const { synthesis } = stack;
+  if (synthesis.local) return made as IFunction;
   // The previous version is retained, so that a person can point the alias back at it within seconds.
   made.currentVersion.applyRemovalPolicy(RemovalPolicy.RETAIN);
   const newest = made.currentVersion as IVersion;
@@ -47,7 +47,7 @@ export function liveAlias(
     deploymentGroupName: resourceName(id),
     alias,
     role: deployer.withoutPolicyUpdates(),
-    deploymentConfig: rollouts[site.context.rollout],
+    deploymentConfig: rollouts[synthesis.context.rollout],
     alarms: watchRelease(stack, id, watched, consumes),
     autoRollback: { deploymentInAlarm: true, failedDeployment: true, stoppedDeployment: true },
   });

@@ -45,7 +45,7 @@ export const value =
 const given =
   (name: string, context: 'oidcIssuer' | 'oidcAudience'): Use =>
   (stack) =>
-    value(name, stack.site.context[context] ?? '')(stack);
+    value(name, stack.synthesis.context[context] ?? '')(stack);
 
 /** The issuer of people's tokens; if the context names none, requests with a token get 503. */
 export const identity = {
@@ -57,7 +57,7 @@ export const identity = {
 export const settings =
   (domain: string): Use =>
   (stack) => {
-    const parameterName = settingsName(stack.site.context.stage, domain);
+    const parameterName = settingsName(stack.synthesis.context.stage, domain);
     const id = `settings/${domain}`;
     const parameter =
       stack.node.tryFindChild(id) ??
@@ -80,7 +80,7 @@ export const allQueues: Use = (stack) => ({
     role.addToPrincipalPolicy(
       new PolicyStatement({
         actions: ['sqs:GetQueueUrl', 'sqs:SendMessage'],
-        resources: stack.site.queueIds.map((id) =>
+        resources: stack.synthesis.queueIds.map((id) =>
           stack.formatArn({ service: 'sqs', resource: resourceName(id) }),
         ),
       }),
@@ -89,8 +89,8 @@ export const allQueues: Use = (stack) => ({
 
 /** Secrets are created before the deploy by the person who knows them (docs/decisions/0003-secrets.md). */
 function secretIn(stack: Domain, name: SecretName): Resource {
-  stack.site.reads(name);
-  const secretName = secretId(stack.site.context.stage, name);
+  stack.synthesis.reads(name);
+  const secretName = secretId(stack.synthesis.context.stage, name);
   const id = `secret/${name}`;
   const secret =
     (stack.node.tryFindChild(id) as Secret | undefined) ??

@@ -2,7 +2,7 @@ import { Validations } from 'aws-cdk-lib';
 import { type HttpMethod, HttpRoute, HttpRouteKey } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
 import type { RouteName } from '../../lib/platform/http/route.ts';
-import { resourceName } from '../../lib/platform/names.ts';
+import { type Id, resourceName } from '../../lib/platform/names.ts';
 import { type Common, functionIn } from './functions.ts';
 import { liveAlias } from './live-alias.ts';
 import { identity, mysql, secret } from './resources.ts';
@@ -13,10 +13,11 @@ interface Answering extends Common {
   readonly atOnce: number;
 }
 
-/** Wires the function that answers a route of the HTTP API; it has the route's id. */
-export function route(
+/** Wires the function that answers a route of the HTTP API. It has the route's id, repeated here as in `drain`. */
+export function route<const Name extends Id>(
   stack: Domain,
-  { id, method, path, who }: RouteName,
+  id: NoInfer<Name>,
+  { method, path, who }: RouteName<Name>,
   { atOnce, uses = [], ...common }: Answering,
 ): void {
   const checks = [

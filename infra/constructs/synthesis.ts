@@ -126,14 +126,14 @@ export class Synthesis {
 
 /** The stack of one domain; infra/<domain>.ts adds its functions with `scheduled`, `drain`, `byHand` … */
 export class Domain extends Stack {
-  readonly site: Synthesis;
+  readonly synthesis: Synthesis;
   readonly backing: Backing;
   /** What its dashboard shows. */
   readonly watched: Watched = { functions: [], queues: [], alarms: [] };
 
-  constructor(app: App, name: string, site: Synthesis, backing: Backing) {
+  constructor(app: App, name: string, synthesis: Synthesis, backing: Backing) {
     super(app, name, { stackName: `signalbox-${name}`, description: `Signalbox: ${name}` });
-    this.site = site;
+    this.synthesis = synthesis;
     this.backing = backing;
   }
 }

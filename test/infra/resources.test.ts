@@ -3,16 +3,16 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { Schedule } from 'aws-cdk-lib/aws-events';
 import { expect, test } from 'vitest';
 import { backing } from '../../infra/backing.ts';
-import { every } from '../../infra/constructs/functions.ts';
+import { scheduled } from '../../infra/constructs/functions.ts';
 import { redis } from '../../infra/constructs/resources.ts';
 import { Domain, Synthesis } from '../../infra/constructs/synthesis.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 test('a function that uses the cache is told its secret and may read that one', () => {
   const app = appNamed('resources', { stage: 'local' });
-  const site = new Synthesis(app, emptyBundles());
-  const stack = new Domain(app, 'platform', site, backing(app, site));
-  every(stack, 'platform/migrate', {
+  const synthesis = new Synthesis(app, emptyBundles());
+  const stack = new Domain(app, 'platform', synthesis, backing(app, synthesis));
+  scheduled(stack, 'platform/migrate', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [redis],
     timeout: Duration.seconds(10),

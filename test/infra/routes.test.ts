@@ -9,10 +9,11 @@ import { appNamed, emptyBundles } from '../support/synthesis.ts';
 
 function templateWith(who: readonly ('signed' | 'operator')[], context = {}) {
   const app = appNamed(`routes-${who.join('-')}`, { stage: 'local', ...context });
-  const site = new Synthesis(app, emptyBundles());
-  const stack = new Domain(app, 'platform', site, backing(app, site));
+  const synthesis = new Synthesis(app, emptyBundles());
+  const stack = new Domain(app, 'platform', synthesis, backing(app, synthesis));
   route(
     stack,
+    'platform/serve-docs',
     { ...serveDocsRoute, who },
     { atOnce: 7, timeout: Duration.seconds(5), harm: 'None.' },
   );

@@ -10,9 +10,9 @@ type Role = (typeof roles)[number];
 export type Entitlement = 'signed' | Role;
 
 /** What infrastructure needs to know of a route, whatever it carries. */
-export interface RouteName {
+export interface RouteName<Name extends Id = Id> {
   /** The id of the one function that answers it. */
-  readonly id: Id;
+  readonly id: Name;
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** As API Gateway has it: `/brokers/{id}`. */
   readonly path: `/${string}`;
@@ -91,7 +91,9 @@ export type AnswerOf<R> =
  * Describes a route. `who: 'anyone'` asks for nothing; of several entitlements one is enough.
  * Throws where the path's braces and `parameters` name different things.
  */
-export function route<const G extends Given>(given: G): Route<HandleOf<G>> {
+export function route<const G extends Given>(
+  given: G,
+): Route<HandleOf<G>> & { readonly id: G['id'] } {
   const braces = Array.from(given.path.matchAll(/\{(\w+)\}/g), ([, name]) => name);
   const named = Object.keys(given.parameters?.shape ?? {});
   if (braces.toSorted().join() !== named.toSorted().join())

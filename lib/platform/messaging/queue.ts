@@ -2,22 +2,22 @@ import type * as z from 'zod';
 import type { Id } from '../names.ts';
 
 /** What names and infrastructure need to know of a queue, whatever it carries. */
-export interface QueueName {
+export interface QueueName<Name extends Id = Id> {
   /** The id of the one function that drains it. */
-  readonly id: Id;
+  readonly id: Name;
 }
 
 /** A queue and its messages: one value for sender, consumer, infrastructure and tests. */
-export interface Queue<Message, Sent = Message> extends QueueName {
+export interface Queue<Message, Sent = Message, Name extends Id = Id> extends QueueName<Name> {
   /** From what stands in a body (`Sent`, as JSON) to what the consumer works with (`Message`). */
   readonly schema: z.ZodType<Message, Sent>;
 }
 
 /** Every queue is a standard SQS queue: messages may come twice, late and in any order. */
-export function queue<Message, Sent>(
-  id: Id,
+export function queue<Message, Sent, const Name extends Id>(
+  id: Name,
   schema: z.ZodType<Message, Sent>,
-): Queue<Message, Sent> {
+): Queue<Message, Sent, Name> {
   return { id, schema };
 }
 

@@ -1,6 +1,6 @@
 import { Kysely, MysqlDialect } from 'kysely';
 import { binlogOf } from '../lib/order/binlog/binlog-source.ts';
-import { rowsPerWriteMax, tailBinlog } from '../lib/order/binlog/tail-binlog.ts';
+import { tailBinlog } from '../lib/order/binlog/tail-binlog.ts';
 import type { OrderTables, PushTables } from '../lib/order/tables.ts';
 import { renewedPool } from '../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../lib/platform/time.ts';
@@ -32,7 +32,6 @@ export async function benchDelay(server: Server): Promise<string> {
     mysql: own,
     settings,
     pause,
-    rowsPerWriteMax,
     binlog: binlogOf({ order, credentials, settings }),
     firstSwitchOff: async () => undefined,
     deliver: async () => [],

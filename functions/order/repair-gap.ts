@@ -8,14 +8,13 @@ import { OrderSettings } from '../../lib/order/settings.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
-import { secret } from '../../lib/platform/lambda/secret.ts';
 import { deliverBy, queueChannel } from '../../lib/platform/messaging/outbox.ts';
 import { longStatements, mysql } from '../../lib/platform/mysql/mysql.ts';
-import { Credentials } from '../../lib/platform/mysql/mysql-pool.ts';
+import { credentialsOf } from '../../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const order = mysql<OrderTables>('mysql-order', longStatements);
-const credentials = secret('mysql-order', Credentials);
+const credentials = credentialsOf('mysql-order');
 const binlog = binlogOf({ order, credentials, settings: settings('order', OrderSettings) });
 const deliver = deliverBy(queueChannel(pushesToSend));
 const deps = { mysql: mysql<PushTables>('mysql', longStatements), order, binlog, deliver, pause };

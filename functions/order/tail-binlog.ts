@@ -1,7 +1,6 @@
 /** Reads changes of orders from the order database's binlog, so that patients and nurses are notified. */
-
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
-import { rowsPerWriteMax, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
+import { tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import { OrderSettings } from '../../lib/order/settings.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
@@ -13,14 +12,12 @@ import { switches } from '../../lib/platform/operations/switches.ts';
 import { pause } from '../../lib/platform/time.ts';
 
 const own = mysql<PushTables>('mysql');
-const order = mysql<OrderTables>('mysql-order');
-const read = settings('order', OrderSettings);
+const orderSettings = settings('order', OrderSettings);
 const deps = {
   mysql: own,
-  settings: read,
+  settings: orderSettings,
   pause,
-  rowsPerWriteMax,
-  binlog: binlogOf({ order, settings: read }),
+  binlog: binlogOf({ order: mysql<OrderTables>('mysql-order'), settings: orderSettings }),
   firstSwitchOff: switches({ mysql: own as never }),
   deliver: deliverBy(queueChannel(pushesToSend)),
 };

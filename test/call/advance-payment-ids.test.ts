@@ -131,7 +131,9 @@ test('a day that was passed over is noticed by the trade that is known above it'
   await account(42, 100_000);
   await client.deduct({ tradeId: '1000000', userId: '42', amountFen: 4_000 });
   const tomorrow = String((await rowsOf('select date(now() + interval 1 day) day'))[0]?.['day']);
-  await expect(advance({ from: tomorrow })).rejects.toThrow('knows trade 1000000: name an earlier');
+  await expect(advance({ from: tomorrow })).rejects.toThrow(
+    'knows trade 1000000, which should be free: name an earlier',
+  );
 });
 
 test('the statements that are left are read by the next invocation when time runs out', async () => {

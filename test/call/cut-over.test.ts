@@ -265,8 +265,8 @@ test('there and back and there again, with calls and pairs between any two steps
   expect(waiting).toEqual([]);
   await filtering('on');
   expect((await filter()).toSorted()).toEqual([
-    ...['called-before', 'called-before'], // 22 and 24: the old job charged their pairs.
     ...Array.from({ length: 5 }, () => 'already-decided'),
+    ...['called-before', 'called-before'], // 22 and 24: the old job charged their pairs.
     ...['valid', 'valid'],
   ]);
   expect(await charge()).toEqual(['postponed', 'postponed']);

@@ -223,7 +223,7 @@ async function expectGoodBeside(odd: Record<Part, readonly OddRow[]>): Promise<v
   for (const part of partNames) for (const row of odd[part]) await writeRow(old(part), row);
   await goodRowsOfOld();
   const answers = [await imported('calls'), await imported('money')];
-  expect(answers.map(({ outcome }) => text(outcome).split(',')[0])).toEqual([
+  expect(answers.map(({ outcome }) => text(outcome).split('-')[0])).toEqual([
     'imported',
     'imported',
   ]);

@@ -29,10 +29,12 @@ import {
 import { leaseSeconds as pushLeaseSeconds } from '../../lib/order/pushes/push-lease.ts';
 import { singerAt } from '../../lib/order/pushes/singer.ts';
 import { leaseMs as cacheLeaseMs } from '../../lib/platform/cache/read-through-cache.ts';
+import { clientConfig } from '../../lib/platform/lambda/config.ts';
 import {
   leaseSeconds as deliveryLeaseSeconds,
   renewAfterMs as deliveryRenewMs,
 } from '../../lib/platform/messaging/deliver-due.ts';
+import { leaseSecondsMax as outboxRowLeaseSeconds } from '../../lib/platform/messaging/due-rows.ts';
 import { statementSecondsMax } from '../../lib/platform/mysql/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
 import { type Exchange, NoResponse } from '../../lib/platform/partners/http-exchange.ts';
@@ -447,11 +449,11 @@ describe('values that depend on each other', () => {
 
   test('a lease of the cache outlasts every function that reads through it, and ends before the second invalidation', () => {
     const readers = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
-      /import .*\bcached\b.* from /.test(readFileSync(join(root, file), 'utf8')),
+      /import .*\breadThrough\b.* from /.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(readers).toEqual(['lib/broker/read/read-profile.ts']);
     const functions = globSync('functions/**/*.ts', { cwd: root }).filter((file) =>
-      readFileSync(join(root, file), 'utf8').includes('/broker/readings.ts'),
+      readFileSync(join(root, file), 'utf8').includes('/read/read-profile.ts'),
     );
     expect(functions).toEqual(['functions/broker/read-profile.ts']);
     // The lease begins after the invocation.
@@ -461,6 +463,9 @@ describe('values that depend on each other', () => {
 
   test('a lease outlasts its function, or the time between two renewals three times, or one step', () => {
     expect(incomeLeaseSeconds).toBeGreaterThan(secondsOf('call/post-income'));
+    const { connectionTimeout, requestTimeout } = clientConfig.requestHandler;
+    const sendMs = clientConfig.maxAttempts * (connectionTimeout + requestTimeout);
+    expect(outboxRowLeaseSeconds * 1000).toBeGreaterThan(sendMs);
     expect(deliveryLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * deliveryRenewMs);
     expect(readerLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * readerRenewMs);
     expect(comparisonLeaseSeconds * 1000).toBeGreaterThanOrEqual(3 * comparisonPauseMs);
@@ -469,13 +474,18 @@ describe('values that depend on each other', () => {
 
   test('every lease of the product is compared here', () => {
     const files = globSync('lib/**/*.ts', { cwd: root }).filter((file) =>
-      /const (?:lease|inHand)(?:Seconds|Ms) = /.test(readFileSync(join(root, file), 'utf8')),
+      /^(?:export )?const lease(?:Seconds|Ms) = /m.test(readFileSync(join(root, file), 'utf8')),
     );
     expect(files.toSorted()).toEqual([
-      ...['lib/broker/reconcile/reconcile-profiles.ts', 'lib/broker/publish/full-run.ts'],
-      ...['lib/call/row-lease.ts', 'lib/call/accounting/post-income.ts'],
-      ...['lib/order/pushes/push-lease.ts', 'lib/order/binlog/reader-lease.ts'],
-      ...['lib/platform/cache/read-through-cache.ts', 'lib/platform/messaging/deliver-due.ts'],
+      'lib/broker/publish/full-run.ts',
+      'lib/broker/reconcile/reconcile-profiles.ts',
+      'lib/call/accounting/post-income.ts',
+      'lib/call/row-lease.ts',
+      'lib/order/binlog/reader-lease.ts',
+      'lib/order/pushes/push-lease.ts',
+      'lib/platform/cache/read-through-cache.ts',
+      'lib/platform/messaging/deliver-due.ts',
+      'lib/platform/messaging/due-rows.ts',
     ]);
   });
 

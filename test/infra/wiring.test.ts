@@ -130,8 +130,8 @@ describe('mistakes in the wiring are named', () => {
     site.drains('a/three');
     expect(site.mistakes()).toEqual([
       'The queue a/three is drained twice.',
-      'The queue a/one is sent to, but nobody drains it.',
-      'Nobody sends to the queue a/two; if others do, say `external`.',
+      'The queue a/one is sent to, but no function drains it.',
+      'No function sends to the queue a/two; if an upstream system does, set `external`.',
     ]);
   });
 

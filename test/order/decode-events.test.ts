@@ -285,7 +285,9 @@ test.each(['ucs2', 'utf16', 'utf16le', 'utf32'])(
       describing({ tableMap: { 7: { columns: [{ name, charset }] } } }).event;
     for (const name of names)
       expect(() => decode('TableMap', withCharset(name))).toThrow(
-        new Error(`order_db.order.${name} has the charset ${charset}: the reader needs one that contains ASCII.`),
+        new Error(
+          `order_db.order.${name} has the charset ${charset}: the reader needs one that contains ASCII.`,
+        ),
       );
     expect(decode('TableMap', withCharset('more_1'))).toEqual([]);
   },

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Kysely, MysqlDialect } from 'kysely';
 import { isAtOrAfter, type ResumePoint } from '../../lib/order/binlog/binlog-position.ts';
 import { binlogOf, type Source } from '../../lib/order/binlog/binlog-source.ts';
-import { rowsPerWriteMax, type TailDeps, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
+import { type TailDeps, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import { transactionAssembler } from '../../lib/order/decoding/transactions.ts';
 import { pushesToSend } from '../../lib/order/queues.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
@@ -70,7 +70,6 @@ export function readerOf(binlog: Source): TailDeps {
     settings: async () => ({ stuckAfterMinutes: 10 }),
     firstSwitchOff: async () => undefined,
     pause,
-    rowsPerWriteMax,
   };
 }
 

@@ -1,7 +1,7 @@
 /** One run of the binlog's reader in a process of its own: prints what it did, and the memory it took for it. */
 import { Kysely, MysqlDialect } from 'kysely';
 import { binlogOf } from '../../lib/order/binlog/binlog-source.ts';
-import { rowsPerWriteMax, tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
+import { tailBinlog } from '../../lib/order/binlog/tail-binlog.ts';
 import type { OrderTables, PushTables } from '../../lib/order/tables.ts';
 import { renewedPool } from '../../lib/platform/mysql/mysql-pool.ts';
 import { pause } from '../../lib/platform/time.ts';
@@ -27,7 +27,6 @@ const deps = {
   mysql: poolOf<PushTables>(users.signalbox),
   settings,
   pause,
-  rowsPerWriteMax,
   binlog: binlogOf({ order, credentials: async () => credentialsOf(users.order), settings }),
   firstSwitchOff: async () => undefined,
   deliver: async () => [],

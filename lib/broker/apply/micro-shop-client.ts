@@ -1,7 +1,7 @@
 /** HTTP client of the micro shop service (微店). */
 import * as z from 'zod';
 import { PartnerUnavailable } from '../../platform/errors.ts';
-import { issuesOf } from '../../platform/lambda/config.ts';
+import { issuesOf } from '../../platform/issues.ts';
 import { mask } from '../../platform/lambda/mask.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
 import { partner } from '../../platform/partners/partner.ts';

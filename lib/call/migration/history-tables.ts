@@ -1,7 +1,7 @@
 /** The tables of the old system and ours, and how their rows are compared. */
 import { sql, type Transaction } from 'kysely';
 import type * as z from 'zod';
-import { issuesOf } from '../../platform/lambda/config.ts';
+import { issuesOf } from '../../platform/issues.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import type { historyParts } from '../inputs.ts';
 import type { OldRow } from './history-rows.ts';

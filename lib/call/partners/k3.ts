@@ -1,7 +1,7 @@
 /** The client of K3, the ERP system that has the contracts. */
 import * as z from 'zod';
 import { cutTo } from '../../platform/cut.ts';
-import { issuesOf } from '../../platform/lambda/config.ts';
+import { issuesOf } from '../../platform/issues.ts';
 import type { Exchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';
 import type { CallSettings } from '../settings.ts';

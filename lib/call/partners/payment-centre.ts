@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto';
 import * as z from 'zod';
 import { jsonId } from '../../platform/ids.ts';
-import { issuesOf } from '../../platform/lambda/config.ts';
+import { issuesOf } from '../../platform/issues.ts';
 import type { ReadSecret } from '../../platform/lambda/secret.ts';
 import { type Exchange, pooledExchange } from '../../platform/partners/http-exchange.ts';
 import { type Partner, partner } from '../../platform/partners/partner.ts';

@@ -46,10 +46,10 @@ export interface TailDeps {
   readonly firstSwitchOff: FirstSwitchOff<OrderSwitch>;
   readonly pause: (ms: number) => Promise<void>;
   /** Order rows that are buffered in memory and written in one transaction. */
-  readonly rowsPerWriteMax: number;
+  readonly rowsPerWriteMax?: number;
 }
 
-export const rowsPerWriteMax = 200;
+const rowsPerWriteMaxDefault = 200;
 
 /** How often the lease holder checks whether another reader asks for the lease. */
 const pollEveryMs = 250;
@@ -238,7 +238,8 @@ async function read(deps: TailDeps, run: Run, reading: Reading, event: LogEvent)
   if (event.kind === 'xa committed' || event.kind === 'xa one phase')
     await readPrepared(deps, run, reading, event);
   reading.take(await markKnown(deps, reading, event));
-  if (reading.rows() >= deps.rowsPerWriteMax) await write(deps, run, reading.all());
+  if (reading.rows() >= (deps.rowsPerWriteMax ?? rowsPerWriteMaxDefault))
+    await write(deps, run, reading.all());
 }
 
 /** Sets `known` of an XA commit: whether its transaction was read when it was prepared. */
@@ -262,7 +263,7 @@ async function readPrepared(
   // Its rows may still be buffered: they must be stored before they can be read from the table.
   if (reading.rows()) await write(deps, run, reading.all());
   for (let after: string | undefined = '0'; after !== undefined; ) {
-    const page = { after, atMs: event.atMs, limit: deps.rowsPerWriteMax };
+    const page = { after, atMs: event.atMs, limit: deps.rowsPerWriteMax ?? rowsPerWriteMaxDefault };
     const { changes, last } = await preparedRows(deps.mysql, xid, page);
     reading.take({ kind: 'rows', changes });
     if (last !== undefined) await write(deps, run, reading.all());

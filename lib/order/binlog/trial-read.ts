@@ -1,7 +1,7 @@
 /** Reads a few events next to the reader, to find out whether they can be read. */
 import { isUnavailable, textOf } from '../../platform/errors.ts';
 import type { Checkpoint } from '../checkpoints.ts';
-import { type Source, trial } from './binlog-source.ts';
+import { binlogOf, type Source, trial } from './binlog-source.ts';
 
 const takesMax = 5;
 const firstTakeMs = 2_000;
@@ -35,3 +35,6 @@ async function read(binlog: Source, checkpoint: Checkpoint): Promise<void> {
     await stream.close();
   }
 }
+
+/** The same for a source that is made of these. */
+export const trialReadOf = (given: Parameters<typeof binlogOf>[0]) => unreadableIn(binlogOf(given));

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { textOf, Unavailable } from '../errors.ts';
-import { issuesOf } from '../lambda/config.ts';
+import { issuesOf } from '../issues.ts';
 import type { Channel } from '../messaging/outbox.ts';
 import { leaseKeyOf } from './read-through-cache.ts';
 import { type Cache, cache, isRefusal, isReply } from './redis.ts';

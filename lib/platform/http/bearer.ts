@@ -1,7 +1,8 @@
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import * as z from 'zod';
 import { textOf, Unavailable } from '../errors.ts';
-import { issuesOf, variable } from '../lambda/config.ts';
+import { issuesOf } from '../issues.ts';
+import { variable } from '../lambda/config.ts';
 import { oidcVariables } from '../names.ts';
 import { Refused } from './refusal.ts';
 import { type Caller, roles } from './route.ts';

@@ -1,3 +1,4 @@
+import type { Issue } from '../issues.ts';
 import type { OutcomeWord } from '../outcomes.ts';
 
 /** Why a request is refused, as the error body's `code`, and the status that goes with it. */
@@ -16,12 +17,6 @@ export const refusalStatuses = {
   unavailable: 503,
 } as const;
 export type RefusalCode = keyof typeof refusalStatuses;
-
-/** What is wrong with one field of a value, such as a body or a query; `path` is empty where it is the whole. */
-export interface Issue {
-  readonly path: string;
-  readonly message: string;
-}
 
 interface Details {
   readonly issues?: readonly Issue[];

@@ -1,7 +1,7 @@
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
+import { issuesIn } from '../issues.ts';
 import { FieldTwice, jsonIn } from '../json.ts';
-import { issuesIn } from '../lambda/config.ts';
 import { Refused } from './refusal.ts';
 import type { Request, Route } from './route.ts';
 

@@ -1,7 +1,7 @@
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { issuesOf } from './config.ts';
+import { issuesOf } from '../issues.ts';
 import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportProgress } from './log.ts';
 

@@ -3,7 +3,7 @@ import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { cutTo } from '../cut.ts';
 import { textOf } from '../errors.ts';
-import { issuesOf } from './config.ts';
+import { issuesOf } from '../issues.ts';
 import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';

@@ -1,8 +1,9 @@
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import * as z from 'zod';
 import { Unavailable } from '../errors.ts';
+import { issuesOf } from '../issues.ts';
 import { type SecretName, secretVariable } from '../names.ts';
-import { clientConfig, issuesOf, variable } from './config.ts';
+import { clientConfig, variable } from './config.ts';
 
 const maxAgeSeconds = 300;
 const pastCacheEverySeconds = 5;

@@ -3,8 +3,8 @@ import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import type { Kysely } from 'kysely';
 import type * as z from 'zod';
 import { isUnavailable, Postponed, Rejected, textOf } from '../errors.ts';
+import { issuesOf } from '../issues.ts';
 import { FieldTwice, jsonIn } from '../json.ts';
-import { issuesOf } from '../lambda/config.ts';
 import { countFailure } from '../lambda/failures.ts';
 import { currentInvocation, OutOfTime, withinTime } from '../lambda/invocation.ts';
 import { type Outcome, observed, report, reportFailure } from '../lambda/log.ts';

@@ -1,8 +1,8 @@
 import type { MysqlPool } from 'kysely';
 import { createPool, type Pool, type PoolConnection } from 'mysql2';
 import * as z from 'zod';
-import type { ReadSecret } from '../lambda/secret.ts';
-import { connectionsPerInstanceMax } from '../names.ts';
+import { type ReadSecret, secret } from '../lambda/secret.ts';
+import { connectionsPerInstanceMax, type MysqlName } from '../names.ts';
 import { tlsOptions } from './tls.ts';
 
 /** The form in which RDS writes a secret; `ssl` is false only where server and client share a machine. */
@@ -14,6 +14,10 @@ export const Credentials = z.object({
   ssl: z.boolean().default(true),
 });
 export type Credentials = z.infer<typeof Credentials>;
+
+/** Returns a function that reads the credentials of a server from its secret. */
+export const credentialsOf = (name: MysqlName): ReadSecret<Credentials> =>
+  secret(name, Credentials);
 
 const connectTimeoutMs = 5_000;
 /** The pool that is there, the one after a rotation, and one more should there be a second at the same time. */

@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { PartnerUnavailable, Postponed, textOf } from '../errors.ts';
-import { issuesOf } from '../lambda/config.ts';
+import { issuesOf } from '../issues.ts';
 import { mask } from '../lambda/mask.ts';
 import { textIn } from './content-decoding.ts';
 import {

@@ -31,7 +31,7 @@ const firstOthers = 6;
 
 /** Tests that need no servers, or ask for the few that they need themselves, as the simulation does for a MySQL. */
 const withoutServers = [
-  'test/{ops-documents,ops-inputs,structure,test-times}.test.ts',
+  'test/{ops-documents,ops-inputs,structure,test-times,words}.test.ts',
   'test/{infra,simulation}/*.test.ts',
   'test/broker/{apply-in-halves,event-messages,form-body,query-micro-shops,queues}.test.ts',
   'test/call/{allocation,broker-phone-rows,charge-states,desired-state,filter-rules}.test.ts',

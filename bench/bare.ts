@@ -1,3 +1,4 @@
+/** Bare peers of the product: the same driver and statements without our code. */
 import { createPool, type Pool, type PoolConnection } from 'mysql2';
 import { session } from '../lib/platform/mysql/mysql.ts';
 import { typesOfValues } from '../lib/platform/mysql/mysql-pool.ts';

@@ -1,3 +1,4 @@
+/** Measures decoding of the binlog beside a reader in Go. */
 import { spawnSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';

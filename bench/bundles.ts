@@ -1,3 +1,4 @@
+/** Measures the start of bundles beside bare functions. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,3 +1,4 @@
+/** Measures charging and filtering beside the same statements and request. */
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';

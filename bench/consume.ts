@@ -1,3 +1,4 @@
+/** Measures `consume` beside a bare handler. */
 import { Logger } from '@aws-lambda-powertools/logger';
 import type { Context, SQSEvent } from 'aws-lambda';
 import * as z from 'zod';
@@ -74,7 +75,7 @@ const manyTimes =
     }
   };
 
-/** Lines are made and handed over as in Lambda, and then thrown away: a terminal would be what is measured. */
+/** Discards log lines after they are formatted and written as in Lambda, so that no terminal is measured. */
 async function withoutOutput<Times>(work: () => Promise<Times>) {
   const write = process.stdout.write;
   let lines = 0;

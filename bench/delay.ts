@@ -1,3 +1,4 @@
+/** Measures the delay from a change in the binlog to its push. */
 import { Kysely, MysqlDialect } from 'kysely';
 import { binlogOf } from '../lib/order/binlog/binlog-source.ts';
 import { tailBinlog } from '../lib/order/binlog/tail-binlog.ts';

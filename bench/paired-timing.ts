@@ -1,3 +1,4 @@
+/** Times two things in turns, so that both have the same noise. */
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
@@ -9,7 +10,7 @@ export async function mediansInTurns(
 ): Promise<{ readonly ours: number; readonly peer: number }> {
   const times = { ours: [] as number[], peer: [] as number[] };
   for (let round = 0; round <= rounds; round++) {
-    // Who goes first changes: what the first leaves behind (garbage, warm sockets) is the second's.
+    // The order alternates, because the second inherits garbage and warm sockets from the first.
     const order = [['ours', ours] as const, ['peer', peer] as const];
     for (const [name, work] of round % 2 ? order : order.toReversed()) {
       const began = performance.now();

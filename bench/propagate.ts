@@ -1,3 +1,4 @@
+/** Measures the propagation of broker changes beside the bare reads and writes. */
 import { join } from 'node:path';
 import { Kysely, MysqlDialect } from 'kysely';
 import type { PoolConnection, RowDataPacket } from 'mysql2';

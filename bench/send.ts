@@ -1,3 +1,4 @@
+/** Measures sending to SQS beside the bare SDK. */
 import { join } from 'node:path';
 import {
   CreateQueueCommand,

@@ -1,3 +1,4 @@
+/** The CDK app: all stacks of the product, platform first. */
 import { App } from 'aws-cdk-lib';
 import { backing } from './backing.ts';
 import { broker } from './broker.ts';

@@ -1,3 +1,4 @@
+/** The stack `signalbox-backing`: what all domains run on. */
 import { type App, CfnOutput, Lazy, Stack } from 'aws-cdk-lib';
 import { EventBus, type IEventBus } from 'aws-cdk-lib/aws-events';
 import { alarmTopic } from './backing/alarm-topic.ts';

@@ -85,6 +85,7 @@ export function broker(app: App, synthesis: Synthesis, backing: Backing): Domain
   scheduled(stack, 'broker/reconcile-profiles', {
     // Each run resumes the round of the day; the first run of a day starts it.
     schedule: Schedule.rate(Duration.minutes(15)),
+    manual: true,
     input: { daily: true },
     uses: [mysql('mysql'), mysql('mysql-upstream'), settings('broker')],
     sends: [brokerEvents],

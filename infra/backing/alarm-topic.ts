@@ -1,3 +1,4 @@
+/** The SNS topic of all alarms, and who may publish to it. */
 import { ArnFormat, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Topic } from 'aws-cdk-lib/aws-sns';

@@ -1,3 +1,4 @@
+/** The HTTP API, its access log and its limits. */
 import { CfnOutput, RemovalPolicy, type Stack } from 'aws-cdk-lib';
 import { AccessLogField, AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {

@@ -1,3 +1,4 @@
+/** The bucket of the product and the bucket of its access logs. */
 import { Aws, Duration, RemovalPolicy, type Stack } from 'aws-cdk-lib';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import {

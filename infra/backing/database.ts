@@ -1,3 +1,4 @@
+/** The MySQL server of our own schemas: given or created. */
 import { Duration, RemovalPolicy, type Stack, Validations } from 'aws-cdk-lib';
 import { MathExpression } from 'aws-cdk-lib/aws-cloudwatch';
 import { Port, SecurityGroup, SubnetType } from 'aws-cdk-lib/aws-ec2';

@@ -1,3 +1,4 @@
+/** The VPC: given or created, with one NAT gateway. */
 import { Duration, RemovalPolicy, type Stack } from 'aws-cdk-lib';
 import { Metric } from 'aws-cdk-lib/aws-cloudwatch';
 import {

@@ -1,3 +1,4 @@
+/** The configuration documents in Systems Manager. */
 import type { Stack } from 'aws-cdk-lib';
 import { StringParameter } from 'aws-cdk-lib/aws-ssm';
 import type { Context } from '../constructs/context.ts';

@@ -1,3 +1,4 @@
+/** Alarms of functions, queues, outcomes and measures. */
 import { Duration } from 'aws-cdk-lib';
 import {
   Alarm,

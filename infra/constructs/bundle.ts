@@ -1,3 +1,4 @@
+/** Bundling of functions with esbuild. */
 import { cpSync, globSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,3 +1,4 @@
+/** The CDK context: its keys, their schemas and defaults. */
 import type { App } from 'aws-cdk-lib';
 import * as z from 'zod';
 

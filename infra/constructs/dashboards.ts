@@ -1,3 +1,4 @@
+/** The dashboard of each domain. */
 import { Duration } from 'aws-cdk-lib';
 import {
   AlarmStatusWidget,

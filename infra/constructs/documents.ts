@@ -1,3 +1,4 @@
+/** The configuration documents, checked at synth. */
 import { globSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,3 +1,4 @@
+/** Functions and what starts them: schedules, queues, deploys, people. */
 import { CustomResource, type Duration, RemovalPolicy, Tags, Validations } from 'aws-cdk-lib';
 import { EventField, Rule, RuleTargetInput, type Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction, SqsQueue as SqsQueueTarget } from 'aws-cdk-lib/aws-events-targets';

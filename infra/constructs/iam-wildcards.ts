@@ -1,3 +1,4 @@
+/** The only `*` in IAM policies, each with its reason. */
 import { Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';

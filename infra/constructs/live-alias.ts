@@ -1,3 +1,4 @@
+/** The alias `live`, through which a release takes over step by step. */
 import { RemovalPolicy } from 'aws-cdk-lib';
 import {
   LambdaApplication,

@@ -1,3 +1,4 @@
+/** Queues, each with its dead-letter queue. */
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { Queue as SqsQueue } from 'aws-cdk-lib/aws-sqs';
 import { deadLetterOf, type QueueName } from '../../lib/platform/messaging/queue.ts';

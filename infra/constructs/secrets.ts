@@ -1,3 +1,4 @@
+/** The secrets of the product. */
 import type { SecretName } from '../../lib/platform/names.ts';
 
 /**

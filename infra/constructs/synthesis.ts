@@ -1,3 +1,4 @@
+/** One synthesis of the app, and the stack of a domain in it. */
 import { join } from 'node:path';
 import { type App, Stack } from 'aws-cdk-lib';
 import type { IHttpApi } from 'aws-cdk-lib/aws-apigatewayv2';

@@ -66,7 +66,7 @@ describe('call/resume-charging', () => {
     test('call/resume-charging requeues all waiting charges once, and earlier charges no longer count, when it lifts an owner’s stop', async () => {
       await account(42, 1_000_000);
       await chargeMany(42, 30);
-      expect(await resume('owner')).toMatchObject({ outcome: 'lifted', nudged: 10 });
+      expect(await resume('owner')).toMatchObject({ outcome: 'lifted', requeued: 10 });
       expect(await stops()).toEqual([]);
       await consumeAll();
       expect(Object.keys(await states())).toEqual(['charged']);
@@ -86,7 +86,7 @@ describe('call/resume-charging', () => {
       );
       await chargeMany(42, 2);
       await chargeMany(43, 2);
-      expect(await resume('all')).toMatchObject({ outcome: 'lifted', nudged: 2 });
+      expect(await resume('all')).toMatchObject({ outcome: 'lifted', requeued: 2 });
       await consumeAll();
       expect((await chargeRows()).map(({ user_id, state }) => [user_id, state]).toSorted()).toEqual(
         [
@@ -130,7 +130,7 @@ describe('call/resume-charging', () => {
       await chargeMany(42, 22);
       await resume('owner');
       await take(queue);
-      expect(await resume('owner')).toMatchObject({ outcome: 'not-set', nudged: 2 });
+      expect(await resume('owner')).toMatchObject({ outcome: 'not-set', requeued: 2 });
       await consumeAll();
       expect(Object.keys(await states())).toEqual(['charged']);
       expect(await rowsOf('select 1 from signalbox.audit')).toHaveLength(1);

@@ -186,7 +186,7 @@ test('a status or actor that is null is an empty one, a patient or nurse that is
 test.each(names)('%s of another type than a text or a number cannot be read', (name) => {
   for (const value of [true, new Date(0), Buffer.from('x')])
     expect(() => rowsEvent('WriteRows', [{ ...row, [name]: value }])).toThrow(
-      new Error(`order.${name} has another type than it should: ${typeof value}.`),
+      new Error(`order.${name} has an unexpected type: ${typeof value}.`),
     );
 });
 

@@ -143,7 +143,7 @@ test('one that was set when names were not checked can be lifted', async () => {
 
 test('every function that publishes changes of brokers, and each of its modes, has a switch', () => {
   const producers = globSync('functions/broker/*.ts', { cwd: root })
-    .filter((file) => readFileSync(join(root, file), 'utf8').includes('queues(brokerEvents)'))
+    .filter((file) => readFileSync(join(root, file), 'utf8').includes('queueChannel(brokerEvents)'))
     .map((file) => file.slice('functions/'.length, -'.ts'.length));
   expect(producers.length).toBeGreaterThan(8);
   const modes = Object.keys(brokerSwitches).filter((name) => name.includes(':'));

@@ -45,10 +45,10 @@ export async function resumeCharging(
     const ids = await requeuePage(deps, scope, after);
     requeued += ids.length;
     after = ids.at(-1) ?? after;
-    if (ids.length < rowsPerPage) return { outcome, scope, nudged: requeued };
+    if (ids.length < rowsPerPage) return { outcome, scope, requeued };
     progress(requeued);
     if (remaining() < remainingMsMin)
-      return { outcome, scope, nudged: requeued, resume: { ...input, after } };
+      return { outcome, scope, requeued, resume: { ...input, after } };
   }
 }
 

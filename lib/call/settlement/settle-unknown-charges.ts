@@ -78,7 +78,7 @@ export async function settleUnknownCharges(
     decided,
     settled,
     reversals,
-    nudged: requeued,
+    requeued,
     announced: published,
     stops: stops.length,
   };

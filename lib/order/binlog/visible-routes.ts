@@ -1,3 +1,4 @@
+/** Reads from the order database which views and triggers lead to the order table. */
 import { type Kysely, sql } from 'kysely';
 import { leadingIn, type Made, orderTable, type Routes } from '../decoding/indirect-writes.ts';
 import { grantsOf, isGranted } from '../grants.ts';

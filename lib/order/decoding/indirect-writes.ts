@@ -1,3 +1,4 @@
+/** Finds statements that change orders through views, triggers and procedures. */
 import {
   madeBy,
   names,

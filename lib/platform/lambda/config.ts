@@ -1,3 +1,4 @@
+/** Reads variables and configuration documents, and formats what is invalid in a value. */
 import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import type * as z from 'zod';
 import { Unavailable } from '../errors.ts';
@@ -5,7 +6,7 @@ import type { Issue } from '../http/refusal.ts';
 import { settingsVariable } from '../names.ts';
 import { reportFailure } from './log.ts';
 
-/** Reads a variable at cold start. Throws one line that names the one that is missing. */
+/** Reads a variable at cold start. Throws if it is missing. */
 export function variable(name: string): string {
   const value = process.env[name];
   if (value) return value;
@@ -14,11 +15,11 @@ export function variable(name: string): string {
   );
 }
 
-/** An invalid value as one line per field: `broker_ids: Invalid input: expected string`. */
+/** Returns the issues of an invalid value as one line: `broker_ids: Invalid input: expected string`. */
 export const issuesOf = (error: Pick<z.ZodError, 'issues'>): string =>
   lineOf(issuesIn(error), '; ');
 
-/** The same as a list. */
+/** Returns the issues of an invalid value as a list. */
 export const issuesIn = ({ issues }: Pick<z.ZodError, 'issues'>): Issue[] =>
   issues.flatMap((issue) => unfolded(issue, []));
 
@@ -26,8 +27,8 @@ const lineOf = (issues: readonly Issue[], between: string): string =>
   issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join(between);
 
 /**
- * Zod's own text for a value that fits none of several forms names neither field nor form: the form that it comes
- * nearest to, by the number of its issues, says what was expected. Several such forms are one issue.
+ * Replaces Zod's text for a value that fits no member of a union, because it names neither field nor member. The
+ * member with the fewest issues says what was expected; several such members become one issue.
  */
 function unfolded(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Issue[] {
   const path = [...above, ...issue.path];
@@ -42,7 +43,10 @@ function unfolded(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Issue
   return [eitherOf(nearest, path.join('.'))];
 }
 
-/** Forms that say something about the same field are an issue of that field, others one of what has the fields. */
+/**
+ * Returns one issue for several union members: about the field, if all issues concern one field, otherwise about the
+ * value that has the fields.
+ */
 function eitherOf(forms: readonly Issue[][], whole: string): Issue {
   const [path = whole, ...others] = new Set(forms.flat().map((issue) => issue.path));
   const isOneField = !others.length;
@@ -53,14 +57,14 @@ function eitherOf(forms: readonly Issue[][], whole: string): Issue {
 }
 
 const retryAfterSeconds = 10;
-/** Above these a reading counts as failed; it has one more attempt. */
+/** Timeouts of one read of a parameter or secret, which is attempted twice. */
 export const clientConfig = {
   maxAttempts: 2,
   requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
 };
 /**
- * For queue and bus, which answer within a tenth of a second: a connection that has become silent is closed after this
- * much time, and the SDK asks again on another.
+ * Timeouts for SQS and EventBridge, which answer within a tenth of a second. A silent connection is closed after this
+ * time, and the SDK retries on another.
  */
 export const requestHandler = {
   ...clientConfig.requestHandler,
@@ -69,10 +73,10 @@ export const requestHandler = {
 let ssm: SSMProvider | undefined;
 
 /**
- * A domain's configuration document (config/<domain>.json), read again when it is a minute old. Fields that the schema
- * does not know are ignored: a document is deployed before, and rolled back after, the code that knows its fields.
- * One that cannot be read again, or is not valid any more, leaves the last good one in force, with one warning; only
- * where there is none yet it throws `Unavailable`.
+ * Returns a reader of a domain's configuration document (config/<domain>.json), which is read again once it is a
+ * minute old. Fields that the schema does not know are ignored, because a document is deployed before the code that
+ * knows its fields, and rolled back after it. If a document cannot be read or is not valid any more, the last good one
+ * stays in use, with one warning. Throws `Unavailable` only if there is no good document yet.
  */
 export function settings<Settings>(
   domain: string,
@@ -80,28 +84,28 @@ export function settings<Settings>(
   { maxAgeSeconds = 60, clock = Date.now }: { maxAgeSeconds?: number; clock?: () => number } = {},
 ): () => Promise<Settings> {
   const name = variable(settingsVariable(domain));
-  let held: { readonly document: Settings; readonly until: number } | undefined;
+  let cached: { readonly document: Settings; readonly until: number } | undefined;
   let reading: Promise<Settings> | undefined;
   let failing = false;
 
   async function readAgain(): Promise<Settings> {
     try {
       const document = await read(name, schema);
-      held = { document, until: clock() + maxAgeSeconds * 1000 };
+      cached = { document, until: clock() + maxAgeSeconds * 1000 };
       failing = false;
       return document;
     } catch (error) {
-      if (!held) throw error;
+      if (!cached) throw error;
       if (!failing) reportFailure('settings-kept', { domain }, error);
       failing = true;
       const seconds = Math.min(maxAgeSeconds, retryAfterSeconds);
-      held = { ...held, until: clock() + seconds * 1000 };
-      return held.document;
+      cached = { ...cached, until: clock() + seconds * 1000 };
+      return cached.document;
     }
   }
 
   return async () => {
-    if (held && clock() < held.until) return held.document;
+    if (cached && clock() < cached.until) return cached.document;
     reading ??= readAgain().finally(() => {
       reading = undefined;
     });
@@ -137,6 +141,6 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // The schema then says what was expected.
+    return undefined; // The schema then reports what was expected.
   }
 }

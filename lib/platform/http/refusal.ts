@@ -1,6 +1,7 @@
+/** The codes with which a request can be refused, and their answers. */
 import type { OutcomeWord } from '../outcomes.ts';
 
-/** Why a request is refused, as the error body's `code`, and the status that goes with it. */
+/** The error codes of a refusal body, and their HTTP statuses. */
 export const refusalStatuses = {
   invalid_body: 400,
   unauthenticated: 401,
@@ -17,7 +18,7 @@ export const refusalStatuses = {
 } as const;
 export type RefusalCode = keyof typeof refusalStatuses;
 
-/** What is wrong with one field of a value, such as a body or a query; `path` is empty where it is the whole. */
+/** An error in one field of a value, such as a body or a query. `path` is empty if it concerns the whole value. */
 export interface Issue {
   readonly path: string;
   readonly message: string;
@@ -25,13 +26,13 @@ export interface Issue {
 
 interface Details {
   readonly issues?: readonly Issue[];
-  /** When it is worth trying again; becomes Retry-After. */
+  /** The seconds after which a retry makes sense; becomes Retry-After. */
   readonly retryAfterSeconds?: number;
-  /** The word for the log, where the code does not say enough. */
+  /** The outcome word for the log, if the code is not precise enough. */
   readonly outcome?: OutcomeWord;
 }
 
-/** An answer that says no. */
+/** An answer that refuses a request. */
 export interface Refusal<Code extends RefusalCode = RefusalCode> {
   readonly code: Code;
   readonly outcome: OutcomeWord;
@@ -54,7 +55,7 @@ type KebabCase<Text extends string> = Text extends `${infer Head}_${infer Rest}`
 const outcomeOf = (code: RefusalCode): OutcomeWord =>
   code.replaceAll('_', '-') as KebabCase<RefusalCode> satisfies OutcomeWord;
 
-/** Says no to a caller, who is shown the message: `refusal('not_found', 'No such broker.')`. */
+/** Returns a refusal with a message for the caller: `refusal('not_found', 'No such broker.')`. */
 export function refusal<const Code extends RefusalCode>(
   code: Code,
   message: string,
@@ -69,7 +70,7 @@ export function refusal<const Code extends RefusalCode>(
   };
 }
 
-/** The same as an error, for what is found out deep inside. */
+/** A refusal as an error, for code that cannot return an answer. */
 export class Refused extends Error {
   override readonly name = 'Refused';
   readonly refusal: Refusal;

@@ -1,3 +1,4 @@
+/** Shows the call domain: sends calls to the local stack and checks their charges. */
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
@@ -9,7 +10,7 @@ import type { Stack } from './stack.ts';
 type Connection = Awaited<ReturnType<typeof connect>>;
 type Row = Record<string, string | number | null>;
 
-/** What an owner has at the payment centre, in fen, and signed a contract for. */
+/** An owner: the balance at the payment centre, in fen, and the amounts of signed contracts. */
 interface Owner {
   readonly user_id: number;
   readonly title: string;
@@ -28,11 +29,11 @@ const owners: readonly Owner[] = [
 const price = 4_000;
 const brokerPhone = '13700137000';
 const rules = ['', 'valid', 'not connected', 'too short', 'called before', 'a broker'];
-/** Two schedules of a minute, and room for a slow machine. */
+/** The time for two one-minute schedules, with reserve for a slow machine. */
 const waitMs = 240_000;
 const lookEveryMs = 500;
 
-/** Lets calls of every kind in on the queue, and shows what each came to, down to the last fen. */
+/** Sends calls of every kind to the queue and shows the result of each, to the fen. */
 export async function showCall(stack: Stack, { step }: Progress): Promise<boolean> {
   const admin = await connect(stack.mysql);
   try {
@@ -78,7 +79,7 @@ async function prepare(stack: Stack, admin: Connection): Promise<void> {
   await invoke(stack, 'call/sync-broker-phones', { time: new Date().toISOString() });
 }
 
-/** Calls of every kind; each caller another one, where nothing else is said. */
+/** Returns calls of every kind. Each has a different caller unless it is set. */
 function calls(): Record<string, unknown>[] {
   let count = 0;
   const call = (user_id: number, what: Record<string, unknown> = {}) => {
@@ -154,7 +155,10 @@ const [log, paid] = [
   'user_prop_db.sublessor_call_payment_log_201409',
 ];
 
-/** Whether all is decided, charged or refused, and posted, and who could not pay is offline, within the time. */
+/**
+ * Returns whether, within the time, all calls are decided, charged or refused, and posted, and the listings of owners
+ * who could not pay are offline.
+ */
 async function settled(admin: Connection, count: number): Promise<boolean> {
   const until = Date.now() + waitMs;
   while (Date.now() < until) {

@@ -29,7 +29,9 @@ export function respond<Handle extends AnyHandle>(
   { mysql, keys: customKeys }: Options,
 ) {
   const acceptsSignatures = route.who.includes('signed');
-  const keys = acceptsSignatures ? (customKeys ?? secret('upstream-keys', UpstreamKeys)) : undefined;
+  const keys = acceptsSignatures
+    ? (customKeys ?? secret('upstream-keys', UpstreamKeys))
+    : undefined;
   const personOf = route.who.some((one) => one !== 'signed') ? bearer() : undefined;
   if (!keys && !personOf)
     throw new Error(`${route.id} is open to anyone: make it with \`answer\`.`);

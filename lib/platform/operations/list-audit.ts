@@ -40,4 +40,5 @@ export async function listAudit(
   return { outcome: 'listed' as const, entries, ...(last && { before: last.id }) };
 }
 
-const maskJson = (json: string): unknown => JSON.parse(JSON.stringify(JSON.parse(json), maskedValue));
+const maskJson = (json: string): unknown =>
+  JSON.parse(JSON.stringify(JSON.parse(json), maskedValue));

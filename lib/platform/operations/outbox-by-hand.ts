@@ -115,7 +115,8 @@ async function groupsOf(
     const switches = held ? await distinctValues(mysql, 'held_by', sql`kind = ${kind}`) : [null];
     for (const heldBy of switches) {
       const under = sql`kind = ${kind} and held_by <=> ${heldBy}`;
-      const destinations = to === undefined ? await distinctValues(mysql, 'destination', under) : [to];
+      const destinations =
+        to === undefined ? await distinctValues(mysql, 'destination', under) : [to];
       groups.push(...destinations.map((destination) => ({ kind, heldBy, destination })));
     }
   }

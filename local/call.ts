@@ -37,14 +37,14 @@ const lookEveryMs = 500;
 export async function showCall(stack: Stack, { step }: Progress): Promise<boolean> {
   const admin = await connect(stack.mysql);
   try {
-    await step('Owners with money, contracts, a broker known by his number', () =>
+    await step('Owners with money, contracts, a broker known by phone number', () =>
       prepare(stack, admin),
     );
     const bodies = calls();
     await send(stack, 'call/filter-call', bodies);
     const title = `${bodies.length} calls on the queue: waiting for charges, listings and income`;
-    const done = await step(title, () => settled(admin, bodies.length));
-    const verdict = await step('Reconciliation', () => reconciled(stack, admin));
+    const done = await step(title, () => waitUntilSettled(admin, bodies.length));
+    const verdict = await step('Reconciliation', () => reconcile(stack, admin));
     console.log(`\n${await tables(admin)}\n\n${verdict.text}\n`);
     return done && verdict.balanced;
   } finally {
@@ -159,7 +159,7 @@ const [log, paid] = [
  * Returns whether, within the time, all calls are decided, charged or refused, and posted, and the listings of owners
  * who could not pay are offline.
  */
-async function settled(admin: Connection, count: number): Promise<boolean> {
+async function waitUntilSettled(admin: Connection, count: number): Promise<boolean> {
   const until = Date.now() + waitMs;
   while (Date.now() < until) {
     const [row] = await rowsOf(
@@ -179,7 +179,7 @@ async function settled(admin: Connection, count: number): Promise<boolean> {
   return false;
 }
 
-async function reconciled(stack: Stack, admin: Connection) {
+async function reconcile(stack: Stack, admin: Connection) {
   const [row] = await rowsOf(admin, 'select current_date today');
   const answer = await invoke(stack, 'call/reconcile', { from: row?.['today'] });
   const balanced = answer['outcome'] === 'balanced';

@@ -30,7 +30,7 @@ const checkpointTimeoutMs = 150_000;
 const arriveMs = 120_000;
 
 /** A step of a life cycle that sends a push. */
-interface Told {
+interface PushStep {
   readonly scenario: Scenario;
   readonly committedAtMs: number;
 }
@@ -43,11 +43,11 @@ export async function showOrders(stack: Stack, { step }: Progress): Promise<bool
       until('it has a checkpoint', () => hasCheckpoint(admin), { timeoutMs: checkpointTimeoutMs }),
     );
     const orders = lives.length * ordersPerLife;
-    const told = await step(`${orders} orders live their lives`, () => live(admin));
-    const sum = told.flat().length * ordersPerLife;
+    const steps = await step(`${orders} orders live their lives`, () => live(admin));
+    const sum = steps.flat().length * ordersPerLife;
     const title = `${sum} pushes to patients and nurses: waiting for Singer`;
     const counts = await step(title, () => arrival(stack, sum));
-    const rows = rowsOf(told, counts, await delays(admin, told));
+    const rows = rowsOf(steps, counts, await delays(admin, steps));
     console.log(
       `\n${table(['order changes', 'told', 'expected', 'shown', 'median', 'last'], rows)}\n`,
     );
@@ -63,8 +63,8 @@ async function hasCheckpoint(admin: Connection): Promise<boolean> {
 }
 
 /** Executes the steps of all life cycles, one step at a time. Returns the steps with a push for each life cycle. */
-async function live(admin: Connection): Promise<Told[][]> {
-  const told = lives.map((): Told[] => []);
+async function live(admin: Connection): Promise<PushStep[][]> {
+  const steps = lives.map((): PushStep[] => []);
   const stepsMax = Math.max(...lives.map(({ length }) => length));
   for (let at = 0; at < stepsMax; at++)
     for (const [index, life] of lives.entries()) {
@@ -74,9 +74,9 @@ async function live(admin: Connection): Promise<Told[][]> {
       if (at === 0) await begin(admin, first, after, by);
       else await goOn(admin, first, after, by);
       const scenario = scenarioOf(before, after, by);
-      if (scenario) told[index]?.push({ scenario, committedAtMs: Date.now() });
+      if (scenario) steps[index]?.push({ scenario, committedAtMs: Date.now() });
     }
-  return told;
+  return steps;
 }
 
 async function begin(admin: Connection, first: number, status: string, by: string): Promise<void> {
@@ -120,7 +120,7 @@ function countsOf(pushes: Shown): Map<string, number> {
 /** Returns, for each scenario, the sorted seconds from a commit upstream until its push was sent. */
 async function delays(
   admin: Connection,
-  told: readonly (readonly Told[])[],
+  steps: readonly (readonly PushStep[])[],
 ): Promise<Map<number, number[]>> {
   const [rows] = await admin.query<RowDataPacket[]>(`
     select push.order_id, unix_timestamp(logged_at) * 1000 sentAtMs
@@ -129,7 +129,7 @@ async function delays(
   const seconds = new Map<number, number[]>();
   for (const [order, pushes] of Map.groupBy(rows, ({ order_id }) => Number(order_id)))
     for (const [index, { sentAtMs }] of pushes.entries()) {
-      const change = told[Math.floor((order - firstOrder) / ordersPerLife)]?.[index];
+      const change = steps[Math.floor((order - firstOrder) / ordersPerLife)]?.[index];
       if (!change) continue;
       const { number } = change.scenario;
       const delay = (Number(sentAtMs) - change.committedAtMs) / 1000;
@@ -139,13 +139,13 @@ async function delays(
 }
 
 function rowsOf(
-  told: readonly (readonly Told[])[],
+  steps: readonly (readonly PushStep[])[],
   counts: ReadonlyMap<string, number>,
   times: ReadonlyMap<number, readonly number[]>,
 ): (readonly [string, string, number, number, string, string])[] {
   const after = (seconds: number | undefined) =>
     seconds === undefined ? '–' : `${seconds.toFixed(1)} s`;
-  const changes = told.flat();
+  const changes = steps.flat();
   return scenarios.map(({ number, name, receiver, text }) => {
     const those = times.get(number) ?? [];
     const median = after(those[Math.floor(those.length / 2)]);

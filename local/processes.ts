@@ -27,7 +27,7 @@ export class Processes {
     mkdirSync(dir, { recursive: true });
     this.#file = join(dir, 'processes.json');
     this.#logs = join(dir, 'log');
-    const [owner] = listed(this.#file);
+    const [owner] = readList(this.#file);
     if (owner && isAlive(owner))
       throw new Error(`A stack is running here already (process ${owner.pid}): stop it first.`);
     endListed(this.#file);
@@ -127,10 +127,10 @@ export class Processes {
 
 /** Ends every listed process group except that of the list's owner. */
 export function endListed(file: string): void {
-  for (const started of listed(file).slice(1)) if (isOurs(started)) endGroup(started.pid);
+  for (const started of readList(file).slice(1)) if (isOurs(started)) endGroup(started.pid);
 }
 
-function listed(file: string): ListedProcess[] {
+function readList(file: string): ListedProcess[] {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as ListedProcess[];
   } catch {

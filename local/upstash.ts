@@ -8,7 +8,7 @@ type Command = [name: string, ...args: string[]];
 type Reply = Buffer | Reply[] | number | null;
 
 /** Commands that need their own connection or that a tenant may not send. Upstash refuses them, too. */
-const refused = new Set(
+const refusedCommands = new Set(
   'SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE MONITOR MULTI EXEC DISCARD WATCH UNWATCH BLPOP BRPOP BLMOVE BZPOPMIN BZPOPMAX AUTH HELLO SELECT QUIT CLUSTER CONFIG SHUTDOWN'.split(
     ' ',
   ),
@@ -103,7 +103,7 @@ function parse(command: unknown): Command {
   );
   // Upper case also prevents ioredis from converting the replies of HGETALL and similar commands.
   const upper = name.toUpperCase();
-  if (refused.has(upper)) throw new Error(`ERR Command is not available: '${name}'`);
+  if (refusedCommands.has(upper)) throw new Error(`ERR Command is not available: '${name}'`);
   return [upper, ...args];
 }
 

@@ -101,7 +101,7 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const call = await callOf(request);
-  if (call.path.startsWith('/__')) return send(response, controlled(partner, state, call));
+  if (call.path.startsWith('/__')) return send(response, control(partner, state, call));
   state.calls.splice(0, state.calls.length - callsMax + 1);
   state.calls.push(`${call.method} ${call.path}`);
   const { resets } = state;
@@ -112,8 +112,9 @@ async function serve(
   if (fault?.mode === 'error') return send(response, { status: 500, body: { error: 'injected' } });
   if (fault?.mode === 'refuse') return send(response, partner.refuse(call));
   if (fault?.mode === 'page') return sendPage(response);
-  const asked = [`${call.path}?${call.query}`, call.path].find((one) => state.answers.has(one));
-  if (call.method === 'GET' && asked) return send(response, { body: state.answers.get(asked) });
+  const fixedPath = [`${call.path}?${call.query}`, call.path].find((one) => state.answers.has(one));
+  if (call.method === 'GET' && fixedPath)
+    return send(response, { body: state.answers.get(fixedPath) });
   if (fault?.mode === 'duplicate') await partner.handle(call);
   const reply = await partner.handle(call);
   if (fault?.mode === 'lose_answer') request.socket.destroy();
@@ -121,7 +122,7 @@ async function serve(
   else send(response, reply ?? { status: 404, body: { error: `No ${call.method} ${call.path}.` } });
 }
 
-function controlled(partner: Partner, state: ControlState, { method, path, body }: Call): Reply {
+function control(partner: Partner, state: ControlState, { method, path, body }: Call): Reply {
   if (method === 'GET' && path === '/__state') return { body: partner.state() };
   if (method === 'GET' && path === '/__calls') return { body: { calls: state.calls } };
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };

@@ -101,7 +101,7 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const call = await callOf(request);
-  if (call.path.startsWith('/__')) return send(response, control(partner, state, call));
+  if (call.path.startsWith('/__')) return send(response, handleControl(partner, state, call));
   state.calls.splice(0, state.calls.length - callsMax + 1);
   state.calls.push(`${call.method} ${call.path}`);
   const { resets } = state;
@@ -122,7 +122,7 @@ async function serve(
   else send(response, reply ?? { status: 404, body: { error: `No ${call.method} ${call.path}.` } });
 }
 
-function control(partner: Partner, state: ControlState, { method, path, body }: Call): Reply {
+function handleControl(partner: Partner, state: ControlState, { method, path, body }: Call): Reply {
   if (method === 'GET' && path === '/__state') return { body: partner.state() };
   if (method === 'GET' && path === '/__calls') return { body: { calls: state.calls } };
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };

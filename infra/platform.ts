@@ -1,3 +1,4 @@
+/** The stack of the platform: functions that all domains rely on. */
 import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -20,9 +21,9 @@ export function platform(app: App, synthesis: Synthesis, backing: Backing): Doma
       migrations: migrations(),
       ...(synthesis.ownsMysql && { binlogRetentionHours }),
     },
-    uses: [mysql('mysql'), ...(synthesis.ownsMysql ? [keptBinlog] : [])],
+    uses: [mysql('mysql'), ...(synthesis.ownsMysql ? [binlogRetention] : [])],
     timeout: Duration.minutes(10),
-    harm: 'A deploy stops before it changes anything else; what runs goes on.',
+    harm: 'A deploy stops before it changes anything else; the deployed version keeps running.',
   });
   route(stack, 'platform/serve-openapi', serveOpenapiRoute, {
     atOnce: 5,
@@ -38,12 +39,12 @@ export function platform(app: App, synthesis: Synthesis, backing: Backing): Doma
   byHand(stack, 'platform/report-state', {
     uses: [mysql('mysql')],
     timeout: Duration.seconds(30),
-    harm: 'Whoever operates the product does not see how far behind it is.',
+    harm: 'Operators cannot see the backlog.',
   });
   byHand(stack, 'platform/list-audit', {
     uses: [mysql('mysql')],
     timeout: Duration.seconds(30),
-    harm: 'Nobody can see who did what by hand, and who holds dead letters.',
+    harm: 'Nobody can see who did what by hand, or who is working on dead letters.',
   });
   byHand(stack, 'platform/list-outbox', {
     uses: [mysql('mysql')],
@@ -53,30 +54,30 @@ export function platform(app: App, synthesis: Synthesis, backing: Backing): Doma
   byHand(stack, 'platform/change-outbox', {
     uses: [mysql('mysql')],
     timeout: Duration.minutes(1),
-    harm: 'What cannot be sent can be neither dropped nor sent at once.',
+    harm: 'Outbox rows that cannot be sent can be neither dropped nor retried at once.',
   });
   byHand(stack, 'platform/set-switch', {
     uses: [mysql('mysql')],
     timeout: Duration.minutes(1),
-    harm: 'Nothing can be stopped, or let go on, by a kill switch.',
+    harm: 'Kill switches can be turned neither off nor on.',
   });
   byHand(stack, 'platform/record-action', {
     uses: [mysql('mysql')],
     timeout: Duration.seconds(30),
-    harm: 'Dead letters can be neither redriven nor dropped: who did it could not be noted.',
+    harm: 'Dead letters can be neither redriven nor dropped, because the audit trail cannot be written.',
   });
 
   return stack;
 }
 
-/** Wired when all domains are: it may send to every queue there is. */
+/** Adds the delivery of the outbox. It is called after all domains are created, because it may send to every queue. */
 export function delivery(stack: Domain): void {
   scheduled(stack, 'platform/deliver-due', {
     schedule: Schedule.rate(Duration.minutes(1)),
     uses: [mysql('mysql'), settings('platform'), bus, allQueues, redis],
     timeout: Duration.seconds(65),
     worksToTheEnd: true,
-    harm: 'What was postponed, or not sent at once, is not sent at all; the site shows old profiles.',
+    harm: 'Postponed and unsent messages are not sent at all; the site shows old profiles.',
   });
   watchMeasures(
     stack,
@@ -93,14 +94,17 @@ export function delivery(stack: Domain): void {
   );
 }
 
-/** A reader of the binlog may be away for three days, a long weekend, and lose nothing. */
+/** A binlog reader may be down for three days, a long weekend, and loses nothing. */
 const binlogRetentionHours = 72;
 
-const keptBinlog = value(binlogHoursVariable, String(binlogRetentionHours));
+const binlogRetention = value(binlogHoursVariable, String(binlogRetentionHours));
 
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url));
 
-/** In the order of their numbers. Their names are properties, so that a new file makes the function run; it holds them. */
+/**
+ * Returns the migrations in the order of their numbers. Their names and hashes are properties of the resource, so that
+ * a new file makes the function run; the function's bundle contains the files.
+ */
 const migrations = () =>
   globSync('*.sql', { cwd: folder })
     .toSorted()

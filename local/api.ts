@@ -1,3 +1,4 @@
+/** Proxies the HTTP API of the local stack under a fixed address. */
 import { readFileSync } from 'node:fs';
 import {
   createServer,
@@ -13,8 +14,9 @@ export interface Api {
 }
 
 /**
- * Gives the HTTP API an address of its own. The emulator knows it by a host name that not every resolver finds, or by
- * a longer path; with either a caller's signature would not be over the path that the function sees.
+ * Starts a proxy that gives the HTTP API its own address. The emulator serves it under a host name that not every
+ * resolver finds, or under a longer path. With either a caller's signature would not cover the path that the function
+ * sees.
  */
 export async function startApi(
   { address, port: emulatorPort }: { address: string; port: number },
@@ -50,7 +52,10 @@ function pass(
   request.pipe(onward);
 }
 
-/** Where a deploy says that the HTTP API is; `outputs` is the file in which the CDK CLI writes down what was made. */
+/**
+ * Returns the address of the HTTP API after a deploy; `outputs` is the file to which the CDK CLI writes the stack
+ * outputs.
+ */
 export function apiAddress(outputs: string): string {
   const said: unknown = JSON.parse(readFileSync(outputs, 'utf8'));
   return Outputs.parse(said)['signalbox-backing'].apiAddress;

@@ -1,3 +1,4 @@
+/** Shows the broker domain: changes brokers upstream and measures when the site has the changes. */
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
@@ -10,11 +11,11 @@ import { seedBrokers, seedOthers } from './upstream.ts';
 
 type Connection = Awaited<ReturnType<typeof connect>>;
 
-/** One kind of change that is let in, and how the user-facing tables look once it has arrived. */
+/** One kind of change, and the state of the user-facing tables after it has arrived. */
 interface Change {
   readonly title: string;
   readonly count: number;
-  /** What follows `from`: a row for each that has arrived. */
+  /** The rest of a query after `from`: it returns one row per arrived change. */
   readonly arrived: string;
 }
 
@@ -64,7 +65,7 @@ const changes = {
   },
 } satisfies Record<string, Change>;
 
-/** Of these nothing tells but the run that publishes everything. */
+/** Changes without an event: only a full run publishes them. */
 const missed = {
   title: 'profiles of which nothing told, found by a run over everything',
   count: 90,
@@ -77,11 +78,11 @@ const gone = {
 };
 
 const idsPerMessage = 10;
-/** A schedule of a minute, its safety lag, and room for a slow machine. */
+/** The time for a one-minute schedule and its safety lag, with reserve for a slow machine. */
 const waitMs = 150_000;
 const shownBroker = 7;
 
-/** Changes brokers as upstream systems do, waits until the site has it all, and says how long each took. */
+/** Changes brokers as upstream systems do, waits until the site has all changes, and shows how long each took. */
 export async function showBroker(stack: Stack, { step }: Progress): Promise<boolean> {
   await step('2,000 brokers, their companies and stores in upstream MySQL', async () => {
     await seedBrokers(stack.mysql, 2000);
@@ -166,7 +167,7 @@ async function sendChanges(stack: Stack): Promise<void> {
   ]);
 }
 
-/** The same by HTTP, a message in ten; every second as a form, as the old middleware took it. */
+/** Posts changes over HTTP, ten ids per message; every second message is a form, as the old middleware accepted it. */
 async function postChanges(stack: Stack): Promise<void> {
   for (let first = 1801; first <= 1890; first += idsPerMessage) {
     const broker_ids = range(first, idsPerMessage).join(',');
@@ -176,7 +177,7 @@ async function postChanges(stack: Stack): Promise<void> {
   }
 }
 
-/** Messages as an upstream system puts them on the queue itself. */
+/** Sends messages to the queue, as an upstream system does. */
 async function sendIds({ emulator, endpoints }: Stack, named: readonly Named[]): Promise<void> {
   const client = new SQSClient(clientOptions(emulator));
   const bodies = named.map(({ source, flag = 2, ids }) =>
@@ -193,7 +194,7 @@ async function sendIds({ emulator, endpoints }: Stack, named: readonly Named[]):
     );
 }
 
-/** Lets the product publish everything, as a person does with `npm run ops -- run`. */
+/** Starts a full run, as a person does with `npm run ops -- run`. */
 async function publishAll(
   { emulator, endpoints }: Stack,
   admin: Connection,
@@ -214,7 +215,7 @@ async function publishAll(
   return await step(title, () => arrivals(admin, [missed, gone], began));
 }
 
-/** For each kind of change the seconds after which each of its rows was there. */
+/** Returns, for each kind of change, the seconds after which each of its rows had arrived. */
 async function arrivals(
   admin: Connection,
   kinds: readonly Change[],
@@ -247,7 +248,7 @@ function tableOf(kinds: readonly Change[], times: readonly (readonly number[])[]
   return table(['what changed', 'sent', 'arrived', 'first', 'median', 'last'], rows);
 }
 
-/** One profile as the site now has it, of all its tables. */
+/** Returns one profile of the site, from all its tables. */
 async function profile(admin: Connection): Promise<Record<string, unknown>> {
   const [[row]] = await admin.query<RowDataPacket[]>(`
     select base.true_name, base.mobile, base.city_id, company.name company, store.name store, store.address,
@@ -260,7 +261,7 @@ async function profile(admin: Connection): Promise<Record<string, unknown>> {
   return { ...row };
 }
 
-/** The same, as soon as it is all there. */
+/** Returns the profile once it is complete. */
 async function profileOnce(admin: Connection): Promise<Record<string, unknown>> {
   const end = Date.now() + waitMs;
   for (;;) {

@@ -1,3 +1,4 @@
+/** Shows the call domain: sends calls to the local stack and checks their charges. */
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { RowDataPacket } from 'mysql2';
@@ -9,7 +10,7 @@ import type { Stack } from './stack.ts';
 type Connection = Awaited<ReturnType<typeof connect>>;
 type Row = Record<string, string | number | null>;
 
-/** What an owner has at the payment centre, in fen, and signed a contract for. */
+/** An owner: the balance at the payment centre, in fen, and the amounts of signed contracts. */
 interface Owner {
   readonly user_id: number;
   readonly title: string;
@@ -28,22 +29,22 @@ const owners: readonly Owner[] = [
 const price = 4_000;
 const brokerPhone = '13700137000';
 const rules = ['', 'valid', 'not connected', 'too short', 'called before', 'a broker'];
-/** Two schedules of a minute, and room for a slow machine. */
+/** The time for two one-minute schedules, with reserve for a slow machine. */
 const waitMs = 240_000;
 const lookEveryMs = 500;
 
-/** Lets calls of every kind in on the queue, and shows what each came to, down to the last fen. */
+/** Sends calls of every kind to the queue and shows the result of each, to the fen. */
 export async function showCall(stack: Stack, { step }: Progress): Promise<boolean> {
   const admin = await connect(stack.mysql);
   try {
-    await step('Owners with money, contracts, a broker known by his number', () =>
+    await step('Owners with money, contracts, a broker known by phone number', () =>
       prepare(stack, admin),
     );
     const bodies = calls();
     await send(stack, 'call/filter-call', bodies);
     const title = `${bodies.length} calls on the queue: waiting for charges, listings and income`;
-    const done = await step(title, () => settled(admin, bodies.length));
-    const verdict = await step('Reconciliation', () => reconciled(stack, admin));
+    const done = await step(title, () => waitUntilSettled(admin, bodies.length));
+    const verdict = await step('Reconciliation', () => reconcile(stack, admin));
     console.log(`\n${await tables(admin)}\n\n${verdict.text}\n`);
     return done && verdict.balanced;
   } finally {
@@ -78,7 +79,7 @@ async function prepare(stack: Stack, admin: Connection): Promise<void> {
   await invoke(stack, 'call/sync-broker-phones', { time: new Date().toISOString() });
 }
 
-/** Calls of every kind; each caller another one, where nothing else is said. */
+/** Returns calls of every kind. Each has a different caller unless it is set. */
 function calls(): Record<string, unknown>[] {
   let count = 0;
   const call = (user_id: number, what: Record<string, unknown> = {}) => {
@@ -154,8 +155,11 @@ const [log, paid] = [
   'user_prop_db.sublessor_call_payment_log_201409',
 ];
 
-/** Whether all is decided, charged or refused, and posted, and who could not pay is offline, within the time. */
-async function settled(admin: Connection, count: number): Promise<boolean> {
+/**
+ * Returns whether, within the time, all calls are decided, charged or refused, and posted, and the listings of owners
+ * who could not pay are offline.
+ */
+async function waitUntilSettled(admin: Connection, count: number): Promise<boolean> {
   const until = Date.now() + waitMs;
   while (Date.now() < until) {
     const [row] = await rowsOf(
@@ -175,7 +179,7 @@ async function settled(admin: Connection, count: number): Promise<boolean> {
   return false;
 }
 
-async function reconciled(stack: Stack, admin: Connection) {
+async function reconcile(stack: Stack, admin: Connection) {
   const [row] = await rowsOf(admin, 'select current_date today');
   const answer = await invoke(stack, 'call/reconcile', { from: row?.['today'] });
   const balanced = answer['outcome'] === 'balanced';

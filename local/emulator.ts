@@ -1,3 +1,4 @@
+/** Starts the AWS emulator. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,19 +12,19 @@ export interface Emulator {
   readonly url: string;
   readonly account: string;
   readonly region: string;
-  /** What a client, the CDK CLI too, needs to reach it and nothing else. */
+  /** The environment with which a client, such as the CDK CLI, reaches only the emulator. */
   readonly env: Readonly<Record<string, string>>;
   readonly pid: number;
 }
 
-/** A client of the emulator, with rights to everything. */
+/** Returns the configuration of an emulator client with all rights. */
 export const clientOptions = ({ url, region }: Emulator) => ({
   endpoint: url,
   region,
   credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
 });
 
-/** Starts the AWS emulator with authorisation on: a function can do only what its role lets it. */
+/** Starts the AWS emulator with authorisation enabled: a function can do only what its role allows. */
 export async function startEmulator(
   processes: Processes,
   dir: string,
@@ -32,12 +33,12 @@ export async function startEmulator(
   const python = await emulatorPython();
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, 'package.json'), '{"type":"commonjs"}'); // Its workers are CommonJS; ours is a module.
+  writeFileSync(join(dir, 'package.json'), '{"type":"commonjs"}'); // The emulator's workers are CommonJS; our package is a module.
   const url = `http://localhost:${port}`;
   const launcher = join(import.meta.dirname, 'emulator/launch.py');
   const path = `${dirname(process.execPath)}:${process.env['PATH']}`;
   const options = {
-    // A list of its own: what stands in our environment would reach the functions.
+    // An explicit list, because variables of our environment would reach the functions.
     env: {
       PATH: path,
       HOME: dir,
@@ -69,7 +70,7 @@ export async function startEmulator(
   return { url, account, region, env, pid };
 }
 
-/** The ids of the processes that run functions now, by function name. */
+/** Returns the ids of the processes that currently run functions, by function name. */
 export function workersOf({ pid }: Emulator): Map<string, number[]> {
   const children = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], {
     encoding: 'utf8',

@@ -1,3 +1,4 @@
+/** Installs the servers of the local stack. */
 import { execFile } from 'node:child_process';
 import {
   cpSync,
@@ -18,7 +19,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const here = import.meta.dirname;
 
-/** Where servers are installed, once for all clones of a user. */
+/** The folder of installed servers, which all clones of a user share. */
 const cache =
   process.env['SIGNALBOX_CACHE'] ??
   join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'signalbox');
@@ -26,8 +27,8 @@ const cache =
 const versions = { mysql: '8.0.31', opensearch: '2.19.6', ministack: '1.5.33' } as const;
 
 /**
- * A folder of the cache, filled by `fill` when it is not there. It appears under its name only when it is complete,
- * so a broken or a second installation at the same time harms nobody.
+ * Returns a folder of the cache, filled by `fill` if it does not exist. It gets its name only when it is complete, so
+ * that a failed or concurrent installation does no harm.
  */
 async function installed(name: string, fill: (folder: string) => Promise<void>): Promise<string> {
   const folder = join(cache, name);
@@ -40,14 +41,14 @@ async function installed(name: string, fill: (folder: string) => Promise<void>):
     renameSync(fresh, folder);
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
-    if (!existsSync(folder)) throw error; // Otherwise another clone was faster.
+    if (!existsSync(folder)) throw error; // Otherwise another clone has installed it first.
   }
   return folder;
 }
 
 const brokenOffMs = 3_600_000;
 
-/** What installations that were killed have left. */
+/** Deletes the remains of killed installations. */
 function removeBrokenOff(): void {
   for (const name of readdirSync(cache).filter((name) => name.startsWith('.new-'))) {
     const path = join(cache, name);
@@ -71,14 +72,14 @@ async function command(name: string, args: readonly string[], cwd?: string): Pro
   }
 }
 
-/** Debian packages by the file each is needed for. */
+/** Debian packages by the file for which each is needed. */
 const debianPackages = [
   { name: 'redis-server', present: () => has('redis-server', ['--version']) },
   { name: 'openssl', present: () => has('openssl', ['version']) },
   { name: 'libaio1', present: () => has('sh', ['-c', 'ldconfig -p | grep -q libaio.so.1']) },
 ] as const;
 
-/** Installs the Debian packages that are missing where it may (as root, or with sudo that asks nothing). */
+/** Installs missing Debian packages if it may (as root, or with sudo without a password). */
 export async function installDebianPackages(): Promise<void> {
   if (process.platform !== 'linux') return;
   const missing: string[] = [];
@@ -120,7 +121,7 @@ const has = (name: string, args: readonly string[]): Promise<boolean> =>
     () => false,
   );
 
-/** A real MySQL server, which a test library on Maven Central carries. */
+/** Installs a real MySQL server, which a test library on Maven Central contains. */
 export const mysqlHome = (): Promise<string> =>
   installed(`mysql-${versions.mysql}`, async (folder) => {
     const [system] = [
@@ -141,7 +142,7 @@ export const mysqlHome = (): Promise<string> =>
       rmSync(join(folder, file));
   });
 
-/** An initialised data folder, to be copied for each start. */
+/** Creates an initialised data folder, which is copied at each start. */
 export async function mysqlTemplate(home: string): Promise<string> {
   return await installed(`mysql-${versions.mysql}-data`, async (folder) => {
     const data = join(folder, 'data');
@@ -154,11 +155,11 @@ export async function mysqlTemplate(home: string): Promise<string> {
       `--datadir=${data}`,
     ];
     await command(join(home, 'bin/mysqld'), options);
-    rmSync(join(data, 'auto.cnf'), { force: true }); // Each copy is a server of its own and gets its own UUID.
+    rmSync(join(data, 'auto.cnf'), { force: true }); // Each copy is a separate server and gets its own UUID.
   });
 }
 
-/** OpenSearch's jars as a class path, with our launcher compiled in front. */
+/** Returns OpenSearch's jars as a class path that begins with our compiled launcher. */
 export async function openSearchClassPath(): Promise<string> {
   const folder = await installed(`opensearch-${versions.opensearch}`, async (fresh) => {
     cpSync(join(here, 'opensearch'), fresh, { recursive: true });
@@ -171,7 +172,7 @@ export async function openSearchClassPath(): Promise<string> {
   return `${folder}:${readFileSync(join(folder, 'classpath.txt'), 'utf8')}`;
 }
 
-/** The Python that has the AWS emulator. */
+/** Returns the Python that has the AWS emulator installed. */
 export async function emulatorPython(): Promise<string> {
   const folder = await installed(`ministack-${versions.ministack}`, async (fresh) => {
     await command('python3', ['-m', 'venv', fresh]);

@@ -1,3 +1,4 @@
+/** Starts local MySQL servers and connects to them. */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createConnection } from 'mysql2/promise';
@@ -28,7 +29,7 @@ export interface Mysql {
 
 const host = '127.0.0.1';
 
-/** Starts a real, empty MySQL in `dir`, with `more` options; what a run before it left there is deleted. */
+/** Starts a real, empty MySQL in `dir`, with `more` options. Files of an earlier run there are deleted. */
 export async function startMysql(
   processes: Processes,
   dir: string,
@@ -69,7 +70,7 @@ export async function startMysql(
     'innodb-flush-log-at-trx-commit': 2,
     'innodb-flush-method': 'nosync',
     'innodb-doublewrite': 'OFF',
-    // Tests truncate thousands of tables: a file of its own and the hash index of pages make each three times as dear.
+    // Tests truncate thousands of tables. A file per table and the adaptive hash index make each truncation three times as slow.
     'innodb-file-per-table': 'OFF',
     'innodb-adaptive-hash-index': 'OFF',
     'innodb-log-writer-threads': 'OFF',
@@ -84,7 +85,7 @@ export async function startMysql(
   return await startMysqlAgain(processes, dir, { host, port }, name);
 }
 
-/** Starts a server on what it has left in `dir`, where it has ended. */
+/** Starts a server that has ended again, on its existing data. */
 export async function startMysqlAgain(
   processes: Processes,
   dir: string,
@@ -109,11 +110,11 @@ async function accepts(server: { host: string; port: number }): Promise<boolean>
 interface Address {
   readonly host: string;
   readonly port: number;
-  /** A local server's Unix socket, which is used instead where it is given. */
+  /** The Unix socket of a local server, which is used instead of the port if it is given. */
   readonly socketPath?: string;
 }
 
-/** A connection that may do anything, with several statements in one text; the caller ends it. */
+/** Opens a connection with all rights that accepts several statements in one text. The caller closes it. */
 export const connect = ({ host, port, socketPath }: Address) =>
   createConnection({
     host,

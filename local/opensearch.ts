@@ -1,3 +1,4 @@
+/** Starts a local OpenSearch. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { openSearchClassPath } from './install.ts';
 import type { Processes } from './processes.ts';
@@ -14,7 +15,7 @@ export async function startOpenSearch(
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
   const url = `http://127.0.0.1:${port}`;
-  // The port answers before the shards do: health is what counts.
+  // The port answers before the shards are ready, so the cluster health is checked.
   const health = `${url}/_cluster/health?wait_for_status=yellow&timeout=1s`;
   const isReady = () =>
     fetch(health).then(

@@ -1,3 +1,4 @@
+/** Shows the order domain: changes orders upstream and measures when their pushes are sent. */
 import type { RowDataPacket } from 'mysql2';
 import * as z from 'zod';
 import { type Scenario, scenarioOf, scenarios } from '../lib/order/pushes/scenarios.ts';
@@ -8,7 +9,7 @@ import type { Stack } from './stack.ts';
 
 type Connection = Awaited<ReturnType<typeof connect>>;
 
-/** How lives of orders go, each step a status and who makes it so; together they have every scenario. */
+/** Life cycles of orders. Each step is a status and who sets it; together they cover every scenario. */
 const lives = [
   'PENDING_PAYMENT patient, CANCELLED system',
   `PAYING patient, PENDING_ACCEPT system, PENDING_SERVICE nurse, IN_SERVICE nurse,
@@ -24,29 +25,29 @@ const lives = [
 
 const ordersPerLife = 20;
 const firstOrder = 500_001;
-/** A schedule of a minute, and room for a slow machine. */
-const standsMs = 150_000;
+/** The time for a one-minute schedule, with reserve for a slow machine. */
+const checkpointTimeoutMs = 150_000;
 const arriveMs = 120_000;
 
-/** A step of a life that somebody must hear of. */
-interface Told {
+/** A step of a life cycle that sends a push. */
+interface PushStep {
   readonly scenario: Scenario;
   readonly committedAtMs: number;
 }
 
-/** Orders walk through their lives in the order system's MySQL; each side is told what concerns it. */
+/** Takes orders through their life cycles in the order system's MySQL, and shows the pushes to each receiver. */
 export async function showOrders(stack: Stack, { step }: Progress): Promise<boolean> {
   const admin = await connect(stack.mysql);
   try {
-    await step('The reader of the order database’s binlog stands', () =>
-      until('it has a checkpoint', () => stands(admin), { timeoutMs: standsMs }),
+    await step('The reader of the order database’s binlog has started', () =>
+      until('it has a checkpoint', () => hasCheckpoint(admin), { timeoutMs: checkpointTimeoutMs }),
     );
     const orders = lives.length * ordersPerLife;
-    const told = await step(`${orders} orders live their lives`, () => live(admin));
-    const sum = told.flat().length * ordersPerLife;
+    const steps = await step(`${orders} orders live their lives`, () => live(admin));
+    const sum = steps.flat().length * ordersPerLife;
     const title = `${sum} pushes to patients and nurses: waiting for Singer`;
     const counts = await step(title, () => arrival(stack, sum));
-    const rows = rowsOf(told, counts, await delays(admin, told));
+    const rows = rowsOf(steps, counts, await delays(admin, steps));
     console.log(
       `\n${table(['order changes', 'told', 'expected', 'shown', 'median', 'last'], rows)}\n`,
     );
@@ -56,14 +57,14 @@ export async function showOrders(stack: Stack, { step }: Progress): Promise<bool
   }
 }
 
-async function stands(admin: Connection): Promise<boolean> {
+async function hasCheckpoint(admin: Connection): Promise<boolean> {
   const [rows] = await admin.query<RowDataPacket[]>('select 1 from push_db.binlog_checkpoint');
   return rows.length > 0;
 }
 
-/** One step of all lives after the other. Returns for each life what somebody must hear of. */
-async function live(admin: Connection): Promise<Told[][]> {
-  const told = lives.map((): Told[] => []);
+/** Executes the steps of all life cycles, one step at a time. Returns the steps with a push for each life cycle. */
+async function live(admin: Connection): Promise<PushStep[][]> {
+  const steps = lives.map((): PushStep[] => []);
   const stepsMax = Math.max(...lives.map(({ length }) => length));
   for (let at = 0; at < stepsMax; at++)
     for (const [index, life] of lives.entries()) {
@@ -73,9 +74,9 @@ async function live(admin: Connection): Promise<Told[][]> {
       if (at === 0) await begin(admin, first, after, by);
       else await goOn(admin, first, after, by);
       const scenario = scenarioOf(before, after, by);
-      if (scenario) told[index]?.push({ scenario, committedAtMs: Date.now() });
+      if (scenario) steps[index]?.push({ scenario, committedAtMs: Date.now() });
     }
-  return told;
+  return steps;
 }
 
 async function begin(admin: Connection, first: number, status: string, by: string): Promise<void> {
@@ -96,7 +97,7 @@ async function goOn(admin: Connection, first: number, status: string, by: string
   );
 }
 
-/** Waits until Singer has shown so many; what is missing then shows in the table. By text. */
+/** Waits until Singer has shown that many pushes, and counts them by text. Missing pushes appear in the table. */
 async function arrival({ endpoints }: Stack, count: number): Promise<Map<string, number>> {
   const end = Date.now() + arriveMs;
   for (;;) {
@@ -116,10 +117,10 @@ function countsOf(pushes: Shown): Map<string, number> {
   return counts;
 }
 
-/** For each scenario the seconds from a commit upstream until its push was sent, in order of size. */
+/** Returns, for each scenario, the sorted seconds from a commit upstream until its push was sent. */
 async function delays(
   admin: Connection,
-  told: readonly (readonly Told[])[],
+  steps: readonly (readonly PushStep[])[],
 ): Promise<Map<number, number[]>> {
   const [rows] = await admin.query<RowDataPacket[]>(`
     select push.order_id, unix_timestamp(logged_at) * 1000 sentAtMs
@@ -128,7 +129,7 @@ async function delays(
   const seconds = new Map<number, number[]>();
   for (const [order, pushes] of Map.groupBy(rows, ({ order_id }) => Number(order_id)))
     for (const [index, { sentAtMs }] of pushes.entries()) {
-      const change = told[Math.floor((order - firstOrder) / ordersPerLife)]?.[index];
+      const change = steps[Math.floor((order - firstOrder) / ordersPerLife)]?.[index];
       if (!change) continue;
       const { number } = change.scenario;
       const delay = (Number(sentAtMs) - change.committedAtMs) / 1000;
@@ -138,13 +139,13 @@ async function delays(
 }
 
 function rowsOf(
-  told: readonly (readonly Told[])[],
+  steps: readonly (readonly PushStep[])[],
   counts: ReadonlyMap<string, number>,
   times: ReadonlyMap<number, readonly number[]>,
 ): (readonly [string, string, number, number, string, string])[] {
   const after = (seconds: number | undefined) =>
     seconds === undefined ? '–' : `${seconds.toFixed(1)} s`;
-  const changes = told.flat();
+  const changes = steps.flat();
   return scenarios.map(({ number, name, receiver, text }) => {
     const those = times.get(number) ?? [];
     const median = after(those[Math.floor(those.length / 2)]);

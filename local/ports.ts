@@ -1,15 +1,17 @@
+/** Finds free ports for local servers. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 const host = '127.0.0.1';
 /**
- * Ports are drawn below 32768, where Linux takes those of outgoing connections from: else one that was free might be
- * taken before its server, which starts for seconds, listens on it. And above 10080, which `fetch` refuses to ask.
- * https://fetch.spec.whatwg.org/#port-blocking
+ * The range of ports. They are below 32768, because Linux takes ports of outgoing connections from there upwards, and
+ * such a port might be taken before its server, which needs seconds to start, listens. They are above 10080, because
+ * `fetch` refuses some ports up to it. https://fetch.spec.whatwg.org/#port-blocking
  */
 const attemptsMax = 50;
-/** Given away by this process: their servers may not listen yet. */
-const given = new Set<number>();
+/** Ports that this process has assigned: single ones, and those of ranges. Their servers may not listen yet. */
+const single = new Set<number>();
+const inRanges = new Set<number>();
 
 function canListen(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
@@ -23,7 +25,10 @@ function canListen(port: number): Promise<number | undefined> {
   });
 }
 
-/** The port that was asked for, or any free one. Throws with the holder's name when the one asked for is taken. */
+/**
+ * Returns the requested port, or any free one. Throws with the name of the process that uses it if the requested port
+ * is taken.
+ */
 export async function freePort(what: string, asked: number | undefined): Promise<number> {
   if (asked !== undefined) {
     if (await canListen(asked)) return asked;
@@ -31,17 +36,19 @@ export async function freePort(what: string, asked: number | undefined): Promise
   }
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const port = 11_000 + Math.floor(Math.random() * 9_000);
-    if (given.has(port)) continue;
-    given.add(port);
+    if (single.has(port) || inRanges.has(port)) continue;
+    single.add(port);
     if (await canListen(port)) return port;
   }
   throw new Error(`No port is free for ${what}.`);
 }
 
-/** What a node of a Redis Cluster adds to its port for the bus between nodes. */
+/** The offset from the port of a Redis Cluster node to its cluster bus port. */
 const busOffset = 10_000;
 
-/** The first of `count` neighbouring ports that are free together with their bus ports; `preferred` if it can be. */
+/**
+ * Returns the first of `count` consecutive ports that are free together with their bus ports, `preferred` if possible.
+ */
 export async function freeRange(
   what: string,
   count: number,
@@ -61,11 +68,17 @@ export async function freeRange(
 
 async function takenIn(first: number, count: number): Promise<number | undefined> {
   for (let port = first; port < first + count; port++)
-    for (const one of [port, port + busOffset]) if (!(await canListen(one))) return one;
+    for (const one of [port, port + busOffset])
+      if (single.has(one) || !(await canListen(one))) return one;
+  // A range may be assigned again after its servers have ended.
+  for (let port = first; port < first + count; port++) inRanges.add(port).add(port + busOffset);
   return undefined;
 }
 
-/** Who listens on a port, as `redis-server (process 4711)`; read from /proc, so only on Linux and of one's own. */
+/**
+ * Returns the process that listens on a port, as `redis-server (process 4711)`. It reads /proc, so it works only on
+ * Linux and for processes of the same user.
+ */
 export function holderOf(port: number): string {
   try {
     const hex = port.toString(16).toUpperCase().padStart(4, '0');
@@ -83,7 +96,7 @@ export function holderOf(port: number): string {
       if (holdsOne(pid, sockets))
         return `${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()} (process ${pid})`;
   } catch {
-    // Not Linux.
+    // This is not Linux.
   }
   return 'another process';
 }
@@ -94,6 +107,6 @@ function holdsOne(pid: string, sockets: ReadonlySet<string>): boolean {
       sockets.has(readlinkSync(`/proc/${pid}/fd/${fd}`)),
     );
   } catch {
-    return false; // It has ended, or it is somebody else's.
+    return false; // The process has ended, or it belongs to another user.
   }
 }

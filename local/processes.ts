@@ -1,32 +1,33 @@
+/** Starts local servers, and ends them when the process that started them ends. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A started server in its own process group. */
-interface Started {
+interface ListedProcess {
   readonly name: string;
   readonly pid: number;
-  /** Its start time by `ps`, because a process id may be reused. */
+  /** The start time by `ps`, because a process id may be reused. */
   readonly since: string;
 }
 
 /**
- * The servers of one stack. A file lists them, and a watcher ends them when this process ends in any way. If the watcher
- * is killed too, the next start ends the listed servers.
+ * The servers of one stack. A file lists them, and a watcher process ends them when this process ends in any way. If
+ * the watcher is killed, too, the next start ends the listed servers.
  */
 export class Processes {
   readonly #file: string;
   readonly #logs: string;
-  readonly #started: Started[] = [];
+  readonly #started: ListedProcess[] = [];
   readonly #ends: Promise<unknown>[] = [];
 
-  /** Ends servers of an earlier run in `dir`. Throws if that run is alive. */
+  /** Ends the servers of an earlier run in `dir`. Throws if that run is alive. */
   constructor(dir: string) {
     mkdirSync(dir, { recursive: true });
     this.#file = join(dir, 'processes.json');
     this.#logs = join(dir, 'log');
-    const [owner] = listed(this.#file);
+    const [owner] = readList(this.#file);
     if (owner && isAlive(owner))
       throw new Error(`A stack is running here already (process ${owner.pid}): stop it first.`);
     endListed(this.#file);
@@ -41,7 +42,7 @@ export class Processes {
     (watcher.stdin as unknown as { unref(): void }).unref();
   }
 
-  /** Starts a server; what it prints goes to `log/<name>.log`. It resolves when `isReady` first answers true. */
+  /** Starts a server, which logs to `log/<name>.log`. Resolves when `isReady` first returns true. */
   async start(
     name: string,
     [command, ...args]: readonly [string, ...string[]],
@@ -74,7 +75,7 @@ export class Processes {
     return child.pid as number;
   }
 
-  /** Runs a command to its end, and ends it when this process ends. Throws with its last lines when it fails. */
+  /** Runs a command until it ends, and kills it when this process ends. Throws with its last lines if it fails. */
   async run(
     name: string,
     [command, ...args]: readonly [string, ...string[]],
@@ -95,14 +96,14 @@ export class Processes {
     if (code !== 0) throw new Error(`${name} ended with ${code ?? signal}:\n${tailOf(log, 40)}`);
   }
 
-  /** Kills all servers: their data is created again at each start. */
+  /** Kills all servers. Their data is created again at each start. */
   async endAll(): Promise<void> {
     endListed(this.#file);
     rmSync(this.#file, { force: true });
-    await Promise.all(this.#ends); // Killed processes stay in the process table until their end is taken note of.
+    await Promise.all(this.#ends); // Killed processes stay in the process table until their exit is awaited.
   }
 
-  /** Ends one server at once and for good. */
+  /** Ends one server at once; it is not restarted. */
   end(pid: number): void {
     endGroup(pid);
     this.#forget(pid);
@@ -124,38 +125,42 @@ export class Processes {
   }
 }
 
-/** Ends every process group in the list but its owner's. */
+/** Ends every listed process group except that of the list's owner. */
 export function endListed(file: string): void {
-  for (const started of listed(file).slice(1)) if (isOurs(started)) endGroup(started.pid);
+  for (const started of readList(file).slice(1)) if (isOurs(started)) endGroup(started.pid);
 }
 
-function listed(file: string): Started[] {
+function readList(file: string): ListedProcess[] {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Started[];
+    return JSON.parse(readFileSync(file, 'utf8')) as ListedProcess[];
   } catch {
-    return []; // No run was here, or it was killed while it wrote its first line.
+    return []; // There was no earlier run here, or it was killed while it wrote its first line.
   }
 }
 
 const ps = (...args: string[]): string => spawnSync('ps', args, { encoding: 'utf8' }).stdout.trim();
 const since = (pid: number): string => ps('-o', 'lstart=', '-p', String(pid));
-const isAlive = ({ pid, since: began }: Started): boolean => began !== '' && since(pid) === began;
+const isAlive = ({ pid, since: began }: ListedProcess): boolean =>
+  began !== '' && since(pid) === began;
 
-/** Also when the leader is gone and others of its group live: such a group's number is not given away again. */
-const isOurs = (started: Started): boolean => isAlive(started) || since(started.pid) === '';
+/**
+ * Returns whether a process group is still one of ours. If its leader has ended but other members live, its number is
+ * not reused.
+ */
+const isOurs = (started: ListedProcess): boolean => isAlive(started) || since(started.pid) === '';
 
 function endGroup(pid: number): void {
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // Nobody is left in the group.
+    // The group has no more members.
   }
 }
 
 const tailOf = (file: string, lines = 15): string =>
   readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
 
-/** Waits until `condition` holds. Throws what it was waiting for when that takes too long. */
+/** Waits until `condition` holds. Throws with `what` it waited for after the timeout. */
 export async function until(
   what: string,
   condition: () => Promise<boolean> | boolean,
@@ -172,11 +177,11 @@ export async function until(
 const parentsMax = 4;
 
 /**
- * Calls `gone` when one of the processes that started this one (npm, its shell, bootstrap.mjs) is killed: they cannot
- * say so themselves, and a stack without its `npm start` would stay for ever.
+ * Calls `gone` when one of the processes that started this one (npm, its shell, bootstrap.mjs) is killed. They cannot
+ * report it themselves, and without this check a stack would outlive its `npm start`.
  */
 export function endWithParents(gone: () => void): void {
-  const parents: Started[] = [];
+  const parents: ListedProcess[] = [];
   for (let pid = process.ppid; parents.length < parentsMax && pid > 1; ) {
     const [parent = '', ...command] = ps('-o', 'ppid=,args=', '-p', String(pid)).split(/\s+/);
     if (!/npm|bootstrap\.mjs/.test(command.join(' '))) break;

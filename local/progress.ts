@@ -1,14 +1,18 @@
+/** Shows the progress of the steps of `npm start`. */
 import { styleText } from 'node:util';
 
 export interface Progress {
-  /** Shows that `work` goes on, for how long, and how it ended. */
+  /** Shows that `work` is running, for how long, and how it ended. */
   readonly step: <Result>(title: string, work: () => Promise<Result>) => Promise<Result>;
 }
 
 const seconds = (since: number) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 const repaintMs = 200;
 
-/** Lines that count up while several steps run together; on what is no terminal, a line when each ends. */
+/**
+ * Shows lines that count seconds while several steps run concurrently. Without a terminal it prints one line when a
+ * step ends.
+ */
 export function progressOn(output: NodeJS.WriteStream): Progress {
   const running = new Map<string, number>();
   let painted = 0;
@@ -48,7 +52,7 @@ export function progressOn(output: NodeJS.WriteStream): Progress {
   };
 }
 
-/** Rows as a table; columns with numbers to the right. */
+/** Formats rows as a table, with numeric columns aligned to the right. */
 export function table(
   head: readonly string[],
   rows: readonly (readonly (string | number)[])[],

@@ -1,24 +1,25 @@
+/** Sends changes to the local stack's HTTP API and reads profiles from it. */
 import { randomUUID } from 'node:crypto';
 import { signedHeaders } from '../lib/platform/http/signature.ts';
 import type { Stack } from './stack.ts';
 
-type Reached = Pick<Stack, 'endpoints'>;
+type ApiStack = Pick<Stack, 'endpoints'>;
 
 interface Answer {
   readonly status: number;
   readonly body: unknown;
 }
 
-/** What an upstream system says on `broker_event`; as a form where `form` says so. */
+/** The payload of an upstream system on `broker_event`; sent as a form if `form` is true. */
 export interface Publication {
   readonly broker_ids: string;
   readonly flag: number;
   readonly source?: number;
 }
 
-/** Tells the HTTP API, as an upstream system does, what changed. */
+/** Posts a change to the HTTP API, as an upstream system does. */
 export async function postPublish(
-  stack: Reached,
+  stack: ApiStack,
   publication: Publication,
   { form = false }: { readonly form?: boolean } = {},
 ): Promise<Answer> {
@@ -28,16 +29,16 @@ export async function postPublish(
   ]);
   const body = form ? String(new URLSearchParams(fields)) : JSON.stringify(publication);
   const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
-  return await ask(stack, 'POST', '/publish?tunnel=broker_event', { body, type });
+  return await request(stack, 'POST', '/publish?tunnel=broker_event', { body, type });
 }
 
-/** Reads a profile as the site does. */
-export const getBroker = (stack: Reached, id: number | string): Promise<Answer> =>
-  ask(stack, 'GET', `/brokers/${id}`);
+/** Reads a profile, as the site does. */
+export const getBroker = (stack: ApiStack, id: number | string): Promise<Answer> =>
+  request(stack, 'GET', `/brokers/${id}`);
 
-/** Asks with a signature of this moment. */
-async function ask(
-  { endpoints: { api, credentials } }: Reached,
+/** Sends a request that is signed with the current time. */
+async function request(
+  { endpoints: { api, credentials } }: ApiStack,
   method: string,
   target: string,
   { body, type }: { readonly body?: string; readonly type?: string } = {},

@@ -1,3 +1,4 @@
+/** Starts a local Redis Cluster. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +13,9 @@ const firstPort = 6101;
 const nodeCount = 6;
 const attemptsMax = 5;
 
-/** Three masters with a replica each, on six neighbouring ports: those asked for, or 6101 to 6106, or others. */
+/**
+ * Starts three masters with one replica each on six consecutive ports: the requested ones, or 6101 to 6106, or others.
+ */
 export async function startRedisCluster(
   processes: Processes,
   dir: string,
@@ -27,7 +30,7 @@ export async function startRedisCluster(
         Array.from({ length: nodeCount }, (_, index) => first + index),
       );
     } catch (error) {
-      // Another stack that starts at this moment may have taken the ports since they were looked at.
+      // Another stack that starts now may have taken the ports since they were checked.
       if (asked || attempt === attemptsMax) throw error;
     }
   }
@@ -87,7 +90,7 @@ async function startNode(processes: Processes, dir: string, port: number): Promi
       .map((entry) => entry.join(' '))
       .join('\n'),
   );
-  // It must be this process that answers, not another stack's node on the same port.
+  // The answer must come from this process, not from another stack's node on the same port.
   const isIt = (pid: number) =>
     ask(port, async (redis) => (await redis.info('server')).includes(`process_id:${pid}\r`), true);
   return await processes.start(`redis-${port}`, ['redis-server', file], isIt);
@@ -106,7 +109,7 @@ async function ask<Answer>(
   wanted: Answer,
 ): Promise<boolean> {
   const redis = new Redis({ host, port, password, lazyConnect: true, retryStrategy: () => null });
-  redis.on('error', () => {}); // Not up yet: asked again.
+  redis.on('error', () => {}); // The node is not up yet; the caller retries.
   try {
     await redis.connect();
     return (await question(redis)) === wanted;

@@ -1,14 +1,15 @@
+/** Creates the secrets of the local stack. */
 import { CreateSecretCommand, type SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import type { SecretName } from '../lib/platform/names.ts';
 import { mysqlUsers } from './users.ts';
 
-/** What upstream systems sign with here. */
+/** The key with which upstream systems sign requests to the local stack. */
 export const upstream = { key: 'upstream-local', secret: 'upstream-local-secret' } as const;
 
-/** Our application at the payment centre, and the key it signs with. */
+/** Our application at the payment centre, with its signing key. */
 export const paymentAccount = { app: 'signalbox', key: 'payment-local-key' } as const;
 
-/** Creates the secrets of a stage; as in the cloud they exist before the deploy. */
+/** Creates the secrets of a stage. As in the cloud, they exist before the deploy. */
 export async function createSecrets(
   client: SecretsManagerClient,
   { host, port }: { readonly host: string; readonly port: number },

@@ -1,3 +1,4 @@
+/** Starts the whole local cloud and deploys the product into it. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
@@ -30,10 +31,10 @@ import { createUpstream } from './upstream.ts';
 import { audience, users } from './users.ts';
 
 const upstashToken = 'upstash-local';
-/** High limits, because no real money is at stake and tests send many calls. */
+/** Limits for the local stack. They are high, because no real money is at stake and tests send many calls. */
 const localChargesMax = 1_000_000;
 
-/** Requested ports; all others are free ones. */
+/** The requested ports; all other ports are any free ones. */
 export interface Ports {
   readonly mysql?: number | undefined;
   readonly redis?: number | undefined;
@@ -44,7 +45,7 @@ export interface Ports {
   readonly simulators?: Partial<Record<SimulatorName, number>>;
 }
 
-/** The content of `.local/endpoints.json`, whose form is fixed because other tools read it. */
+/** The content of `.local/endpoints.json`. Its format is fixed, because other tools read it. */
 export interface Endpoints {
   readonly mysql: string;
   readonly redis: { readonly nodes: readonly string[]; readonly password: string };
@@ -64,7 +65,7 @@ export interface Endpoints {
   readonly credentials: { readonly upstream: typeof upstream } & Tokens;
 }
 
-/** Where the CDK CLI deploys to, and from where. */
+/** The target of a CDK deploy, and its working folder. */
 interface Cloud {
   readonly dir: string;
   readonly emulator: Emulator;
@@ -77,7 +78,7 @@ export interface Stack extends Cloud {
   readonly stop: () => Promise<void>;
 }
 
-/** The cache as clients see it: the Upstash gateway, and the Redis nodes it serves. */
+/** The cache as clients see it: the Upstash gateway, and the Redis nodes that it serves. */
 export interface RedisGateway {
   readonly nodes: readonly string[];
   readonly url: string;
@@ -85,11 +86,11 @@ export interface RedisGateway {
   readonly close: () => Promise<void>;
 }
 
-/** The servers that the product is deployed among. */
+/** The servers on which the deployed product relies. */
 interface Servers {
   readonly mysql: Mysql;
   readonly redis: RedisGateway;
-  /** Empty where no OpenSearch was started. */
+  /** Empty if no OpenSearch was started. */
   readonly opensearch: string;
   readonly emulator: Emulator;
   readonly simulators: Running;
@@ -103,11 +104,14 @@ interface Site {
 }
 
 interface Options {
-  /** Leaves OpenSearch out, which halves the cost of a start. */
+  /** Do not start OpenSearch, which halves the cost of a start. */
   readonly search?: boolean;
 }
 
-/** Starts the whole local cloud in `dir` and deploys the product into it. What was started ends if that fails. */
+/**
+ * Starts the whole local cloud in `dir` and deploys the product into it. If that fails, it ends the servers it has
+ * started.
+ */
 export async function startStack(
   dir: string,
   ports: Ports,
@@ -118,7 +122,7 @@ export async function startStack(
   rmSync(join(dir, 'endpoints.json'), { force: true });
   try {
     const site = { dir, processes, progress };
-    const apiPort = await freePort('the HTTP API', ports.api); // A taken port is refused now, not after minutes.
+    const apiPort = await freePort('the HTTP API', ports.api); // Fails at once, not after minutes, if the port is taken.
     const servers = await startServers(site, ports, search);
     return await deployAmong(site, servers, apiPort);
   } catch (error) {
@@ -173,7 +177,7 @@ export async function startRedis(
   return { nodes, url, token, close };
 }
 
-/** Deploys the product among these servers and writes `endpoints.json`. Its `stop` ends the servers, too. */
+/** Deploys the product to these servers and writes `endpoints.json`. Its `stop` ends the servers, too. */
 export async function deployAmong(
   { dir, processes, progress: { step } }: Site,
   servers: Servers,
@@ -192,7 +196,7 @@ export async function deployAmong(
     ...addressesOf(simulators),
   };
   writeFileSync(at('context.json'), JSON.stringify(context, null, 2));
-  rmSync(at('cdk.out'), { recursive: true, force: true }); // It may hold the lock of a run that was killed.
+  rmSync(at('cdk.out'), { recursive: true, force: true }); // It may contain the lock of a killed run.
   await step('cdk bootstrap', () => bootstrap({ dir, emulator, processes }));
   await step('cdk deploy', () => deploy({ dir, emulator, processes }));
 
@@ -281,9 +285,9 @@ function cdk(
   const { dir, emulator, processes } = stack;
   const env = {
     PATH: process.env['PATH'],
-    HOME: dir, // Nobody's own AWS configuration.
+    HOME: dir, // Hides the user's own AWS configuration.
     CDK_DISABLE_CLI_TELEMETRY: 'true',
-    CDK_VALIDATION: 'false', // It takes seconds, and test/infra/cloud.test.ts has the same templates checked.
+    CDK_VALIDATION: 'false', // It takes seconds, and test/infra/cloud.test.ts checks the same templates.
     ...emulator.env,
   };
   const cli = join(root, 'node_modules/aws-cdk/bin/cdk');
@@ -294,7 +298,7 @@ function cdk(
   );
 }
 
-/** The names of everything that can be reached, by the ids of the functions. */
+/** Returns the names of all resources that can be reached, by function id. */
 async function deployed(emulator: Emulator) {
   const client = new SQSClient(clientOptions(emulator));
   const { QueueUrls = [] } = await client.send(

@@ -1,6 +1,6 @@
 /**
- * `npm start`: the whole product on this machine. Brings up the servers, deploys, lets real changes in through the
- * real entrances, shows what arrived, prints the addresses and stays up (`--once`: ends after the table).
+ * Runs `npm start`: the whole product on this machine. It starts the servers, deploys, sends real changes through the
+ * real entrances, shows what arrived, prints the addresses and keeps running (`--once`: ends after the table).
  */
 import { join } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
@@ -55,7 +55,10 @@ function portOf(name: string, text: unknown): number {
 let stack: Stack | undefined;
 let ending = false;
 
-/** The one way out. Servers end with this process in any case (watcher.ts); this way their end is waited for. */
+/**
+ * Ends the program. The servers end with this process in any case (watcher.ts); this function waits until they have
+ * ended.
+ */
 async function end(status: number): Promise<never> {
   if (!ending) {
     ending = true;

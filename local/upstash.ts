@@ -1,3 +1,4 @@
+/** Serves Upstash's REST API in front of a local Redis Cluster. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { getKeyIndexes } from '@ioredis/commands';
 import slotOf from 'cluster-key-slot';
@@ -6,14 +7,14 @@ import { Cluster, type Redis } from 'ioredis';
 type Command = [name: string, ...args: string[]];
 type Reply = Buffer | Reply[] | number | null;
 
-/** Commands that need a connection of their own, or that a tenant may not give; Upstash refuses them, too. */
-const refused = new Set(
+/** Commands that need their own connection or that a tenant may not send. Upstash refuses them, too. */
+const refusedCommands = new Set(
   'SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE MONITOR MULTI EXEC DISCARD WATCH UNWATCH BLPOP BRPOP BLMOVE BZPOPMIN BZPOPMAX AUTH HELLO SELECT QUIT CLUSTER CONFIG SHUTDOWN'.split(
     ' ',
   ),
 );
 const onEachMaster = new Set(['FLUSHALL', 'FLUSHDB', 'DBSIZE', 'KEYS', 'SCRIPT']);
-const awayPattern =
+const unavailablePattern =
   /timed out|Connection is closed|ClusterAllFailed|Failed to refresh|Too many Cluster|ECONNREFUSED/i;
 
 export interface UpstashGateway {
@@ -22,8 +23,8 @@ export interface UpstashGateway {
 }
 
 /**
- * Speaks Upstash's REST API in front of a Redis Cluster: one command as an array or as a path, `/pipeline`, and
- * `/multi-exec` for keys of one slot. https://upstash.com/docs/redis/features/restapi
+ * Starts a gateway with Upstash's REST API in front of a Redis Cluster: one command as an array or as a path,
+ * `/pipeline`, and `/multi-exec` for keys of one slot. https://upstash.com/docs/redis/features/restapi
  */
 export async function startUpstashGateway(
   { nodes, password, token }: { nodes: readonly string[]; password: string; token: string },
@@ -41,7 +42,7 @@ export async function startUpstashGateway(
     slotsRefreshTimeout: 1000,
     slotsRefreshInterval: 2000,
   });
-  cluster.on('error', () => {}); // Each caller is told of its own command.
+  cluster.on('error', () => {}); // Each caller gets the error of its own command.
   const server = createServer(
     (request, response) => void answer(cluster, token, request, response),
   );
@@ -79,7 +80,7 @@ async function answer(
     send(200, { result: encode(await run(cluster, parse(command))) });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    send(awayPattern.test(message) ? 503 : 400, { error: message });
+    send(unavailablePattern.test(message) ? 503 : 400, { error: message });
   }
 }
 
@@ -100,9 +101,9 @@ function parse(command: unknown): Command {
   const [name = '', ...args] = command.map((part) =>
     typeof part === 'object' ? JSON.stringify(part) : String(part),
   );
-  // Upper case also keeps ioredis from reshaping the answers of HGETALL and the like.
+  // Upper case also prevents ioredis from converting the replies of HGETALL and similar commands.
   const upper = name.toUpperCase();
-  if (refused.has(upper)) throw new Error(`ERR Command is not available: '${name}'`);
+  if (refusedCommands.has(upper)) throw new Error(`ERR Command is not available: '${name}'`);
   return [upper, ...args];
 }
 
@@ -113,7 +114,10 @@ const commandsOf = (body: unknown): unknown[] => {
 
 type Encode = (reply: Reply) => unknown;
 
-/** Not atomic; each command is answered or refused on its own. The order of one key's commands is kept. */
+/**
+ * Runs a pipeline, which is not atomic: each command succeeds or fails on its own. Commands on one key keep their
+ * order.
+ */
 const pipeline = (cluster: Cluster, body: unknown, encode: Encode) =>
   Promise.all(
     commandsOf(body).map(async (command) => {
@@ -143,7 +147,7 @@ function keysOf([name, ...args]: Command): string[] {
       (index) => args[index] ?? '',
     );
   } catch {
-    return []; // A command without keys.
+    return []; // The command has no keys.
   }
 }
 
@@ -162,7 +166,7 @@ async function run(cluster: Cluster, command: Command): Promise<Reply> {
   return replies[0] ?? null;
 }
 
-/** The cursor of the whole is a node's cursor times the number of nodes, plus the node's index. */
+/** Scans all nodes. The cursor is the cursor of a node times the number of nodes, plus the index of the node. */
 async function scan(
   masters: readonly Redis[],
   [cursor = '0', ...options]: readonly string[],
@@ -185,7 +189,7 @@ function text(reply: Reply): unknown {
   return Array.isArray(reply) ? reply.map(text) : reply;
 }
 
-/** As the client asks for it; `OK` stays as it is. */
+/** Encodes a reply in base64, as the client requests. `OK` is not encoded. */
 function base64(reply: Reply): unknown {
   if (!Buffer.isBuffer(reply)) return Array.isArray(reply) ? reply.map(base64) : reply;
   return reply.equals(ok) ? 'OK' : reply.toString('base64');

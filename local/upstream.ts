@@ -1,10 +1,11 @@
+/** Creates the tables of upstream systems and their test data. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from './mysql.ts';
 
 type Server = { readonly host: string; readonly port: number };
 
-/** Makes the tables of the systems outside. */
+/** Creates the tables of the upstream systems. */
 export async function createUpstream(server: Server): Promise<void> {
   const admin = await connect(server);
   for (const file of ['upstream.sql', 'order.sql'])
@@ -12,7 +13,7 @@ export async function createUpstream(server: Server): Promise<void> {
   await admin.end();
 }
 
-/** Brokers with ids 1 to `count`, last changed a day ago. */
+/** Inserts brokers with ids 1 to `count`, last changed a day ago. */
 export async function seedBrokers(server: Server, count: number): Promise<void> {
   const admin = await connect(server);
   await admin.query(
@@ -26,7 +27,7 @@ export async function seedBrokers(server: Server, count: number): Promise<void> 
   await admin.end();
 }
 
-/** The companies and stores that `seedBrokers` names, last changed a day ago. */
+/** Inserts the companies and stores that `seedBrokers` refers to, last changed a day ago. */
 export async function seedOthers(server: Server): Promise<void> {
   const admin = await connect(server);
   await admin.query(

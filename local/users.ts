@@ -1,4 +1,4 @@
-/** MySQL users and their rights, as in the cloud: our user has our schemas, the upstream user only reads. */
+/** MySQL users and their rights. As in the cloud, our user owns our schemas and the upstream user only reads. */
 export const users = {
   admin: { username: 'admin', password: 'admin-password' },
   signalbox: { username: 'signalbox', password: 'signalbox-password' },
@@ -6,12 +6,12 @@ export const users = {
   order: { username: 'order', password: 'order-password' },
 } as const;
 
-/** The secrets that name a MySQL server, each with the user that it is for. */
+/** The secrets of MySQL servers, each with its user. */
 export const mysqlUsers = {
   mysql: users.signalbox,
   'mysql-upstream': users.upstream,
   'mysql-order': users.order,
 } as const;
 
-/** Whom the local stack's tokens are for. */
+/** The audience of the local stack's tokens. */
 export const audience = 'signalbox';

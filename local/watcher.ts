@@ -1,4 +1,4 @@
-/** Ends the servers of a stack when the process that started them is gone, even by kill -9. */
+/** Ends the servers of a stack when the process that started them has ended, even by kill -9. */
 import { endListed } from './processes.ts';
 
 const [file] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-/** Drops what should follow a commit and cannot be sent, or makes it due now, for who runs `npm run ops -- outbox`. */
+/** Drops outbox rows that cannot be sent, or makes them due now, for a person who runs `npm run ops -- outbox`. */
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { ChangeOutbox } from '../../lib/platform/operations/inputs.ts';

@@ -1,4 +1,4 @@
-/** Sends what writers could not send and what was postponed, so that all that follows a commit does follow. */
+/** Sends outbox rows that writers could not send or that were postponed, so that everything is sent at least once. */
 
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
 import { cache } from '../../lib/platform/cache/redis.ts';
@@ -12,12 +12,15 @@ import { PlatformSettings } from '../../lib/platform/settings.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { pause } from '../../lib/platform/time.ts';
 
-/** It asks each time and waits long: what the cache does not confirm stays due. */
-const patient = cache({ timeoutMs: 3_000, pauseMs: 0 });
+/**
+ * A cache client with a long timeout and no pause after failures. Invalidations that the cache does not confirm stay
+ * due.
+ */
+const slowCache = cache({ timeoutMs: 3_000, pauseMs: 0 });
 
 const deps = {
   mysql: mysql<PlatformTables>('mysql'),
-  deliver: deliverBy(queuesByName(), bus(), invalidation(patient)),
+  deliver: deliverBy(queuesByName(), bus(), invalidation(slowCache)),
   settings: settings('platform', PlatformSettings),
   pause,
 };

@@ -1,4 +1,4 @@
-/** Lists who did what by hand, when and why, for who runs `npm run ops -- audit`. */
+/** Lists who did what by hand, when and why, for a person who runs `npm run ops -- audit`. */
 
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';

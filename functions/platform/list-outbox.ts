@@ -1,4 +1,4 @@
-/** Lists what should follow a commit and cannot be sent, or is late, for who runs `npm run ops -- outbox list`. */
+/** Lists outbox rows that cannot be sent or are late, for a person who runs `npm run ops -- outbox list`. */
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';
 import { ListOutbox } from '../../lib/platform/operations/inputs.ts';

@@ -1,4 +1,4 @@
-/** Brings our schemas up to date at each deploy, before any function that relies on them. */
+/** Migrates our schemas at each deploy, before any function that relies on them is deployed. */
 import { customResource } from '../../lib/platform/lambda/custom-resource.ts';
 import { bundledMigrations, Migrations, migrate } from '../../lib/platform/mysql/migrations.ts';
 import { mysql, schemaStatements } from '../../lib/platform/mysql/mysql.ts';

@@ -1,4 +1,4 @@
-/** Notes in the audit trail what someone did to a queue with `npm run ops`, which has no database. */
+/** Records in the audit trail what a person did to a queue with `npm run ops`, which has no database access. */
 
 import { byHand } from '../../lib/platform/lambda/by-hand.ts';
 import { mysql } from '../../lib/platform/mysql/mysql.ts';

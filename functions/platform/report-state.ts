@@ -1,4 +1,4 @@
-/** Says how far behind everything is, for who runs `npm run ops -- state`. */
+/** Reports the backlog of the whole product, for a person who runs `npm run ops -- state`. */
 import { brokerSwitches } from '../../lib/broker/switches.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';

@@ -1,4 +1,4 @@
-/** Tells people what the API offers: every route, who may call it, what it takes and answers. */
+/** Serves the API documentation for people: every route, its callers, inputs and answers. */
 import * as broker from '../../lib/broker/routes.ts';
 import * as call from '../../lib/call/routes.ts';
 import { answer, anyone } from '../../lib/platform/http/answer.ts';
@@ -6,8 +6,8 @@ import { openApi, routesIn } from '../../lib/platform/http/openapi.ts';
 import { docsPage } from '../../lib/platform/http/openapi-page.ts';
 import * as platform from '../../lib/platform/http/routes.ts';
 
-/** Made when it is first asked for: the start has enough to do. */
-let described: ReturnType<typeof describe> | undefined;
+/** The page is built on the first request, to keep the cold start short. */
+let page: ReturnType<typeof describe> | undefined;
 const describe = () =>
   ({
     status: 200,
@@ -15,4 +15,4 @@ const describe = () =>
     body: docsPage(openApi(routesIn(platform, broker, call))),
   }) as const;
 
-export const handler = answer(platform.serveDocsRoute, anyone, () => (described ??= describe()));
+export const handler = answer(platform.serveDocsRoute, anyone, () => (page ??= describe()));

@@ -1,12 +1,12 @@
-/** Tells callers' programs what the API offers, from the same values that routes and checks are made of. */
+/** Serves the OpenAPI document for client programs, generated from the same values as routes and validation. */
 import * as broker from '../../lib/broker/routes.ts';
 import * as call from '../../lib/call/routes.ts';
 import { answer, anyone } from '../../lib/platform/http/answer.ts';
 import { openApi, routesIn } from '../../lib/platform/http/openapi.ts';
 import * as platform from '../../lib/platform/http/routes.ts';
 
-/** Made when it is first asked for: the start has enough to do. */
-let described: ReturnType<typeof describe> | undefined;
+/** The document is built on the first request, to keep the cold start short. */
+let document: ReturnType<typeof describe> | undefined;
 const describe = () =>
   ({
     status: 200,
@@ -14,4 +14,4 @@ const describe = () =>
     body: openApi(routesIn(platform, broker, call)),
   }) as const;
 
-export const handler = answer(platform.serveOpenapiRoute, anyone, () => (described ??= describe()));
+export const handler = answer(platform.serveOpenapiRoute, anyone, () => (document ??= describe()));

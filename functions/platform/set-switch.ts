@@ -1,4 +1,4 @@
-/** Stops what a kill switch names, or lets it go on, for who runs `npm run ops -- switch`. */
+/** Turns a kill switch off or on, for a person who runs `npm run ops -- switch`. */
 import { brokerSwitches } from '../../lib/broker/switches.ts';
 import { callSwitches } from '../../lib/call/switches.ts';
 import { orderSwitches } from '../../lib/order/switches.ts';

@@ -1,4 +1,6 @@
-/** How many colons a text has. */
+/** Counts the colons of JSON texts and values, so that duplicate fields are found cheaply. */
+
+/** Returns the number of colons in a text. */
 export function colonsIn(text: string): number {
   let count = 0;
   for (let at = text.indexOf(':'); at >= 0; at = text.indexOf(':', at + 1)) count += 1;
@@ -7,18 +9,21 @@ export function colonsIn(text: string): number {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** How many colons a value has as JSON: one for each field, and those within names and texts. It may be nested as deeply as a text is long. */
+/**
+ * Returns the number of colons in the JSON text of a value: one per field, plus those inside names and strings. It
+ * does not recurse, because a value may be nested as deeply as a text is long.
+ */
 export function colonsOf(value: unknown): number {
-  const left: unknown[] = [value];
+  const stack: unknown[] = [value];
   let count = 0;
-  for (let one = left.pop(); one !== undefined; one = left.pop()) {
-    if (typeof one === 'string') count += colonsIn(one);
-    else if (Array.isArray(one)) for (const element of one) left.push(element);
-    else if (typeof one === 'object')
-      // Faster than Object.entries by half; what JSON.parse makes inherits no field, and null has none.
-      for (const name in one as Fields) {
+  for (let current = stack.pop(); current !== undefined; current = stack.pop()) {
+    if (typeof current === 'string') count += colonsIn(current);
+    else if (Array.isArray(current)) for (const element of current) stack.push(element);
+    else if (typeof current === 'object')
+      // `for in` is faster by half than Object.entries. Values of JSON.parse inherit no fields, and null has none.
+      for (const name in current as Fields) {
         count += 1 + colonsIn(name);
-        left.push((one as Fields)[name]);
+        stack.push((current as Fields)[name]);
       }
   }
   return count;

@@ -7,11 +7,11 @@ export interface Issue {
   readonly message: string;
 }
 
-/** An invalid value as one line per field: `broker_ids: Invalid input: expected string`. */
+/** Returns the issues of an invalid value as one line: `broker_ids: Invalid input: expected string`. */
 export const issuesOf = (error: Pick<z.ZodError, 'issues'>): string =>
   lineOf(issuesIn(error), '; ');
 
-/** The same as a list. */
+/** Returns the issues of an invalid value as a list. */
 export const issuesIn = ({ issues }: Pick<z.ZodError, 'issues'>): Issue[] =>
   issues.flatMap((issue) => unfolded(issue, []));
 
@@ -19,8 +19,8 @@ const lineOf = (issues: readonly Issue[], between: string): string =>
   issues.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join(between);
 
 /**
- * Zod's own text for a value that fits none of several forms names neither field nor form: the form that it comes
- * nearest to, by the number of its issues, says what was expected. Several such forms are one issue.
+ * Replaces Zod's text for a value that fits no member of a union, because it names neither field nor member. The
+ * member with the fewest issues says what was expected; several such members become one issue.
  */
 function unfolded(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Issue[] {
   const path = [...above, ...issue.path];
@@ -35,7 +35,10 @@ function unfolded(issue: z.core.$ZodIssue, above: readonly PropertyKey[]): Issue
   return [eitherOf(nearest, path.join('.'))];
 }
 
-/** Forms that say something about the same field are an issue of that field, others one of what has the fields. */
+/**
+ * Returns one issue for several union members: about the field, if all issues concern one field, otherwise about the
+ * value that has the fields.
+ */
 function eitherOf(forms: readonly Issue[][], whole: string): Issue {
   const [path = whole, ...others] = new Set(forms.flat().map((issue) => issue.path));
   const isOneField = !others.length;

@@ -1,7 +1,8 @@
+/** Parses JSON of other systems and refuses duplicate fields. */
 import { colonsIn, colonsOf } from './colons.ts';
 import { cutTo } from './cut.ts';
 
-/** A field that a text of JSON has twice: of one the parser keeps the last, and says nothing of the others. */
+/** A JSON text has a field twice. JSON.parse would silently keep the last value. */
 export class FieldTwice extends Error {
   override readonly name = 'FieldTwice';
   readonly field: string;
@@ -12,10 +13,10 @@ export class FieldTwice extends Error {
   }
 }
 
-/** Parses a text that others wrote as JSON. Throws `FieldTwice`, and like JSON.parse. */
+/** Parses a JSON text of another system. Throws `FieldTwice`, and whatever JSON.parse throws. */
 export function jsonIn(text: string): unknown {
   const value: unknown = JSON.parse(text);
-  // A field that is there twice has a colon more than the value, where no colon is escaped.
+  // If no colon is escaped, a text with a duplicate field has more colons than its parsed value.
   if (!text.includes('\\u') && colonsIn(text) === colonsOf(value)) return value;
   const field = fieldTwiceIn(text);
   if (field !== undefined) throw new FieldTwice(cutTo(field, fieldLengthMax));
@@ -24,10 +25,10 @@ export function jsonIn(text: string): unknown {
 
 const fieldLengthMax = 100;
 
-/** Strings, one of them the name of a field where a colon follows, and where objects begin and end. */
+/** Matches strings, with the colon that makes a string a field name, and the braces of objects. */
 const tokens = /"((?:[^"\\]|\\.)*)"(\s*:)?|[{}]/g;
 
-/** Of a text that is JSON. */
+/** Returns the first field that occurs twice in one object of a valid JSON text. */
 function fieldTwiceIn(text: string): string | undefined {
   const open: Set<string>[] = [];
   for (const [token, name, colon] of text.matchAll(tokens)) {

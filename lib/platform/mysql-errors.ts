@@ -1,21 +1,23 @@
+/** Classifies the errors of MySQL servers and of connections to them. */
+
 /**
- * What an error of a MySQL server says about a statement.
+ * What the error of a MySQL server says about a statement.
  *
- * - `unavailable`: the server cannot do it now, whatever the statement: it starts, ends, is full, is read-only, or lets
- *   this user do nothing. The connection is closed, and a message for which this happens is redelivered.
- * - `conflict`: other transactions were in the way. The same is tried again in place.
- * - everything else: the statement itself is wrong, and stays wrong.
+ * - `unavailable`: the server cannot execute any such statement now: it starts, shuts down, is full, is read-only, or
+ *   denies this user its rights. The connection is closed, and a message that fails with it is redelivered.
+ * - `conflict`: other transactions were in the way. The same transaction is retried in place.
+ * - every other error: the statement itself is wrong, and a retry cannot help.
  *
- * All 1,969 names that mysql2 knows were gone through once (docs/decisions/0040-mysql-errors.md).
+ * The list comes from a review of all 1,969 names that mysql2 knows (docs/decisions/0040-mysql-errors.md).
  * https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html
  */
 export type MysqlFault = 'unavailable' | 'conflict';
 
-/** By their numbers, in groups by what is the matter. */
+/** Names of errors by number, grouped by fault and cause. */
 export const mysqlFaults = {
   unavailable: {
     'it starts, ends, or ended this connection': {
-      1047: 'ER_UNKNOWN_COM_ERROR', // A node of a cluster that is not ready answers so.
+      1047: 'ER_UNKNOWN_COM_ERROR', // The answer of a cluster node that is not ready.
       1053: 'ER_SERVER_SHUTDOWN',
       1077: 'ER_NORMAL_SHUTDOWN',
       1078: 'ER_GOT_SIGNAL',
@@ -42,7 +44,7 @@ export const mysqlFaults = {
       1161: 'ER_NET_WRITE_INTERRUPTED',
     },
     'too many of something, or too slow': {
-      1028: 'ER_FILSORT_ABORT', // A sort in which one of the others of this list came about.
+      1028: 'ER_FILSORT_ABORT', // A sort failed because of another error of this list.
       1040: 'ER_CON_COUNT_ERROR',
       1129: 'ER_HOST_IS_BLOCKED',
       1135: 'ER_CANT_CREATE_THREAD',
@@ -108,7 +110,7 @@ export const mysqlFaults = {
       1227: 'ER_SPECIFIC_ACCESS_DENIED_ERROR',
       1251: 'ER_NOT_SUPPORTED_AUTH_MODE',
       1275: 'ER_SERVER_IS_IN_SECURE_AUTH_MODE',
-      1356: 'ER_VIEW_INVALID', // Its definer lacks a right, or what it shows is being replaced.
+      1356: 'ER_VIEW_INVALID', // Its definer lacks a right, or a table that it reads is being replaced.
       1370: 'ER_PROCACCESS_DENIED_ERROR',
       1449: 'ER_NO_SUCH_USER',
       1524: 'ER_PLUGIN_IS_NOT_LOADED',
@@ -145,13 +147,16 @@ const faultByNumber = new Map(
   ),
 );
 
-/** What the number of a server's error says; undefined where the statement is wrong, or it is no server's error. */
+/**
+ * Returns the fault for the number of a server error, or undefined if the statement is wrong or the error is not of a
+ * server.
+ */
 export const mysqlFaultOf = (error: unknown): MysqlFault | undefined =>
   error instanceof Error && 'errno' in error ? faultByNumber.get(Number(error.errno)) : undefined;
 
 /**
- * Codes of Node and mysql2 for a connection that does not come about, or has ended. Errors of TLS are among them: a
- * certificate that is not trusted says nothing of a statement. https://nodejs.org/api/tls.html#x509-certificate-error-codes
+ * Codes of Node and mysql2 for a connection that cannot be opened or has ended. TLS errors are included, because an
+ * untrusted certificate says nothing about a statement. https://nodejs.org/api/tls.html#x509-certificate-error-codes
  */
 const connectionCodes = new Set([
   ...['ECONNABORTED', 'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EPROTO'],
@@ -169,7 +174,7 @@ const connectionCodes = new Set([
 ]);
 const tlsPrefixes = ['ERR_TLS_', 'ERR_SSL_', 'ERR_OSSL_'] as const;
 
-/** Whether an error says that a connection did not come about, or has ended. */
+/** Returns whether an error means that a connection could not be opened or has ended. */
 export function isConnectionLost(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';

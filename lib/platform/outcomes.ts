@@ -1,6 +1,6 @@
 /**
- * Every word that a function can end with: the message of its log line, the name of its metric, and what alarms look
- * at. One word has one meaning in all domains; docs/outcomes.md lists them for operators.
+ * Lists every word that a function can end with: the message of its log line, the name of its metric, and the input of
+ * alarms. A word has one meaning in all domains; docs/outcomes.md lists them for operators.
  */
 export const outcomes = {
   accepted: 'The request is stored; its messages follow.',

@@ -1,6 +1,7 @@
+/** The columns of the platform's own tables, for Kysely. */
 import type { ColumnType, Generated } from 'kysely';
 
-/** The tables of schema `signalbox`, which the platform keeps for itself; migrations/ makes and explains them. */
+/** The tables of schema `signalbox`, which belong to the platform; migrations/ creates and explains them. */
 export interface PlatformTables {
   'signalbox.migration': { name: string; hash: string };
   'signalbox.scan_cursor': {

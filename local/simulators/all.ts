@@ -1,3 +1,4 @@
+/** Starts the simulators of all partners. */
 import type { Simulator } from './controls.ts';
 import { startIdentity } from './identity.ts';
 import { startK3 } from './k3.ts';
@@ -6,7 +7,7 @@ import { startPayment } from './payment.ts';
 import { startSinger } from './singer.ts';
 import { startWeishop } from './weishop.ts';
 
-/** Every partner that runs here; each starts on the port it is given (0: any free one). */
+/** The simulators of all partners. Each starts on the given port (0: any free one). */
 export const simulators = {
   identity: startIdentity,
   payment: startPayment,
@@ -18,7 +19,7 @@ export const simulators = {
 
 export type SimulatorName = keyof typeof simulators;
 
-/** The field of a configuration document, and key of the context, that holds a partner's address. */
+/** The field of a configuration document, and the context key, with the address of a partner. */
 const fields: Partial<Record<string, string>> = {
   weishop: 'broker_weidian_api',
   payment: 'payment_base_api_url',
@@ -29,7 +30,7 @@ const fields: Partial<Record<string, string>> = {
 
 export type Running = Readonly<Record<SimulatorName, Simulator>>;
 
-/** Starts them all. `ports` are those that were asked for. */
+/** Starts all simulators, on the requested `ports`. */
 export async function startSimulators(
   ports: Partial<Record<SimulatorName, number>> = {},
 ): Promise<Running> {
@@ -40,13 +41,13 @@ export async function startSimulators(
   return Object.fromEntries(started) as Running;
 }
 
-/** Where each is. */
+/** Returns the URL of each simulator. */
 export const urlsOf = (running: Running): Readonly<Record<SimulatorName, string>> =>
   Object.fromEntries(Object.entries(running).map(([name, { url }]) => [name, url])) as Readonly<
     Record<SimulatorName, string>
   >;
 
-/** What the context of a local deployment says of them. */
+/** Returns the partner addresses for the context of a local deployment. */
 export const addressesOf = (running: Running): Readonly<Record<string, string>> =>
   Object.fromEntries(
     Object.entries(running).flatMap(([name, { url }]) => {

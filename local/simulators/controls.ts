@@ -1,3 +1,4 @@
+/** The HTTP server and the controls that all simulators share. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import * as z from 'zod';
 
@@ -6,7 +7,7 @@ const modes = [
   ...(['odd_answer', 'page'] as const),
 ] as const;
 
-/** What is done to the next `times` requests whose path begins with `path`. */
+/** A fault for the next `times` requests whose path begins with `path`. */
 const Fault = z.strictObject({
   path: z.string().startsWith('/').default('/'),
   mode: z.enum(modes),
@@ -15,10 +16,10 @@ const Fault = z.strictObject({
 });
 type Fault = z.infer<typeof Fault>;
 
-/** What the controls have said, and how often all of it was forgotten. */
-interface Held {
+/** The state that the controls have set, and the number of resets. */
+interface ControlState {
   readonly faults: Fault[];
-  /** What is answered to GET on these paths, with or without a query, whatever the partner would say. */
+  /** Fixed answers to GET on these paths, with or without a query, instead of the partner's. */
   readonly answers: Map<string, unknown>;
   /** The last requests, as method and path. */
   readonly calls: string[];
@@ -30,9 +31,9 @@ interface Call {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
-  /** As it was sent. */
+  /** The raw body. */
   readonly text: string;
-  /** The same as JSON; undefined where it is none. */
+  /** The body as JSON, or undefined if it is not JSON. */
   readonly body: unknown;
 }
 
@@ -41,16 +42,16 @@ interface Reply {
   readonly body: unknown;
 }
 
-/** A partner as far as we know it: its contract, and what a test may look at and change. */
+/** A partner as far as we know it: its contract, and the state that a test may read and change. */
 export interface Partner {
-  /** Answers a request, with its effects; undefined where the partner has no such path. */
+  /** Answers a request and applies its effects. Returns undefined if the partner has no such path. */
   readonly handle: (call: Call) => Promise<Reply | undefined> | Reply | undefined;
   /** The refusal that the partner's contract documents. */
   readonly refuse: (call: Call) => Reply;
-  /** Everything received and held, as JSON. */
+  /** All received and stored data, as JSON. */
   readonly state: () => unknown;
   readonly reset: () => void;
-  /** Further controls by their path (`/__fans`), answered to POST. */
+  /** More controls by path (`/__fans`), called by POST. */
   readonly controls?: Readonly<Record<string, (body: unknown) => unknown>>;
 }
 
@@ -63,18 +64,19 @@ const bodyBytesMax = 32 << 20;
 const callsMax = 1_000;
 
 /**
- * Serves a partner on a port (0: any free one), with the controls that all simulators have: `GET /__state`,
- * `POST /__reset`, `POST /__faults`, `POST /__answers {"<path>": <body>}` (what GET is answered there, odd or not), and
- * `GET /__calls` (the last requests since the reset). The faults `lose_answer`, `duplicate` and `odd_answer` (a success
- * in no form of the partner's) have the effect; `error`, `refuse` and `page` (a gateway's 404, which is no JSON) have none.
+ * Serves a partner on a port (0: any free one), with the controls that all simulators have: `GET /__state`, `POST
+ * /__reset`, `POST /__faults`, `POST /__answers {"<path>": <body>}` (fixed answers to GET, valid or not), and `GET
+ * /__calls` (the last requests since the reset). Requests with the faults `lose_answer`, `duplicate` and `odd_answer`
+ * (a success that breaks the partner's contract) take effect. Those with `error`, `refuse` and `page` (a gateway's 404
+ * page, which is not JSON) do not.
  */
 export async function startSimulator(
   make: Partner | ((url: string) => Partner),
   port = 0,
 ): Promise<Simulator> {
-  const held: Held = { faults: [], answers: new Map(), calls: [], resets: 0 };
+  const state: ControlState = { faults: [], answers: new Map(), calls: [], resets: 0 };
   const server = createServer((request, response) => {
-    serve(partner, held, request, response).catch((error) => {
+    serve(partner, state, request, response).catch((error) => {
       send(response, { status: 400, body: { error: String(error) } });
     });
   });
@@ -94,24 +96,25 @@ export async function startSimulator(
 
 async function serve(
   partner: Partner,
-  held: Held,
+  state: ControlState,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const call = await callOf(request);
-  if (call.path.startsWith('/__')) return send(response, controlled(partner, held, call));
-  held.calls.splice(0, held.calls.length - callsMax + 1);
-  held.calls.push(`${call.method} ${call.path}`);
-  const { resets } = held;
-  const fault = nextFault(held.faults, call.path);
+  if (call.path.startsWith('/__')) return send(response, handleControl(partner, state, call));
+  state.calls.splice(0, state.calls.length - callsMax + 1);
+  state.calls.push(`${call.method} ${call.path}`);
+  const { resets } = state;
+  const fault = nextFault(state.faults, call.path);
   if (fault?.mode === 'slow') await new Promise((done) => setTimeout(done, fault.ms));
-  // What was still under way at a reset has no effect after it.
-  if (held.resets !== resets) return void request.socket.destroy();
+  // A request that was in progress at a reset has no effect after it.
+  if (state.resets !== resets) return void request.socket.destroy();
   if (fault?.mode === 'error') return send(response, { status: 500, body: { error: 'injected' } });
   if (fault?.mode === 'refuse') return send(response, partner.refuse(call));
   if (fault?.mode === 'page') return sendPage(response);
-  const asked = [`${call.path}?${call.query}`, call.path].find((one) => held.answers.has(one));
-  if (call.method === 'GET' && asked) return send(response, { body: held.answers.get(asked) });
+  const fixedPath = [`${call.path}?${call.query}`, call.path].find((one) => state.answers.has(one));
+  if (call.method === 'GET' && fixedPath)
+    return send(response, { body: state.answers.get(fixedPath) });
   if (fault?.mode === 'duplicate') await partner.handle(call);
   const reply = await partner.handle(call);
   if (fault?.mode === 'lose_answer') request.socket.destroy();
@@ -119,25 +122,25 @@ async function serve(
   else send(response, reply ?? { status: 404, body: { error: `No ${call.method} ${call.path}.` } });
 }
 
-function controlled(partner: Partner, held: Held, { method, path, body }: Call): Reply {
+function handleControl(partner: Partner, state: ControlState, { method, path, body }: Call): Reply {
   if (method === 'GET' && path === '/__state') return { body: partner.state() };
-  if (method === 'GET' && path === '/__calls') return { body: { calls: held.calls } };
+  if (method === 'GET' && path === '/__calls') return { body: { calls: state.calls } };
   if (method !== 'POST') return { status: 404, body: { error: `No ${method} ${path}.` } };
   if (path === '/__reset') {
-    held.faults.length = 0;
-    held.answers.clear();
-    held.calls.length = 0;
-    held.resets += 1;
+    state.faults.length = 0;
+    state.answers.clear();
+    state.calls.length = 0;
+    state.resets += 1;
     partner.reset();
     return { body: {} };
   }
   if (path === '/__faults') {
-    held.faults.push(Fault.parse(body));
-    return { body: { faults: held.faults } };
+    state.faults.push(Fault.parse(body));
+    return { body: { faults: state.faults } };
   }
   if (path === '/__answers') {
     const answers = z.record(z.string().startsWith('/'), z.unknown()).parse(body);
-    for (const [at, answer] of Object.entries(answers)) held.answers.set(at, answer);
+    for (const [at, answer] of Object.entries(answers)) state.answers.set(at, answer);
     return { body: {} };
   }
   const control = partner.controls?.[path];
@@ -146,7 +149,7 @@ function controlled(partner: Partner, held: Held, { method, path, body }: Call):
     : { status: 404, body: { error: `No ${method} ${path}.` } };
 }
 
-/** The oldest fault for a path, used up by one. */
+/** Returns the oldest fault for a path and uses it up by one. */
 function nextFault(faults: Fault[], path: string): Fault | undefined {
   const index = faults.findIndex((fault) => path.startsWith(fault.path));
   const fault = faults[index];
@@ -175,7 +178,7 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // Empty, or in a form of the partner's own.
+    return undefined; // The body is empty, or in another format of the partner.
   }
 }
 

@@ -1,3 +1,4 @@
+/** Simulates an OIDC identity provider. */
 import {
   type CryptoKey,
   exportJWK,
@@ -12,27 +13,27 @@ import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
 const tokenSeconds = 7 * 86_400;
 
-/** `POST /token`. All but the roles is for tests that want a token which must be refused. */
+/** The body of `POST /token`. All fields except the roles are for tests that need a token which must be refused. */
 const Asked = z.strictObject({
   role: z.string().optional(),
   roles: z.array(z.string()).optional(),
   subject: z.string().optional(),
   issuer: z.string().optional(),
   audience: z.string().optional(),
-  /** Negative: it has expired; null: it never does. */
+  /** The lifetime in seconds. Negative: the token has expired; null: it never expires. */
   expiresInSeconds: z.int().nullable().optional(),
-  /** It is not valid before this many seconds from now. */
+  /** The seconds from now before which the token is not valid. */
   startsInSeconds: z.int().optional(),
-  /** The name of a key for RS256 that the issuer shows from now on. */
+  /** The name of an RS256 key that the issuer publishes from now on. */
   newKey: z.string().min(1).optional(),
-  /** `none` is not signed; `HS256` is signed with the public key as if it were a secret. */
+  /** `none` is unsigned; `HS256` is signed with the public key as if it were a secret. */
   algorithm: z.enum(['RS256', 'ES256', 'none', 'HS256']).optional(),
-  /** Signed with a key that the issuer does not show, under the name of one that it does. */
+  /** Sign with an unpublished key under the name of a published one. */
   forged: z.boolean().optional(),
 });
 export type Asked = z.infer<typeof Asked>;
 
-/** A public key by its name, as the issuer shows it. */
+/** The published public keys by name. */
 async function shown(kid: string, alg: string, { publicKey }: Key) {
   return { ...(await exportJWK(publicKey)), kid, alg, use: 'sig' };
 }
@@ -42,7 +43,7 @@ interface Key {
   readonly publicKey: CryptoKey;
 }
 
-/** An OIDC provider that gives everybody the requested role. */
+/** Makes an OIDC provider that grants everybody the requested roles. */
 export async function startIdentity(port = 0): Promise<Simulator> {
   const keys = await keyPairs();
   const forgers = await keyPairs();
@@ -121,14 +122,14 @@ async function tokenFor(url: string, asked: Asked, signers: Keys): Promise<strin
   return await new SignJWT(claims).setProtectedHeader({ alg: algorithm, kid }).sign(key);
 }
 
-/** Asks an identity provider for a token. */
+/** Requests a token from an identity provider. */
 export async function tokenFrom(url: string, asked: Asked): Promise<string> {
   const response = await fetch(`${url}/token`, { method: 'POST', body: JSON.stringify(asked) });
   const { access_token } = z.object({ access_token: z.string() }).parse(await response.json());
   return access_token;
 }
 
-/** Bearer tokens, good for a week. */
+/** Returns bearer tokens that are valid for a week. */
 export interface Tokens {
   readonly operator: string;
   readonly authoriser: string;

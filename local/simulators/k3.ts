@@ -1,7 +1,8 @@
+/** Simulates K3, the ERP. */
 import * as z from 'zod';
 import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
-/** The account set that exists; every other name is refused, also one with half-width parentheses. */
+/** The only existing account set. Every other name is refused, also the same name with half-width parentheses. */
 export const accountSet = '瑞庭（上海）1117 aaa';
 
 const Contract = z.strictObject({
@@ -15,7 +16,7 @@ type Contract = z.infer<typeof Contract>;
 
 const prefix = '/contracts';
 
-/** The ERP, as far as contracts are posted to it. */
+/** Makes the ERP, as far as contracts are posted to it. */
 export function k3(): Partner {
   const contracts = new Map<string, Contract & { readonly bill_no: string }>();
   const no = (message: string) => ({ body: { success: false, message } });

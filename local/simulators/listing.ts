@@ -1,19 +1,20 @@
+/** Simulates the listing service. */
 import * as z from 'zod';
 import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
-const Asked = z.strictObject({ request_id: z.string().min(1), reason: z.string() });
+const SwitchRequest = z.strictObject({ request_id: z.string().min(1), reason: z.string() });
 
 interface User {
   online: boolean;
-  /** Every switch that was carried out, in its order. */
+  /** All completed switches, in order. */
   readonly history: { readonly request_id: string; readonly to: string; readonly reason: string }[];
 }
 
-/** As many as every user of the simulator has. */
+/** The number of listings of every user. */
 const listingsPerUser = 3;
 const switches = /^\/users\/(\d+)\/(offline|online)$/;
 
-/** The service that shows the flats of all owners, and takes them off. */
+/** Makes the service that shows the flats of all owners and takes them offline. */
 export function listing(): Partner {
   const users = new Map<string, User>();
   const answers = new Map<string, { readonly code: 0; readonly listings: number }>();
@@ -32,7 +33,7 @@ export function listing(): Partner {
     handle: ({ method, path, body }) => {
       const [, id, to] = switches.exec(path) ?? [];
       if (method !== 'POST' || !id || !to) return undefined;
-      const { request_id, reason } = Asked.parse(body);
+      const { request_id, reason } = SwitchRequest.parse(body);
       const before = answers.get(request_id);
       if (before) return { body: before };
       const user = userOf(id);

@@ -1,3 +1,4 @@
+/** Simulates the payment centre. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { wallTime } from '../../lib/platform/time.ts';
@@ -17,7 +18,7 @@ const Account = z.strictObject({
   user_id: Id,
   balance: z.int(),
   frozen: z.boolean().default(false),
-  /** What the owner may owe, in fen. */
+  /** The amount that the owner may owe, in fen. */
   overdraft: z.int().nonnegative().optional(),
 });
 const Busy = z.strictObject({ times: z.int().nonnegative() });
@@ -36,25 +37,25 @@ const codes = {
 interface Trade {
   readonly trade_id: string;
   readonly user_id: string;
-  /** In fen; of a refund negative. */
+  /** The amount in fen; negative for a refund. */
   readonly amount: number;
   readonly reason: string;
   readonly original_trade_id?: string;
   readonly state: 'done' | 'refused';
-  /** The balance after it. */
+  /** The balance after the trade. */
   readonly balance: number;
   readonly at: string;
-  /** What is answered, now and whenever the same is asked again. */
+  /** The answer to this trade and to every repetition of it. */
   readonly answer: Readonly<Record<string, unknown>>;
 }
 
 type Asked = Pick<Trade, 'trade_id' | 'user_id' | 'amount' | 'reason' | 'original_trade_id'>;
 
 /**
- * The payment centre: accounts, and a ledger in which each trade id stands once, done or refused. It keeps what it has
- * answered, so that the same request gets the same answer for ever; only "try later" leaves no trace.
- * Beside the common controls: `POST /__accounts {"user_id","balance","frozen"?,"overdraft"?}`, `POST /__busy {"times"}` (so many
- * trades are answered 5000).
+ * Makes the payment centre: accounts, and a ledger with one entry per trade id, completed or refused. It stores its
+ * answers, so that the same request always gets the same answer; only "try later" is not stored. Its own controls:
+ * `POST /__accounts {"user_id","balance","frozen"?,"overdraft"?}`, `POST /__busy {"times"}` (that many trades are
+ * answered with 5000).
  */
 export function paymentCentre(now: () => Date = () => new Date()): Partner {
   const accounts = new Map<string, Omit<z.infer<typeof Account>, 'user_id'>>();
@@ -135,7 +136,7 @@ export function paymentCentre(now: () => Date = () => new Date()): Partner {
       trades.clear();
       busyTimes = 0;
     },
-    /** Not enough money, and it stays so for this trade. */
+    /** The refusal for an insufficient balance. It is final for this trade. */
     refuse: ({ method, body }) => {
       if (method === 'GET') return { body: { code: codes.later } };
       const request = Deduct.safeParse(body);
@@ -168,13 +169,16 @@ export function paymentCentre(now: () => Date = () => new Date()): Partner {
   };
 }
 
-/** What of a trade was not given back yet. */
+/** Returns the amount of a trade that is not refunded yet. */
 const leftOf = ({ trade_id, amount }: Trade, trades: ReadonlyMap<string, Trade>): number =>
   [...trades.values()]
     .filter(({ original_trade_id, state }) => original_trade_id === trade_id && state === 'done')
     .reduce((left, refund) => left + refund.amount, amount);
 
-/** By the contract: HMAC-SHA256, in hex, of the compact JSON of the body without `sign`, its keys sorted. */
+/**
+ * Returns the signature that the contract specifies: HMAC-SHA256, in hex, of the compact JSON of the body without
+ * `sign`, with sorted keys.
+ */
 function isSigned(body: unknown): boolean {
   const { sign, ...rest } = z.looseObject({ app: z.string(), sign: z.string() }).parse(body);
   const sorted = Object.entries(rest).toSorted(([a], [b]) => (a < b ? -1 : 1));

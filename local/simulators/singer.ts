@@ -1,3 +1,4 @@
+/** Simulates Singer, the push service. */
 import * as z from 'zod';
 import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
@@ -14,19 +15,22 @@ const Push = z.strictObject({
 type Push = z.infer<typeof Push>;
 
 const rememberedMs = 24 * 3_600_000;
-/** How many pushes it shows at the most; the oldest go first. */
+/** The maximum number of shown pushes; the oldest are removed first. */
 const shownMax = 1_000_000;
 
 export const startSinger = (port = 0): Promise<Simulator> =>
   startSimulator(singerPartner(Date.now), port);
 
 /**
- * The push service. Controls of its own: `POST /__unknown` `{"type", "id"}` makes a receiver one
- * that it does not know, `POST /__known` takes that back.
+ * Makes the push service. Its own controls: `POST /__unknown` `{"type", "id"}` makes a receiver unknown, and `POST
+ * /__known` reverts that.
  */
 export function singerPartner(now: () => number): Partner {
   const pushes: Push[] = [];
-  /** By push id. What comes after a day is forgotten and shown once more: the receiver gets it twice. */
+  /**
+   * Pushes by id. A push that is repeated after a day is no longer recognised and is shown again: the receiver gets it
+   * twice.
+   */
   const sent = new Map<string, { readonly message_id: string; readonly atMs: number }>();
   const unknown = new Set<string>();
   const keyOf = ({ type, id }: Push['receiver']) => `${type} ${id}`;
@@ -39,7 +43,7 @@ export function singerPartner(now: () => number): Partner {
       return { code: 0, message_id: before.message_id };
     messages += 1;
     const message_id = `singer-${messages}`;
-    sent.delete(given.push_id); // So that the map stays in the order of time.
+    sent.delete(given.push_id); // Keeps the map ordered by time.
     sent.set(given.push_id, { message_id, atMs: now() });
     pushes.push(given);
     if (pushes.length > shownMax) pushes.shift();

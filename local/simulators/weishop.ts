@@ -1,3 +1,4 @@
+/** Simulates the micro-shop (微店) service. */
 import * as z from 'zod';
 import { type Partner, type Simulator, startSimulator } from './controls.ts';
 
@@ -11,19 +12,19 @@ const Shop = z.strictObject({
 });
 type Shop = z.infer<typeof Shop>;
 
-/** `POST /__shops`: shops by the id of their broker; null takes one away. */
+/** `POST /__shops`: sets shops by the id of their broker; null removes a shop. */
 const Shops = z.record(z.string(), Shop.nullable());
 
-/** `POST /__forget`: the next `times` answers to questions for several leave these brokers out. */
+/** `POST /__forget`: the next `times` answers for several brokers omit these brokers. */
 const Forget = z.strictObject({ broker_ids: z.array(z.string()), times: z.int().positive() });
 
-/** `POST /__records`: what an answer has for these brokers instead of a shop, of any form. */
+/** `POST /__records`: the value, of any form, that an answer contains for these brokers instead of a shop. */
 const OddRecords = z.record(z.string(), z.unknown());
 
-/** `POST /__refuse`: each question about one of these brokers is refused, whoever else it is about. */
+/** `POST /__refuse`: every request about one of these brokers is refused, even if it also concerns others. */
 const RefuseFor = z.strictObject({ broker_ids: z.array(z.string()) });
 
-/** The micro-shop (微店) service: names and QR codes of brokers who have a shop. */
+/** Makes the micro-shop service: names and QR codes of brokers who have a shop. */
 export const startWeishop = (port = 0): Promise<Simulator> => startSimulator(service(), port);
 
 function service(): Partner {
@@ -90,7 +91,7 @@ function service(): Partner {
 
 const error = (msg: string) => ({ body: { status: 'error', msg } });
 
-/** `POST /__hold`: the next answer is made and kept back until `POST /__release`. */
+/** `POST /__hold`: the next answer is computed, but not sent until `POST /__release`. */
 function newGate() {
   let holds = false;
   let opened = Promise.withResolvers<void>();

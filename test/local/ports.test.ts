@@ -34,3 +34,13 @@ test('a port is given away once, though nobody listens on it yet', async () => {
   expect(await freePort('Redis', undefined)).not.toBe(first);
   random.mockRestore();
 });
+
+test('a range of ports does not contain a port that is assigned already, though nobody listens on it yet', async () => {
+  const random = vi.spyOn(Math, 'random').mockReturnValue((16_230 - 11_000) / 9_000);
+  const port = await freePort('a partner', undefined);
+  random.mockRestore();
+  expect(await freeRange('Redis', 6, port - 10_001, undefined)).not.toBe(port - 10_001);
+  await expect(freeRange('Redis', 6, port - 10_001, port - 10_001)).rejects.toThrow(
+    `Port ${port}, asked for Redis`,
+  );
+});

@@ -1,3 +1,4 @@
+/** Makes the handlers of routes, and maps errors to answers. */
 import middy from '@middy/core';
 import type {
   APIGatewayProxyEventV2,
@@ -12,17 +13,17 @@ import { inputsOf, type RawRequest, rawRequestOf } from './request.ts';
 import type { Answer, AnyHandle, Caller, Route } from './route.ts';
 
 /**
- * Makes the handler of a route, whatever proves who calls (`identify`; it throws `Refused`).
+ * Makes the handler of a route. `identify` determines the caller by any means, and throws `Refused` if it cannot.
  *
  * | thrown by `handle`       | answered                                   |
  * | ------------------------ | ------------------------------------------ |
  * | `Refused`                | its code                                   |
  * | `Rejected`               | `invalid_body` with its text               |
  * | `Postponed`              | `unavailable` with Retry-After             |
- * | a database is away       | `unavailable`                              |
- * | anything else            | `internal`; its text is in the log only    |
+ * | a database is unavailable | `unavailable`                             |
+ * | any other error          | `internal`; its text is in the log only    |
  *
- * There is no second delivery: what must follow a commit is a row of the outbox.
+ * A request is not delivered a second time, so work that must follow a commit is a row of the outbox.
  */
 export function answer<Handle extends AnyHandle>(
   route: Route<Handle>,
@@ -34,19 +35,19 @@ export function answer<Handle extends AnyHandle>(
     .handler(async (event: APIGatewayProxyEventV2, context: Context): Promise<Result> => {
       const detail = { method: route.method, route: route.path };
       const known: { caller?: string } = {};
-      const answered = async () => {
+      const handleRequest = async () => {
         const request = rawRequestOf(event);
         const caller = await identify(request);
         known.caller = caller.name;
         const { at, headers } = request;
         const inputs = { ...inputsOf(route, event, request), caller, at, headers };
-        // What the schemas read is what the route's handle gets; the compiler cannot follow that.
+        // The schemas produce the input type of the handle, which the compiler cannot infer.
         return await handle(inputs as never);
       };
       try {
-        const given = await withinTime(context, answered);
-        report(given.outcome, { ...detail, status: given.status, ...known });
-        return resultOf(route, given);
+        const result = await withinTime(context, handleRequest);
+        report(result.outcome, { ...detail, status: result.status, ...known });
+        return resultOf(route, result);
       } catch (error) {
         const refused = refusalFor(error);
         const { outcome, status } = refused;
@@ -58,10 +59,10 @@ export function answer<Handle extends AnyHandle>(
     });
 }
 
-/** For routes that are open to all, or whose handler knows the caller by other means. */
+/** Identifies every caller as `anyone`: for open routes, and for handlers that know the caller by other means. */
 export const anyone = (): Caller => ({ name: 'anyone', may: [] });
 
-const awayRetrySeconds = 5;
+const unavailableRetrySeconds = 5;
 
 function refusalFor(error: unknown): Refusal {
   if (error instanceof Refused) return error.refusal;
@@ -72,7 +73,7 @@ function refusalFor(error: unknown): Refusal {
   }
   if (isUnavailable(error))
     return refusal('unavailable', 'Something we rely on is away; try again.', {
-      retryAfterSeconds: awayRetrySeconds,
+      retryAfterSeconds: unavailableRetrySeconds,
     });
   return refusal('internal', 'Something went wrong on our side.', { outcome: 'failed' });
 }

@@ -1,3 +1,4 @@
+/** Checks bearer tokens of people against an OIDC issuer. */
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import * as z from 'zod';
 import { textOf, Unavailable } from '../errors.ts';
@@ -11,9 +12,12 @@ const algorithms = ['RS256', 'ES256'];
 const discoveryTimeoutMs = 3_000;
 const keysTimeoutMs = 3_000;
 const keysMaxAgeMs = 600_000;
-/** The issuer's clock and ours may differ by this much. */
+/** The maximum difference between the issuer's clock and ours. */
 const leewaySeconds = 10;
-/** How often in a row the keys are read for tokens that name an unknown key; one more each `keysEverySeconds`. */
+/**
+ * The number of consecutive reloads of the keys for tokens that name an unknown key; one more is allowed each
+ * `keysEverySeconds`.
+ */
 const keysInARowMax = 5;
 const keysEverySeconds = 10;
 
@@ -25,17 +29,17 @@ const Claims = z.object({
 });
 
 /**
- * The check of bearer tokens: OIDC, against the keys of the issuer that infra/ names. The keys are read when the
- * first token comes, and again at once when one names a key that is not among them, within a limit.
+ * Returns the check of bearer tokens: OIDC, with the keys of the issuer that infra/ configures. The keys are read for
+ * the first token, and again, within a limit, for a token that names an unknown key.
  *
- * The check throws `unauthenticated`, and `Unavailable` when the issuer cannot be asked or is not named. A person
- * without a role is a caller who may nothing.
+ * The check throws `unauthenticated`, or `Unavailable` if the issuer does not answer or is not configured. A person
+ * without a role is a caller without entitlements.
  */
 export function bearer(): (token: string) => Promise<Caller> {
   let keys: JWTVerifyGetKey | undefined;
   return async (token) => {
-    const issuer = named(oidcVariables.issuer);
-    const audience = named(oidcVariables.audience);
+    const issuer = requiredVariable(oidcVariables.issuer);
+    const audience = requiredVariable(oidcVariables.audience);
     keys ??= keysAt(await keysAddressOf(issuer));
     const requiredClaims = ['exp', 'sub'];
     const options = { issuer, audience, algorithms, requiredClaims, clockTolerance: leewaySeconds };
@@ -46,13 +50,13 @@ export function bearer(): (token: string) => Promise<Caller> {
     const claims = Claims.safeParse(payload);
     if (claims.error)
       throw new Refused('unauthenticated', `The token is not valid: ${issuesOf(claims.error)}.`);
-    const { sub, roles: held } = claims.data;
-    return { name: `person:${sub}`, may: roles.filter((role) => held.includes(role)) };
+    const { sub, roles: tokenRoles } = claims.data;
+    return { name: `person:${sub}`, may: roles.filter((role) => tokenRoles.includes(role)) };
   };
 }
 
-/** Read when it is needed: without an issuer signed requests are still answered. */
-function named(name: string): string {
+/** Reads a variable at the time of use, because signed requests are answered even without an issuer. */
+function requiredVariable(name: string): string {
   try {
     return variable(name);
   } catch (cause) {
@@ -75,30 +79,33 @@ async function keysAddressOf(issuer: string): Promise<URL> {
   }
 }
 
-/** Tells keys that cannot be read from a token that names none of them, and looks for a key that is new. */
+/**
+ * Returns a key lookup that distinguishes unreadable keys from a token with an unknown key, and reloads the keys for a
+ * new one.
+ */
 function keysAt(address: URL): JWTVerifyGetKey {
-  const known = createRemoteJWKSet(address, {
+  const remoteKeys = createRemoteJWKSet(address, {
     timeoutDuration: keysTimeoutMs,
     cacheMaxAge: keysMaxAgeMs,
-    cooldownDuration: keysMaxAgeMs, // Reading them for a new key is ours.
+    cooldownDuration: keysMaxAgeMs, // `reload` below reads the keys for a new one.
   });
-  const mayRead = limiter(keysInARowMax, keysEverySeconds * 1000);
-  let reading: Promise<void> | undefined;
+  const mayReload = limiter(keysInARowMax, keysEverySeconds * 1000);
+  let reloading: Promise<void> | undefined;
 
-  async function readAgain(): Promise<boolean> {
-    if (!reading && !mayRead()) return false;
-    reading ??= known.reload().finally(() => {
-      reading = undefined;
+  async function reload(): Promise<boolean> {
+    if (!reloading && !mayReload()) return false;
+    reloading ??= remoteKeys.reload().finally(() => {
+      reloading = undefined;
     });
-    await reading;
+    await reloading;
     return true;
   }
 
   return async (header, token) => {
     try {
-      return await known(header, token).catch(async (error) => {
-        if (!(error instanceof errors.JWKSNoMatchingKey) || !(await readAgain())) throw error;
-        return await known(header, token);
+      return await remoteKeys(header, token).catch(async (error) => {
+        if (!(error instanceof errors.JWKSNoMatchingKey) || !(await reload())) throw error;
+        return await remoteKeys(header, token);
       });
     } catch (error) {
       const aboutTheToken =
@@ -111,7 +118,7 @@ function keysAt(address: URL): JWTVerifyGetKey {
   };
 }
 
-/** Allows `max` at once, and after that one each `everyMs`. */
+/** Returns a rate limiter that allows `max` at once, and then one per `everyMs`. */
 function limiter(max: number, everyMs: number): () => boolean {
   let left = max;
   let since = Date.now();

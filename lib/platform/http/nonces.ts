@@ -1,3 +1,4 @@
+/** Stores the nonces of signed requests, so that each is accepted once. */
 import { type Kysely, sql } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 import { wallTime } from '../time.ts';
@@ -5,20 +6,20 @@ import { Refused } from './refusal.ts';
 import type { Signature } from './signature.ts';
 import { windowSeconds } from './signature-formats.ts';
 
-/** Our clock and the database's may differ by this much before a nonce is forgotten too early. */
+/** The maximum difference between our clock and the database's. A larger one would delete a nonce too early. */
 const skewSeconds = 60;
-const expiredAtOnceMax = 20;
+const deletedAtOnceMax = 20;
 
 /**
- * Remembers a nonce for as long as its request could be sent again. Throws `unauthenticated` the second time.
- * Each call forgets a few that have expired.
+ * Stores a nonce for as long as its request could be replayed. Throws `unauthenticated` if it is already stored. Each
+ * call deletes a few expired nonces.
  */
 export async function useNonce(
   { mysql }: { mysql: Kysely<PlatformTables> },
   { key, nonce, timestamp }: Signature,
 ): Promise<void> {
-  const kept = Number(timestamp) + windowSeconds + skewSeconds;
-  const row = { key_id: key, nonce, expires_at: wallTime(new Date(kept * 1000)) };
+  const expiresAt = Number(timestamp) + windowSeconds + skewSeconds;
+  const row = { key_id: key, nonce, expires_at: wallTime(new Date(expiresAt * 1000)) };
   try {
     await mysql.insertInto('signalbox.nonce').values(row).execute();
   } catch (error) {
@@ -29,6 +30,6 @@ export async function useNonce(
     .deleteFrom('signalbox.nonce')
     .where('expires_at', '<', sql<string>`now()`)
     .orderBy('expires_at')
-    .limit(expiredAtOnceMax)
+    .limit(deletedAtOnceMax)
     .execute();
 }

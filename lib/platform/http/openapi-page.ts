@@ -1,6 +1,7 @@
+/** Shows an OpenAPI document as an HTML page for people. */
 import type { OpenApi, Operation } from './openapi.ts';
 
-/** A document as one HTML page that loads nothing else. */
+/** Returns an OpenAPI document as one HTML page that loads no other resources. */
 export function docsPage({ paths, info }: OpenApi): string {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),

@@ -1,3 +1,4 @@
+/** Describes routes as an OpenAPI document. */
 import * as z from 'zod';
 import { type RefusalCode, refusalStatuses } from './refusal.ts';
 import { bodyBytesMax, formMedia } from './request.ts';
@@ -6,7 +7,7 @@ import { signatureFormats, windowSeconds } from './signature-formats.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** As much of an operation as documentation and tests look at. */
+/** The part of an operation that the documentation page and tests read. */
 export interface Operation {
   readonly operationId: string;
   readonly summary: string;
@@ -33,7 +34,7 @@ interface Content {
   readonly content: Readonly<Record<string, { readonly schema: Json }>>;
 }
 
-/** No interface: it is itself a JSON value of an answer. */
+/** An OpenAPI document. It is a type, not an interface, because it must be assignable to a JSON value. */
 export type OpenApi = {
   readonly openapi: '3.1.0';
   readonly info: Json;
@@ -41,7 +42,7 @@ export type OpenApi = {
   readonly components: Json;
 };
 
-/** The routes among what modules `lib/<domain>/routes.ts` export. */
+/** Returns the routes among the exports of modules `lib/<domain>/routes.ts`. */
 export const routesIn = (...modules: readonly object[]): Route[] =>
   modules.flatMap((module) => Object.values(module).filter(isRoute));
 
@@ -49,7 +50,7 @@ const isRoute = (value: unknown): value is Route =>
   typeof value === 'object' && value !== null && 'id' in value && 'method' in value;
 
 /**
- * Describes routes as OpenAPI 3.1, from the schemas they are checked with. Throws where two have the same address.
+ * Describes routes as OpenAPI 3.1, from the schemas that check them. Throws if two routes have the same address.
  * https://spec.openapis.org/oas/v3.1.0
  */
 export function openApi(routes: readonly Route[]): OpenApi {
@@ -121,7 +122,7 @@ const securitySchemes = {
   },
 };
 
-/** All four headers are needed. */
+/** A signed request needs all four headers. */
 const signed = {
   signature: [],
   signatureKey: [],
@@ -131,7 +132,7 @@ const signed = {
 
 function operationOf(route: Route, schemas: Record<string, Json>): Operation {
   const { id, summary, who, answers } = route;
-  const good = Object.entries(answers).map(
+  const successes = Object.entries(answers).map(
     ([status, answer]) =>
       [status, { description: 'Done.', ...contentOf(schemas, answer) }] as const,
   );
@@ -147,7 +148,7 @@ function operationOf(route: Route, schemas: Record<string, Json>): Operation {
     ...(route.body && {
       requestBody: { required: true, content: bodyOf(schemas, route, route.body) },
     }),
-    responses: { ...Object.fromEntries(good), ...refusalsOf(route) },
+    responses: { ...Object.fromEntries(successes), ...refusalsOf(route) },
   };
 }
 
@@ -172,12 +173,12 @@ function bodyOf(
 }
 
 /**
- * As it stands on the wire: what the schema reads, not what it makes of it. Schemas that have an id are put among
- * those of the whole document.
+ * Returns the JSON Schema of the input of a Zod schema, as it is sent, not of its parsed output. Schemas with an id
+ * are added to `schemas`, which the whole document shares.
  */
 function schemaOf(schema: z.ZodType, schemas: Record<string, Json>): Json {
-  const made = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
-  const text = JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/');
+  const jsonSchema = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const text = JSON.stringify(jsonSchema).replaceAll('"#/$defs/', '"#/components/schemas/');
   const { $schema: _, $defs, ...rest } = JSON.parse(text);
   for (const [name, { id: _id, ...shared }] of Object.entries<Json>($defs ?? {}))
     schemas[name] = shared;
@@ -202,16 +203,16 @@ function parametersOf(
   }));
 }
 
-/** What says when it is worth trying again. */
+/** The header that says after how many seconds a retry makes sense. */
 const retryAfter = {
   'Retry-After': { description: 'Seconds.', schema: { type: 'integer', minimum: 1 } },
 };
-const retried: readonly string[] = [
+const retryStatuses: readonly string[] = [
   refusalStatuses.too_many_requests,
   refusalStatuses.unavailable,
 ].map(String);
 
-/** The handler's own codes and those that the platform refuses with, by status. */
+/** Returns the refusals of the handler and of the platform, grouped by status. */
 function refusalsOf({ who, query, body, refuses = [], parameters }: Route) {
   const codes: RefusalCode[] = [
     ...(query || body ? (['invalid_body'] as const) : []),
@@ -228,7 +229,7 @@ function refusalsOf({ who, query, body, refuses = [], parameters }: Route) {
       status,
       {
         description: named.map((code) => `\`${code}\``).join(' or '),
-        ...(retried.includes(status) && { headers: retryAfter }),
+        ...(retryStatuses.includes(status) && { headers: retryAfter }),
         content: { 'application/json': { schema: { $ref: '#/components/schemas/Refusal' } } },
       },
     ]),

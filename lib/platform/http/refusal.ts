@@ -1,7 +1,8 @@
+/** The codes with which a request can be refused, and their answers. */
 import type { Issue } from '../issues.ts';
 import type { OutcomeWord } from '../outcomes.ts';
 
-/** Why a request is refused, as the error body's `code`, and the status that goes with it. */
+/** The error codes of a refusal body, and their HTTP statuses. */
 export const refusalStatuses = {
   invalid_body: 400,
   unauthenticated: 401,
@@ -20,13 +21,13 @@ export type RefusalCode = keyof typeof refusalStatuses;
 
 interface Details {
   readonly issues?: readonly Issue[];
-  /** When it is worth trying again; becomes Retry-After. */
+  /** The seconds after which a retry makes sense; becomes Retry-After. */
   readonly retryAfterSeconds?: number;
-  /** The word for the log, where the code does not say enough. */
+  /** The outcome word for the log, if the code is not precise enough. */
   readonly outcome?: OutcomeWord;
 }
 
-/** An answer that says no. */
+/** An answer that refuses a request. */
 export interface Refusal<Code extends RefusalCode = RefusalCode> {
   readonly code: Code;
   readonly outcome: OutcomeWord;
@@ -49,7 +50,7 @@ type KebabCase<Text extends string> = Text extends `${infer Head}_${infer Rest}`
 const outcomeOf = (code: RefusalCode): OutcomeWord =>
   code.replaceAll('_', '-') as KebabCase<RefusalCode> satisfies OutcomeWord;
 
-/** Says no to a caller, who is shown the message: `refusal('not_found', 'No such broker.')`. */
+/** Returns a refusal with a message for the caller: `refusal('not_found', 'No such broker.')`. */
 export function refusal<const Code extends RefusalCode>(
   code: Code,
   message: string,
@@ -64,7 +65,7 @@ export function refusal<const Code extends RefusalCode>(
   };
 }
 
-/** The same as an error, for what is found out deep inside. */
+/** A refusal as an error, for code that cannot return an answer. */
 export class Refused extends Error {
   override readonly name = 'Refused';
   readonly refusal: Refusal;

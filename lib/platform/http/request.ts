@@ -1,3 +1,4 @@
+/** Reads HTTP requests from API Gateway events and validates their inputs. */
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type * as z from 'zod';
 import { issuesIn } from '../issues.ts';
@@ -5,22 +6,22 @@ import { FieldTwice, jsonIn } from '../json.ts';
 import { Refused } from './refusal.ts';
 import type { Request, Route } from './route.ts';
 
-/** Of a body as it was sent. */
+/** The maximum size of a body, as it is sent. */
 export const bodyBytesMax = 262_144;
 
-/** A request as it came, before anything of it is believed. */
+/** A request before any validation. */
 export interface RawRequest {
   readonly method: string;
-  /** With the query string, as it is signed. API Gateway gives the path with its escapes decoded. */
+  /** The path with the query string, as the signature covers it. API Gateway decodes the escapes of the path. */
   readonly target: string;
-  /** By names in lower case. */
+  /** Headers by lower-case name. */
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly body: Buffer;
   readonly at: Date;
   readonly sourceIp: string;
 }
 
-/** Reads an event of payload format 2.0. Throws `too_large`. */
+/** Converts an event of payload format 2.0. Throws `too_large`. */
 export function rawRequestOf(event: APIGatewayProxyEventV2): RawRequest {
   const { rawPath, rawQueryString, requestContext } = event;
   const body = Buffer.from(event.body ?? '', event.isBase64Encoded ? 'base64' : 'utf8');
@@ -36,7 +37,9 @@ export function rawRequestOf(event: APIGatewayProxyEventV2): RawRequest {
   };
 }
 
-/** Reads what a request says with the route's schemas. Throws `invalid_body` and, for the path, `not_found`. */
+/**
+ * Validates the inputs of a request with the schemas of its route. Throws `invalid_body`, or `not_found` for the path.
+ */
 export function inputsOf(
   route: Route,
   event: APIGatewayProxyEventV2,
@@ -46,8 +49,8 @@ export function inputsOf(
   if (parameters?.error) throw new Refused('not_found', 'Nothing has such an address.');
   return {
     parameters: parameters?.data,
-    query: route.query && parsed(route.query, event.queryStringParameters ?? {}, 'query'),
-    body: route.body && parsed(route.body, contentOf(route, body, headers['content-type']), 'body'),
+    query: route.query && parse(route.query, event.queryStringParameters ?? {}, 'query'),
+    body: route.body && parse(route.body, contentOf(route, body, headers['content-type']), 'body'),
   };
 }
 
@@ -71,14 +74,14 @@ function contentOf(route: Route, body: Buffer, media = ''): unknown {
   }
 }
 
-/** Why a text is refused that is no JSON, or has a field twice. */
+/** Returns the refusal of a text that is not JSON or has a duplicate field. */
 export function notJson(what: string, error: unknown): Refused {
-  if (!(error instanceof FieldTwice)) return new Refused('invalid_body', `${what} is not JSON.`); // JSON.parse's own text would quote it.
+  if (!(error instanceof FieldTwice)) return new Refused('invalid_body', `${what} is not JSON.`); // The message of JSON.parse would quote the text.
   const issues = [{ path: error.field, message: 'Expected it once' }];
   return new Refused('invalid_body', `${what} has a field twice.`, { issues });
 }
 
-function parsed(schema: z.ZodType, value: unknown, what: string): unknown {
+function parse(schema: z.ZodType, value: unknown, what: string): unknown {
   const { data, error } = schema.safeParse(value);
   if (!error) return data;
   throw new Refused('invalid_body', `The ${what} is not valid.`, { issues: issuesIn(error) });

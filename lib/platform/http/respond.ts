@@ -1,3 +1,4 @@
+/** Makes the handlers of routes that need a signature or a token. */
 import type { Kysely } from 'kysely';
 import { secret } from '../lambda/secret.ts';
 import type { PlatformTables } from '../tables.ts';
@@ -11,23 +12,26 @@ import { signatureIn, UpstreamKeys } from './signature.ts';
 import { throttle } from './throttle.ts';
 
 interface Options {
-  /** Where nonces and the counts of calls are kept. */
+  /** The database that stores nonces and request counts. */
   readonly mysql: Kysely<PlatformTables>;
-  /** Of upstream systems; the secret's where it is not given. */
+  /** The keys of upstream systems; by default those of the secret. */
   readonly keys?: () => Promise<UpstreamKeys>;
 }
 
 /**
- * Makes the handler of a route that is not open to all: it knows who calls by a signature or a token, holds that
- * against the route's `who`, and counts the call. Routes for anyone are made by `answer`, without all this.
+ * Makes the handler of a route that is not open to anyone. It identifies the caller by a signature or a token, counts
+ * the request, and checks the caller against the route's `who`. Routes for anyone are made by `answer`, without these
+ * checks.
  */
 export function respond<Handle extends AnyHandle>(
   route: Route<Handle>,
   handle: NoInfer<Handle>,
-  { mysql, keys: given }: Options,
+  { mysql, keys: customKeys }: Options,
 ) {
-  const signedToo = route.who.includes('signed');
-  const keys = signedToo ? (given ?? secret('upstream-keys', UpstreamKeys)) : undefined;
+  const acceptsSignatures = route.who.includes('signed');
+  const keys = acceptsSignatures
+    ? (customKeys ?? secret('upstream-keys', UpstreamKeys))
+    : undefined;
   const personOf = route.who.some((one) => one !== 'signed') ? bearer() : undefined;
   if (!keys && !personOf)
     throw new Error(`${route.id} is open to anyone: make it with \`answer\`.`);
@@ -36,16 +40,16 @@ export function respond<Handle extends AnyHandle>(
 
   async function identify(request: RawRequest): Promise<Caller> {
     const token = /^Bearer +(\S+)$/i.exec(request.headers['authorization'] ?? '')?.[1];
-    if (personOf && token) return await admitted(await personOf(token));
+    if (personOf && token) return await admit(await personOf(token));
     if (!keys || request.headers['x-signalbox-signature'] === undefined)
       throw new Refused('unauthenticated', `This needs ${needed(route.who)}.`);
     const signature = signatureIn(request, await keys());
-    const caller = await admitted({ name: `upstream:${signature.key}`, may: ['signed'] });
+    const caller = await admit({ name: `upstream:${signature.key}`, may: ['signed'] });
     await useNonce({ mysql }, signature);
     return caller;
   }
 
-  async function admitted(caller: Caller): Promise<Caller> {
+  async function admit(caller: Caller): Promise<Caller> {
     await throttle({ mysql }, caller);
     if (caller.may.some((one) => route.who.includes(one))) return caller;
     throw new Refused('forbidden', `This needs ${needed(route.who)}.`);

@@ -1,12 +1,13 @@
+/** The types of routes and of the requests and answers that they describe. */
 import type * as z from 'zod';
 import type { Id } from '../names.ts';
 import type { OutcomeWord } from '../outcomes.ts';
 import type { Refusal, RefusalCode } from './refusal.ts';
 
-/** What the `roles` claim of a person's token may hold. */
+/** The roles that the `roles` claim of a person's token may contain. */
 export const roles = ['operator', 'authoriser', 'support'] as const;
 type Role = (typeof roles)[number];
-/** A way to be let in: an upstream system's signature, or a person's token with a role. */
+/** The proof that a caller needs: the signature of an upstream system, or a person's token with a role. */
 export type Entitlement = 'signed' | Role;
 
 /** What infrastructure needs to know of a route, whatever it carries. */
@@ -14,29 +15,32 @@ export interface RouteName<Name extends Id = Id> {
   /** The id of the one function that answers it. */
   readonly id: Name;
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  /** As API Gateway has it: `/brokers/{id}`. */
+  /** The path in the form of API Gateway: `/brokers/{id}`. */
   readonly path: `/${string}`;
-  /** One of these is enough; nobody is asked where it is empty. */
+  /** Entitlements of which a caller needs one. Empty: open to anyone. */
   readonly who: readonly Entitlement[];
 }
 
 interface Shape extends Omit<RouteName, 'who'> {
-  /** A sentence for the documentation. */
+  /** A sentence for the API documentation. */
   readonly summary: string;
-  /** What stands in the path's braces; what does not fit is `not_found`. */
+  /** The schema of the path parameters. Values that do not match are `not_found`. */
   readonly parameters?: z.ZodObject;
-  /** The query string's values, all of them text; a name given twice has both, joined by a comma. */
+  /**
+   * The schema of the query string's values, all of them texts. A name that occurs twice has both values, joined by a
+   * comma.
+   */
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
-  /** The media type of a body that is not JSON: its schema then gets the text. */
+  /** The media type of a body that is not JSON. Its schema then gets the text. */
   readonly bodyMedia?: string;
-  /** Makes of a form's fields what `body` reads, where callers may send a form instead of JSON. */
+  /** Converts the fields of a form to the input of `body`, for routes that accept a form instead of JSON. */
   readonly form?: (fields: URLSearchParams) => unknown;
-  /** What such a form holds, for the description; the body's own fields where it is not given. */
+  /** The fields of such a form, for the documentation; by default those of the body. */
   readonly formBody?: z.ZodType;
-  /** By status: the schema of a JSON body, or the media type of a text. */
+  /** The schema of a JSON body, or the media type of a text, by status. */
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
-  /** The codes that the handler itself refuses with; those of the platform come by themselves. */
+  /** The codes of the handler's own refusals. The platform's are added. */
   readonly refuses?: readonly RefusalCode[];
 }
 
@@ -44,29 +48,29 @@ interface Given extends Shape {
   readonly who: 'anyone' | Entitlement | readonly Entitlement[];
 }
 
-/** Who calls. */
+/** The caller of a route. */
 export interface Caller {
-  /** `upstream:<key>`, `person:<subject of the token>` or `anyone`: what logs and the audit trail say. */
+  /** `upstream:<key>`, `person:<subject of the token>` or `anyone`, for logs and the audit trail. */
   readonly name: string;
   readonly may: readonly Entitlement[];
 }
 
-/** What a handler gets of a request. */
+/** The validated request, as a handler gets it. */
 export interface Request<Body = unknown, Query = unknown, Parameters = unknown> {
   readonly body: Body;
   readonly query: Query;
   readonly parameters: Parameters;
   readonly caller: Caller;
-  /** When API Gateway received it. */
+  /** The time at which API Gateway received the request. */
   readonly at: Date;
-  /** As they came, by names in lower case. */
+  /** The unchanged headers by lower-case name. */
   readonly headers: Readonly<Record<string, string | undefined>>;
 }
 
-/** What every answer has. */
+/** The properties of every answer. */
 export interface Answer {
   readonly status: number;
-  /** The word for what was done, for the log. */
+  /** The outcome word, for the log. */
   readonly outcome: OutcomeWord;
   readonly body: unknown;
   readonly headers?: Readonly<Record<string, string>>;
@@ -75,21 +79,21 @@ export interface Answer {
 export type AnyHandle = (request: never) => Promise<Answer> | Answer;
 
 /**
- * A request that a function answers: one value for the route, the check, the documentation and tests.
- * `Handle` is the type of the function that can answer it.
+ * A route: one value for the infrastructure, the validation, the documentation and tests. `Handle` is the type of the
+ * function that can answer it.
  */
 export interface Route<Handle = unknown> extends Shape, RouteName {
-  /** Never there: it only carries the type. */
+  /** Never set; it only carries the type. */
   readonly handle?: Handle;
 }
 
-/** What the handler of a route may answer: `AnswerOf<typeof showBroker>`. */
+/** The answers that the handler of a route may return: `AnswerOf<typeof showBroker>`. */
 export type AnswerOf<R> =
   R extends Route<(request: never) => infer Given> ? Exclude<Given, Promise<unknown>> : never;
 
 /**
- * Describes a route. `who: 'anyone'` asks for nothing; of several entitlements one is enough.
- * Throws where the path's braces and `parameters` name different things.
+ * Describes a route. `who: 'anyone'` opens it to all; of several entitlements a caller needs one. Throws if the path
+ * and `parameters` name different parameters.
  */
 export function route<const G extends Given>(
   given: G,
@@ -112,7 +116,7 @@ type Parsed<G, Key extends string> = G extends { readonly [K in Key]: z.ZodType<
 
 type Sent<Schema> = Schema extends z.ZodType ? z.input<Schema> : string;
 
-/** A status and body that the route names, or a refusal with one of its codes. */
+/** An answer with a status and body that the route lists, or a refusal with one of its codes. */
 type Answers<G extends Given> =
   | {
       readonly [Status in keyof G['answers'] & number]: {

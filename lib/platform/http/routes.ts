@@ -1,3 +1,4 @@
+/** The routes of the platform itself. */
 import * as z from 'zod';
 import { route } from './route.ts';
 

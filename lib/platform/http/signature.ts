@@ -1,10 +1,11 @@
+/** Signs requests and checks the signatures of upstream systems. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import * as z from 'zod';
 import { Refused } from './refusal.ts';
 import type { RawRequest } from './request.ts';
 import { signatureFormats, windowSeconds } from './signature-formats.ts';
 
-/** `{"<key>": ["secret", "older secret"]}`: while a secret is rotated both are valid. */
+/** The keys of upstream systems, `{"<key>": ["secret", "older secret"]}`. During a rotation both secrets are valid. */
 export const UpstreamKeys = z.record(
   z.string().min(1).max(100),
   z.array(z.string().min(16)).min(1).max(2),
@@ -21,12 +22,12 @@ const Headers = z.object({
 type Signed = Pick<RawRequest, 'method' | 'target' | 'body'>;
 
 interface Stamp {
-  /** Unix seconds. */
+  /** The time of signing in Unix seconds. */
   readonly timestamp: string;
   readonly nonce: string;
 }
 
-/** The signature of `timestamp.nonce.METHOD.path?query.sha256hex(body)`. */
+/** Returns the signature of `timestamp.nonce.METHOD.path?query.sha256hex(body)`. */
 function signatureOf(secret: string, { timestamp, nonce }: Stamp, request: Signed): Buffer {
   const { method, target, body } = request;
   const hash = createHash('sha256').update(body).digest('hex');
@@ -34,7 +35,7 @@ function signatureOf(secret: string, { timestamp, nonce }: Stamp, request: Signe
   return createHmac('sha256', secret).update(text).digest();
 }
 
-/** The headers that an upstream system sends with a request; `target` is the path with its query string. */
+/** Returns the headers of a signed request; `target` is the path with its query string. */
 export function signedHeaders(
   { key, secret }: { key: string; secret: string },
   { method, target, body = '' }: { method: string; target: string; body?: string | Buffer },
@@ -50,12 +51,12 @@ export function signedHeaders(
   };
 }
 
-/** Who signed a request, and the stamp that must not come again. */
+/** The key that signed a request, and the stamp, which may be used only once. */
 export interface Signature extends Stamp {
   readonly key: string;
 }
 
-/** Checks a signature. Throws `unauthenticated`, with a text that does not say which keys there are. */
+/** Checks a signature. Throws `unauthenticated`, with a text that does not reveal which keys exist. */
 export function signatureIn(request: RawRequest, keys: UpstreamKeys, now = Date.now()): Signature {
   const { data } = Headers.safeParse(request.headers);
   if (!data) throw new Refused('unauthenticated', 'The headers of the signature are not complete.');
@@ -65,10 +66,10 @@ export function signatureIn(request: RawRequest, keys: UpstreamKeys, now = Date.
   if (Math.abs(now / 1000 - Number(timestamp)) > windowSeconds)
     throw new Refused('unauthenticated', 'The timestamp is not within five minutes of our clock.');
   const given = Buffer.from(data['x-signalbox-signature'], 'hex');
-  const right = Object.entries(keys)
+  const matches = Object.entries(keys)
     .filter(([name]) => name === key)
     .flatMap(([, secrets]) => secrets)
     .filter((secret) => timingSafeEqual(given, signatureOf(secret, stamp, request)));
-  if (!right.length) throw new Refused('unauthenticated', 'The signature is not right.');
+  if (!matches.length) throw new Refused('unauthenticated', 'The signature is not right.');
   return { key, ...stamp };
 }

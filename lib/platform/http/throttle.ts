@@ -1,15 +1,16 @@
+/** Limits the requests of a caller per minute. */
 import { type Kysely, sql } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 import { plusSeconds, wallTime } from '../time.ts';
 import { Refused } from './refusal.ts';
 import type { Caller } from './route.ts';
 
-/** Requests of one caller in one minute of the clock, over all routes. */
+/** The maximum number of requests of one caller in a calendar minute, over all routes. */
 export const callsPerMinuteMax = { signed: 6_000, person: 600 } as const;
 const keptSeconds = 3_600;
-const forgottenAtOnceMax = 100;
+const deletedAtOnceMax = 100;
 
-/** Counts a call. Throws `too_many_requests` with the seconds that are left of the minute. */
+/** Counts a request. Throws `too_many_requests` with the seconds that remain of the minute. */
 export async function throttle(
   { mysql }: { mysql: Kysely<PlatformTables> },
   { name, may }: Caller,
@@ -21,9 +22,9 @@ export async function throttle(
     .values({ caller: name, minute, calls: 1 })
     .onDuplicateKeyUpdate({ calls: sql`last_insert_id(calls + 1)` })
     .executeTakeFirstOrThrow();
-  // MySQL answers with last_insert_id where the row was there, and with none where it is new.
+  // MySQL returns last_insert_id for an existing row, and none for a new row.
   const calls = Number(counted.insertId ?? 1n);
-  if (calls === 1) await forget(mysql, plusSeconds(minute, -keptSeconds));
+  if (calls === 1) await deleteOldCounts(mysql, plusSeconds(minute, -keptSeconds));
   const max = may.includes('signed') ? callsPerMinuteMax.signed : callsPerMinuteMax.person;
   if (calls <= max) return;
   const retryAfterSeconds = 60 - now.getSeconds();
@@ -31,10 +32,10 @@ export async function throttle(
   throw new Refused('too_many_requests', message, { retryAfterSeconds });
 }
 
-const forget = (mysql: Kysely<PlatformTables>, before: string) =>
+const deleteOldCounts = (mysql: Kysely<PlatformTables>, before: string) =>
   mysql
     .deleteFrom('signalbox.call_rate')
     .where('minute', '<', before)
     .orderBy('minute')
-    .limit(forgottenAtOnceMax)
+    .limit(deletedAtOnceMax)
     .execute();

@@ -1,3 +1,4 @@
+/** Makes handlers of functions that a person invokes. */
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import type * as z from 'zod';
@@ -6,27 +7,24 @@ import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportProgress } from './log.ts';
 
 export interface Hand {
-  /** Milliseconds until the function's time-out. */
+  /** Returns the milliseconds until the function's timeout. */
   readonly remaining: () => number;
-  /** Writes a log line that says how far the work is; `total` where it is known. */
+  /** Writes a log line with the progress of the work; `total` if it is known. */
   readonly progress: (done: number, total?: number, note?: string) => void;
 }
 
-/** What the person who called is told. */
+/** The answer to the person who invoked the function. */
 export interface Answer {
   readonly outcome: string;
-  /**
-   * There is more to do: the input of the next invocation. `npm run ops -- run` goes on by itself.
-   */
+  /** The input of the next invocation, if there is more to do. `npm run ops -- run` invokes it again by itself. */
   readonly resume?: unknown;
   readonly [fact: string]: unknown;
 }
 
 /**
- * Makes the handler of a function that a person invokes (`npm run ops -- run <id> --input …`); the
- * event is the input. Input of another form is refused with the name of the field before anything
- * is done. Errors get out, to the caller. Work that may take longer than the time-out stops while
- * time `remaining`, and answers with `resume`.
+ * Makes the handler of a function that a person invokes (`npm run ops -- run <id> --input …`). The event is the input.
+ * Invalid input is refused, with the name of the field, before anything is done. Errors are returned to the caller.
+ * Work that may exceed the timeout must stop while time is `remaining` and answer with `resume`.
  */
 export function byHand<Input>(
   schema: z.ZodType<Input>,

@@ -1,3 +1,4 @@
+/** Reads variables and configuration documents, and formats what is invalid in a value. */
 import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import type * as z from 'zod';
 import { Unavailable } from '../errors.ts';
@@ -5,7 +6,7 @@ import { issuesOf } from '../issues.ts';
 import { settingsVariable } from '../names.ts';
 import { reportFailure } from './log.ts';
 
-/** Reads a variable at cold start. Throws one line that names the one that is missing. */
+/** Reads a variable at cold start. Throws if it is missing. */
 export function variable(name: string): string {
   const value = process.env[name];
   if (value) return value;
@@ -15,14 +16,14 @@ export function variable(name: string): string {
 }
 
 const retryAfterSeconds = 10;
-/** Above these a reading counts as failed; it has one more attempt. */
+/** Timeouts of one read of a parameter or secret, which is attempted twice. */
 export const clientConfig = {
   maxAttempts: 2,
   requestHandler: { connectionTimeout: 1000, requestTimeout: 2000, throwOnRequestTimeout: true },
 };
 /**
- * For queue and bus, which answer within a tenth of a second: a connection that has become silent is closed after this
- * much time, and the SDK asks again on another.
+ * Timeouts for SQS and EventBridge, which answer within a tenth of a second. A silent connection is closed after this
+ * time, and the SDK retries on another.
  */
 export const requestHandler = {
   ...clientConfig.requestHandler,
@@ -31,10 +32,10 @@ export const requestHandler = {
 let ssm: SSMProvider | undefined;
 
 /**
- * A domain's configuration document (config/<domain>.json), read again when it is a minute old. Fields that the schema
- * does not know are ignored: a document is deployed before, and rolled back after, the code that knows its fields.
- * One that cannot be read again, or is not valid any more, leaves the last good one in force, with one warning; only
- * where there is none yet it throws `Unavailable`.
+ * Returns a reader of a domain's configuration document (config/<domain>.json), which is read again once it is a
+ * minute old. Fields that the schema does not know are ignored, because a document is deployed before the code that
+ * knows its fields, and rolled back after it. If a document cannot be read or is not valid any more, the last good one
+ * stays in use, with one warning. Throws `Unavailable` only if there is no good document yet.
  */
 export function settings<Settings>(
   domain: string,
@@ -42,28 +43,28 @@ export function settings<Settings>(
   { maxAgeSeconds = 60, clock = Date.now }: { maxAgeSeconds?: number; clock?: () => number } = {},
 ): () => Promise<Settings> {
   const name = variable(settingsVariable(domain));
-  let held: { readonly document: Settings; readonly until: number } | undefined;
+  let cached: { readonly document: Settings; readonly until: number } | undefined;
   let reading: Promise<Settings> | undefined;
   let failing = false;
 
   async function readAgain(): Promise<Settings> {
     try {
       const document = await read(name, schema);
-      held = { document, until: clock() + maxAgeSeconds * 1000 };
+      cached = { document, until: clock() + maxAgeSeconds * 1000 };
       failing = false;
       return document;
     } catch (error) {
-      if (!held) throw error;
+      if (!cached) throw error;
       if (!failing) reportFailure('settings-kept', { domain }, error);
       failing = true;
       const seconds = Math.min(maxAgeSeconds, retryAfterSeconds);
-      held = { ...held, until: clock() + seconds * 1000 };
-      return held.document;
+      cached = { ...cached, until: clock() + seconds * 1000 };
+      return cached.document;
     }
   }
 
   return async () => {
-    if (held && clock() < held.until) return held.document;
+    if (cached && clock() < cached.until) return cached.document;
     reading ??= readAgain().finally(() => {
       reading = undefined;
     });
@@ -99,6 +100,6 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // The schema then says what was expected.
+    return undefined; // The schema then reports what was expected.
   }
 }

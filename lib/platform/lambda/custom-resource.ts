@@ -1,3 +1,4 @@
+/** Makes handlers of CloudFormation custom resources. */
 import middy from '@middy/core';
 import type { CloudFormationCustomResourceEvent, Context } from 'aws-lambda';
 import type * as z from 'zod';
@@ -8,16 +9,16 @@ import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report, reportFailure } from './log.ts';
 import { mask } from './mask.ts';
 
-/** The whole answer may have so many bytes; the longest reason that leaves it so is taken. */
+/** The maximum size of the whole answer. The longest reason that fits is sent. */
 const answerBytesMax = 4_096;
 const reasonLengths = [1000, 500, 250, 100];
 const answerAttemptsMax = 5;
-/** The work is ended with so much time left: the deploy must still be told why. */
+/** The work ends this long before the timeout, so that the deploy still gets the reason. */
 const answerMs = 10_000;
 
 /**
- * Makes the handler of a CloudFormation custom resource: `handle` runs when it is created or changed, nothing on
- * its deletion. The deploy waits for the answer, and stops with the reason when `handle` throws.
+ * Makes the handler of a CloudFormation custom resource. `handle` runs on creation and on update; deletion does
+ * nothing. The deploy waits for the answer and fails with the reason if `handle` throws.
  * https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html
  */
 export function customResource<Properties>(

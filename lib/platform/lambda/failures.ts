@@ -1,13 +1,15 @@
+/** Counts the failures of a message that the message itself has caused. */
 import { type Kysely, sql } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 
-/** Longer than a queue keeps a message: after that its id does not come again. */
+/** Longer than a queue keeps a message: after that its id cannot come again. */
 const keptDays = 15;
 const deletedAtOnceMax = 100;
 
 /**
- * Counts a failure of a message's own, and returns how many it has had. SQS counts deliveries, among them those in
- * which a database was unavailable, an invocation timed out, or another message of the batch was at fault.
+ * Counts a failure that the message itself caused, and returns the number of such failures. The receive count of SQS
+ * is no substitute: it includes deliveries in which a database was unavailable, the invocation timed out, or another
+ * message of the batch failed.
  */
 export async function countFailure(
   mysql: Kysely<PlatformTables>,

@@ -1,34 +1,35 @@
+/** Ends the work of an invocation before Lambda times it out. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Unavailable } from '../errors.ts';
 
 /**
- * An invocation is ended by us this long before its time-out. Lambda freezes an environment whose function timed out as
- * it is: a transaction that is open then would keep its locks for as long as nobody uses the environment.
+ * The work of an invocation ends this long before its timeout. Lambda freezes the environment of a function that timed
+ * out, and an open transaction would keep its locks until the environment is used again.
  */
 const endMs = 300;
 
-/** An invocation had to be ended before its time-out. Its transactions are rolled back. */
+/** The invocation ended before its timeout. Its transactions are rolled back. */
 export class OutOfTime extends Unavailable {}
 
-/** One invocation of a function, for what must not outlive it. */
+/** One invocation of a function, with the resources that must not outlive it. */
 interface Invocation {
   over: boolean;
-  /** What is called at its end: connections that it has on loan are closed. */
+  /** Called at the end of the invocation: each closes a borrowed connection. */
   readonly atEnd: Set<() => void>;
 }
 
 const running = new AsyncLocalStorage<Invocation>();
 
-/** The invocation in which the caller runs; undefined at a cold start and outside Lambda. */
+/** Returns the invocation in which the caller runs, or undefined at a cold start and outside Lambda. */
 export const currentInvocation = (): Invocation | undefined => running.getStore();
 
 export const outOfTime = (): OutOfTime =>
   new OutOfTime('The invocation was ended before its time-out.');
 
 /**
- * Runs the work of an invocation. With `endsMs` left it closes all connections that the work has on loan, so that the
- * server rolls their transactions back, and throws `OutOfTime`. What of the work runs on after that, or when the
- * environment thaws, gets no connection any more.
+ * Runs the work of an invocation. When only `endsMs` are left it closes all connections that the work has borrowed, so
+ * that the server rolls back their transactions, and throws `OutOfTime`. Work that continues after that, or after the
+ * environment thaws, gets no more connections.
  */
 export async function withinTime<Result>(
   context: { readonly getRemainingTimeInMillis: () => number },
@@ -36,19 +37,19 @@ export async function withinTime<Result>(
   endsMs: number = endMs,
 ): Promise<Result> {
   const invocation: Invocation = { over: false, atEnd: new Set() };
-  const tooLate = Promise.withResolvers<never>();
+  const timeout = Promise.withResolvers<never>();
   const end = () => {
     invocation.over = true;
     for (const close of [...invocation.atEnd]) close();
-    tooLate.reject(outOfTime());
+    timeout.reject(outOfTime());
   };
-  const time = AbortSignal.timeout(
+  const deadline = AbortSignal.timeout(
     Math.max(0, Math.floor(context.getRemainingTimeInMillis() - endsMs)),
   );
-  time.addEventListener('abort', end, { once: true });
+  deadline.addEventListener('abort', end, { once: true });
   try {
-    return await Promise.race([running.run(invocation, work), tooLate.promise]);
+    return await Promise.race([running.run(invocation, work), timeout.promise]);
   } finally {
-    time.removeEventListener('abort', end);
+    deadline.removeEventListener('abort', end);
   }
 }

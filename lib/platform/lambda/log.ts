@@ -1,3 +1,4 @@
+/** Writes log lines and metrics; all handlers run inside its middleware. */
 import { Logger } from '@aws-lambda-powertools/logger';
 import { injectLambdaContext } from '@aws-lambda-powertools/logger/middleware';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
@@ -6,18 +7,18 @@ import type { MiddlewareObj } from '@middy/core';
 import type { OutcomeWord } from '../outcomes.ts';
 import { mask, maskedValue } from './mask.ts';
 
-/** What a domain function returns: the word for what happened, with or without facts about it. */
+/** The result of a domain function: its outcome word, with or without facts. */
 export type Outcome = OutcomeWord | OutcomeWithFacts;
 export type OutcomeWithFacts = { readonly outcome: OutcomeWord } & Facts;
 type Facts = Readonly<Record<string, unknown>> & {
-  /** Metrics of their own, by name: what alarms look at. Seconds, where the name does not begin with `bytes` or `rows`. */
+  /** Additional metrics by name, for alarms. The unit is seconds, unless the name begins with `bytes` or `rows`. */
   readonly measured?: Readonly<Record<string, number>>;
 };
 
 const logger = new Logger({ jsonReplacerFn: maskedValue });
 const metrics = new Metrics({ namespace: 'signalbox' });
 
-/** Writes one line and one count for a thing that was done. */
+/** Writes one log line and counts one outcome. */
 export function report(result: Outcome, detail: Readonly<Record<string, unknown>>): void {
   const { outcome, ...facts } = factsOf(result);
   metrics.addMetric(outcome, MetricUnit.Count, 1);
@@ -34,12 +35,12 @@ function unitOf(name: string) {
 const factsOf = (result: Outcome): { readonly outcome: OutcomeWord } & Facts =>
   typeof result === 'string' ? { outcome: result } : result;
 
-/** Writes a line, and counts nothing, for work that goes on. */
+/** Writes a log line about unfinished work and counts nothing. */
 export function reportProgress(detail: Readonly<Record<string, unknown>>): void {
   logger.info('progress', detail);
 }
 
-/** Writes one line and one count for a thing that failed. */
+/** Writes one log line with an error and counts one outcome. */
 export function reportFailure(
   outcome: OutcomeWord,
   detail: Readonly<Record<string, unknown>>,
@@ -50,8 +51,8 @@ export function reportFailure(
 }
 
 /**
- * Lambda itself logs an error that leaves the handler, with all that hangs on it (a statement with its values, say):
- * only its masked text may leave.
+ * Masks errors that leave the handler, because Lambda logs them with all their properties (a statement with its
+ * values, for example).
  */
 const masked: MiddlewareObj = {
   onError: (request) => {
@@ -70,5 +71,5 @@ function maskedError(thrown: unknown): Error {
   return error;
 }
 
-/** Every handler of the product runs inside these: the request's id on each line, the counts at its end. */
+/** The middleware of every handler: the request id on each line, the metrics at the end, and masked errors. */
 export const observed: MiddlewareObj[] = [injectLambdaContext(logger), logMetrics(metrics), masked];

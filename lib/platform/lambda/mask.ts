@@ -1,14 +1,16 @@
-/** A UUID, parts of which may look like a telephone number. */
+/** Masks personal data and secrets in log lines and answers. */
+
+/** Matches a UUID, parts of which may look like a telephone number. */
 const uuid = /[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}/;
 /**
- * Chinese mobile numbers, however they are prefixed and parted, that are no part of a longer number, of a fraction or
- * of a UUID, where one may be all of the last part or the three parts of four.
+ * Matches Chinese mobile numbers with any prefix and separators, but not parts of a longer number, of a fraction or of
+ * a UUID (whose last part, or three parts of four, may look like one).
  */
 const phone =
   /(?<![\dA-Za-z]|\d\.|[\da-f]{8}-(?:[\da-f]{4}-){3}|[\da-f]{8}-(?=(?:[\da-f]{4}-){3}[\da-f]{12}))((?:\+|00)?86[- ]?|0)?(1[3-9]\d)([- ]?)\d{4}\3(\d{4})(?![\dA-Za-z]|\.\d)/g;
 /**
- * Chinese landline numbers with their area code, however they are prefixed and parted; no part of a longer number, of a
- * UUID, or of an ARN or a queue's address, where twelve digits are an account.
+ * Matches Chinese landline numbers with their area code, any prefix and separators, but not parts of a longer number,
+ * of a UUID, or of an ARN or a queue URL, where twelve digits are an account.
  */
 const landline = new RegExp(
   [
@@ -21,30 +23,39 @@ const landline = new RegExp(
     .join(''),
   'g',
 );
-/** A number under a name that says whose it is, whatever its form: one without its area code, or with an extension. */
+/**
+ * Matches a number of any form, also without area code or with an extension, after a name that says that it is a
+ * telephone number.
+ */
 const named =
   /(?<![A-Za-z])((?:caller|callee|phone|mobile|telephone)(?:_digits)?\\*["']?\s*[:=]\s*\\*["']?)\+?\d[\d ()-]{0,14}(\d{4})(?![\d*])/gi;
-/** Identity card numbers: a region, a date of birth, three digits and a check character. */
+/** Matches identity card numbers: a region, a date of birth, three digits and a check character. */
 const identityCard =
   /(?<![\dA-Za-z])([1-9]\d{5})(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(\d{3}[\dXx])(?![\dA-Za-z])/g;
-/** WeChat's names of a person (openid, unionid); a hyphenated word of that length has no capital and no digit. */
+/** Matches WeChat's ids of a person (openid, unionid). A hyphenated word of that length has no capital and no digit. */
 const openid = /(?<![\w-])o(?=[a-z_-]*[A-Z\d])[\w-]{23}([\w-]{4})(?![\w-])/g;
-/** The value of a parameter in a URL or a form whose name says that it is secret. */
+/** Matches the value of a URL or form parameter whose name says that it is secret. */
 const parameter =
   /(?<![a-z\d])((?:access_?token|token|(?:app|client)?secret|password|passwd|pwd|api_?key|ticket|signature|sign|js_code)=)[^&\s"'\\<>]+/gi;
-/** The same in JSON, also where it stands in a text of JSON or is cut off, and as Node prints objects. */
+/**
+ * Matches the value of such a property in JSON, also in JSON within a string or cut off, and in the form in which Node
+ * prints objects.
+ */
 const property =
   /((?:token|secret|password|passwd|pwd|api_?key|authorization|signature|ticket)(\\*["'])?\s*:\s*)(\\*)(["'])(?:(?!\3\4)(?:\\.|.))+(?:\3\4|$)/gim;
-/** Signed URLs, of which CloudFormation's answer address is one. */
+/** Matches the secret parameters of signed URLs, such as CloudFormation's response URL. */
 const amazonSignature = /([?&]X-Amz-(?:Signature|Credential|Security-Token)=)[^&\s"']+/gi;
-/** What follows the scheme of an Authorization header; words of ten letters and no digit may be prose. */
+/** Matches the credentials of an Authorization header. Words of ten letters without a digit may be prose. */
 const authorization = /\b(Bearer|Basic|Token)( +)(?=[A-Za-z+/_.~-]*[\d=])[\w+/.~-]{8,}=*/g;
-/** JSON Web Tokens, wherever they stand. */
+/** Matches JSON Web Tokens in any place. */
 const webToken = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
-/** The password in the address of a server. */
+/** Matches the password in the URL of a server. */
 const userinfo = /(:\/\/[^\s:@/]{1,100}:)[^\s@/]+@/g;
 
-/** In this order. A pattern is only tried on a text that holds `needs`: most texts of a log hold none of these. */
+/**
+ * The rules, in the order in which they are applied. A pattern is only tried on a text that contains `needs`, because
+ * most texts of a log contain none of these.
+ */
 const rules = [
   { needs: '://', pattern: userinfo, by: '$1***@' },
   { needs: '=', pattern: amazonSignature, by: '$1***' },
@@ -59,12 +70,18 @@ const rules = [
   { needs: '', pattern: named, by: '$1****$2', lengthMin: 11 },
 ];
 
-/** A UUID or a time, of which each line of a log has some: the rules change neither, and take longer to find that out. */
+/**
+ * Matches a UUID or a time, which are frequent in log lines. No rule changes either, and checking the rules takes
+ * longer.
+ */
 const plain = new RegExp(
   `^(?:${uuid.source}|${/\d{4}(?:[-T:.]\d\d){5}\.\d{3}(?:Z|\+08:00)/.source})$`,
 );
 
-/** A text with personal data and secrets made unreadable: 13812345678 becomes 138****5678, 02162345678 021****5678. */
+/**
+ * Returns a text with personal data and secrets masked: 13812345678 becomes 138****5678, 02162345678 becomes
+ * 021****5678.
+ */
 export function mask(text: string): string {
   if (plain.test(text)) return text;
   let masked = text;
@@ -80,8 +97,8 @@ const numberKey = /^(caller|callee|phone|mobile|telephone)(_?digits)?$/i;
 const bareNumber = /^\+?\d[\d ()-]*(\d{4})/;
 
 /**
- * What JSON.stringify calls for each value of a log line.
- * `sql` is left out: mysql2 hangs the whole statement, with its values, on its errors.
+ * Replaces each value of a log line, for JSON.stringify. `sql` is left out, because mysql2 attaches the whole
+ * statement with its values to its errors.
  */
 export function maskedValue(key: string, value: unknown): unknown {
   if (key === 'sql') return undefined;
@@ -90,14 +107,14 @@ export function maskedValue(key: string, value: unknown): unknown {
   return secretKey.test(key) ? '***' : maskedUnder(key, value);
 }
 
-/** A telephone number may have come as a number. */
+/** Masks a telephone number that is a JSON number. */
 function maskedNumber(key: string, value: number): number | string {
   const text = String(value);
   const masked = maskedUnder(key, text);
   return masked === text ? value : masked;
 }
 
-/** Under the name of a telephone number, a number is one, even without an area code. */
+/** Masks a text. If its key names a telephone number, a bare number without area code is masked, too. */
 function maskedUnder(key: string, text: string): string {
   const masked = mask(text);
   return numberKey.test(key) ? masked.replace(bareNumber, '****$1') : masked;

@@ -1,3 +1,4 @@
+/** Makes handlers of functions that EventBridge starts on a schedule. */
 import middy from '@middy/core';
 import type { Context } from 'aws-lambda';
 import * as z from 'zod';
@@ -5,9 +6,9 @@ import { withinTime } from './invocation.ts';
 import { type Outcome, observed, report } from './log.ts';
 
 export interface Tick {
-  /** The time the schedule meant, not the time it is. */
+  /** The scheduled time, not the current time. */
   readonly at: Date;
-  /** Milliseconds until the function's time-out. */
+  /** Returns the milliseconds until the function's timeout. */
   readonly remaining: () => number;
 }
 
@@ -16,12 +17,12 @@ const ScheduledEvent = z.object({
   input: z.unknown().optional(),
 });
 
-/** Makes the handler of a schedule. Errors get out: EventBridge tries again and the function's alarm goes off. */
+/** Makes the handler of a schedule. Errors are rethrown: EventBridge retries, and the function's alarm goes off. */
 export function schedule(work: (tick: Tick) => Promise<Outcome>) {
   return scheduleOf(z.unknown(), work);
 }
 
-/** The same for a function that several schedules start, each with an `input` of its own. */
+/** Makes the handler of a function that several schedules start, each with its own `input`. */
 export function scheduleOf<Input>(
   schema: z.ZodType<Input>,
   work: (tick: Tick & { readonly input: Input }) => Promise<Outcome>,

@@ -1,3 +1,4 @@
+/** Reads secrets from Secrets Manager and caches them. */
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
 import * as z from 'zod';
 import { Unavailable } from '../errors.ts';
@@ -9,13 +10,16 @@ const maxAgeSeconds = 300;
 const pastCacheEverySeconds = 5;
 let provider: SecretsProvider | undefined;
 
-/** Reads a secret; `pastCache` when what it said before was refused, because it may have been rotated since. */
+/**
+ * Reads a secret. `pastCache` skips the cache if the cached value was refused, because the secret may have been
+ * rotated.
+ */
 export type ReadSecret<Value> = (how?: { readonly pastCache?: boolean }) => Promise<Value>;
 
 /**
- * A secret of `signalbox/<stage>/<name>`, JSON, read when it is first asked for and kept for five minutes.
- * Its variable is checked at cold start; that it is missing or of the wrong form is said when it is read.
- * Past its cache it is read once in five seconds at most: who asks in between gets what that reading gave.
+ * Returns a reader of the JSON secret `signalbox/<stage>/<name>`, which is read on first use and cached for five
+ * minutes. The variable is checked at cold start; a missing or invalid secret is reported when it is read. `pastCache`
+ * reads it at most once in five seconds; calls in between get the value of that read.
  */
 export function secret<Value>(
   name: SecretName,
@@ -25,21 +29,21 @@ export function secret<Value>(
   const secretId = variable(secretVariable(name));
   let last: { readonly at: number; readonly text: Promise<string> } | undefined;
 
-  async function freshest(): Promise<string> {
+  async function readPastCache(): Promise<string> {
     if (!last || clock() - last.at >= pastCacheEverySeconds * 1000)
       last = { at: clock(), text: read(secretId, true) };
     return await last.text;
   }
 
   return async ({ pastCache = false } = {}) => {
-    const text = pastCache ? await freshest() : await read(secretId, false);
+    const text = pastCache ? await readPastCache() : await read(secretId, false);
     const value = schema.safeParse(json(text));
     if (value.success) return value.data;
     throw new Unavailable(`The secret ${secretId} is not valid: ${issuesOf(value.error)}`);
   };
 }
 
-/** The one value that is valid, or the two while one replaces the other: sign with the first, accept both. */
+/** Returns the schema of one valid value, or of two during a rotation: sign with the first, accept both. */
 export const newestFirst = <Value>(value: z.ZodType<Value>) =>
   z.union([z.tuple([value]), z.tuple([value, value])]);
 
@@ -59,6 +63,6 @@ function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // The schema then says that an object was expected; the text itself is never shown.
+    return undefined; // The schema then reports that an object was expected; the text itself is never shown.
   }
 }

@@ -1,19 +1,20 @@
+/** Writes the audit trail of manual actions. */
 import type { Kysely, Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 import type { Action } from './inputs.ts';
 
 export interface AuditEntry {
   readonly who: string;
-  /** `<subject>/<verb>`, at most 100 characters: `switch/off`, `dead/redrive`. */
+  /** The action as `<subject>/<verb>`, at most 100 characters: `switch/off`, `dead/redrive`. */
   readonly what: string;
   readonly why: string | null;
-  /** Whatever identifies what it was done to; no personal data beyond ids. */
+  /** Ids of what the action concerned; no personal data beyond ids. */
   readonly detail?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Notes who did what by hand, when (by the database's clock) and why, in the transaction that does
- * it: neither is there without the other. Rows are only ever added; nothing changes or deletes one.
+ * Records who did what by hand, when (by the database's clock) and why. It runs in the transaction of the action, so
+ * that neither exists without the other. Rows are only added, never changed or deleted.
  */
 export async function audit(
   trx: Transaction<PlatformTables>,
@@ -25,7 +26,7 @@ export async function audit(
     .execute();
 }
 
-/** Notes what `npm run ops` does to a queue, which has no transaction of its own. */
+/** Records an action of `npm run ops` on a queue, which has no transaction of its own. */
 export async function recordAction(
   { mysql }: { mysql: Kysely<PlatformTables> },
   { by, what, why, detail }: Action,

@@ -1,9 +1,10 @@
+/** The schemas of the inputs of the platform's manual functions. */
 import * as z from 'zod';
 import { IdText, Time, Who, Why } from '../fields.ts';
 
 /**
- * What `npm run ops` does to queues without a function of ours in between; nothing else may be
- * noted from outside.
+ * An action of `npm run ops` on a queue, for which no function of ours runs. No other action may be recorded from
+ * outside.
  */
 export const Action = z
   .strictObject({
@@ -122,7 +123,7 @@ export const ChangeOutbox = z
   });
 export type ChangeOutbox = z.infer<typeof ChangeOutbox>;
 
-/** What the functions of the platform that a person starts take, by their ids. */
+/** The input schemas of the platform's manual functions, by function id. */
 export const platformInputs = {
   'platform/change-outbox': ChangeOutbox,
   'platform/list-audit': ListAudit,

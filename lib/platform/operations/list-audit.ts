@@ -1,9 +1,13 @@
+/** Lists the audit trail. */
 import { type Kysely, sql } from 'kysely';
 import { mask, maskedValue } from '../lambda/mask.ts';
 import type { PlatformTables } from '../tables.ts';
 import type { ListAudit } from './inputs.ts';
 
-/** Lists the audit trail, newest first, with personal data masked. `before` of the answer asks for the next page. */
+/**
+ * Lists the audit trail, newest first, with personal data masked. The answer's `before` is the input for the next
+ * page.
+ */
 export async function listAudit(
   { mysql }: { readonly mysql: Kysely<PlatformTables> },
   { since, until, by, what, about, before, max }: ListAudit,
@@ -12,7 +16,7 @@ export async function listAudit(
     .selectFrom('signalbox.audit')
     .select(['id', 'at', 'who', 'what', 'why', sql<string | null>`cast(detail as char)`.as('text')])
     .$if(since !== undefined, (query) => query.where('at', '>=', since ?? ''))
-    // A second that is named counts to its end: the column has fractions.
+    // `until` includes its whole second, because the column has fractions.
     .$if(until !== undefined, (query) =>
       query.where('at', '<', sql<string>`${until} + interval 1 second`),
     )
@@ -30,10 +34,11 @@ export async function listAudit(
   const entries = rows.slice(0, max).map(({ text, why, ...row }) => ({
     ...row,
     why: why === null ? null : mask(why),
-    detail: text === null ? null : masked(text),
+    detail: text === null ? null : maskJson(text),
   }));
   const last = rows.length > max ? entries.at(-1) : undefined;
   return { outcome: 'listed' as const, entries, ...(last && { before: last.id }) };
 }
 
-const masked = (json: string): unknown => JSON.parse(JSON.stringify(JSON.parse(json), maskedValue));
+const maskJson = (json: string): unknown =>
+  JSON.parse(JSON.stringify(JSON.parse(json), maskedValue));

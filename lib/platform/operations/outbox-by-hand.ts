@@ -1,3 +1,4 @@
+/** Lists and changes outbox rows for a person. */
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { cutTo } from '../cut.ts';
 import { mask, maskedValue } from '../lambda/mask.ts';
@@ -11,13 +12,16 @@ interface Deps {
   readonly mysql: Kysely<PlatformTables>;
 }
 
-/** What is due is sent within seconds; after this long something keeps it from being sent. */
+/** Due rows are sent within seconds. A row that is due for longer than this is late. */
 const lateSeconds = 60;
-/** Longer bodies are not shown. */
+/** The maximum size of a body that is shown. */
 const shownBytesMax = 65_536;
 const shownCharactersMax = 200;
 
-/** Groups of rows that are looked at: there are as many destinations as queues and events, under a few switches. */
+/**
+ * The maximum number of groups that are read. There are as many destinations as queues and events, under a few
+ * switches.
+ */
 const groupsMax = 500;
 
 const late = sql`now(3) - interval ${lateSeconds} second`;
@@ -25,32 +29,32 @@ const taken = sql`due_at > ${late} and due_at <= now(3) + interval ${leaseSecond
   and due_at = taken_until and created_at <= ${late}`;
 
 type Kind = 'refused' | 'message' | 'invalidation';
-const fresh: readonly Kind[] = ['message', 'invalidation'];
+const notRefused: readonly Kind[] = ['message', 'invalidation'];
 
 /**
- * - `refused`: for a reason of its own; it is tried again after growing pauses
- * - `late`: due for more than a minute, and not sent
- * - `taken`: being sent at this moment, or its destination is unavailable
- * - `waiting`: its time is to come, or came a moment ago
- * - `held`: under a kill switch
+ * The states of rows. A state has rows of `kinds`, under a kill switch or not.
  *
- * A state has rows of these kinds, under a switch or not.
+ * - `refused`: refused for a reason of its own; retried with growing backoff
+ * - `late`: due for more than a minute, but not sent
+ * - `taken`: being sent now, or its destination is unavailable
+ * - `waiting`: not yet due, or due only a moment ago
+ * - `held`: under a kill switch
  */
 const states = {
   refused: { kinds: ['refused'], held: false, where: sql`true` },
-  late: { kinds: fresh, held: false, where: sql`due_at <= ${late}` },
-  taken: { kinds: fresh, held: false, where: taken },
+  late: { kinds: notRefused, held: false, where: sql`due_at <= ${late}` },
+  taken: { kinds: notRefused, held: false, where: taken },
   waiting: {
-    kinds: fresh,
+    kinds: notRefused,
     held: false,
     where: sql`due_at > ${late} and not coalesce(${taken}, false)`,
   },
-  held: { kinds: ['refused', ...fresh], held: true, where: sql`true` },
+  held: { kinds: ['refused', ...notRefused], held: true, where: sql`true` },
 } as const satisfies Readonly<
   Record<string, { kinds: readonly Kind[]; held: boolean; where: RawBuilder<unknown> }>
 >;
 type State = keyof typeof states;
-const troubled: readonly State[] = ['refused', 'late', 'taken'];
+const problemStates: readonly State[] = ['refused', 'late', 'taken'];
 
 interface Found {
   readonly id: string;
@@ -70,14 +74,16 @@ interface Listed {
   readonly body: string | null;
 }
 
-/** Lists rows that cannot be sent or are late, with `all` every row, the earliest due first; personal data masked. */
+/**
+ * Lists rows that cannot be sent or are late, or with `all` every row, earliest due first, with personal data masked.
+ */
 export async function listOutbox({ mysql }: Deps, { to, all, max }: ListOutbox) {
-  const wanted = all ? (Object.keys(states) as State[]) : troubled;
+  const wanted = all ? (Object.keys(states) as State[]) : problemStates;
   const found: Found[] = [];
-  let isCut = false;
+  let isTruncated = false;
   for (const state of wanted) {
     const groups = await groupsOf(mysql, state, to);
-    isCut ||= groups.length >= groupsMax;
+    isTruncated ||= groups.length >= groupsMax;
     for (const group of groups) found.push(...(await rowsIn(mysql, state, group, max + 1)));
   }
   const first = found
@@ -85,19 +91,19 @@ export async function listOutbox({ mysql }: Deps, { to, all, max }: ListOutbox) 
     .slice(0, max);
   return {
     outcome: 'listed' as const,
-    rows: await shownRows(mysql, first),
-    more: isCut || found.length > max,
+    rows: await readRows(mysql, first),
+    more: isTruncated || found.length > max,
   };
 }
 
-/** Rows that are next to each other in the index by_kind, in the order in which they are due. */
+/** Rows that are adjacent in the index by_kind, ordered by their due time. */
 interface Group {
   readonly kind: Kind;
   readonly heldBy: string | null;
   readonly destination: string;
 }
 
-/** The groups that have rows, of one destination or of all: each costs one step in the index, however many rows it has. */
+/** Returns the non-empty groups of one destination or of all. Each costs one index lookup, however many rows it has. */
 async function groupsOf(
   mysql: Kysely<PlatformTables>,
   state: State,
@@ -106,18 +112,19 @@ async function groupsOf(
   const { kinds, held } = states[state];
   const groups: Group[] = [];
   for (const kind of kinds) {
-    const switches = held ? await steps(mysql, 'held_by', sql`kind = ${kind}`) : [null];
+    const switches = held ? await distinctValues(mysql, 'held_by', sql`kind = ${kind}`) : [null];
     for (const heldBy of switches) {
       const under = sql`kind = ${kind} and held_by <=> ${heldBy}`;
-      const destinations = to === undefined ? await steps(mysql, 'destination', under) : [to];
+      const destinations =
+        to === undefined ? await distinctValues(mysql, 'destination', under) : [to];
       groups.push(...destinations.map((destination) => ({ kind, heldBy, destination })));
     }
   }
   return groups.slice(0, groupsMax);
 }
 
-/** The different values of a column of by_kind after those that `where` names. */
-async function steps(
+/** Returns the distinct values of the column of by_kind that follows the columns in `where`. */
+async function distinctValues(
   mysql: Kysely<PlatformTables>,
   column: 'held_by' | 'destination',
   where: RawBuilder<unknown>,
@@ -149,8 +156,8 @@ async function rowsIn(
   return rows.map((row) => ({ ...row, state }));
 }
 
-/** Without those that were sent or dropped since they were found. */
-async function shownRows(mysql: Kysely<PlatformTables>, found: readonly Found[]) {
+/** Returns the rows for the answer, without rows that were sent or dropped in the meantime. */
+async function readRows(mysql: Kysely<PlatformTables>, found: readonly Found[]) {
   if (!found.length) return [];
   const { rows } = await sql<Listed>`
     select id, destination, due_at due, attempts, reason, held_by \`switch\`, created_at created,
@@ -159,53 +166,56 @@ async function shownRows(mysql: Kysely<PlatformTables>, found: readonly Found[])
   const byId = new Map(rows.map((row) => [row.id, row]));
   return found.flatMap(({ id, state }) => {
     const row = byId.get(id);
-    return row ? [shown(row, state)] : [];
+    return row ? [toAnswer(row, state)] : [];
   });
 }
 
-function shown({ body, bytes, reason, attempts, ...row }: Listed, state: State) {
+function toAnswer({ body, bytes, reason, attempts, ...row }: Listed, state: State) {
   return {
     ...row,
     state,
     attempts: Number(attempts),
     reason: reason === null ? null : mask(reason),
-    body: body === null ? `${bytes} bytes` : cutTo(masked(body), shownCharactersMax),
+    body: body === null ? `${bytes} bytes` : cutTo(maskBody(body), shownCharactersMax),
   };
 }
 
-function masked(body: string): string {
+function maskBody(body: string): string {
   try {
     return JSON.stringify(JSON.parse(body), maskedValue);
   } catch {
-    return mask(body); // It may be refused because it is no JSON.
+    return mask(body); // A body may be refused because it is not JSON.
   }
 }
 
-/** A row that may be under way: it was taken, or refused after it was taken, and is due again within half a minute. */
+/**
+ * Whether a row may be being sent: it was leased, or refused after it was leased, and is due again within half a
+ * minute.
+ */
 const mayBeSent = sql<
   number | string
 >`coalesce(due_at = taken_until and due_at > now(3) and due_at <= now(3) + interval ${leaseSecondsMax} second, false)`;
 
-/** What is not due within half a minute: the rest is being sent, or is sent without a person. */
+/** Whether a row is due in more than half a minute. Other rows are being sent, or will be sent without a person. */
 const notSoon = sql`due_at > now(3) + interval ${leaseSecondsMax} second`;
 
 /**
- * Makes rows due now, in a new version, or deletes them, and notes in the same transaction who did it and why: one row,
- * or those of a destination that were refused. A row under a kill switch is not made due: the switch decides; nor is one
- * that is due within half a minute, because a new version of a row that is being sent is sent twice. What was under way
- * when it was deleted may be sent all the same: `mayBeSent` counts such rows.
+ * Makes rows due now, in a new version, or deletes them, and records in the same transaction who did it and why. The
+ * rows are one row, or the refused rows of a destination. `retry` skips a row under a kill switch, because the switch
+ * decides, and a row that is due within half a minute, because a new version of a row that is being sent would be sent
+ * twice. A row that is being sent when it is deleted may still arrive: `mayBeSent` counts such rows.
  */
 export async function changeOutbox({ mysql }: Deps, input: ChangeOutbox) {
   return await inTransaction(mysql, async (trx) => {
-    const chosen = await lockRows(trx, input);
-    const [row] = chosen;
+    const locked = await lockRows(trx, input);
+    const [row] = locked;
     if (input.id !== undefined && !row) return { outcome: 'no-such-row' as const, rows: 0 };
     if (input.do === 'retry' && input.id !== undefined && row?.held_by)
       return { outcome: 'held' as const, rows: 0, switch: row.held_by };
     if (input.do === 'retry' && input.id !== undefined && !Number(row?.not_soon))
       return { outcome: 'already-due' as const, rows: 0 };
-    const ids = chosen.map(({ id }) => id);
-    const sent = chosen.filter((row) => Number(row.may_be_sent)).length;
+    const ids = locked.map(({ id }) => id);
+    const sent = locked.filter((row) => Number(row.may_be_sent)).length;
     const underWay = input.do === 'drop' && sent ? { mayBeSent: sent } : {};
     if (!input.dryRun && ids.length) await change(trx, input, ids, underWay);
     const more = input.to !== undefined && (await hasMore(trx, input, ids));
@@ -254,7 +264,7 @@ async function change(
   await audit(trx, { who: by, what: `outbox/${verb}`, why, detail });
 }
 
-/** Whether more rows would be chosen than those that were. */
+/** Returns whether there are more rows that match the input. */
 async function hasMore(
   trx: Transaction<PlatformTables>,
   input: ChangeOutbox,

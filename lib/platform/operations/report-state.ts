@@ -1,3 +1,4 @@
+/** Reports the state of the platform's own tables for a person. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { holders } from '../messaging/held-rows.ts';
 import type { PlatformTables } from '../tables.ts';
@@ -6,36 +7,36 @@ import { isFamily, listedName, type Switches } from './switches.ts';
 
 interface StateDeps {
   readonly mysql: Kysely<PlatformTables>;
-  /** The kill switches that there are. */
+  /** The existing kill switches. */
   readonly known: Switches;
 }
 
-/** What is due is sent within seconds; after this long something keeps it from being sent. */
+/** Due rows are sent within seconds. A row that is due for longer than this is overdue. */
 const overdueSeconds = 60;
-/** No count reads more rows, so that a full outbox is reported within the time of a statement. */
+/** The maximum number of rows that a count reads, so that a full outbox is reported within the statement timeout. */
 const countedMax = 10_000;
 
 /**
- * How far behind everything is that stands in our own tables: scans, outbox, claims, switches. Ages
- * are by our database's clock, in seconds; a scan's lag compares with a stamp of the database that
- * it reads.
+ * Reports the backlog in our own tables: scans, outbox, leases, kill switches. Ages are in seconds by our database's
+ * clock. The lag of a scan is relative to a timestamp of the database that it reads.
  */
 export async function reportState({ mysql, known }: StateDeps, { allSwitches }: ReportState) {
   const set = await switches(mysql);
   return {
     outcome: 'reported' as const,
     outbox: await outbox(mysql),
-    held: await held(mysql),
+    held: await heldRows(mysql),
     scans: await scans(mysql),
-    claims: await claims(mysql),
+    claims: await leases(mysql),
     switches: allSwitches ? withKnown(known, set) : set,
   };
 }
 
 /**
- * `postponed` is what a consumer postponed; `waiting` what was written a moment ago and goes at once;
- * `refused`, where there is any, what was refused for a reason of its own, due or not. Where `more` is true a count of
- * ten thousand means at least as many; `postponed` and `waiting` are those of the next ten thousand rows.
+ * Counts outbox rows. `postponed` rows were postponed by a consumer; `waiting` rows were written a moment ago and are
+ * sent at once; `refused` rows, shown if there are any, were refused for a reason of their own, due or not. If `more`
+ * is true a count of ten thousand means at least as many. `postponed` and `waiting` count only the next ten thousand
+ * rows.
  */
 async function outbox(mysql: Kysely<PlatformTables>) {
   const due = sql`held_by is null and due_at <= now(3)`;
@@ -67,13 +68,13 @@ async function outbox(mysql: Kysely<PlatformTables>) {
   };
 }
 
-/** Reads no more rows than it counts. */
+/** Returns a count that reads no more rows than it counts. */
 const countOf = (index: 'by_due' | 'by_kind', where: RawBuilder<unknown>) =>
   sql`(select count(*) from (
     select 1 from signalbox.outbox force index (${sql.ref(index)}) where ${where} limit ${countedMax}) counted)`;
 
-/** `since` is when the earliest of the counted rows was written. */
-async function held(mysql: Kysely<PlatformTables>) {
+/** Counts the rows under each kill switch. `since` is the creation time of the earliest counted row. */
+async function heldRows(mysql: Kysely<PlatformTables>) {
   const found: { readonly switch: string; readonly rows: number; readonly since: string }[] = [];
   for (const { name } of await holders(mysql)) {
     const { rows } = await sql<{ rows: string; since: string }>`
@@ -97,13 +98,15 @@ async function scans(mysql: Kysely<PlatformTables>) {
     scan: name,
     lagSeconds: Number(lag),
     completeTo: complete_to,
-    // A run that was out of time is resumed at the next tick.
+    // A run that ran out of time is resumed at the next tick.
     run: bound === null ? 'ended' : 'unfinished',
   }));
 }
 
-/** Only those that someone holds now. */
-async function claims(mysql: Kysely<PlatformTables>) {
+/**
+ * Returns the leases that have not expired. The answer keeps the field names `claim` and `epoch` (the fencing token).
+ */
+async function leases(mysql: Kysely<PlatformTables>) {
   const rows = await mysql
     .selectFrom('signalbox.claim')
     .select(['name', 'epoch'])
@@ -127,13 +130,13 @@ async function switches(mysql: Kysely<PlatformTables>) {
   return rows.map(({ name, ...row }) => ({ switch: name, ...row }));
 }
 
-type Set = Awaited<ReturnType<typeof switches>>[number];
+type SetSwitch = Awaited<ReturnType<typeof switches>>[number];
 
 /**
- * All kill switches with what they stop: those that there are, in their order, then those that were set and are of a
- * family, or no switch any more. One that was never set is on; a family has no state of its own.
+ * Returns all kill switches with what they stop: the known ones in their order, then others that were set, which are
+ * members of a family or no longer exist. A switch that was never set is on; a family has no state of its own.
  */
-function withKnown(known: Switches, set: readonly Set[]) {
+function withKnown(known: Switches, set: readonly SetSwitch[]) {
   const byName = new Map(set.map((row) => [row.switch, row]));
   const never = { by: null, at: null, why: null };
   const listed = Object.entries(known).map(([name, stops]) => {

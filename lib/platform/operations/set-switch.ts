@@ -1,3 +1,4 @@
+/** Turns a kill switch off or on for a person. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import { release, releasedAtOnceMax, releaseIfOn } from '../messaging/held-rows.ts';
 import { inTransaction } from '../mysql/mysql.ts';
@@ -13,27 +14,27 @@ type Outcome = 'off' | 'on' | 'never-set' | 'no-such-switch';
 type Answer = {
   readonly outcome: Outcome;
   readonly before: Before;
-  /** Rows that a lifted switch held. */
+  /** The number of released outbox rows. */
   readonly released?: number;
-  /** There are more; `platform/deliver-due` releases them. */
+  /** More rows remain; `platform/deliver-due` releases them. */
   readonly more?: true;
 };
 
-/** Portions that one call releases after the first: well within a minute. */
-const portionsMax = 200;
+/** The maximum number of batches that one call releases after the first; they take well under a minute. */
+const batchesMax = 200;
 
 /**
- * Sets one of the `known` kill switches and notes it in the audit trail. Lifting one lets go of what waits in the
- * outbox under its name: due now, in a new version, so that a delivery which took the row before
- * does not delete it.
+ * Sets one of the `known` kill switches and records it in the audit trail. Turning it on releases the outbox rows that
+ * are held under its name: they become due now, in a new version, so that a delivery which leased a row before does
+ * not delete it.
  *
- * The switch's row stays locked until the first portion of that is committed with it; a consumer that locks it (`for share`)
- * while it writes an outbox row held by it either is let go here or sees that the switch is lifted. So no row is added
- * to those that are left, which are released portion by portion; what a crash leaves held `platform/deliver-due`
- * releases (docs/decisions/0070-fates-of-outbox-rows.md).
+ * The switch's row stays locked until it is committed together with the first released batch. A consumer that writes a
+ * held outbox row locks the switch's row (`for share`): either its row is released here, or it sees that the switch is
+ * on. So no rows are added to the remaining ones, which are released batch by batch. After a crash
+ * `platform/deliver-due` releases the rest (docs/decisions/0070-fates-of-outbox-rows.md).
  *
- * Lifting again is harmless. Throws for another name, which would stop nothing; one that was set when there was no
- * such check can be lifted.
+ * Turning a switch on again is harmless. Throws when an unknown switch is turned off, because it would stop nothing;
+ * an unknown switch that is set in the table can be turned on.
  */
 export async function setSwitch(
   { mysql, known }: { readonly mysql: Kysely<PlatformTables>; readonly known: Switches },
@@ -51,7 +52,7 @@ export async function setSwitch(
       .onDuplicateKeyUpdate({ state, by, why, at: sql`current_timestamp` })
       .execute();
     const rows = state === 'on' ? await release(trx, name) : undefined;
-    const released = rows === undefined ? {} : told(rows, rows === releasedAtOnceMax);
+    const released = rows === undefined ? {} : releaseFacts(rows, rows === releasedAtOnceMax);
     const detail = { name, before, ...released };
     await audit(trx, { who: by, what: `switch/${state}`, why, detail });
     return { outcome: state, before, ...released };
@@ -59,7 +60,7 @@ export async function setSwitch(
   if (!set.more) return set;
   const rest = await releaseRest(mysql, name);
   const rows = (set.released ?? 0) + rest.rows;
-  return { outcome: set.outcome, before: set.before, ...told(rows, rest.more) };
+  return { outcome: set.outcome, before: set.before, ...releaseFacts(rows, rest.more) };
 }
 
 async function stateOf(trx: Transaction<PlatformTables>, name: string): Promise<Before> {
@@ -73,15 +74,15 @@ async function stateOf(trx: Transaction<PlatformTables>, name: string): Promise<
   return row.state === 'off' ? 'off' : 'on';
 }
 
-const told = (released: number, more: boolean) => ({
+const releaseFacts = (released: number, more: boolean) => ({
   released,
   ...(more && { more: true as const }),
 });
 
-/** Releases the rest in transactions of their own. Returns how many, and whether there is more. */
+/** Releases the remaining rows in separate transactions. Returns how many, and whether there are more. */
 async function releaseRest(mysql: Kysely<PlatformTables>, name: string) {
   let rows = 0;
-  for (let portion = 0; portion < portionsMax; portion++) {
+  for (let batch = 0; batch < batchesMax; batch++) {
     const released = await inTransaction(mysql, (trx) => releaseIfOn(trx, name));
     rows += released;
     if (released < releasedAtOnceMax) return { rows, more: false };

@@ -1,21 +1,22 @@
+/** Kill switches: their names, and how functions read them. */
 import type { Kysely } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 
-/** The key under which a list of kill switches says how many members its families have: from 1 to that number. */
+/** The key of the number of members of each family in a list of kill switches. Members are numbered from 1. */
 export const members: unique symbol = Symbol('members');
 
-/** Kill switches that there are, and what each stops. In the name of a family `<n>` stands for a number. */
+/** The existing kill switches, each with what it stops. `<n>` in the name of a family is a placeholder for a number. */
 export type Switches = Readonly<Record<string, string>> & {
   readonly [members]?: Readonly<Record<string, number>>;
 };
 
-/** The names that code may ask for: `order/scenario-<n>` is `order/scenario-8` and the like. */
+/** The names that code may check: `order/scenario-<n>` means `order/scenario-8` and so on. */
 export type NamesOf<Known extends Switches> = NameOf<keyof Known & string>;
 type NameOf<Name extends string> = Name extends `${infer Before}<n>${infer After}`
   ? `${Before}${number}${After}`
   : Name;
 
-/** The name in the list under which there is a kill switch, compared byte for byte: its own, or that of its family. */
+/** Returns the listed name of a kill switch, compared byte for byte: its own name, or that of its family. */
 export function listedName(known: Switches, name: string): string | undefined {
   if (Object.hasOwn(known, name)) return name;
   const [number = ''] = name.match(/(?<=\D)[1-9]\d{0,8}$/) ?? [];
@@ -24,7 +25,7 @@ export function listedName(known: Switches, name: string): string | undefined {
   return Number(number) <= (known[members]?.[family] ?? 0) ? family : undefined;
 }
 
-/** All names, as a person reads them: of a family also which numbers there are. */
+/** Returns all names for a person; for a family with the range of its numbers. */
 export const namesIn = (known: Switches): string[] =>
   Object.keys(known).map((name) =>
     isFamily(name) ? `${name} (n from 1 to ${known[members]?.[name] ?? 0})` : name,
@@ -40,12 +41,15 @@ export type FirstSwitchOff<Name extends string = string> = (
   ...names: readonly Name[]
 ) => Promise<string | undefined>;
 
-/** A switch that is turned stops what it names within this time; it must be less than a minute. */
+/**
+ * The maximum age of the cached switches, and so the delay after which a change takes effect. It must be less than a
+ * minute.
+ */
 const maxAgeMs = 10_000;
 
 /**
- * Kill switches, as functions see them: given names, the first of them that is off, read again when it is ten
- * seconds old. A consumer that finds one throws `Postponed(…, { heldBy: name })`: nothing is lost by a stop.
+ * Returns a function that returns the first of the given kill switches that is off. The switches are cached for ten
+ * seconds. A consumer that finds a switch off throws `Postponed(…, { heldBy: name })`, so no message is lost.
  */
 export function switches(
   { mysql }: { readonly mysql: Kysely<PlatformTables> },
@@ -61,8 +65,8 @@ export function switches(
         off = undefined;
       });
     }
-    const stopped = await off;
-    return names.find((name) => stopped.has(name));
+    const namesOff = await off;
+    return names.find((name) => namesOff.has(name));
   };
 }
 

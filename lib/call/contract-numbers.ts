@@ -1,6 +1,6 @@
 /** Pure: which contract numbers can be part of a URL. */
 
-/** Path segments that URLs resolve away even when they are escaped, so K3 cannot be asked about such a contract. */
+/** Path segments that URLs remove even when they are escaped, so K3 cannot be asked about such a contract. */
 const pathSegments: ReadonlySet<string> = new Set(['.', '..']);
 
 /** Returns whether a contract number can be part of a URL. */

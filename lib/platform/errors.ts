@@ -49,7 +49,7 @@ export class PartnerUnavailable extends Error {
     why: string,
     { cause, answered = false }: { cause?: unknown; answered?: boolean } = {},
   ) {
-    super(`${partner} is away: ${why}`, cause === undefined ? undefined : { cause });
+    super(`${partner} is unavailable: ${why}`, cause === undefined ? undefined : { cause });
     this.partner = partner;
     this.effect = effect;
     this.answered = answered;

@@ -200,7 +200,7 @@ test('when time is up nothing more is asked', async () => {
   expect([answers.size, failed, notAsked]).toEqual([50, [], ids.slice(50)]);
   expect(cause).toMatchObject({
     effect: 'none',
-    message: 'The micro shop service is away: it takes too long',
+    message: 'The micro shop service is unavailable: it takes too long',
   });
 });
 

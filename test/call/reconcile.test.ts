@@ -275,8 +275,8 @@ test('K3 or the payment centre unavailable: what can be compared is written, and
   expect(await reconcile()).toMatchObject({
     outcome: 'differences',
     unavailable: {
-      k3: expect.stringMatching(/contract C-11: K3 is away/),
-      statement: expect.stringMatching(/payment centre is away/),
+      k3: expect.stringMatching(/contract C-11: K3 is unavailable/),
+      statement: expect.stringMatching(/payment centre is unavailable/),
     },
     notCompared: [today],
   });
@@ -291,8 +291,13 @@ test('K3 or the payment centre unavailable: what can be compared is written, and
 });
 
 test.each([
-  ['partner/payment', 'statement', 'the payment centre is away: partner/payment is off', ['k3']],
-  ['partner/k3', 'k3', 'contract C-11: K3 is away: partner/k3 is off', ['payment']],
+  [
+    'partner/payment',
+    'statement',
+    'the payment centre is unavailable: partner/payment is off',
+    ['k3'],
+  ],
+  ['partner/k3', 'k3', 'contract C-11: K3 is unavailable: partner/k3 is off', ['payment']],
 ])(
   'while %s is off the partner is not asked, and %s is missing',
   async (name, part, why, others) => {

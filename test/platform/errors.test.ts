@@ -73,7 +73,7 @@ test('a partner that is away says which, and what the request may have done', ()
   const plain = new PartnerUnavailable('K3', 'possible', 'no answer');
   expect(plain).toMatchObject({
     name: 'PartnerUnavailable',
-    message: 'K3 is away: no answer',
+    message: 'K3 is unavailable: no answer',
     partner: 'K3',
     effect: 'possible',
     answered: false,

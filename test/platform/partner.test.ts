@@ -16,7 +16,7 @@ import {
   type PartnerOptions,
   partner,
   postponed,
-  unlessAway,
+  postponeIfUnavailable,
 } from '../../lib/platform/partners/partner.ts';
 import { freePort } from '../../local/ports.ts';
 import { until } from '../../local/processes.ts';
@@ -210,7 +210,7 @@ test.each([
   async (_, behaviour, why) => {
     behaviours = [behaviour];
     const away = await awayOf(deduct, behaviour === hangs ? { timeoutMs: 200 } : {});
-    expect(away.message).toContain(`payment is away: POST ${baseUrl}/deduct: ${why}`);
+    expect(away.message).toContain(`payment is unavailable: POST ${baseUrl}/deduct: ${why}`);
     expect(away.message).not.toContain('138');
     expect([away.partner, away.effect]).toEqual(['payment', 'possible']);
     expect(seen).toHaveLength(1);
@@ -304,7 +304,7 @@ test('what needs a partner that is away is put off, for 1 to 30 minutes', async 
     (attempts) => (postponed(away, attempts, now).until.getTime() - now.getTime()) / 60_000,
   );
   expect(minutes).toEqual([1, 1, 2, 4, 8, 16, 30, 30, 30]);
-  const thrown = await unlessAway(
+  const thrown = await postponeIfUnavailable(
     2,
     () => Promise.reject(away),
     () => now,
@@ -316,6 +316,6 @@ test('what needs a partner that is away is put off, for 1 to 30 minutes', async 
     heldBy: undefined,
   });
   const other = new Error('other');
-  await expect(unlessAway(2, () => Promise.reject(other))).rejects.toBe(other);
-  expect(await unlessAway(2, async () => 'done')).toBe('done');
+  await expect(postponeIfUnavailable(2, () => Promise.reject(other))).rejects.toBe(other);
+  expect(await postponeIfUnavailable(2, async () => 'done')).toBe('done');
 });

@@ -221,7 +221,7 @@ test('what is thrown: rejected, postponed, away, and anything else without its t
   ]);
 });
 
-test('while our database is away: 503 with Retry-After', async () => {
+test('while our database is unavailable: 503 with Retry-After', async () => {
   const port = await freePort('a server that is not there', undefined);
   const SecretString = JSON.stringify({
     host: '127.0.0.1',

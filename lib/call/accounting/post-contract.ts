@@ -4,7 +4,7 @@ import { cutTo } from '../../platform/cut.ts';
 import { PartnerUnavailable, Rejected } from '../../platform/errors.ts';
 import type { Outcome } from '../../platform/lambda/log.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
-import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
+import { type Partner, postponeIfUnavailable } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { isAddressable } from '../contract-numbers.ts';
 import { type K3Contract, postToK3, readFromK3 } from '../partners/k3.ts';
@@ -54,7 +54,7 @@ export async function postContract(deps: ContractDeps, signed: SignedContract): 
   const leased = await inTransaction(mysql, (trx) => leasePosting(trx, contract_id));
   if (!leased) return { outcome: 'already-posted', contract_id, contract_no };
   const { KDAccount } = await settings();
-  const answer = await unlessAway(
+  const answer = await postponeIfUnavailable(
     leased.attempts,
     () => postAndVerify(k3, KDAccount, leased.contract),
     clock,

@@ -5,7 +5,7 @@ import type { Outcome } from '../../platform/lambda/log.ts';
 import { type Deliver, toBus, transactionWithOutbox } from '../../platform/messaging/outbox.ts';
 import { inTransaction } from '../../platform/mysql/mysql.ts';
 import type { OutcomeWord } from '../../platform/outcomes.ts';
-import { type Partner, unlessAway } from '../../platform/partners/partner.ts';
+import { type Partner, postponeIfUnavailable } from '../../platform/partners/partner.ts';
 import type { AccountingTables } from '../accounting-tables.ts';
 import { listingsSwitched } from '../events.ts';
 import type { OutOfMoney, ToppedUp } from '../queues.ts';
@@ -54,7 +54,7 @@ export async function switchListings(
   const task = await inTransaction(mysql, (trx) => recordMessage(trx, message));
   if (typeof task === 'string') return task;
   const { userId, to, latest } = task;
-  const count = await unlessAway(
+  const count = await postponeIfUnavailable(
     task.attempts,
     () => switchListingsTo(listings, userId, task, latest.cause),
     clock,

@@ -1,3 +1,4 @@
+/** Deletes cache entries after the commit that changed their rows: the channel `invalidate` of the outbox. */
 import * as z from 'zod';
 import { textOf, Unavailable } from '../errors.ts';
 import { issuesOf } from '../issues.ts';
@@ -8,7 +9,7 @@ import { type Cache, cache, isRefusal, isReply } from './redis.ts';
 /** The body of an outbox row with the destination `invalidate`. */
 const Invalidation = z.object({ keys: z.array(z.string().min(1)).min(1) });
 
-/** Who has written waits so long; what is not made by then `platform/deliver-due` makes. */
+/** The writer waits this long for its invalidations; `platform/deliver-due` makes the rest. */
 const writerTimeoutMs = 500;
 
 /** Keys that are deleted by one request; a row that has more has a request for itself. */
@@ -19,7 +20,7 @@ const beginWithinMs = 500;
 /**
  * The cache, as a way out of the outbox: deletes keys and breaks the leases of who is about to fill them, so that
  * nothing which was read before is filled after. A row counts as delivered only when Redis has answered for each of
- * its keys: while it is away, or its client pauses, the rows stay due. A key that Redis refuses is its row's own fault.
+ * its keys: while it is unavailable, or its client pauses, the rows stay due. A key that Redis refuses is its row's own fault.
  */
 export function invalidation(
   ask: Cache = cache({ timeoutMs: writerTimeoutMs }),

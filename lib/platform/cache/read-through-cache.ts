@@ -1,3 +1,4 @@
+/** Reads values through the cache, so that an invalidation is never overwritten by an older value. */
 import { randomUUID } from 'node:crypto';
 import type * as z from 'zod';
 import type { Cache } from './redis.ts';
@@ -21,7 +22,7 @@ return 1`;
 
 export interface CacheEntry<Value> {
   readonly cache: Cache;
-  /** Of the value as JSON; what an older release has put there and does not fit is read anew. */
+  /** Of the value as JSON; what an older release has put there and does not fit is read again. */
   readonly schema: z.ZodType<Value>;
 }
 
@@ -32,7 +33,7 @@ export interface CacheResult<Value> {
 
 /**
  * Reads through the cache. A value is put there only by who took the lease before reading it and still holds it; an
- * invalidation deletes the key and the lease. Who does not get the lease, or finds the cache away, reads the database
+ * invalidation deletes the key and the lease. Who does not get the lease, or finds the cache unavailable, reads the database
  * and leaves the cache as it is. What is not there is not remembered.
  */
 export async function readThrough<Value>(

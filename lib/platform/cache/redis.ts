@@ -1,3 +1,4 @@
+/** The client of the cache, which never delays or fails the work of its caller. */
 import { Redis } from '@upstash/redis';
 import * as z from 'zod';
 import { textOf } from '../errors.ts';
@@ -9,17 +10,17 @@ type Access = z.infer<typeof Access>;
 
 /** No call takes longer, opening the client included. */
 export const callTimeoutMs = 50;
-/** After so many failures in a row no call is made … */
+/** After this many consecutive failures no call is made … */
 export const failuresInARowMax = 2;
 /**
- * … for so long, and then one, whose success ends the pause. It is longer than any request to our HTTP API, so a
- * request loses two calls and one try, 150 ms, to a cache that is away.
+ * … for this long, and then one, whose success ends the pause. It is longer than any request to our HTTP API, so a
+ * request loses two calls and one try, 150 ms, to a cache that is unavailable.
  */
 export const pauseMs = 30_000;
 
 /**
- * Asks the cache; `undefined` where it cannot be asked, and null for what it does not hold. The caller goes on
- * without it either way: a cache that fails fails no work.
+ * Queries the cache. Returns `undefined` if the query failed or was not made, and null for a missing key. The caller
+ * continues in either case: a failing cache fails no work.
  */
 export type Cache = <Answer>(
   question: (redis: Redis) => Promise<Answer>,
@@ -28,7 +29,7 @@ export type Cache = <Answer>(
 interface Options {
   readonly clock?: () => number;
   readonly timeoutMs?: number;
-  /** 0: it is asked each time, for who would rather wait than go on without an answer. */
+  /** 0: every call is made, for callers that prefer waiting to an absent answer. */
   readonly pauseMs?: number;
   readonly access?: ReadSecret<Access>;
 }
@@ -98,7 +99,7 @@ export function cache({
       failures = 0;
       return answer;
     } catch (error) {
-      // Its secret is still being read, at a cold start: that says nothing of the cache, and goes on.
+      // At a cold start its secret is still being read, which says nothing about the cache.
       if (error instanceof Late && !asked) return undefined;
       if (isReply(error)) failures = 0;
       else {

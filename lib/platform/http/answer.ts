@@ -72,7 +72,7 @@ function refusalFor(error: unknown): Refusal {
     return refusal('unavailable', 'Not now; try again later.', { retryAfterSeconds });
   }
   if (isUnavailable(error))
-    return refusal('unavailable', 'Something we rely on is away; try again.', {
+    return refusal('unavailable', 'A service that this needs is unavailable; try again.', {
       retryAfterSeconds: unavailableRetrySeconds,
     });
   return refusal('internal', 'Something went wrong on our side.', { outcome: 'failed' });

@@ -1,3 +1,4 @@
+/** Sends domain events to EventBridge. */
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { textOf, Unavailable } from '../errors.ts';
 import { requestHandler, variable } from '../lambda/config.ts';
@@ -73,8 +74,8 @@ async function put(
     });
   } catch (error) {
     if (!isContentFault(error)) {
-      const away = new Unavailable(textOf(error), { cause: error });
-      return bodies.map(() => away);
+      const unavailable = new Unavailable(textOf(error), { cause: error });
+      return bodies.map(() => unavailable);
     }
     if (bodies.length === 1) return [new Error(textOf(error))];
     const errors: (Error | undefined)[] = [];

@@ -1,3 +1,4 @@
+/** Makes the handler of a queue: schema, concurrency, retries, dead letters and postponed messages. */
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { Kysely } from 'kysely';
@@ -165,7 +166,7 @@ function handlerOf<Message, Sent>(
         return outcome !== 'failed' && outcome !== 'unavailable';
       } catch (cause) {
         if (isUnavailable(cause)) unavailable.push(record);
-        const message = `It could not be put away (${textOf(error)})`;
+        const message = `Could not move the message to the dead-letter queue or the outbox after: ${textOf(error)}`;
         reportFailure('failed', detail, new Error(message, { cause }));
         return false;
       }

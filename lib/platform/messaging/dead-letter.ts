@@ -1,3 +1,4 @@
+/** Makes the copy of a message that goes to the dead-letter queue. */
 import type { SQSRecord } from 'aws-lambda';
 import { cutTo } from '../cut.ts';
 import { escaped } from './characters.ts';

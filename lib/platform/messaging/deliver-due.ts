@@ -1,3 +1,4 @@
+/** Sends due rows of the outbox, destination by destination. */
 import type { Kysely } from 'kysely';
 import { reportFailure } from '../lambda/log.ts';
 import type { Tick } from '../lambda/schedule.ts';
@@ -21,14 +22,14 @@ const lastTakeMs = 2_500;
 const reserveMs = 1_500;
 /** After this much time the messages have their turn, however many invalidations are due. */
 const invalidationsMs = 4_000;
-/** A look waits so long for the destinations that it sends to. A slower one is passed over by the next looks. */
+/** A poll waits this long for the destinations that it sends to. Later polls skip a slower destination. */
 const slowMs = 2_000;
 /** Destinations that are sent to side by side: what their rows have in memory is bounded by it. */
 const atOnceMax = 8;
 const rowsPerTakeMax = 500;
 /** More are looked at by the next look: each costs a statement. */
 const destinationsPerLookMax = 500;
-/** One in so many of a destination's rows is one that was refused before, while others are due. */
+/** While other rows are due, one row in this many of a destination is a row that was refused before. */
 const refusedShare = 10;
 
 export interface DeliveryDeps {

@@ -1,3 +1,4 @@
+/** Finds and leases due rows of the outbox, and records why rows were refused. */
 import { type Kysely, sql } from 'kysely';
 import { cutTo } from '../cut.ts';
 import { inTransaction } from '../mysql/mysql.ts';

@@ -1,3 +1,4 @@
+/** A domain event as one value: name and schema. */
 import type * as z from 'zod';
 
 /** What names and infrastructure need to know of an event, whatever it says. */

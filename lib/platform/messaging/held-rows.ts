@@ -1,9 +1,10 @@
+/** Releases rows of the outbox that a kill switch held. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 
 /** Rows that one transaction releases, so that it takes a moment, however many wait. */
 export const releasedAtOnceMax = 1_000;
-/** A look at the held rows goes through so many switches. */
+/** How many switches one pass over the held rows checks. */
 const switchesMax = 100;
 
 /** Releases rows that a switch holds, the earliest due first: due now, in a new version. Returns how many. */

@@ -1,3 +1,4 @@
+/** Writes what must follow a commit in its transaction, and sends it after the commit. */
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Postponed } from '../errors.ts';
@@ -53,7 +54,7 @@ export type Deliver = (
 ) => Promise<OutboxRow[]>;
 
 /**
- * Rows that go at once are the writer's for so long; then platform/deliver-due takes them for forgotten.
+ * Rows that are sent at once belong to the writer for this long; then platform/deliver-due treats them as abandoned.
  */
 const ownSeconds = 3;
 

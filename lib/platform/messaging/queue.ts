@@ -1,3 +1,4 @@
+/** A queue as one value: id and schema. */
 import type * as z from 'zod';
 import type { Id } from '../names.ts';
 
@@ -9,7 +10,7 @@ export interface QueueName<Name extends Id = Id> {
 
 /** A queue and its messages: one value for sender, consumer, infrastructure and tests. */
 export interface Queue<Message, Sent = Message, Name extends Id = Id> extends QueueName<Name> {
-  /** From what stands in a body (`Sent`, as JSON) to what the consumer works with (`Message`). */
+  /** Parses a body (`Sent`, as JSON) into what the consumer works with (`Message`). */
   readonly schema: z.ZodType<Message, Sent>;
 }
 

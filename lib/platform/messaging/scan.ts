@@ -1,3 +1,4 @@
+/** Scans a table for changed rows, with a cursor that misses no late commit. */
 import { createHash } from 'node:crypto';
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
@@ -30,7 +31,7 @@ export interface Source<Row extends Stamped> {
 export interface ScanLimits {
   /** Rows younger than this are left for the next run: a row may commit after its stamp. */
   readonly safetyLagSeconds: number;
-  /** How far behind its stamp a row may commit and still be found. */
+  /** How long after its stamp a row may commit and still be found. */
   readonly overlapSeconds: number;
   readonly pageRowsMax: number;
 }

@@ -1,3 +1,4 @@
+/** Sends leased rows of the outbox and decides what happens to those that were not sent. */
 import type { Kysely } from 'kysely';
 import { isUnavailable, textOf } from '../errors.ts';
 import { reportFailure } from '../lambda/log.ts';

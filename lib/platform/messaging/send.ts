@@ -1,3 +1,4 @@
+/** Sends messages to SQS in batches within its limits. */
 import {
   type BatchResultErrorEntry,
   GetQueueUrlCommand,
@@ -86,7 +87,7 @@ export function whyUnsendable(entry: Entry): string | undefined {
   return character && `The message contains ${character}, which SQS refuses.`;
 }
 
-/** The reason why a message of so many bytes is never sent. */
+/** The reason why a message of this size is never sent. */
 export const tooLarge = (bytes: number): string =>
   `The message has ${bytes} bytes; SQS takes ${messageBytesMax}.`;
 
@@ -109,8 +110,8 @@ async function sendBatch(
     } catch (error) {
       if (isContentFault(error))
         return [...errors, ...(await refusedOfEach(QueueUrl, rest, error))];
-      const away = new Unavailable(textOf(error), { cause: error });
-      return [...errors, ...rest.map(([index]): [number, Error] => [index, away])];
+      const unavailable = new Unavailable(textOf(error), { cause: error });
+      return [...errors, ...rest.map(([index]): [number, Error] => [index, unavailable])];
     }
     const again = new Set<number>();
     for (const { Id, SenderFault, Code, Message } of failed)
@@ -179,7 +180,7 @@ export function bytesOf({ MessageBody, MessageAttributes = {} }: Entry): number 
   return bytes;
 }
 
-/** The URL of a queue by its name, for who sends to queues that its variables do not name. */
+/** Returns the URL of a queue by its name, for functions whose variables do not name the queue. */
 export const queueUrlOf = ({ id }: QueueName): Promise<string> => urlNamed(resourceName(id));
 
 /** The URL of the queue from which a record came. */

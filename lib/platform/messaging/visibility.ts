@@ -1,3 +1,4 @@
+/** Sets how long failed messages stay invisible. */
 import { ChangeMessageVisibilityBatchCommand } from '@aws-sdk/client-sqs';
 import type { SQSRecord } from 'aws-lambda';
 import { reportFailure } from '../lambda/log.ts';

@@ -1,3 +1,4 @@
+/** Limits how long a statement may wait for its answer, and ends connections with their invocation. */
 import type { MysqlPool, MysqlPoolConnection } from 'kysely';
 import { isConnectionClosed, Unavailable } from '../errors.ts';
 import { currentInvocation, outOfTime } from '../lambda/invocation.ts';

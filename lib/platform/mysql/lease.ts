@@ -1,22 +1,26 @@
+/** Leases with fencing tokens, in the table `signalbox.claim`. */
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { PlatformTables } from '../tables.ts';
 
-/** A lease on some work. Its epoch, not its time, is what protects: a process may sleep through its time. */
+/**
+ * A lease: time-limited ownership of work. The fencing token protects writes, not the time: a process may be frozen
+ * beyond the end of its lease. The column of the token is `epoch`.
+ */
 export interface Lease {
   readonly name: string;
   readonly fencingToken: string;
-  /** Moves the end of the lease on; false where another has taken the claim meanwhile. */
+  /** Extends the lease; false if another worker has acquired it since. */
   readonly renew: () => Promise<boolean>;
-  /** Lets the next one in before the lease is over. */
+  /** Ends the lease before its time. */
   readonly release: () => Promise<void>;
 }
 
-/** Thrown by a write under a claim that another has taken: nothing of its transaction is kept. */
+/** Thrown by a write whose lease another worker has acquired: its transaction is rolled back. */
 export class LeaseLost extends Error {
   override readonly name = 'LeaseLost';
 }
 
-/** Takes the claim for `leaseSeconds` by the database's clock; undefined while another holds it. */
+/** Acquires the lease for `leaseSeconds` by the database's clock; undefined while another worker holds it. */
 export async function acquireLease(
   mysql: Kysely<PlatformTables>,
   name: string,
@@ -63,8 +67,8 @@ export async function acquireLease(
 }
 
 /**
- * Makes a transaction fail unless the claim is still held. It is the first statement of every transaction under a
- * claim: the row stays locked until the commit, so nobody can take the claim between this check and what it protects.
+ * Throws `LeaseLost` unless the lease is still held. It must be the first statement of every transaction under a lease:
+ * the row stays locked until the commit, so no worker can acquire the lease between this check and the writes.
  */
 export async function assertLeaseHeld(
   trx: Transaction<PlatformTables>,
@@ -78,6 +82,6 @@ export async function assertLeaseHeld(
     .executeTakeFirst();
   if (row?.epoch === epoch) return;
   throw new LeaseLost(
-    `The claim ${name} was taken by another (epoch ${row?.epoch}, ours ${epoch}).`,
+    `Another worker has acquired the lease ${name} (fencing token ${row?.epoch}, ours ${epoch}).`,
   );
 }

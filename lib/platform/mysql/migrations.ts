@@ -1,3 +1,4 @@
+/** Applies the migrations of the bundle. */
 import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+/** A connection pool that follows the rotation of its password. */
 import type { MysqlPool } from 'kysely';
 import { createPool, type Pool, type PoolConnection } from 'mysql2';
 import * as z from 'zod';

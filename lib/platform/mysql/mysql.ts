@@ -1,3 +1,4 @@
+/** The Kysely client of a MySQL server, its session and its transactions. */
 import {
   Kysely,
   MysqlDialect,
@@ -22,7 +23,7 @@ export const longStatements = { statementSeconds: 120 } as const;
 /** For what changes whole tables at a deploy. */
 export const schemaStatements = { statementSeconds: 540 } as const;
 /**
- * The server itself ends a session that is idle for so long, its transaction with it: nobody else can when the
+ * The server itself ends a session that is idle for this long, its transaction with it: nobody else can when the
  * environment that holds it is frozen. No transaction of ours waits that long for another server.
  */
 export const idleSecondsMax = 20;
@@ -34,7 +35,7 @@ interface MysqlOptions {
 }
 
 /**
- * A connection pool that opens at its first query, and anew when the password was rotated.
+ * Returns a client whose pool opens at its first query, and again after a rotation of the password.
  * DATETIME comes as `YYYY-MM-DD HH:mm:ss` in Asia/Shanghai wall time, BIGINT as a decimal string.
  * What has no limit of its own would wait without end: docs/decisions/0041-limits-of-a-session.md.
  */
@@ -97,7 +98,7 @@ export async function inTransaction<Tables, Result>(
 }
 
 /**
- * A pool whose connections run a statement that stands alone once more where MySQL chose it as a deadlock's victim, or
+ * A pool whose connections retry a statement outside a transaction if MySQL chose it as a deadlock victim, or
  * it waited too long for a lock: it is a transaction of its own, and nothing else saw it.
  */
 export function retryingPool(pool: MysqlPool): MysqlPool {

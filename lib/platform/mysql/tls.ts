@@ -1,3 +1,4 @@
+/** TLS options that verify the identity of a MySQL server. */
 import { connect, isIP } from 'node:net';
 import type { ConnectionOptions } from 'mysql2';
 

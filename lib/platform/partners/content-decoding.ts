@@ -1,3 +1,4 @@
+/** Decodes bodies of HTTP responses. */
 import {
   brotliDecompressSync,
   gunzipSync,

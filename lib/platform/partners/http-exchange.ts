@@ -1,3 +1,4 @@
+/** Sends one HTTP request and returns its response. */
 import { Agent, type Dispatcher } from 'undici';
 import { textOf } from '../errors.ts';
 import { decoded } from './content-decoding.ts';

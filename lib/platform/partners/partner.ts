@@ -1,3 +1,4 @@
+/** The client of a partner over HTTP: timeouts, safe repetition, and whether a request may have had an effect. */
 import type * as z from 'zod';
 import { PartnerUnavailable, Postponed, textOf } from '../errors.ts';
 import { issuesOf } from '../issues.ts';
@@ -87,8 +88,11 @@ async function attempted<Result>(
   { method, headers = {}, json, body, answer: schema, about = {} }: Call<Result>,
   url: URL,
 ): Promise<Result> {
-  const away = (effect: PartnerUnavailable['effect'], why: string, more?: { cause: unknown }) =>
-    new PartnerUnavailable(name, effect, mask(`${method} ${url}: ${why}`), more);
+  const unavailable = (
+    effect: PartnerUnavailable['effect'],
+    why: string,
+    more?: { cause: unknown },
+  ) => new PartnerUnavailable(name, effect, mask(`${method} ${url}: ${why}`), more);
   const odd = (why: string) =>
     new PartnerUnavailable(name, 'possible', mask(`${method} ${url}: ${why}`), { answered: true });
   const content = json === undefined ? body : { type: jsonType, content: JSON.stringify(json) };
@@ -104,11 +108,11 @@ async function attempted<Result>(
     answer = await exchange(request);
   } catch (error) {
     const unsent = error instanceof NoResponse && !error.sent;
-    throw away(unsent ? 'none' : 'possible', textOf(error), { cause: error });
+    throw unavailable(unsent ? 'none' : 'possible', textOf(error), { cause: error });
   }
   const { status } = answer;
-  if (status === tooManyRequests) throw away('none', `it answered ${status}`);
-  if (status >= 500) throw away('possible', `it answered ${status}`);
+  if (status === tooManyRequests) throw unavailable('none', `it answered ${status}`);
+  if (status >= 500) throw unavailable('possible', `it answered ${status}`);
   const value = jsonOf(answer);
   if (value === undefined) throw odd(`it answered ${status} without JSON`);
   const other = otherThan(about, value);
@@ -148,15 +152,19 @@ function exact(_key: string, value: unknown, { source = '' }: { source?: string 
 const shortestMinutes = 1;
 const longestMinutes = 30;
 
-/** Puts off what needs a partner that is away: a minute after the first attempt, each time twice as long, up to 30. */
-export function postponed(away: PartnerUnavailable, attempts: number, now = new Date()): Postponed {
+/** Returns the error that postpones a message: one minute after the first attempt, doubled each time, 30 at most. */
+export function postponed(
+  unavailable: PartnerUnavailable,
+  attempts: number,
+  now = new Date(),
+): Postponed {
   const minutes = Math.min(shortestMinutes * 2 ** Math.max(attempts - 1, 0), longestMinutes);
   const until = new Date(now.getTime() + minutes * 60_000);
-  return new Postponed(until, away.message, { cause: away });
+  return new Postponed(until, unavailable.message, { cause: unavailable });
 }
 
-/** Does `work`; throws `Postponed` where a partner that it needs is away. `attempts` counts this one, too. */
-export async function unlessAway<Result>(
+/** Runs `work`; throws `Postponed` if a partner that it needs is unavailable. `attempts` counts this one, too. */
+export async function postponeIfUnavailable<Result>(
   attempts: number,
   work: () => Promise<Result>,
   clock: () => Date = () => new Date(),

@@ -1,5 +1,4 @@
 /** Sends outbox rows that writers could not send or that were postponed, so that everything is sent at least once. */
-
 import { invalidation } from '../../lib/platform/cache/invalidation.ts';
 import { cache } from '../../lib/platform/cache/redis.ts';
 import { settings } from '../../lib/platform/lambda/config.ts';
@@ -12,10 +11,7 @@ import { PlatformSettings } from '../../lib/platform/settings.ts';
 import type { PlatformTables } from '../../lib/platform/tables.ts';
 import { pause } from '../../lib/platform/time.ts';
 
-/**
- * A cache client with a long timeout and no pause after failures. Invalidations that the cache does not confirm stay
- * due.
- */
+/** Invalidations that the cache does not confirm stay due, so it waits long and never pauses. */
 const slowCache = cache({ timeoutMs: 3_000, pauseMs: 0 });
 
 const deps = {

@@ -1,5 +1,5 @@
 import { globSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Template } from 'aws-cdk-lib/assertions';
 import { describe, expect, test } from 'vitest';
 import { signalbox } from '../../infra/app.ts';
@@ -37,6 +37,7 @@ import {
 import { leaseSecondsMax as outboxRowLeaseSeconds } from '../../lib/platform/messaging/due-rows.ts';
 import { statementSecondsMax } from '../../lib/platform/mysql/mysql.ts';
 import { resourceName } from '../../lib/platform/names.ts';
+import { outcomes } from '../../lib/platform/outcomes.ts';
 import { type Exchange, NoResponse } from '../../lib/platform/partners/http-exchange.ts';
 import { root } from '../../local/root.ts';
 import { appNamed, emptyBundles } from '../support/synthesis.ts';
@@ -283,6 +284,32 @@ test('every function has the time-out, trigger, memory and queue that the table 
     Object.entries(functionValues).map(([id, { slowMs, alarms, ...values }]) => [id, values]),
   );
   expect(cloud.functions).toEqual(stated);
+});
+
+/** The texts of a function's entry and of every file of ours that it imports. */
+function sourcesOf(id: string): string {
+  const texts = new Map<string, string>();
+  const add = (file: string): void => {
+    if (texts.has(file)) return;
+    const text = readFileSync(file, 'utf8');
+    texts.set(file, text);
+    for (const [, path = ''] of text.matchAll(/ from '(\.[^']+)';/g))
+      add(join(dirname(file), path));
+  };
+  add(join(root, `functions/${id}.ts`));
+  texts.delete(join(root, 'lib/platform/outcomes.ts'));
+  return [...texts.values()].join();
+}
+
+test('each outcome that an alarm watches is a word in the code of its function', () => {
+  const watched = Object.entries(functionValues).flatMap(([id, { queue, alarms }]) =>
+    Object.values({ ...alarms, ...(queue && alarmsOfConsumersRelease) })
+      .map(({ metric }) => metric.replace(/^signalbox /, ''))
+      .filter((word) => word in outcomes)
+      .map((word) => ({ id, word })),
+  );
+  expect(watched.length).toBeGreaterThan(12);
+  expect(watched.filter(({ id, word }) => !sourcesOf(id).includes(`'${word}'`))).toEqual([]);
 });
 
 test('one machine differs in how long a message stays invisible, and in nothing else', () => {

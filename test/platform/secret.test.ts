@@ -5,7 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import { expect, test, vi } from 'vitest';
 import * as z from 'zod';
-import { newestFirst, secret } from '../../lib/platform/lambda/secret.ts';
+import { secret } from '../../lib/platform/lambda/secret.ts';
 import { clientOptions } from '../../local/emulator.ts';
 import { workerServers } from '../support/started.ts';
 
@@ -50,13 +50,4 @@ test('a secret of another form is named without its text', async () => {
   const error = await readText().catch(String);
   expect(error).toContain('Unavailable: The secret test/no-json is not valid: ');
   expect(error).not.toContain('hunter2');
-});
-
-test('one key is valid, or two during a rotation, the newest first', () => {
-  const Keys = newestFirst(Key);
-  const [newest] = Keys.parse([{ key: 'new' }, { key: 'old' }]);
-  expect(newest.key).toBe('new');
-  expect(Keys.parse([{ key: 'only' }])).toHaveLength(1);
-  for (const wrong of [[], [{ key: '1' }, { key: '2' }, { key: '3' }], [{ key: 1 }], { key: '1' }])
-    expect(Keys.safeParse(wrong).success).toBe(false);
 });

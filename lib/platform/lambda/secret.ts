@@ -1,6 +1,6 @@
 /** Reads secrets from Secrets Manager and caches them. */
 import { SecretsProvider } from '@aws-lambda-powertools/parameters/secrets';
-import * as z from 'zod';
+import type * as z from 'zod';
 import { Unavailable } from '../errors.ts';
 import { issuesOf } from '../issues.ts';
 import { type SecretName, secretVariable } from '../names.ts';
@@ -42,10 +42,6 @@ export function secret<Value>(
     throw new Unavailable(`The secret ${secretId} is not valid: ${issuesOf(value.error)}`);
   };
 }
-
-/** Returns the schema of one valid value, or of two during a rotation: sign with the first, accept both. */
-export const newestFirst = <Value>(value: z.ZodType<Value>) =>
-  z.union([z.tuple([value]), z.tuple([value, value])]);
 
 async function read(secretId: string, forceFetch: boolean): Promise<string> {
   provider ??= new SecretsProvider({ clientConfig });
